@@ -1,0 +1,197 @@
+"""The bundle: one folder with graphs, tokenizers and a `config.json` that holds everything that belongs to the model.
+
+`Bundle.load` reads and checks; nothing here needs ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.errors import BundleError
+
+SCHEMA = 1
+"""Version of `config.json` that this runtime reads."""
+
+HASHES = "SHA256SUMS"
+GRAPHS = ("face", "vision_encoder", "embed_tokens", "decoder_model_merged", "verifier")
+FILES = (
+    "config.json",
+    *(f"{name}.onnx" for name in GRAPHS),
+    "tokenizer.json",
+    "verifier_tokenizer.json",
+    "README.md",
+)
+SHIPPED = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """How a face reaches the encoder."""
+
+    size: int
+    """Side of the square crop, pixels."""
+    channels: int
+    """1: grey."""
+    scale: float
+    """Pixel values are multiplied by this."""
+    template_xy: list[list[float]]
+    """`[5][2]`: where the five points lie in the crop, pixels; the crop rule is the similarity that brings them there."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSpec:
+    """How the face finder is run."""
+
+    long_side: int
+    """The picture is scaled down to this before it is searched, pixels."""
+    threshold: float
+    """Least score of a face."""
+    overlap: float
+    """Boxes that overlap more than this are one face."""
+
+
+@dataclass(frozen=True, slots=True)
+class CueSpec:
+    """One cue of the encoder's cue head."""
+
+    name: str
+    action_unit: str
+    formula: str
+    mean: float
+    """Raw measure of neutral faces: its middle, in outer-eye-corner distances."""
+    std: float
+    """And its spread."""
+    points: list[int]
+    """Which of the encoder's points show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """How the policy is prompted and decoded."""
+
+    bos: int
+    eos: int
+    image: int
+    """Token id of the image placeholder; the visual tokens take its place."""
+    tokens_per_frame: int
+    max_frames: int
+    max_new_tokens: int
+    layers: int
+    kv_heads: int
+    head_dim: int
+    candidates: int
+    """Samples decoded together after the first rationale is rejected."""
+    temperature: float
+    """Of those samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictSpec:
+    """Thresholds of the verdict, chosen on validation faces."""
+
+    min_consistency: float
+    min_grounding: float
+    min_confidence: float
+    """Below this calibrated probability of the label the pipeline abstains."""
+    claim_threshold: float
+    """Probability from which the verifier's claim head counts a cue as claimed."""
+    prior: list[float]
+    """`[E]` mean emotion probabilities of the verifier over written sentences: what a sentence says that says nothing."""
+    max_tokens: int
+    """Longest sentence that the verifier reads, in its tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleConfig:
+    """`config.json`."""
+
+    schema: int
+    labels: list[str]
+    """Emotions of the encoder and the policy."""
+    verifier_labels: list[str]
+    cues: list[CueSpec]
+    image: ImageSpec
+    face: FaceSpec
+    policy: PolicySpec
+    verdict: VerdictSpec
+    temperature: float
+    """Calibration: emotion logits are divided by this."""
+    provenance: dict[str, Any]
+    """Data, seeds, commit, versions, commands."""
+    metrics: dict[str, Any]
+    """Figures measured when the bundle was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A checked bundle on disk."""
+
+    folder: Path
+    config: BundleConfig
+
+    @classmethod
+    def load(cls, folder: Path | str | None = None) -> Bundle:
+        """Check a bundle and read its configuration.
+
+        Args:
+            folder: the bundle; the shipped one when `None`.
+
+        Raises:
+            BundleError: a file is missing or differs from its hash, another schema version, a malformed configuration.
+        """
+        root = Path(folder) if folder is not None else SHIPPED
+        if not root.is_dir():
+            raise BundleError(f"no bundle folder at '{root}'")
+        check_hashes(root)
+        try:
+            config = read_config(json.loads((root / "config.json").read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError) as error:
+            raise BundleError(f"'{root / 'config.json'}' is not a bundle configuration: {error}") from None
+        return cls(root, config)
+
+    def graph(self, name: str) -> Path:
+        """Path of one of `GRAPHS`."""
+        return self.folder / f"{name}.onnx"
+
+
+def read_config(values: dict[str, Any]) -> BundleConfig:
+    """Build the configuration from parsed JSON; raises `BundleError` for another schema, `TypeError` for wrong keys."""
+    if values.get("schema") != SCHEMA:
+        raise BundleError(f"bundle schema {values.get('schema')!r}: this runtime reads schema {SCHEMA}; export the bundle again")
+    parts = {"image": ImageSpec, "face": FaceSpec, "policy": PolicySpec, "verdict": VerdictSpec}
+    built = {key: kind(**values[key]) for key, kind in parts.items()}
+    cues = [CueSpec(**cue) for cue in values["cues"]]
+    return BundleConfig(**{**values, **built, "cues": cues})
+
+
+def check_hashes(folder: Path) -> None:
+    """Compare every file of a bundle with `SHA256SUMS`; raise `BundleError` at the first that is missing or differs."""
+    try:
+        lines = (folder / HASHES).read_text(encoding="utf-8").split("\n")
+    except OSError:
+        raise BundleError(f"'{folder}' is not a bundle: {HASHES} is missing") from None
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines if line)}
+    for name in FILES:
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"bundle '{folder}': {name} is missing")
+        if sums.get(name) != hashlib.sha256(path.read_bytes()).hexdigest():
+            raise BundleError(f"bundle '{folder}': {name} does not match its SHA-256 in {HASHES}; fetch or export it again")
+
+
+def write_hashes(folder: Path) -> None:
+    """Write `SHA256SUMS` over every file of a bundle."""
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in FILES]
+    (folder / HASHES).write_text("".join(lines), encoding="utf-8")
+
+
+def check_graph(name: str, expected: set[str], actual: tuple[str, ...]) -> None:
+    """Raise `BundleError` when a graph's inputs are not the ones of the contract."""
+    if set(actual) != expected:
+        raise BundleError(f"graph '{name}' has the inputs {', '.join(sorted(actual))}: expected {', '.join(sorted(expected))}")
+
+

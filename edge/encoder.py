@@ -1,0 +1,53 @@
+"""The fast path's network: aligned faces → visual tokens, emotion probabilities, cues, points, pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.backend import Session
+from edge.bundle import BundleConfig, check_graph
+
+INPUT = "pixel_values"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What the encoder read from N faces."""
+
+    tokens: np.ndarray
+    """`[N,T,D]` float32 visual tokens, as the policy takes them."""
+    probabilities: np.ndarray
+    """`[N,E]` calibrated emotion probabilities."""
+    cues: np.ndarray
+    """`[N,C]` standard deviations from neutral faces."""
+    points_xy: np.ndarray
+    """`[N,P,2]` in fractions of the crop."""
+    pose_deg: np.ndarray
+    """`[N,3]` yaw, pitch, roll."""
+
+
+def prepare(crops: np.ndarray, scale: float) -> np.ndarray:
+    """Crops `[N,S,S]` uint8 → the graph's `[N,1,S,S]` float32."""
+    return np.asarray(crops[:, None].astype(np.float32) * np.float32(scale))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis."""
+    e = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(e / e.sum(-1, keepdims=True))
+
+
+class FaceEncoder:
+    """Reads aligned faces."""
+
+    def __init__(self, session: Session, config: BundleConfig, inputs: tuple[str, ...] = (INPUT,)) -> None:
+        check_graph("vision_encoder", {INPUT}, inputs)
+        self.session, self.config = session, config
+
+    def __call__(self, crops: np.ndarray) -> Encoded:
+        """Read `[N,S,S]` uint8 crops."""
+        out = self.session.run({INPUT: prepare(crops, self.config.image.scale)})
+        probabilities = softmax(out["emotion_logits"] / self.config.temperature)
+        return Encoded(out["visual_tokens"], probabilities, out["cues"], out["points"], out["pose"])

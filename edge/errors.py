@@ -1,0 +1,36 @@
+"""Every error a user can cause; each message says what was wrong, where, and what to do.
+
+`EdgeError` is the root. `exit_code` is what `edge-run` returns for it.
+"""
+
+from __future__ import annotations
+
+
+class EdgeError(Exception):
+    """Root of the errors that this package raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(EdgeError):
+    """An option or argument that makes no sense."""
+
+    exit_code = 2
+
+
+class BundleError(EdgeError):
+    """A bundle that is missing, damaged, of another schema version, or whose graphs have other inputs."""
+
+    exit_code = 3
+
+
+class BackendError(EdgeError):
+    """A backend or device that is not installed or not there."""
+
+    exit_code = 3
+
+
+class InputError(EdgeError):
+    """A camera, file, image or data set that cannot be read."""
+
+    exit_code = 4

@@ -1,0 +1,74 @@
+"""Pictures in: whatever a caller or a file gives becomes 8-bit BGR, or one clear error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edge.errors import BackendError, InputError
+
+try:
+    import cv2
+except ImportError:
+    raise BackendError("OpenCV is not installed: pip install 'erv-edge[cpu]' or 'erv-edge[gpu]'") from None
+
+MAX_PIXELS = 200_000_000
+"""Largest picture that is decoded; more is a mistake or an attack."""
+
+
+def as_bgr(image: np.ndarray) -> np.ndarray:
+    """Return a picture as `[H,W,3]` uint8 BGR.
+
+    Args:
+        image: `[H,W]` or `[H,W,1]` grey, `[H,W,3]` BGR or `[H,W,4]` BGRA; uint8, or uint16 (scaled by 1/257).
+
+    Raises:
+        InputError: not an array of these, empty, or of another type.
+    """
+    if not isinstance(image, np.ndarray) or image.ndim not in (2, 3):
+        raise InputError(f"an image must be an array [H,W] or [H,W,C], got {_kind(image)}")
+    if image.size == 0:
+        raise InputError(f"the image is empty: {_kind(image)}")
+    if image.dtype == np.uint16:
+        image = (image / 257.0).round().astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise InputError(f"an image must be uint8 or uint16, got {_kind(image)}")
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels == 1:
+        return np.asarray(cv2.cvtColor(image.reshape(image.shape[:2]), cv2.COLOR_GRAY2BGR))
+    if channels == 4:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2BGR))
+    if channels == 3:
+        return np.ascontiguousarray(image)
+    raise InputError(f"an image must have 1, 3 or 4 channels, got {_kind(image)}")
+
+
+def as_grey(image_bgr: np.ndarray) -> np.ndarray:
+    """`[H,W,3]` uint8 BGR → `[H,W]` uint8 grey; all networks read grey."""
+    return np.asarray(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2GRAY))
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Decode an image file to `[H,W,3]` uint8 BGR.
+
+    Raises:
+        InputError: no such file, not a picture, or larger than `MAX_PIXELS`.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise InputError(f"cannot read '{path}': {error.strerror}") from None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise InputError(f"'{path}' is not a picture that OpenCV can decode")
+    if image.shape[0] * image.shape[1] > MAX_PIXELS:
+        raise InputError(f"'{path}' has {image.shape[1]}×{image.shape[0]} pixels: at most {MAX_PIXELS} are read")
+    return as_bgr(image)
+
+
+def _kind(image: object) -> str:
+    return f"shape {image.shape}, {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__

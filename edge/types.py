@@ -1,0 +1,184 @@
+"""What the pipeline returns: frozen records with plain-JSON `to_dict()`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+JSON_SCHEMA = 1
+"""Version of the `--json` object."""
+
+
+class Verdict(str, Enum):
+    """What the check at run time said about an explanation."""
+
+    VERIFIED = "verified"
+    """The text speaks for the answer and its claims hold on this face."""
+    REJECTED = "rejected"
+    """No candidate passed; the label stands without an explanation."""
+    ABSTAINED = "abstained"
+    """The label itself is too unsure to be explained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One found face."""
+
+    box_xyxy: np.ndarray
+    """`[4]` float32: x1, y1, x2, y2 in pixels of the picture; may reach beyond its border."""
+    points_xy: np.ndarray
+    """`[5,2]` float32: eye, eye, nose tip, mouth corner, mouth corner, image left first, pixels."""
+    score: float
+    """0…1, the overlap the finder expects of its own box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One thing that an explanation says is visible."""
+
+    cue: str
+    """Cue name from the bundle, e.g. `lip_corners`."""
+    direction: int
+    """+1 or −1: the side of a neutral face that the text claims."""
+    measured: float
+    """The cue on this face, in standard deviations of neutral faces."""
+
+    @property
+    def supported(self) -> bool:
+        """The cue lies beyond one deviation on the claimed side."""
+        return self.measured * self.direction > 1.0
+
+    @property
+    def contradicted(self) -> bool:
+        """The cue lies on the other side of neutral."""
+        return self.measured * self.direction < 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "cue": self.cue,
+            "direction": self.direction,
+            "measured": round(self.measured, 3),
+            "supported": self.supported,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A rationale with the verdict on it."""
+
+    draft: str
+    """What the policy wrote between its think tags, whatever the verdict; never shown, never in `to_dict()`."""
+    answer: str
+    """The emotion that the policy answered; empty when its completion could not be parsed."""
+    status: Verdict
+    consistency: float
+    """0…1: how well the masked sentences speak for the answer, next to the emotion they speak for most."""
+    grounding: float
+    """0…1: share of the claims that this face supports; 1 when nothing is claimed."""
+    claims: tuple[Claim, ...]
+    attempts: int
+    """Candidates that were judged, the kept one included."""
+
+    @property
+    def text(self) -> str:
+        """The rationale when it is verified, else empty: nobody is shown an unchecked text."""
+        return self.draft if self.status is Verdict.VERIFIED else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "text": self.text,
+            "answer": self.answer,
+            "status": self.status.value,
+            "consistency": round(self.consistency, 4),
+            "grounding": round(self.grounding, 4),
+            "claims": [claim.to_dict() for claim in self.claims],
+            "attempts": self.attempts,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Head rotation in degrees."""
+
+    yaw_deg: float
+    """Positive: turned to the subject's left."""
+    pitch_deg: float
+    """Positive: raised."""
+    roll_deg: float
+    """Positive: tilted clockwise in the picture."""
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain JSON types."""
+        return {"yaw": round(self.yaw_deg, 1), "pitch": round(self.pitch_deg, 1), "roll": round(self.roll_deg, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face of a frame: where it is and what its expression reads as."""
+
+    track: int
+    """Identity within a stream, from 1; within one image simply a number."""
+    detection: Detection
+    emotion: str
+    """The most probable label. It is the apparent expression, not what the person feels."""
+    confidence: float
+    """Its calibrated probability, 0…1."""
+    probabilities: dict[str, float]
+    """Calibrated probability of every label; they sum to 1."""
+    cues: dict[str, float]
+    """Cue → standard deviations from neutral faces."""
+    points_xy: np.ndarray
+    """`[P,2]` float32 landmark points of the encoder, pixels of the picture."""
+    pose: Pose
+    explanation: Explanation | None = None
+    """`None` when no explanation was due."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "track": self.track,
+            "box": [round(float(v), 1) for v in self.detection.box_xyxy],
+            "score": round(self.detection.score, 3),
+            "emotion": self.emotion,
+            "confidence": round(self.confidence, 4),
+            "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
+            "cues": {name: round(value, 3) for name, value in self.cues.items()},
+            "pose": self.pose.to_dict(),
+            "explanation": self.explanation.to_dict() if self.explanation else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything read from one frame."""
+
+    source: str
+    """Where the frame came from: a path, `camera:0`, or `image` when handed in."""
+    frame: int
+    """Index within the source, from 0."""
+    t_ms: float
+    """Time within the source, milliseconds."""
+    width: int
+    height: int
+    faces: tuple[Face, ...]
+    """Largest first; empty when no face was found."""
+    latency_ms: dict[str, float] = field(default_factory=dict)
+    """Milliseconds spent in `face`, `encode`, `explain`, `verify` and in `total`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that `edge-run --json` prints, plain JSON types."""
+        return {
+            "schema": JSON_SCHEMA,
+            "source": self.source,
+            "frame": self.frame,
+            "t_ms": round(self.t_ms, 2),
+            "width": self.width,
+            "height": self.height,
+            "latency_ms": {name: round(value, 3) for name, value in self.latency_ms.items()},
+            "faces": [face.to_dict() for face in self.faces],
+        }

@@ -1,0 +1,50 @@
+"""`python -m training {face,encoder,sft,verifier}`: train one part of the model. `--help` after each tells more."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from edge.errors import EdgeError
+from training.data import data_folder
+
+STAGES = {
+    "face": "the face finder, from faces_in_context.zip",
+    "encoder": "the vision encoder, from FER+ images, votes and landmarks",
+    "sft": "the policy's cold start on written rationales (needs --encoder)",
+    "verifier": "the sentence verifier, from GoEmotions and written rationales (needs --encoder)",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, train, return an exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training", description="Train one part of the model.")
+    stages = parser.add_subparsers(dest="stage", required=True)
+    for name, text in STAGES.items():
+        stage = stages.add_parser(name, help=text, description=f"Train {text}.")
+        stage.add_argument("--data", help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
+        stage.add_argument("--out", type=Path, default=Path("runs") / name, help="folder of the run (default: runs/%(prog)s)")
+        stage.add_argument("--config", type=Path, help="configuration file (default: training/configs/%s.json)" % name)
+        stage.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="override configuration values (JSON)")
+        if name in ("sft", "verifier"):
+            stage.add_argument("--encoder", type=Path, default=Path("runs/encoder"), help="run of the encoder")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        module = import_module(f"training.{args.stage}")
+        config = module.configure(args.config, args.set)
+        extra = {"encoder": args.encoder} if hasattr(args, "encoder") else {}
+        module.train(data_folder(args.data), args.out, config, **extra)
+    except EdgeError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Readers for the data packs described in the project's data sheet: FER+ images with votes, landmarks, GoEmotions.
+
+The folder comes from `--data`, else from `ERV_DATA`, else `../shared/data` beside the checkout.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.errors import InputError
+from edge.labels import EMOTIONS_8
+
+SPLITS = ("train", "valid", "test")
+
+
+def data_folder(given: str | None = None) -> Path:
+    """Return the data folder.
+
+    Raises:
+        InputError: when neither the argument, `ERV_DATA` nor the default names an existing folder.
+    """
+    chosen = given or os.environ.get("ERV_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(chosen)
+    if not folder.is_dir():
+        raise InputError(f"no data folder at '{folder}': pass --data FOLDER or set ERV_DATA")
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class FerPlus:
+    """One split of FER+ with its landmarks."""
+
+    images: np.ndarray
+    """`[N,48,48]` uint8, grey."""
+    votes: np.ndarray
+    """`[N,8]` float32: votes per emotion, those ≤ 1 set to 0."""
+    rest: np.ndarray
+    """`[N,2]` float32: votes for *unknown* and *not a face*, those ≤ 1 set to 0."""
+    landmarks: np.ndarray
+    """`[N,P,3]` float32 in pixels of the crop; NaN where no face was found."""
+    point_index: np.ndarray
+    """`[P]` int: Face Mesh number of each landmark."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def target(self) -> np.ndarray:
+        """`[N,8]` float32 vote distribution over the emotions (rows without votes are zero)."""
+        return self.votes / np.maximum(self.votes.sum(1, keepdims=True), 1e-6)
+
+    @property
+    def label(self) -> np.ndarray:
+        """`[N]` int: the FER+ majority label, −1 where the reference protocol drops the face."""
+        every = np.concatenate([self.votes, self.rest], 1)
+        top = every.argmax(1)
+        kept = (every.max(1) > every.sum(1) / 2) & (top < len(EMOTIONS_8))
+        return np.where(kept, top, -1)
+
+    def take(self, rows: np.ndarray) -> FerPlus:
+        """Return the chosen rows (indices or a boolean mask)."""
+        return FerPlus(self.images[rows], self.votes[rows], self.rest[rows], self.landmarks[rows], self.point_index)
+
+
+def load_ferplus(folder: Path, split: str) -> FerPlus:
+    """Load one split of the FER+ pack (images, votes, landmarks).
+
+    Raises:
+        InputError: unknown split, or a pack is missing.
+    """
+    if split not in SPLITS:
+        raise InputError(f"unknown split '{split}': expected one of {', '.join(SPLITS)}")
+    pictures, points = open_pack(folder / "ferplus_images.npz"), open_pack(folder / "ferplus_landmarks.npz")
+    votes = pictures[f"{split}_votes"].astype(np.float32)
+    votes[votes <= 1] = 0
+    return FerPlus(
+        images=pictures[f"{split}_images"],
+        votes=votes[:, :8],
+        rest=votes[:, 8:],
+        landmarks=points[f"{split}_landmarks"].astype(np.float32),
+        point_index=points["point_index"].astype(int),
+    )
+
+
+def open_pack(path: Path) -> np.lib.npyio.NpzFile:
+    """Open an `.npz` pack, or say which one is missing or broken."""
+    try:
+        return np.load(path)
+    except FileNotFoundError:
+        raise InputError(f"no data pack at '{path}'") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"'{path}' is not a readable .npz pack: {error}") from None
+
+
+def load_goemotions(folder: Path, split: str) -> list[tuple[str, list[str]]]:
+    """Return `(comment, label names)` pairs of a GoEmotions split (`train`, `dev` or `test`)."""
+    root = folder / "goemotions"
+    try:
+        names = (root / "labels.txt").read_text().split()
+        lines = (root / f"{split}.tsv").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise InputError(f"GoEmotions file missing: '{error.filename}'") from None
+    rows = (line.split("\t") for line in lines if line)
+    return [(text, [names[int(i)] for i in ids.split(",")]) for text, ids, *_ in rows]

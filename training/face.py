@@ -1,0 +1,418 @@
+"""The face finder: a one-stage, anchor-free detector with five points for grey pictures.
+
+A depthwise-separable backbone, a top-down neck and one shared head at strides 8, 16 and 32. Each cell scores the overlap that its
+own box reaches (varifocal loss, Zhang et al. 2021); boxes learn by GIoU, points by a Huber loss in units of the box.
+Faces that the teacher missed but a person drew count as faces without points.
+
+    python -m training face --out runs/face
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from edge.errors import InputError
+from edge.face import STRIDES, box_overlap, letterbox, select_faces
+from edge.types import Detection
+from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
+
+#: Face sizes (√area, pixels) that each stride learns; they overlap so that no size falls between two.
+_RANGES = ((0, 60), (40, 150), (100, 10_000))
+_MIRROR = [1, 0, 2, 4, 3]
+THRESHOLD, OVERLAP = 0.5, 0.4
+"""Least score of a face, and from which overlap two boxes are one face; they go into the bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceConfig:
+    """Everything that decides a face-finder run."""
+
+    widths: list[int]
+    """Channels at strides 2, 4, 8, 16, 32."""
+    neck: int
+    canvas: int
+    """Side of the square training picture, pixels."""
+    epochs: int
+    batch: int
+    lr: float
+    weight_decay: float
+    average: float
+    smallest_px: int
+    """Smallest face side that augmentation makes."""
+    empty_share: float
+    """Share of training pictures drawn from those without a face."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo with its faces."""
+
+    name: str
+    image: np.ndarray
+    """`[H,W]` uint8 grey."""
+    boxes: np.ndarray
+    """`[F,4]` x, y, w, h in pixels."""
+    points: np.ndarray
+    """`[F,5,2]` eye, eye, nose, mouth corner, mouth corner (image left first); NaN where only a box is known."""
+    checked_empty: bool
+    """Known to hold no face."""
+
+
+def load_photos(archive: Path, split: str) -> list[Photo]:
+    """Read one split (`train`, `valid` or `all`) of the photo pack.
+
+    The split hashes the `group` (a video, a person), so that no source is on both sides; the background photos are independent of
+    each other and go by file.
+
+    Raises:
+        InputError: the archive is missing or not readable.
+    """
+    try:
+        pack = zipfile.ZipFile(archive)
+        index = json.loads(pack.read("index.json"))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"'{archive}' is not a readable photo pack: {error}") from None
+    photos = []
+    for row in progress(index, "photos"):
+        source = row["file"] if row["kind"] == "no_face" else row["group"]
+        held_out = int(hashlib.sha256(source.encode()).hexdigest(), 16) % 6 == 0
+        if split != "all" and held_out != (split == "valid"):
+            continue
+        image = cv2.imdecode(np.frombuffer(pack.read(row["file"]), np.uint8), cv2.IMREAD_GRAYSCALE)
+        boxes = [face["box"] for face in row["teacher_faces"]]
+        points = [np.reshape(face["points"], (5, 2)) for face in row["teacher_faces"]]
+        if row["kind"] == "face_box":
+            for given in row["given_boxes"]:
+                known = np.reshape(np.array(boxes, np.float32), (-1, 4))
+                if not len(known) or box_overlap(_xyxy(np.array([given])), _xyxy(known)).max() < 0.2:
+                    boxes.append(given)
+                    points.append(np.full((5, 2), np.nan))
+        photos.append(
+            Photo(
+                row["file"],
+                image,
+                np.array(boxes, np.float32).reshape(-1, 4),
+                np.array(points, np.float32).reshape(-1, 5, 2),
+                row["kind"] == "no_face",
+            )
+        )
+    return photos
+
+
+def _xyxy(boxes: np.ndarray) -> np.ndarray:
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+
+
+class Separable(nn.Module):
+    """Depthwise 3×3, then pointwise 1×1; a shortcut where shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.depth = nn.Conv2d(inputs, inputs, 3, stride, 1, groups=inputs, bias=False)
+        self.norm1 = nn.BatchNorm2d(inputs)
+        self.point = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm2(self.point(F.relu(self.norm1(self.depth(x)))))
+        return F.relu(x + y) if self.residual else F.relu(y)
+
+
+class FaceFinder(nn.Module):
+    """Grey picture → one candidate face per cell."""
+
+    def __init__(self, widths: list[int], neck: int) -> None:
+        super().__init__()
+        a, b, c, d, e = widths
+        self.stem = nn.Sequential(nn.Conv2d(1, a, 3, 2, 1, bias=False), nn.BatchNorm2d(a), nn.ReLU())
+        self.stage4 = nn.Sequential(nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(), Separable(b, b))
+        self.stage8 = nn.Sequential(Separable(b, c, 2), Separable(c, c), Separable(c, c))
+        self.stage16 = nn.Sequential(Separable(c, d, 2), Separable(d, d), Separable(d, d))
+        self.stage32 = nn.Sequential(Separable(d, e, 2), Separable(e, e), Separable(e, e))
+        self.lateral = nn.ModuleList(nn.Conv2d(width, neck, 1) for width in (c, d, e))
+        self.smooth = nn.ModuleList(Separable(neck, neck) for _ in range(3))
+        self.head = Separable(neck, neck)
+        self.out = nn.Conv2d(neck, 15, 1)
+        nn.init.constant_(self.out.bias[0], -4.0)
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        """Find candidates.
+
+        Args:
+            picture: `[N,1,H,W]` float 0…255, H and W multiples of 32.
+
+        Returns:
+            `[N,A,15]`: score (its logit while training), box x1, y1, x2, y2 and five points x, y in pixels.
+        """
+        x = self.stage4(self.stem((picture - 127.5) / 64))
+        c = self.stage8(x)
+        d = self.stage16(c)
+        e = self.stage32(d)
+        p32 = self.lateral[2](e)
+        p16 = self.lateral[1](d) + F.interpolate(p32, scale_factor=2.0, mode="nearest")
+        p8 = self.lateral[0](c) + F.interpolate(p16, scale_factor=2.0, mode="nearest")
+        parts = []
+        for level, smooth, stride in zip((p8, p16, p32), self.smooth, STRIDES, strict=True):
+            y = self.out(self.head(smooth(level)))
+            n, _, height, width = y.shape
+            rows = torch.arange(height, device=y.device, dtype=torch.float32).view(1, height, 1, 1)
+            columns = torch.arange(width, device=y.device, dtype=torch.float32).view(1, 1, width, 1)
+            y = y.permute(0, 2, 3, 1).float()
+            centre = torch.cat([(columns + 0.5).expand(n, height, width, 1), (rows + 0.5).expand(n, height, width, 1)], 3)
+            middle = (centre + y[..., 1:3]) * stride
+            size = y[..., 3:5].clamp(-4, 4).exp() * (4.0 * stride)
+            points = (centre.repeat(1, 1, 1, 5) + y[..., 5:15] * 4.0) * stride
+            box = torch.cat([middle - size / 2, middle + size / 2], 3)
+            score = y[..., :1] if self.training else y[..., :1].sigmoid()
+            parts.append(torch.cat([score, box, points], 3).reshape(n, height * width, 15))
+        return torch.cat(parts, 1)
+
+
+def assign(canvas: int, boxes: np.ndarray) -> np.ndarray:
+    """Which face each cell of a square canvas learns: `[A]` index into `boxes` (x1,y1,x2,y2), −1 for none.
+
+    A cell is positive when it lies within 1.5 strides of a face's centre (or the nearest cell) and its stride suits the face's size;
+    of several faces the smaller wins.
+    """
+    found = []
+    for stride, (low, high) in zip(STRIDES, _RANGES, strict=True):
+        side = canvas // stride
+        grid = (np.arange(side) + 0.5) * stride
+        owner = np.full((side, side), -1)
+        area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        for i in np.argsort(-area):
+            if not low <= np.sqrt(area[i]) <= high:
+                continue
+            x, y = (boxes[i, 0] + boxes[i, 2]) / 2, (boxes[i, 1] + boxes[i, 3]) / 2
+            reach_x, reach_y = (min(1.5 * stride, max(0.5 * stride, 0.35 * extent)) for extent in boxes[i, 2:] - boxes[i, :2])
+            owner[np.ix_(np.abs(grid - y) <= reach_y, np.abs(grid - x) <= reach_x)] = i
+        found.append(owner.ravel())
+    return np.concatenate(found)
+
+
+class Augment:
+    """Draws training pictures: a photo at a random scale on a random background, turned, mirrored, relit, blurred."""
+
+    def __init__(self, photos: list[Photo], config: FaceConfig) -> None:
+        self.config = config
+        self.full = [p for p in photos if len(p.boxes)]
+        self.empty = [p for p in photos if not len(p.boxes)]
+        self.random = np.random.default_rng(config.seed)
+
+    def draw(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return picture `[S,S]` uint8, boxes `[F,4]` (x1,y1,x2,y2) and points `[F,5,2]`."""
+        rng, side = self.random, self.config.canvas
+        backdrop = self.empty[rng.integers(len(self.empty))]
+        zoom = side / min(backdrop.image.shape) * rng.uniform(0.5, 2.0)
+        canvas, _ = self._place(backdrop, zoom, None)
+        if rng.random() < self.config.empty_share:
+            return self._relight(canvas), np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32)
+        if rng.random() < 0.4:  # a cut-out without a face, so that cut edges do not come to mean one
+            distractor = self.empty[rng.integers(len(self.empty))]
+            canvas, _ = self._place(distractor, side / max(distractor.image.shape) * rng.uniform(0.15, 0.7), None, canvas)
+        photo = self.full[index % len(self.full)]
+        face = photo.boxes[rng.integers(len(photo.boxes))]
+        size = float(np.sqrt(face[2] * face[3]))
+        wanted = np.exp(rng.uniform(np.log(self.config.smallest_px), np.log(1.05 * side)))
+        zoom = float(np.clip(wanted / size, 0.12, 3.0))
+        focus = face[:2] + face[2:] / 2
+        canvas, matrix = self._place(photo, zoom, focus, canvas)
+        centre = photo.boxes[:, :2] + photo.boxes[:, 2:] / 2
+        centre = centre @ matrix[:, :2].T + matrix[:, 2]
+        half = photo.boxes[:, 2:] * zoom / 2
+        boxes = np.concatenate([centre - half, centre + half], 1)
+        points = photo.points @ matrix[:, :2].T + matrix[:, 2]
+        if matrix[0, 0] * matrix[1, 1] < 0:
+            points = points[:, _MIRROR]
+        inside = ((centre > 0) & (centre < side)).all(1) & (np.sqrt(4 * half.prod(1)) >= 10)
+        return self._relight(canvas), boxes[inside].astype(np.float32), points[inside].astype(np.float32)
+
+    def _place(
+        self, photo: Photo, zoom: float, focus: np.ndarray | None, canvas: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rng, side = self.random, self.config.canvas
+        height, width = photo.image.shape
+        focus = np.array([rng.uniform(0, width), rng.uniform(0, height)]) if focus is None else focus
+        angle = np.radians(rng.normal(0, 10))
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * zoom
+        if rng.random() < 0.5:
+            turn = turn @ np.diag([-1.0, 1.0])
+        target = rng.uniform(0.08, 0.92, 2) * side if zoom * min(height, width) < 2 * side else rng.normal(0.5, 0.12, 2) * side
+        matrix = np.column_stack([turn, target - turn @ focus])
+        source = photo.image
+        if zoom < 0.6:  # area averaging first: plain bilinear sampling would alias
+            shrink = 0.5 if zoom > 0.3 else 0.25
+            source = cv2.resize(source, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+            scaled = np.column_stack([turn / shrink, matrix[:, 2]])
+        else:
+            scaled = matrix
+        if canvas is None:
+            return cv2.warpAffine(source, scaled, (side, side), borderMode=cv2.BORDER_REFLECT_101), matrix
+        if rng.random() < 0.5:
+            fill = int(rng.integers(0, 256))
+            return cv2.warpAffine(source, scaled, (side, side), borderValue=fill), matrix
+        picture = cv2.warpAffine(source, scaled, (side, side), dst=canvas.copy(), borderMode=cv2.BORDER_TRANSPARENT)
+        return picture, matrix
+
+    def _relight(self, picture: np.ndarray) -> np.ndarray:
+        rng = self.random
+        x = picture.astype(np.float32)
+        if rng.random() < 0.8:
+            x = 255 * (np.clip(x, 0, 255) / 255) ** rng.uniform(0.6, 1.6)
+            x = (x - 128) * rng.uniform(0.5, 1.3) + 128 + rng.uniform(-40, 40)
+        if rng.random() < 0.25:
+            x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 2.0))
+        if rng.random() < 0.4:
+            x += rng.normal(0, rng.uniform(1, 12), x.shape).astype(np.float32)
+        return np.clip(x, 0, 255).astype(np.uint8)
+
+
+def losses(out: torch.Tensor, owners: torch.Tensor, boxes: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Varifocal score loss, GIoU box loss, Huber point loss, per positive cell.
+
+    Args:
+        out: `[N,A,15]` of `FaceFinder`.
+        owners: `[N,A]` bool, positive cells.
+        boxes: `[N,A,4]` and `points`: `[N,A,10]` targets of the positive cells.
+    """
+    score = out[..., 0]
+    mine, truth = out[..., 1:5][owners], boxes[owners]
+    count = max(1, len(truth))
+    overlap, giou = _giou(mine, truth)
+    quality = torch.zeros_like(score)
+    quality[owners] = overlap.detach().clamp(0.05, 1)
+    weight = torch.where(owners, quality, 0.75 * torch.sigmoid(score.detach()) ** 2)
+    score_loss = (F.binary_cross_entropy_with_logits(score, quality, reduction="none") * weight).sum() / count
+    size = (truth[:, 2:] - truth[:, :2]).repeat(1, 5)
+    target = points[owners]
+    known = target.isfinite().all(1)
+    point_loss = F.smooth_l1_loss(
+        (out[..., 5:][owners] / size)[known], (target / size)[known], beta=0.03, reduction="sum"
+    ) / (10 * count)
+    return score_loss + 2.0 * (1 - giou).sum() / count + 20.0 * point_loss
+
+
+def _giou(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    inner = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0).prod(1)
+    outer = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(1)
+    union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - inner
+    overlap = inner / union.clamp(min=1e-6)
+    return overlap, overlap - (outer - union) / outer.clamp(min=1e-6)
+
+
+@torch.no_grad()
+def evaluate(model: FaceFinder, photos: list[Photo]) -> dict[str, float]:
+    """Recall, false faces and point error, through the runtime's own preparation and selection."""
+    model.eval()
+
+    def find(grey: np.ndarray) -> list[Detection]:
+        picture, scale = letterbox(grey, 320)
+        rows = model(torch.from_numpy(picture[None, None].astype(np.float32)))[0].numpy()
+        return select_faces(rows, scale, threshold=THRESHOLD, overlap=OVERLAP)
+
+    return score_finder(find, photos)
+
+
+def score_finder(find: Callable[[np.ndarray], list[Detection]], photos: list[Photo]) -> dict[str, float]:
+    """Measure a face finder.
+
+    Returns:
+        `recall` of teacher faces of 24 px and more at IoU 0.5; `false_per_empty`, faces found per checked face-free photo;
+        `point_error`, mean distance of the five points over the eye distance, of the faces found; `faces` and `empty`, how many there were.
+    """
+    hits = total = false = empty = 0
+    errors = []
+    for photo in progress(photos, "photos"):
+        found = find(photo.image)
+        if photo.checked_empty:
+            empty, false = empty + 1, false + len(found)
+        known = np.isfinite(photo.points).all((1, 2)) & (photo.boxes[:, 2:].max(1, initial=0) >= 24)
+        total += int(known.sum())
+        if not found or not known.any():
+            continue
+        overlap = box_overlap(_xyxy(photo.boxes[known]), np.stack([d.box_xyxy for d in found]))
+        for row, points in zip(overlap, photo.points[known], strict=True):
+            if row.max() >= 0.5:
+                hits += 1
+                distance = np.linalg.norm(found[int(row.argmax())].points_xy - points, axis=1).mean()
+                errors.append(distance / np.linalg.norm(points[0] - points[1]))
+    return {
+        "recall": hits / max(1, total),
+        "false_per_empty": false / max(1, empty),
+        "point_error": float(np.mean(errors)) if errors else float("nan"),
+        "faces": total,
+        "empty": empty,
+    }
+
+
+def train(folder: Path, out: Path, config: FaceConfig) -> Path:
+    """Train a face finder on the photo pack under `folder`; write the run to `out`."""
+    run = Run(out, config, seed=config.seed)
+    archive = folder / "faces_in_context.zip"
+    photos, valid = load_photos(archive, "train"), load_photos(archive, "valid")
+    augment = Augment(photos, config)
+    model = FaceFinder(config.widths, config.neck).to(run.device, memory_format=torch.channels_last)
+    averaged = FaceFinder(config.widths, config.neck)
+    average = Average(model, config.average)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    steps = len(augment.full) // config.batch
+    schedule = cosine_schedule(optimizer, config.epochs * steps, steps)
+    cells = sum((config.canvas // stride) ** 2 for stride in STRIDES)
+    for epoch in range(config.epochs):
+        model.train()
+        order, total = augment.random.permutation(len(augment.full)), 0.0
+        for step in progress(range(steps), f"epoch {epoch}"):
+            rows = [augment.draw(i) for i in order[step * config.batch : (step + 1) * config.batch]]
+            pictures = np.stack([row[0] for row in rows])[:, None].astype(np.float32)
+            owners = np.zeros((len(rows), cells), bool)
+            boxes, points = np.zeros((len(rows), cells, 4), np.float32), np.zeros((len(rows), cells, 10), np.float32)
+            for i, (_, face_boxes, face_points) in enumerate(rows):
+                owner = assign(config.canvas, face_boxes)
+                owners[i] = owner >= 0
+                boxes[i, owners[i]] = face_boxes[owner[owners[i]]]
+                points[i, owners[i]] = face_points.reshape(-1, 10)[owner[owners[i]]]
+            tensors = [torch.from_numpy(t).to(run.device) for t in (pictures, owners, boxes, points)]
+            with torch.autocast(run.device.type, torch.bfloat16):
+                output = model(tensors[0].contiguous(memory_format=torch.channels_last))
+            loss = losses(output, *tensors[1:])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+            optimizer.step()
+            schedule.step()
+            average.update(model)
+            total += loss.item()
+        if epoch % 3 == 2 or epoch == config.epochs - 1:
+            averaged.load_state_dict(average.state)
+            run.metrics(epoch=epoch, loss=total / steps, **evaluate(averaged, valid))
+            run.save(state=average.state)
+        else:
+            run.metrics(epoch=epoch, loss=total / steps)
+    return out
+
+
+def load_face(folder: Path) -> FaceFinder:
+    """Load a trained face finder."""
+    checkpoint = load_checkpoint(folder)
+    config = checkpoint["record"]["config"]
+    model = FaceFinder(config["widths"], config["neck"])
+    model.load_state_dict(checkpoint["state"])
+    return model.eval()
+
+
+def configure(given: Path | None, overrides: list[str]) -> FaceConfig:
+    """The resolved face-finder configuration."""
+    return read_config(FaceConfig, "face", given, overrides)

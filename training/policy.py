@@ -1,0 +1,168 @@
+"""The policy as a `transformers` model: the vision encoder, a projector and a small Llama decoder.
+
+It is a vision-language model at a thousandth of the usual size, with the usual interface: `input_ids` hold one placeholder per visual
+token, `pixel_values` the frames; `save_pretrained`, `from_pretrained` and `generate` behave as for any other.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import GenerationMixin, LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedTokenizerFast
+from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.processing_utils import ProcessorMixin
+
+from edge.errors import UsageError
+from edge.labels import EMOTIONS_8
+from training.cues import CUE_NAMES
+from training.encoder import Encoder
+
+IMAGE_TOKEN = "<image>"
+MAP_TOKENS = 9
+TOKENS_PER_FRAME = MAP_TOKENS + 1
+MAX_FRAMES = 8
+_READINGS = len(EMOTIONS_8) + len(CUE_NAMES) + 3
+
+
+class ErvPolicyConfig(PretrainedConfig):
+    """Encoder shape, decoder shape and the image placeholder."""
+
+    model_type = "erv_policy"
+
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (32, 40, 80, 160, 192),
+        depths: tuple[int, ...] = (2, 2, 2, 1),
+        decoder: dict[str, Any] | None = None,
+        image_token_id: int = 3,
+        **common: Any,
+    ) -> None:
+        self.widths, self.depths = list(widths), list(depths)
+        self.decoder = decoder or {}
+        self.image_token_id = image_token_id
+        super().__init__(**common)
+
+    def get_text_config(self, *_: Any, **__: Any) -> LlamaConfig:
+        """The decoder's configuration, where `generate` looks for layers and heads."""
+        return LlamaConfig(**self.decoder)
+
+
+class Projector(nn.Module):
+    """Encoder outputs → visual tokens: one per place of the feature map, then one that carries the readings."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.places = nn.Linear(channels, width)
+        self.where = nn.Parameter(torch.zeros(MAP_TOKENS, width))
+        self.readings = nn.Sequential(nn.Linear(_READINGS, width), nn.ReLU(), nn.Linear(width, width))
+
+    def forward(self, read: dict[str, torch.Tensor]) -> torch.Tensor:
+        """`map [N,C,3,3]`, `emotion`, `cues`, `pose` → tokens `[N,10,D]`."""
+        places = self.places(read["map"].flatten(2).transpose(1, 2)) + self.where
+        readings = torch.cat([read["emotion"].softmax(1) * 2, read["cues"], read["pose"] / 20], 1)
+        return torch.cat([places, self.readings(readings)[:, None]], 1)
+
+
+class ErvPolicy(PreTrainedModel, GenerationMixin):
+    """Faces → `<think>rationale</think><answer>emotion</answer>`."""
+
+    config_class = ErvPolicyConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    _supports_sdpa = True
+    _tied_weights_keys = ["decoder.lm_head.weight"]
+
+    def __init__(self, config: ErvPolicyConfig) -> None:
+        super().__init__(config)
+        self.encoder = Encoder(config.widths, config.depths)
+        text = config.get_text_config()
+        self.projector = Projector(config.widths[-1], text.hidden_size)
+        self.decoder = LlamaForCausalLM(text)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The decoder's token embeddings."""
+        return self.decoder.get_input_embeddings()
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The decoder's output layer, tied to the input embeddings."""
+        return self.decoder.get_output_embeddings()
+
+    def look(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Frames `[N,F,1,48,48]` (0…1) → visual tokens `[N,F·10,D]`."""
+        n, frames = pixel_values.shape[:2]
+        return self.projector(self.encoder(pixel_values.flatten(0, 1))).reshape(n, frames * TOKENS_PER_FRAME, -1)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        visual_tokens: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Like any causal model; `visual_tokens` `[N,F·10,D]` may stand in for `pixel_values`."""
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+            if visual_tokens is None and pixel_values is not None:
+                visual_tokens = self.look(pixel_values)
+            if visual_tokens is not None:
+                places = (input_ids == self.config.image_token_id)[..., None].expand_as(inputs_embeds)
+                inputs_embeds = inputs_embeds.masked_scatter(places, visual_tokens.to(inputs_embeds.dtype))
+        return self.decoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, labels=labels, **kwargs)
+
+    def prepare_inputs_for_generation(
+        self, input_ids: torch.Tensor, pixel_values: torch.Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Look at the frames on the first step only; afterwards they live in the cache."""
+        inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)
+        position = inputs.get("cache_position")
+        if position is None or position[0] == 0:
+            inputs["pixel_values"] = pixel_values
+        return inputs
+
+
+class ErvProcessor(ProcessorMixin):
+    """Face crops and completions → model inputs."""
+
+    attributes = ["tokenizer"]
+    tokenizer_class = "PreTrainedTokenizerFast"
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, **common: Any) -> None:
+        super().__init__(tokenizer, **common)
+
+    def __call__(self, crops: np.ndarray, text: list[str] | None = None) -> dict[str, torch.Tensor]:
+        """Prepare a batch.
+
+        Args:
+            crops: `[N,F,48,48]` uint8, 1 to 8 frames per face.
+            text: completions to learn, one per face; none when the model shall write them.
+
+        Returns:
+            `input_ids`, `attention_mask`, `pixel_values`.
+        """
+        count, frames = crops.shape[:2]
+        if not 1 <= frames <= MAX_FRAMES:
+            raise UsageError(f"the policy takes 1 to {MAX_FRAMES} frames of a face, got {frames}")
+        prompt = prompt_text(self.tokenizer, frames)
+        full = [prompt + (t + self.tokenizer.eos_token if t is not None else "") for t in text or [None] * count]
+        batch = self.tokenizer(full, return_tensors="pt", padding=True, add_special_tokens=False, return_token_type_ids=False)
+        return {**batch, "pixel_values": torch.from_numpy(crops).float()[:, :, None] / 255}
+
+
+def prompt_text(tokenizer: PreTrainedTokenizerFast, frames: int) -> str:
+    """What stands before a completion: the start token and the placeholders of the frames."""
+    return tokenizer.bos_token + IMAGE_TOKEN * (TOKENS_PER_FRAME * frames)
+
+
+def load_policy(folder: Path | str) -> tuple[ErvPolicy, ErvProcessor]:
+    """Load a saved policy and its processor."""
+    policy = ErvPolicy.from_pretrained(folder).eval()
+    return policy, ErvProcessor(PreTrainedTokenizerFast.from_pretrained(folder))

@@ -1,0 +1,133 @@
+"""What every training run shares: seed, device, resolved configuration, log, metrics file, checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import platform
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from edge.errors import InputError, UsageError
+
+log = logging.getLogger(__name__)
+CONFIGS = Path(__file__).parent / "configs"
+Config = TypeVar("Config")
+T = TypeVar("T")
+
+
+def read_config(kind: type[Config], name: str, given: Path | None, overrides: list[str]) -> Config:
+    """Resolve a configuration: the shipped `configs/<name>.json`, or a given file, then `key=value` overrides.
+
+    Raises:
+        UsageError: an unknown key or a value that is not JSON.
+    """
+    path = given or CONFIGS / f"{name}.json"
+    try:
+        values = json.loads(path.read_text())
+        values |= {key: json.loads(value) for key, _, value in (item.partition("=") for item in overrides)}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read the configuration '{path}' {overrides or ''}: {error}") from None
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - known):
+        raise UsageError(f"unknown key {', '.join(unknown)} in the {name} configuration: expected {', '.join(sorted(known))}")
+    return kind(**values)
+
+
+class Run:
+    """A folder that holds one training run: `config.json`, `metrics.jsonl`, `model.pt`."""
+
+    def __init__(self, folder: Path, config: Any, *, seed: int) -> None:
+        self.folder = folder
+        self.seed = seed
+        self.started = time.time()
+        folder.mkdir(parents=True, exist_ok=True)
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.record = {"config": dataclasses.asdict(config), "seed": seed, "command": " ".join(sys.argv[1:]), **provenance()}
+        (folder / "config.json").write_text(json.dumps(self.record, indent=2) + "\n")
+        (folder / "metrics.jsonl").write_text("")
+
+    def metrics(self, **values: float | int | str) -> None:
+        """Append one line to `metrics.jsonl` and log it."""
+        values["minutes"] = round((time.time() - self.started) / 60, 2)
+        line = {key: round(value, 5) if isinstance(value, float) else value for key, value in values.items()}
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        log.info(" ".join(f"{key} {value}" for key, value in line.items()))
+
+    def save(self, **parts: Any) -> None:
+        """Write `model.pt`, by way of a temporary name so that a stop loses nothing."""
+        temporary = self.folder / "model.pt.part"
+        torch.save({**parts, "record": self.record}, temporary)
+        temporary.replace(self.folder / "model.pt")
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any]:
+    """Load a run's `model.pt`; say so when there is none."""
+    try:
+        return torch.load(folder / "model.pt", map_location="cpu", weights_only=False)
+    except FileNotFoundError:
+        raise InputError(f"no trained model in '{folder}': run its training command first") from None
+
+
+def provenance() -> dict[str, Any]:
+    """Commit, versions and machine of this run."""
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=CONFIGS)
+    versions = {}
+    for package in ("torch", "transformers", "numpy", "onnx", "onnxruntime", "tokenizers"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {"commit": done.stdout.strip() or "unknown", "python": platform.python_version(), "versions": versions}
+
+
+def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+    """A progress bar on a terminal, nothing in a pipe."""
+    return iter(tqdm(items, desc=title, total=total, leave=False, disable=None))
+
+
+def cosine_schedule(
+    optimizer: torch.optim.Optimizer, steps: int, warmup: int, floor: float = 0.01
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Linear warm-up over `warmup` steps, then a half cosine down to `floor` of the peak at `steps`."""
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return floor + (1 - floor) * 0.5 * (1 + np.cos(np.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+class Average:
+    """Exponential moving average of a model's weights and buffers, warmed up so that it is useful from the start."""
+
+    def __init__(self, model: torch.nn.Module, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        self.state = {key: value.detach().clone() for key, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: torch.nn.Module) -> None:
+        """Move the average towards `model`."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for key, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.state[key].lerp_(value, 1 - decay)
+            else:
+                self.state[key].copy_(value)

@@ -1,0 +1,44 @@
+"""What the frozen encoder reads from the faces: computed once, then the language stages train on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from training.cues import CueModel
+from training.data import FerPlus
+from training.encoder import Encoder, Targets, augment
+from training.run import progress
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What the frozen encoder read from `V` views of each face, all `[N,V,…]` float32 tensors."""
+
+    map: torch.Tensor
+    emotion: torch.Tensor
+    cues: torch.Tensor
+    pose: torch.Tensor
+
+    def pick(self, rows: torch.Tensor, views: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Readings of `[B]` faces in `[B,F]` views, frames flattened: `[B·F,…]`."""
+        flat = (rows[:, None].expand_as(views).reshape(-1), views.reshape(-1))
+        return {name: getattr(self, name)[flat].float() for name in ("map", "emotion", "cues", "pose")}
+
+
+@torch.no_grad()
+def look(encoder: Encoder, faces: FerPlus, cue_model: CueModel, views: int, seed: int) -> Views:
+    """Read every face plainly and in `views` augmented forms."""
+    encoder = encoder.eval().to(memory_format=torch.channels_last)
+    targets, generator = Targets.of(faces, cue_model), torch.Generator().manual_seed(seed)
+    parts: dict[str, list[torch.Tensor]] = {name: [] for name in ("map", "emotion", "cues", "pose")}
+    for rows in progress(torch.arange(len(faces)).split(512), "look"):
+        chosen = Targets(*(getattr(targets, n)[rows] for n in ("images", "emotion", "cues", "points", "pose")))
+        pictures = [chosen.images.unsqueeze(1).float() / 255]
+        pictures += [augment(chosen, generator).images for _ in range(views)]
+        with torch.autocast("cpu", torch.bfloat16):
+            read = encoder(torch.stack(pictures, 1).flatten(0, 1).contiguous(memory_format=torch.channels_last))
+        for name, store in parts.items():
+            store.append(read[name].half().unflatten(0, (len(rows), views + 1)))
+    return Views(*(torch.cat(parts[name]) for name in ("map", "emotion", "cues", "pose")))
