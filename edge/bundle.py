@@ -120,6 +120,8 @@ class BundleConfig:
     verdict: VerdictSpec
     temperature: float
     """Calibration: emotion logits are divided by this."""
+    rigid_shape: list[list[float]]
+    """`[R][3]` mean rigid face that cues are measured against; only measuring needs it."""
     provenance: dict[str, Any]
     """Data, seeds, commit, versions, commands."""
     metrics: dict[str, Any]

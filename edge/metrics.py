@@ -17,3 +17,38 @@ def war_uar(truth: np.ndarray, answer: np.ndarray, classes: int) -> tuple[float,
     if not len(truth):
         return float("nan"), float("nan")
     return float((truth == answer).mean()), float(np.nanmean(recalls(truth, answer, classes)))
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins, weighted by their size (Guo et al. 2017, eq. 3)."""
+    if not len(confidence):
+        return float("nan")
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.bincount(which, correct.astype(float) - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(confidence))
+
+
+def coherence(truth: np.ndarray, answer: np.ndarray, judged: np.ndarray) -> dict[str, float]:
+    """Explanation metrics of the ERV paper.
+
+    Args:
+        truth: `[N]` labels.
+        answer: `[N]` the policy's answers, −1 where unparseable.
+        judged: `[N]` the label that a judge reads from the rationale alone, −1 where there is none.
+
+    Returns:
+        `eea` P(J = truth), `epc` P(J = answer), `fcr` P(answer = truth and J = truth); an unparseable completion is wrong in all.
+    """
+    there = (answer >= 0) & (judged >= 0)
+    return {
+        "eea": float((there & (judged == truth)).mean()),
+        "epc": float((there & (judged == answer)).mean()),
+        "fcr": float((there & (answer == truth) & (judged == truth)).mean()),
+    }
+
+
+def claim_rates(supported: int, contradicted: int, claims: int) -> dict[str, float | None]:
+    """`cue_precision` and `contradiction_rate` per claim; None when nothing was claimed."""
+    if not claims:
+        return {"cue_precision": None, "contradiction_rate": None}
+    return {"cue_precision": supported / claims, "contradiction_rate": contradicted / claims}

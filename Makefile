@@ -1,0 +1,42 @@
+# make run   install the runtime and read the bundled sample, without camera, display or network
+# make test  install everything and run the tests
+# make check format, lint, types, tests: what CI runs
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: run test check format clean
+
+run: $(VENV)/run.stamp
+	@mkdir -p out
+	$(BIN)/edge-run --demo --no-display --save out/demo.png
+	@echo "annotated picture: out/demo.png"
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) out build *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q -e '.[cpu,demo]'
+	@touch $@
+
+# torch first and by its exact version: an open range would bring gigabytes of CUDA packages
+$(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q torch==2.13.0
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	@touch $@ $(VENV)/run.stamp

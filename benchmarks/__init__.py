@@ -1,0 +1,1 @@
+"""Benchmarks: how right, how fast, how well found. `python -m benchmarks --help`."""

@@ -1,0 +1,81 @@
+"""`python -m benchmarks {accuracy,latency,faces}`: measure a bundle; `--json` prints one object and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from edge.errors import EdgeError, UsageError
+from edge.pipeline import Pipeline
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, measure, print, return an exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        threads = args.threads
+        if threads < 0:
+            raise UsageError(f"--threads {threads}: expected 0 or more")
+        with Pipeline.load(args.bundle, device=args.device, threads=threads) as pipeline:
+            figures = _measure(args, pipeline)
+    except EdgeError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    if args.json:
+        print(json.dumps(figures))
+    else:
+        _show(figures)
+    return 0
+
+
+def _measure(args: argparse.Namespace, pipeline: Pipeline) -> dict[str, Any]:
+    if args.command == "accuracy":
+        from benchmarks import accuracy
+
+        return accuracy.run(pipeline, args.data, split=args.split, find_faces=args.find_faces, closed=args.closed)
+    if args.command == "latency":
+        from benchmarks import latency
+
+        return latency.measure(pipeline, args.threads, rounds=args.rounds)
+    from benchmarks import faces
+
+    return dict(faces.measure(pipeline, args.data, args.split))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure a bundle.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    accuracy = commands.add_parser("accuracy", help="recognition, calibration, explanations, verdicts")
+    accuracy.add_argument("--data", type=Path, required=True, help="ferplus_images.npz, or a folder DIR/<emotion>/*.png|jpg")
+    accuracy.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of a pack (default: test)")
+    accuracy.add_argument("--find-faces", action="store_true", help="the folder holds whole photos: find the largest face first")
+    accuracy.add_argument("--closed", action="store_true", help="leave classes that the data lacks out of the answer space")
+    latency = commands.add_parser("latency", help="milliseconds and matmuls per stage")
+    latency.add_argument("--rounds", type=int, default=60)
+    faces = commands.add_parser("faces", help="the face finder")
+    faces.add_argument("--data", type=Path, required=True, help="faces_in_context.zip")
+    faces.add_argument("--split", choices=("train", "valid", "all"), default="valid", help="sources held out of training: valid")
+    for command in (accuracy, latency, faces):
+        command.add_argument("--bundle", type=Path, help="bundle folder (default: the shipped one)")
+        command.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="cpu")
+        command.add_argument("--threads", type=int, default=2 if command is latency else 0, help="threads per graph")
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _show(figures: dict[str, Any], indent: str = "") -> None:
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            print(f"{indent}{name}")
+            _show(value, indent + "  ")
+        else:
+            print(f"{indent}{name:<24}{value:.4f}" if isinstance(value, float) else f"{indent}{name:<24}{value}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""`python -m benchmarks accuracy`: recognition, calibration, explanations and verdicts of a bundle, over faces with known labels.
+
+Explanation figures speak of the policy's greedy rationales; `verified_rate` and `abstained_rate` of what the runtime makes of them.
+Claims are judged by the landmarks' cues, never by the encoder's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm.auto import tqdm
+
+from edge.encoder import Encoded
+from edge.errors import InputError
+from edge.explain import Subject
+from edge.face import align
+from edge.labels import mask_emotions, parse_emotion
+from edge.metrics import claim_rates, coherence, expected_calibration_error, recalls, war_uar
+from edge.picture import as_grey, read_image
+from edge.pipeline import Pipeline
+from edge.rationale import masked_sentences, split_sentences, write_completion
+from edge.types import Claim, Explanation, Verdict
+from edge.verdict import judge
+from training.cues import CueModel
+from training.data import load_ferplus
+
+_SUFFIXES = {".png", ".jpg", ".jpeg"}
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """Labelled face crops."""
+
+    crops: np.ndarray
+    """`[N,S,S]` uint8."""
+    labels: np.ndarray
+    """`[N]` index into the bundle's labels."""
+    cues: np.ndarray | None
+    """`[N,C]` z-scores from landmarks, NaN rows where no landmarks were found; `None` without landmarks."""
+    lost: int = 0
+    """Photos in which no face was found; their labels count as missed."""
+
+
+def load_pack(path: Path, split: str, pipeline: Pipeline) -> Faces:
+    """The FER+ faces of a split that the reference protocol counts, with cues measured from the landmark pack beside it."""
+    if not path.is_file():
+        raise InputError(f"no data pack at '{path}'")
+    faces = load_ferplus(path.parent, split)
+    faces = faces.take(faces.label >= 0)
+    config = pipeline.bundle.config
+    mean, std = (np.array([getattr(cue, key) for cue in config.cues]) for key in ("mean", "std"))
+    measured, _ = CueModel(np.array(config.rigid_shape), mean, std).measure(faces.landmarks, faces.point_index)
+    return Faces(faces.images, faces.label, measured)
+
+
+def load_folder(folder: Path, pipeline: Pipeline, *, find_faces: bool) -> Faces:
+    """Read `folder/<emotion>/*.png|jpg`: face crops, or whole photos whose largest face is taken.
+
+    Raises:
+        InputError: no emotion folder with a picture in it.
+    """
+    config = pipeline.bundle.config
+    named = {sub: parse_emotion(sub.name, config.labels) for sub in sorted(folder.iterdir()) if sub.is_dir()} if folder.is_dir() else {}
+    pictures = [(p, emotion) for sub, emotion in named.items() if emotion for p in sorted(sub.iterdir()) if p.suffix.lower() in _SUFFIXES]
+    if not pictures:
+        raise InputError(f"'{folder}' has no sub-folder named after an emotion with pictures in it ({', '.join(config.labels)})")
+    crops, labels, lost = [], [], 0
+    for path, emotion in tqdm(pictures, desc="pictures", leave=False, disable=None):
+        grey = as_grey(read_image(path))
+        if find_faces:
+            found = pipeline.finder(grey)
+            if not found:
+                lost += 1
+                continue
+            grey = align(grey, found[0], config.image)[0]
+        else:
+            size = config.image.size
+            grey = np.asarray(cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA)) if grey.shape != (size, size) else grey
+        crops.append(grey)
+        labels.append(config.labels.index(emotion))
+    if not crops:
+        raise InputError(f"no face was found in the {lost} photos under '{folder}'")
+    return Faces(np.stack(crops), np.array(labels), None, lost)
+
+
+def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]:
+    """Measure a bundle on faces.
+
+    Args:
+        pipeline: the loaded bundle.
+        faces: what to read.
+        closed: leave classes without faces out of the head's answer space (the policy's answers stay open).
+
+    Returns:
+        The benchmark's flat object; figures that cannot be measured are None.
+    """
+    config = pipeline.bundle.config
+    names = list(config.labels)
+    truth, count = faces.labels, len(names)
+    parts = [pipeline.encoder(faces.crops[i : i + _BATCH]) for i in range(0, len(truth), _BATCH)]
+    read = Encoded(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("tokens", "probabilities", "cues", "points_xy", "pose_deg")))
+    probabilities = read.probabilities
+    if closed:
+        absent = np.bincount(truth, minlength=count) == 0
+        probabilities = np.where(absent, 0, probabilities)
+        probabilities = probabilities / probabilities.sum(1, keepdims=True)
+    shown, confidence = probabilities.argmax(1), probabilities.max(1)
+    cue_names = [cue.name for cue in config.cues]
+    subjects = [
+        Subject(read.tokens[i], names[shown[i]], float(confidence[i]), dict(zip(cue_names, map(float, read.cues[i]), strict=True)))
+        for i in range(len(truth))
+    ]
+    drafts: list[Explanation] = []
+    for i in tqdm(range(0, len(subjects), _BATCH), desc="explain", leave=False, disable=None):
+        drafts += pipeline.explainer.draft(subjects[i : i + _BATCH])
+    final = [pipeline.explainer.settle(d, s) for d, s in zip(tqdm(drafts, desc="settle", leave=False, disable=None), subjects, strict=True)]
+
+    answer = np.array([names.index(d.answer) if d.answer else -1 for d in drafts])
+    full, masked = (_judged(pipeline, drafts, mask) for mask in (False, True))
+    missed = (len(truth) + faces.lost) / len(truth)  # photos without a found face count as wrong
+    war, uar = war_uar(truth, shown, count)
+    status = [e.status for e in final]
+    right = (answer == truth) & (answer == shown)
+    return {
+        "n": len(truth) + faces.lost,
+        "found": len(truth),
+        "war": war / missed,
+        "uar": uar if not faces.lost else None,
+        "recall": {name: None if np.isnan(r) else float(r) for name, r in zip(names, recalls(truth, shown, count), strict=True)},
+        "ece": expected_calibration_error(confidence, shown == truth),
+        "answer_war": float((answer == truth).mean()) / missed,
+        "parseable": float((answer >= 0).mean()),
+        **coherence(truth, answer, full),
+        **{f"m{key}": value for key, value in coherence(truth, answer, masked).items()},
+        **_claims(drafts, faces.cues, cue_names),
+        "verified_rate": status.count(Verdict.VERIFIED) / len(status),
+        "abstained_rate": status.count(Verdict.ABSTAINED) / len(status),
+        **_verdicts(pipeline, drafts, subjects, answer, right),
+    }
+
+
+def _judged(pipeline: Pipeline, drafts: list[Explanation], mask: bool) -> np.ndarray:
+    """The label that the verifier reads from each rationale alone, −1 without one."""
+    config, verifier = pipeline.bundle.config, pipeline.explainer.verifier
+    found = np.full(len(drafts), -1)
+    prior = np.asarray(config.verdict.prior)
+    for i, draft in enumerate(drafts):
+        if draft.draft:
+            sentences = masked_sentences(draft.draft) if mask else split_sentences(draft.draft)
+            found[i] = judge(verifier(sentences).emotions, prior, len(config.labels))
+    return found
+
+
+def _claims(drafts: list[Explanation], cues: np.ndarray | None, names: list[str]) -> dict[str, float | None]:
+    if cues is None:
+        return claim_rates(0, 0, 0)
+    claims = [
+        Claim(claim.cue, claim.direction, float(row[names.index(claim.cue)]))
+        for draft, row in zip(drafts, cues, strict=True)
+        if np.isfinite(row).all()
+        for claim in draft.claims
+    ]
+    rates = claim_rates(sum(c.supported for c in claims), sum(c.contradicted for c in claims), len(claims))
+    return {**rates, "claims_per_face": len(claims) / max(1, int(np.isfinite(cues).all(1).sum()))}
+
+
+def _verdicts(
+    pipeline: Pipeline, drafts: list[Explanation], subjects: list[Subject], answer: np.ndarray, right: np.ndarray
+) -> dict[str, float]:
+    """How often the verdict accepts a right-answered own rationale, and rejects one given another face's (different) answer.
+
+    The swapped rationale is judged as if its new answer were the shown label, so that only the text can give it away: with its naming sentence
+    (`swap_rejected`) and with every emotion word masked (`swap_rejected_masked`).
+    """
+    config, random = pipeline.bundle.config, np.random.default_rng(0)
+    chosen = np.flatnonzero(answer >= 0)
+    texts, masked, faces = [], [], []
+    for i in chosen:
+        other = config.labels[random.choice(answer[(answer != answer[i]) & (answer >= 0)])]
+        texts.append(write_completion(drafts[i].draft, other))
+        masked.append(write_completion(mask_emotions(drafts[i].draft), other))
+        faces.append(replace(subjects[i], emotion=other))
+    explain = pipeline.explainer.judge
+    swapped = [explain([t], [s])[0].status is Verdict.VERIFIED for t, s in zip(texts, faces, strict=True)]
+    hidden = [explain([t], [s])[0].status is Verdict.VERIFIED for t, s in zip(masked, faces, strict=True)]
+    own = np.array([d.status is Verdict.VERIFIED for d in drafts])
+    return {
+        "own_accepted": float(own[right].mean()) if right.any() else float("nan"),
+        "swap_rejected": 1 - float(np.mean(swapped)),
+        "swap_rejected_masked": 1 - float(np.mean(hidden)),
+    }
+
+
+def run(pipeline: Pipeline, data: Path, *, split: str, find_faces: bool, closed: bool) -> dict[str, Any]:
+    """Measure on a pack (`.npz`) or a folder of emotion folders."""
+    faces = load_pack(data, split, pipeline) if data.suffix == ".npz" else load_folder(data, pipeline, find_faces=find_faces)
+    return measure(pipeline, faces, closed=closed)
+

@@ -1,0 +1,198 @@
+"""`edge-run`: read expressions from a camera, a video, pictures or the demo picture. stdout is data, stderr is logs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge.errors import EdgeError, UsageError
+from edge.types import Reading, Verdict
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code (0 done, 2 usage, 3 bundle or backend, 4 camera or input, 130 interrupted)."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    level = logging.DEBUG if args.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        return _run(args)
+    except EdgeError as error:
+        print(f"edge-run: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone; nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edge-run",
+        description="Read the apparent expression of faces and explain it; every explanation is checked before it is shown.",
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--camera", type=int, metavar="N", help="camera number")
+    source.add_argument("--video", type=Path, metavar="F", help="video file")
+    source.add_argument("--image", type=Path, metavar="F", nargs="+", help="picture files")
+    source.add_argument("--demo", action="store_true", help="a public-domain portrait (needs the 'demo' extra)")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: the shipped one)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads per graph (default: the runtime's choice)")
+    parser.add_argument(
+        "--explain", type=_when, default="every", metavar="every|change|off|SECONDS", help="when to explain (default: every)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
+    parser.add_argument("--no-display", action="store_true", help="open no window")
+    parser.add_argument("--save", type=Path, metavar="F", help="write the annotated picture or video; a folder for several pictures")
+    parser.add_argument("--max-frames", type=_positive, metavar="N", help="stop after N frames")
+    parser.add_argument("--verbose", action="store_true", help="debug log on stderr")
+    return parser
+
+
+def _when(text: str) -> str | float:
+    if text in ("every", "change", "off"):
+        return text
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected every, change, off or seconds above 0, got '{text}'")
+    return seconds
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got '{text}'")
+    return int(text)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from edge.camera import demo_picture
+    from edge.pipeline import Pipeline
+    from edge.save import check_target
+
+    if args.threads < 0:
+        raise UsageError(f"--threads {args.threads}: expected 0 or more")
+    pictures = [demo_picture()] if args.demo else args.image
+    if args.save and (not pictures or len(pictures) == 1):
+        check_target(args.save, video=not pictures)
+    with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
+        log.debug("graphs run on %s", pipeline.provider)
+        return _pictures(pipeline, pictures, args) if pictures else _stream(pipeline, args)
+
+
+def _pictures(pipeline, paths: list[Path], args: argparse.Namespace) -> int:  # type: ignore[no-untyped-def]
+    """Read every picture; one that cannot be read is named and does not keep the others from being read."""
+    from edge.draw import annotate
+    from edge.save import save_picture
+
+    if args.save and len(paths) > 1:
+        try:
+            args.save.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--save '{args.save}': for several pictures it must be a folder ({error.strerror})") from None
+    code = 0
+    for path in paths[: args.max_frames]:
+        try:
+            frame, reading = next(pipeline.watch([path], explain=args.explain))
+        except EdgeError as error:
+            print(f"edge-run: {error}", file=sys.stderr)
+            code = error.exit_code
+            continue
+        _print(reading, args.json)
+        if args.save:
+            target = args.save / f"{path.stem}.png" if len(paths) > 1 else args.save
+            save_picture(target, annotate(frame.image_bgr, reading, _cue_points(pipeline)))
+    return code
+
+
+def _stream(pipeline, args: argparse.Namespace) -> int:  # type: ignore[no-untyped-def]
+    from edge.draw import annotate
+    from edge.save import VideoSink
+
+    source = args.camera if args.camera is not None else args.video
+    show = not args.no_display and _has_display()
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(VideoSink(args.save, _rate(args.video))) if args.save else None
+        if show:
+            stack.callback(_close_windows)
+        watched: Iterator[tuple] = pipeline.watch(source, explain=args.explain)  # type: ignore[type-arg]
+        stack.callback(watched.close)  # type: ignore[attr-defined]
+        for count, (frame, reading) in enumerate(watched, 1):
+            _print(reading, args.json)
+            if sink or show:
+                picture = annotate(frame.image_bgr, reading, _cue_points(pipeline))
+                if sink:
+                    sink.write(picture)
+                if show and not _show(picture):
+                    break
+            if count == args.max_frames:
+                break
+    return 0
+
+
+def _print(reading: Reading, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(reading.to_dict(), ensure_ascii=False), flush=True)
+        return
+    where = f"{reading.source} #{reading.frame}"
+    if not reading.faces:
+        print(f"{where}: no face", flush=True)
+    for face in reading.faces:
+        print(f"{where}: face {face.track}: {face.emotion} ({face.confidence:.0%})", flush=True)
+        if face.explanation:
+            said = face.explanation.text if face.explanation.status is Verdict.VERIFIED else "no explanation is shown"
+            print(f"  {face.explanation.status.value}: {said}", flush=True)
+
+
+def _cue_points(pipeline) -> dict[str, list[int]]:  # type: ignore[no-untyped-def]
+    return {cue.name: cue.points for cue in pipeline.bundle.config.cues}
+
+
+def _rate(video: Path | None) -> float:
+    """Frames per second of the file, 25 where unknown."""
+    import cv2
+
+    if video is None:
+        return 25.0
+    capture = cv2.VideoCapture(str(video))
+    rate = capture.get(cv2.CAP_PROP_FPS) if capture.isOpened() else 0.0
+    capture.release()
+    return float(rate) if 1 <= rate <= 240 else 25.0
+
+
+def _has_display() -> bool:
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _show(picture) -> bool:  # type: ignore[no-untyped-def]
+    """Show a frame; False when the user pressed q or Escape."""
+    import cv2
+
+    try:
+        cv2.imshow("erv-edge", picture)
+        return cv2.waitKey(1) & 0xFF not in (27, ord("q"))
+    except cv2.error:
+        raise UsageError("this OpenCV cannot open a window: pass --no-display") from None
+
+
+def _close_windows() -> None:
+    import cv2
+
+    with contextlib.suppress(cv2.error):
+        cv2.destroyAllWindows()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

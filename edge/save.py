@@ -1,0 +1,69 @@
+"""Writing annotated pictures and videos whole or not at all: to a temporary name beside the target, renamed when complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.errors import UsageError
+
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
+_CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+
+
+def check_target(path: Path, *, video: bool) -> None:
+    """Raise `UsageError` when `path` cannot be written: another suffix than the kind needs, or no such folder."""
+    wanted = set(_CODECS) if video else PICTURES
+    if path.suffix.lower() not in wanted:
+        raise UsageError(f"--save '{path}': a {'video' if video else 'picture'} needs one of {', '.join(sorted(wanted))}")
+    if not path.parent.is_dir():
+        raise UsageError(f"--save '{path}': there is no folder '{path.parent}'")
+
+
+def save_picture(path: Path, image_bgr: np.ndarray) -> None:
+    """Write a picture whole.
+
+    Raises:
+        UsageError: it cannot be written there.
+    """
+    _, data = cv2.imencode(path.suffix.lower(), image_bgr)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_bytes(data.tobytes())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UsageError(f"cannot write '{path}': {error.strerror}") from None
+
+
+class VideoSink:
+    """A video file that appears when it is complete; a context manager. Frames of another size are scaled to the first one's."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self.path, self.fps = path, fps
+        self._temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+
+    def write(self, image_bgr: np.ndarray) -> None:
+        """Append a frame."""
+        if self._writer is None:
+            self._size = image_bgr.shape[1] // 2 * 2, image_bgr.shape[0] // 2 * 2
+            codec = cv2.VideoWriter.fourcc(*_CODECS[self.path.suffix.lower()])
+            self._writer = cv2.VideoWriter(str(self._temporary), codec, self.fps, self._size)
+            if not self._writer.isOpened():
+                raise UsageError(f"cannot write the video '{self.path}'")
+        if (image_bgr.shape[1], image_bgr.shape[0]) != self._size:
+            image_bgr = np.asarray(cv2.resize(image_bgr, self._size))
+        self._writer.write(image_bgr)
+
+    def __enter__(self) -> VideoSink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.release()
+            if self._temporary.exists():
+                self._temporary.replace(self.path)

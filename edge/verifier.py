@@ -1,0 +1,63 @@
+"""The verifier at run time: sentences → emotion probabilities and claimed cues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from edge.backend import Session
+from edge.bundle import BundleConfig, check_graph
+
+INPUTS = ("input_ids", "attention_mask")
+
+EMOTION_FROM = 0.1
+"""Probability above which a sentence counts as speaking of an emotion (ERV, section on the verifier)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceReading:
+    """What the verifier read in S sentences."""
+
+    emotions: np.ndarray
+    """`[S,E]` probability per emotion, independent of each other (sigmoid)."""
+    claims: np.ndarray
+    """`[S,C,2]` probability that the sentence claims a cue above / below neutral."""
+
+
+class SentenceVerifier:
+    """Reads sentences, all of a batch at once."""
+
+    def __init__(
+        self, session: Session, tokenizer: Tokenizer, config: BundleConfig, inputs: tuple[str, ...] = INPUTS
+    ) -> None:
+        check_graph("verifier", set(INPUTS), inputs)
+        self.session, self.tokenizer, self.config = session, tokenizer, config
+        tokenizer.enable_truncation(config.verdict.max_tokens)
+        tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
+
+    def __call__(self, sentences: list[str]) -> SentenceReading:
+        """Read sentences; each is cut at the bundle's `max_tokens`."""
+        if not sentences:
+            cues = len(self.config.cues)
+            return SentenceReading(np.zeros((0, len(self.config.verifier_labels))), np.zeros((0, cues, 2)))
+        batch = self.tokenizer.encode_batch(sentences)
+        ids = np.array([row.ids for row in batch], np.int64)
+        mask = np.array([row.attention_mask for row in batch], np.int64)
+        out = self.session.run({"input_ids": ids, "attention_mask": mask})
+        return SentenceReading(out["emotions"], out["claims"])
+
+
+def sentence_emotions(probabilities: np.ndarray) -> list[list[int]]:
+    """The paper's rule: emotions above 0.1; none → the highest; more than two → the top two.
+
+    Args:
+        probabilities: `[S,E]`.
+
+    Returns:
+        Indices per sentence, the most probable first.
+    """
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    counts = np.clip((probabilities > EMOTION_FROM).sum(1), 1, 2)
+    return [row[:count].tolist() for row, count in zip(order, counts, strict=True)]

@@ -1,0 +1,1 @@
+"""Export: trained parts → one checked bundle. Needs the `export` extra; never shipped."""

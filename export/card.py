@@ -1,0 +1,73 @@
+"""The model card of a bundle, generated from its configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edge.bundle import GRAPHS, BundleConfig
+
+
+def write_card(folder: Path, config: BundleConfig, figures: dict[str, Any]) -> None:
+    """Write `README.md` into a bundle folder."""
+    sizes = [(f"{name}.onnx", (folder / f"{name}.onnx").stat().st_size / 1e6) for name in GRAPHS]
+    lines = [
+        "# Model card: erv-edge bundle",
+        "",
+        "Finds faces, reads their *apparent expression*, explains it in plain sentences, and checks each explanation before it is shown.",
+        "It does not read what anybody feels. Expressions differ between people, cultures and situations.",
+        "",
+        "## Intended use and limits",
+        "",
+        "For human–computer interaction research and software that reacts to visible expression, with the knowledge and consent of the people seen.",
+        "Not for decisions about people (hiring, education, policing, credit, health). In the European Union, inferring emotions of people at",
+        "work and in education is prohibited outside medical and safety reasons (AI Act, article 5(1)(f)), and people exposed to emotion",
+        "recognition must be told (article 50(3)). Rare expressions (contempt, disgust, fear) are read far less reliably than common ones;",
+        "the training faces are web photographs of uneven age, skin tone and pose, and no fairness audit has been made.",
+        "",
+        "## Parts",
+        "",
+        "| file | MB |",
+        "|---|---|",
+        *(f"| `{name}` | {size:.2f} |" for name, size in sizes),
+        "",
+        f"Labels: {', '.join(config.labels)}.",
+        "",
+        "## Cues",
+        "",
+        "Standard deviations from neutral faces; the head's rotation is removed first.",
+        "",
+        "| cue | action units | measure (over the distance between the outer eye corners) |",
+        "|---|---|---|",
+        *(f"| {cue.name} | {cue.action_unit} | {cue.formula} |" for cue in config.cues),
+        "",
+        "## Verdict",
+        "",
+        f"An explanation is shown when its masked sentences speak for the answer (consistency ≥ {config.verdict.min_consistency}), it names no other",
+        f"emotion, at least {config.verdict.min_grounding:.0%} of its claims are supported by this face and none is contradicted. Below a calibrated confidence of",
+        f"{config.verdict.min_confidence} the pipeline abstains. Thresholds were chosen on validation faces; temperature {config.temperature}.",
+        "",
+        "## Figures",
+        "",
+    ]
+    for title, values in figures.items():
+        lines += [f"### {title}", "", "| figure | value |", "|---|---|", *_rows(values), ""]
+    record = config.provenance
+    lines += ["## Provenance", "", f"Trained on: {', '.join(record['data'])}. Exported at commit {record['commit']}.", ""]
+    for name, run in record["runs"].items():
+        lines.append(f"- {name}: `python -m training {run['command']}`, seed {run['seed']}, commit {run['commit']}")
+    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _rows(values: dict[str, Any]) -> list[str]:
+    rows = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            rows += [f"| {name}.{key} | {_number(inner)} |" for key, inner in value.items()]
+        else:
+            rows.append(f"| {name} | {_number(value)} |")
+    return rows
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,160 @@
+"""The five graphs of a bundle, from trained torch modules to ONNX, with names and dynamic axes of the contract.
+
+The decoder is written out here for inference: fixed-length caches that are updated by scatter, norms folded into the layers behind them,
+fused projections, rotary tables. It computes what `LlamaForCausalLM` computes; the parity check holds it to that.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from edge.policy import cache_names
+from training.face import FaceFinder
+from training.policy import ErvPolicy
+from training.verifier import Verifier
+
+OPSET = 18
+
+
+class VisionGraph(nn.Module):
+    """Encoder and projector."""
+
+    def __init__(self, policy: ErvPolicy) -> None:
+        super().__init__()
+        self.encoder, self.projector = policy.encoder, policy.projector
+
+    def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        read = self.encoder(pixel_values)
+        return self.projector(read), read["emotion"], read["cues"], read["points"], read["pose"]
+
+
+class DecoderGraph(nn.Module):
+    """One decoding step over fixed-length caches.
+
+    Inputs: `inputs_embeds [N,L,D]`, `cache_position [L]`, caches `[N,K,S,H]`. Outputs: `logits [N,V]` of the last position and the caches
+    with positions `cache_position` written.
+    """
+
+    def __init__(self, policy: ErvPolicy) -> None:
+        super().__init__()
+        config, model = policy.config.get_text_config(), policy.decoder.model
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.head_dim = config.hidden_size // self.heads
+        self.epsilon = config.rms_norm_eps
+        self.sizes = [self.heads * self.head_dim, self.kv_heads * self.head_dim, self.kv_heads * self.head_dim]
+        self.attend, self.gather, self.widen, self.narrow = (nn.ParameterList() for _ in range(4))
+        for layer in model.layers:
+            attention, mlp = layer.self_attn, layer.mlp
+            qkv = torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
+            self.attend.append((qkv * layer.input_layernorm.weight).T.contiguous())
+            self.gather.append(attention.o_proj.weight.T.contiguous())
+            up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
+            self.widen.append((up * layer.post_attention_layernorm.weight).T.contiguous())
+            self.narrow.append(mlp.down_proj.weight.T.contiguous())
+        self.out = nn.Parameter((policy.decoder.lm_head.weight * model.norm.weight).T.contiguous())
+        positions = torch.arange(config.max_position_embeddings)[None]
+        cos, sin = model.rotary_emb(torch.zeros(1), positions)
+        half = self.head_dim // 2
+        self.register_buffer("cos", cos[0])
+        self.register_buffer("sin", torch.cat([-sin[0, :, :half], sin[0, :, half:]], 1))
+
+    def forward(self, inputs_embeds: torch.Tensor, cache_position: torch.Tensor, *past: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        n, length, _ = inputs_embeds.shape
+        capacity, half = past[0].shape[2], self.head_dim // 2
+        cos, sin = self.cos[cache_position], self.sin[cache_position]
+        visible = torch.arange(capacity)[None] <= cache_position[:, None]
+        bias = torch.where(visible, 0.0, -1e9)
+        index = cache_position.view(1, 1, length, 1).expand(n, self.kv_heads, length, self.head_dim)
+
+        def rotate(x: torch.Tensor) -> torch.Tensor:
+            return x * cos + torch.cat([x[..., half:], x[..., :half]], -1) * sin
+
+        x, present = inputs_embeds, []
+        for i in range(len(self.attend)):
+            q, k, v = (self._norm(x) @ self.attend[i]).split(self.sizes, 2)
+            q, k, v = (t.unflatten(2, (-1, self.head_dim)).transpose(1, 2) for t in (q, k, v))
+            keys = past[2 * i].scatter(2, index, rotate(k))
+            values = past[2 * i + 1].scatter(2, index, v)
+            present += [keys, values]
+            # query heads that share a key head become rows of one product
+            q = rotate(q).reshape(n, self.kv_heads, -1, length, self.head_dim) * self.head_dim**-0.5
+            scores = q @ keys[:, :, None].transpose(3, 4) + bias
+            mixed = (scores.softmax(-1) @ values[:, :, None]).reshape(n, self.heads, length, self.head_dim)
+            x = x + mixed.transpose(1, 2).flatten(2) @ self.gather[i]
+            gate, up = (self._norm(x) @ self.widen[i]).chunk(2, 2)
+            x = x + (F.silu(gate) * up) @ self.narrow[i]
+        return (self._norm(x[:, -1]) @ self.out, *present)
+
+    def _norm(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.epsilon)
+
+
+class EmbedGraph(nn.Module):
+    """Token ids → embeddings."""
+
+    def __init__(self, policy: ErvPolicy) -> None:
+        super().__init__()
+        self.table = policy.get_input_embeddings()
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        return self.table(input_ids)
+
+
+class VerifierGraph(nn.Module):
+    """Sentences → probabilities."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        super().__init__()
+        self.verifier = verifier
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        emotions, claims = self.verifier(input_ids, attention_mask)
+        return emotions.sigmoid(), claims.sigmoid()
+
+
+def export_graphs(folder: Path, face: FaceFinder, policy: ErvPolicy, verifier: Verifier) -> None:
+    """Write the five float32 graphs into `folder`."""
+    text = policy.config.get_text_config()
+    count, length = torch.export.Dim("faces", min=1, max=64), torch.export.Dim("length", min=1, max=128)
+    capacity, sentences = torch.export.Dim("capacity", min=2, max=256), torch.export.Dim("sentences", min=1, max=512)
+    high, wide = torch.export.Dim("high", min=1, max=64), torch.export.Dim("wide", min=1, max=64)
+    verifier.bert.config._attn_implementation = "eager"
+
+    _write(folder / "face.onnx", face, (torch.rand(1, 1, 256, 320),), {"picture": {2: 32 * high, 3: 32 * wide}}, ["faces"])
+    _write(
+        folder / "vision_encoder.onnx", VisionGraph(policy), (torch.rand(2, 1, 48, 48),), {"pixel_values": {0: count}},
+        ["visual_tokens", "emotion_logits", "cues", "points", "pose"],
+    )  # fmt: skip
+    ids = torch.ones(2, 3, dtype=torch.long)
+    _write(folder / "embed_tokens.onnx", EmbedGraph(policy), (ids,), {"input_ids": {0: count, 1: length}}, ["inputs_embeds"])
+    past, present = cache_names(text.num_hidden_layers)
+    caches = tuple(torch.zeros(2, text.num_key_value_heads, 24, text.hidden_size // text.num_attention_heads) for _ in past)
+    _write(
+        folder / "decoder_model_merged.onnx", DecoderGraph(policy), (torch.rand(2, 3, text.hidden_size), torch.arange(3), *caches),
+        {"inputs_embeds": {0: count, 1: length}, "cache_position": {0: length}, "past": tuple({0: count, 2: capacity} for _ in past)},
+        ["logits", *present], ["inputs_embeds", "cache_position", *past],
+    )  # fmt: skip
+    _write(
+        folder / "verifier.onnx", VerifierGraph(verifier), (torch.ones(2, 7, dtype=torch.long), torch.ones(2, 7, dtype=torch.long)),
+        {"input_ids": {0: sentences, 1: length}, "attention_mask": {0: sentences, 1: length}}, ["emotions", "claims"],
+    )  # fmt: skip
+
+
+def _write(
+    path: Path, module: nn.Module, example: tuple[torch.Tensor, ...], dynamic: dict[str, Any], outputs: list[str],
+    inputs: list[str] | None = None,
+) -> None:  # fmt: skip
+    names = inputs or list(dynamic)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            module.eval(), example, input_names=names, output_names=outputs, dynamic_shapes=dynamic, opset_version=OPSET,
+            dynamo=True, verbose=False,
+        )  # fmt: skip
+    program.save(str(path), external_data=False)

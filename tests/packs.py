@@ -1,0 +1,83 @@
+"""Small data packs in the official layout, drawn on the spot: faces of a few strokes, with landmarks, votes, comments and photos."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+_POINTS = [
+    0, 1, 2, 4, 5, 6, 9, 10, 13, 14, 17, 33, 37, 48, 54, 55, 61, 63, 64, 70, 82, 84, 87, 105, 107, 127, 133, 144, 145, 148, 151, 152, 153, 158,
+    159, 160, 168, 195, 197, 205, 234, 263, 267, 278, 284, 285, 291, 293, 294, 300, 312, 314, 317, 334, 336, 356, 362, 373, 374, 377, 380, 385,
+    386, 387, 425, 454,
+]  # fmt: skip
+_VOTES = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "not_a_face"]
+
+
+def draw_face(label: int, rng: np.random.Generator, size: int = 48) -> np.ndarray:
+    """A grey face whose mouth depends on its label."""
+    picture = np.full((size, size), 90, np.uint8)
+    u = size / 48
+    at = lambda x, y: (round((x + rng.normal(0, 0.5)) * u), round((y + rng.normal(0, 0.5)) * u))  # noqa: E731
+    cv2.ellipse(picture, at(24, 26), (round(17 * u), round(21 * u)), 0, 0, 360, 190, -1)
+    for x in (16, 32):
+        cv2.circle(picture, at(x, 19), max(1, round(2.5 * u)), 30, -1)
+    cv2.line(picture, at(24, 22), at(24, 29), 140, max(1, round(u)))
+    bend = (label % 4) * 90
+    cv2.ellipse(picture, at(24, 36), (round(7 * u), round((2 + label) * u)), bend, 0, 180, 40, max(1, round(1.5 * u)))
+    return picture
+
+
+def write_packs(folder: Path, count: int = 96) -> Path:
+    """Write every pack that training reads into `folder`."""
+    rng = np.random.default_rng(0)
+    head = rng.normal(0, 6, (len(_POINTS), 3)) + [24, 26, 0]
+    head[_POINTS.index(33), 0], head[_POINTS.index(263), 0] = 12, 36
+    images, points = {"vote_columns": np.array(_VOTES)}, {"point_index": np.array(_POINTS, np.int16)}
+    for split, n in (("train", count), ("valid", count // 2), ("test", count // 2)):
+        labels = np.arange(n) % 8
+        votes = np.zeros((n, 10), np.uint8)
+        votes[np.arange(n), labels] = 8
+        votes[np.arange(n), (labels + 1) % 8] = 2
+        images[f"{split}_images"] = np.stack([draw_face(int(label), rng) for label in labels])
+        images[f"{split}_votes"] = votes
+        images[f"{split}_names"] = np.array([f"{split}{i}.png" for i in range(n)])
+        landmarks = head + rng.normal(0, 0.8, (n, *head.shape))
+        landmarks[0] = np.nan
+        points[f"{split}_landmarks"] = landmarks.astype(np.float16)
+    np.savez_compressed(folder / "ferplus_images.npz", **images)
+    np.savez_compressed(folder / "ferplus_landmarks.npz", **points)
+    _write_comments(folder / "goemotions")
+    _write_photos(folder / "faces_in_context.zip", rng)
+    return folder
+
+
+def _write_comments(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "labels.txt").write_text("joy\nanger\nneutral\nadmiration\n")
+    rows = ["I am so happy today\t0\ta", "This makes me furious\t1\tb", "The bus leaves at nine\t2\tc", "What a job, and fun\t0,3\td"]
+    for split in ("train", "dev", "test"):
+        (folder / f"{split}.tsv").write_text("\n".join(rows * 8) + "\n")
+
+
+def _write_photos(path: Path, rng: np.random.Generator) -> None:
+    index = []
+    with zipfile.ZipFile(path, "w") as pack:
+        for i in range(48):
+            picture = rng.integers(0, 60, (120, 160), np.uint8)
+            faces = []
+            if i % 4:
+                side = int(rng.integers(30, 90))
+                x, y = int(rng.integers(0, 160 - side)), int(rng.integers(0, 120 - side))
+                picture[y : y + side, x : x + side] = draw_face(i % 8, rng, side)
+                spots = np.array([[16, 19], [32, 19], [24, 29], [17, 36], [31, 36]]) * side / 48 + [x, y]
+                faces = [{"box": [x, y, side, side], "points": spots.ravel().tolist(), "score": 0.9}]
+            name = f"scene/{i}.jpg"
+            pack.writestr(name, cv2.imencode(".jpg", picture)[1].tobytes())
+            kind = "face_box" if faces else "no_face"
+            row = {"file": name, "source": "drawn", "group": f"group{i % 12}", "width": 160, "height": 120, "kind": kind}
+            index.append({**row, "given_boxes": [f["box"] for f in faces], "teacher_faces": faces})
+        pack.writestr("index.json", json.dumps(index))

@@ -1,0 +1,148 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.cli import main
+
+
+@pytest.fixture(autouse=True)
+def no_display(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+
+
+def _lines(capsys) -> list[dict]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_demo_prints_a_checked_reading_and_saves_the_picture(tmp_path):
+    target = tmp_path / "demo.png"
+    done = subprocess.run(
+        [sys.executable, "-m", "edge.cli", "--demo", "--json", "--save", str(target)], capture_output=True, text=True, check=False,
+        env={k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (line,) = map(json.loads, done.stdout.splitlines())
+    assert line["faces"][0]["explanation"]["status"] == "verified"
+    picture = cv2.imread(str(target))
+    assert picture.shape[1] > picture.shape[0]
+    assert [p.name for p in tmp_path.iterdir()] == ["demo.png"]
+
+
+def test_text_output_names_label_verdict_and_explanation(capsys, portrait_path):
+    assert main(["--image", str(portrait_path), "--no-display"]) == 0
+    out = capsys.readouterr().out
+    assert "happiness" in out
+    assert "verified: " in out
+
+
+def test_a_bad_picture_is_named_and_the_others_are_read(capsys, tmp_path, portrait_path):
+    text = tmp_path / "note.jpg"
+    text.write_text("this is no picture")
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    assert main(["--image", str(text), str(portrait_path), str(empty), str(tmp_path / "gone.png"), "--json"]) == 4
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 1
+    errors = captured.err.splitlines()
+    assert [any(name in line for line in errors) for name in ("note.jpg", "empty.png", "gone.png")] == [True] * 3
+    assert "Traceback" not in captured.err
+
+
+def test_picture_files_of_every_format_are_read(capsys, tmp_path, portrait):
+    grey = cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)
+    pictures = {"grey.png": grey, "deep.png": portrait.astype(np.uint16) * 257, "alpha.png": cv2.cvtColor(portrait, cv2.COLOR_BGR2BGRA), "small.jpg": portrait}
+    for name, picture in pictures.items():
+        cv2.imwrite(str(tmp_path / name), picture)
+    assert main(["--image", *(str(tmp_path / name) for name in pictures), "--json", "--save", str(tmp_path / "out")]) == 0
+    assert {line["faces"][0]["emotion"] for line in _lines(capsys)} == {"happiness"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"grey.png", "deep.png", "alpha.png", "small.png"}
+
+
+def test_a_video_is_read_and_saved_whole(capsys, tmp_path, video):
+    target = tmp_path / "read.mp4"
+    assert main(["--video", str(video), "--json", "--save", str(target), "--max-frames", "5"]) == 0
+    assert [line["frame"] for line in _lines(capsys)] == list(range(5))
+    capture = cv2.VideoCapture(str(target))
+    assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 5
+    capture.release()
+    assert not list(tmp_path.glob(".*part*"))
+
+
+def test_a_truncated_video_yields_its_frames_and_an_error(capsys, tmp_path, video):
+    broken = tmp_path / "broken.avi"
+    data = video.read_bytes()
+    broken.write_bytes(data[: len(data) // 2])
+    code = main(["--video", str(broken), "--json", "--save", str(tmp_path / "out.mp4")])
+    captured = capsys.readouterr()
+    frames = captured.out.splitlines()
+    assert "Traceback" not in captured.err
+    assert code == 4
+    assert 0 < len(frames) < 12
+    assert not list(tmp_path.glob(".*part*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all" * 50])
+def test_a_file_that_is_no_video_is_named_and_nothing_is_written(capsys, tmp_path, content):
+    path = tmp_path / "x.mp4"
+    path.write_bytes(content)
+    assert main(["--video", str(path), "--save", str(tmp_path / "out.mp4")]) == 4
+    assert "x.mp4" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["x.mp4"]
+
+
+def test_a_camera_that_is_not_there_is_named(capsys):
+    assert main(["--camera", "97", "--no-display"]) == 4
+    assert "no camera 97" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--demo", "--camera", "0"],
+        ["--demo", "--explain", "never"],
+        ["--demo", "--explain", "-1"],
+        ["--demo", "--max-frames", "0"],
+        ["--demo", "--device", "abacus"],
+        ["--demo", "--typo"],
+        ["--demo", "--threads", "-2"],
+        ["--demo", "--save", "reading.txt"],
+        ["--demo", "--save", "no/such/folder/x.png"],
+        ["--video", "x.mp4", "--save", "x.png"],
+    ],
+)
+def test_usage_errors_exit_with_2(capsys, arguments):
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_bundle_exits_with_3(capsys, tmp_path):
+    assert main(["--demo", "--bundle", str(tmp_path / "none")]) == 3
+    assert "no bundle folder" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_early_is_no_error(video):
+    command = f"{sys.executable} -m edge.cli --video {video} --json --explain off | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["frame"] == 0
+
+
+def test_an_unwritable_folder_is_a_clear_error(capsys, tmp_path, portrait_path):
+    blocked = tmp_path / "file"
+    blocked.touch()
+    assert main(["--image", str(portrait_path), str(portrait_path), "--save", str(blocked)]) == 2
+    assert Path(blocked).read_bytes() == b""
+    assert "folder" in capsys.readouterr().err

@@ -1,0 +1,88 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.face import align, box_overlap, crop_face, crop_matrix, letterbox, select_faces
+
+_TEMPLATE = np.array([[15, 18], [33, 18], [24, 29], [17, 37], [31, 37]], float)
+
+
+@given(st.floats(0.1, 20), st.floats(-3, 3), st.floats(-500, 500), st.floats(-500, 500))
+def test_crop_matrix_undoes_any_similarity(scale, angle, x, y):
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = _TEMPLATE @ turn.T + [x, y]
+    matrix = crop_matrix(points, _TEMPLATE)
+    assert np.allclose(points @ matrix[:, :2].T + matrix[:, 2], _TEMPLATE, atol=1e-5)
+
+
+def test_crop_matrix_of_coinciding_points_is_finite():
+    assert np.isfinite(crop_matrix(np.zeros((5, 2)), _TEMPLATE)).all()
+
+
+@pytest.mark.parametrize("scale", [1, 2, 5, 12])
+def test_crop_face_gives_the_same_picture_from_any_size_of_face(scale, portrait):
+    grey = cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey[40:232, 128:320], (48, 48), interpolation=cv2.INTER_AREA)
+    large = cv2.resize(small, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    points = (_TEMPLATE + 0.5) * scale - 0.5
+    crop = crop_face(large, crop_matrix(points, _TEMPLATE), 48)
+    assert np.abs(crop.astype(int) - small).mean() < 4
+
+
+def test_crop_face_repeats_the_edge_beyond_the_border():
+    grey = np.full((20, 20), 77, np.uint8)
+    assert (crop_face(grey, np.array([[1.0, 0, 60], [0, 1.0, 60]]), 48) == 77).all()
+    assert (crop_face(grey, np.array([[0.1, 0, 60], [0, 0.1, 60]]), 48) == 77).all()
+
+
+@given(st.integers(1, 900), st.integers(1, 900))
+def test_letterbox_pads_to_whole_cells_and_never_enlarges(height, width):
+    picture, scale = letterbox(np.zeros((height, width), np.uint8), 320)
+    assert picture.shape[0] % 32 == picture.shape[1] % 32 == 0
+    assert max(picture.shape) <= 320
+    assert scale <= 1
+
+
+def test_select_faces_keeps_the_best_of_overlapping_boxes_and_scales_back():
+    rows = np.zeros((4, 15), np.float32)
+    rows[:, 0] = [0.9, 0.8, 0.7, 0.2]
+    rows[:, 1:5] = [[10, 10, 30, 30], [11, 11, 31, 31], [50, 50, 90, 90], [0, 0, 5, 5]]
+    found = select_faces(rows, 0.5, threshold=0.5, overlap=0.4)
+    assert [d.box_xyxy.tolist() for d in found] == [[100, 100, 180, 180], [20, 20, 60, 60]]
+    assert [round(d.score, 1) for d in found] == [0.7, 0.9]
+
+
+def test_select_faces_ignores_broken_candidates():
+    rows = np.full((2, 15), np.nan, np.float32)
+    rows[1] = 0.9  # a box without extent
+    assert select_faces(rows, 1.0, threshold=0.5, overlap=0.4) == []
+
+
+@given(st.lists(st.tuples(*[st.floats(-100, 100)] * 2, *[st.floats(1, 100)] * 2), min_size=1, max_size=5))
+def test_box_overlap_is_one_with_itself_and_symmetric(boxes):
+    b = np.array([[x, y, x + w, y + h] for x, y, w, h in boxes])
+    overlap = box_overlap(b, b)
+    assert np.allclose(np.diag(overlap), 1)
+    assert np.allclose(overlap, overlap.T)
+    assert ((overlap >= 0) & (overlap <= 1 + 1e-9)).all()
+
+
+def test_finder_finds_the_portrait_in_colour_grey_and_small(pipeline, portrait):
+    for scale in (1.0, 0.5, 0.25):
+        picture = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        faces = pipeline.finder(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
+        assert len(faces) == 1
+        x1, y1, x2, y2 = faces[0].box_xyxy / scale
+        assert x1 < 200 < x2
+        assert y1 < 110 < y2
+
+
+def test_align_levels_a_turned_face(pipeline, portrait):
+    grey = cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)
+    turned = cv2.warpAffine(grey, cv2.getRotationMatrix2D((220.0, 120.0), 15, 1), grey.shape[::-1], borderMode=cv2.BORDER_REFLECT)
+    crops = [align(g, pipeline.finder(g)[0], pipeline.bundle.config.image)[0] for g in (grey, turned)]
+    labels = [pipeline.encoder(c[None]).probabilities[0].argmax() for c in crops]
+    assert labels[0] == labels[1]
+    assert np.corrcoef(crops[0].ravel(), crops[1].ravel())[0, 1] > 0.85

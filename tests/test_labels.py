@@ -1,0 +1,39 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.labels import EMOTION_WORDS, EMOTIONS_8, EMOTIONS_11, MASK, mask_emotions, named_emotions, parse_emotion
+
+
+def test_mask_emotions_hides_every_listed_word_in_any_case():
+    for words in EMOTION_WORDS.values():
+        for word in words:
+            for form in (word, word.upper(), word.capitalize()):
+                assert mask_emotions(f"This reads as {form}.") == f"This reads as {MASK}."
+
+
+def test_mask_emotions_leaves_cues_and_longer_words_alone():
+    text = "The lip corners are pulled up; a madam with a fearless, contented look."
+    assert mask_emotions(text) == text
+
+
+@given(st.text())
+def test_mask_emotions_leaves_no_emotion_named(text):
+    assert named_emotions(mask_emotions(text).replace(MASK, "")) == () or MASK in mask_emotions(text)
+    assert mask_emotions(mask_emotions(text)) == mask_emotions(text)
+
+
+def test_named_emotions_are_unique_and_in_order_of_mention():
+    assert named_emotions("Sad at first, then an angry, furious face; still sadness.") == ("sadness", "anger")
+
+
+def test_parse_emotion_maps_names_synonyms_and_folders():
+    assert [parse_emotion(w) for w in ("Happy", "ANGRY", " fear ", "Surprised", "worried", "stone")] == [
+        "happiness", "anger", "fear", "surprise", "fear", None,
+    ]  # fmt: skip
+    assert parse_emotion("anxiety", EMOTIONS_8) is None
+    assert parse_emotion("anxiety") == "anxiety"
+
+
+def test_every_label_is_its_own_word():
+    assert set(EMOTION_WORDS) == set(EMOTIONS_11)
+    assert all(name in words for name, words in EMOTION_WORDS.items())
