@@ -174,8 +174,8 @@ def _verdicts(
 ) -> dict[str, float]:
     """How often the verdict accepts a right-answered own rationale, and rejects one given another face's (different) answer.
 
-    The swapped rationale is judged as if its new answer were the shown label, so that only the text can give it away: with its naming sentence
-    (`swap_rejected`) and with every emotion word masked (`swap_rejected_masked`).
+    The swapped rationale is judged as if its new answer were the shown label, so that only the text can give it away: with its naming
+    sentence (`swap_rejected`) and with every emotion word masked (`swap_rejected_masked`).
     """
     config, random = pipeline.bundle.config, np.random.default_rng(0)
     chosen = np.flatnonzero(answer >= 0)
@@ -200,4 +200,3 @@ def run(pipeline: Pipeline, data: Path, *, split: str, find_faces: bool, closed:
     """Measure on a pack (`.npz`) or a folder of emotion folders."""
     faces = load_pack(data, split, pipeline) if data.suffix == ".npz" else load_folder(data, pipeline, find_faces=find_faces)
     return measure(pipeline, faces, closed=closed)
-

@@ -43,8 +43,8 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 60, warmup: int =
         warmup: rounds before that.
 
     Returns:
-        `matmul_ms`, `threads`, and `stages` with `median_ms`, `p95_ms`, `matmuls` each: `face` (find), `align`, `encode`, `fast` (all three),
-        `explain` (decode), `verify` (judge the text), `full` (fast, explained and verified).
+        `matmul_ms`, `threads`, and `stages` with `median_ms`, `p95_ms`, `matmuls` each: `face` (find), `align`, `encode`, `fast` (all
+        three), `explain` (decode), `verify` (judge the text), `full` (fast, explained and verified).
     """
     cv2.setNumThreads(threads)
     frame = demo_frame()

@@ -1,9 +1,9 @@
 """On-device emotion recognition whose explanations are checked before anyone sees them.
 
-    from edge import Pipeline
+from edge import Pipeline
 
-    with Pipeline.load() as pipeline:
-        reading = pipeline(image_bgr)
+with Pipeline.load() as pipeline:
+    reading = pipeline(image_bgr)
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -116,7 +116,7 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def _onnxruntime():  # type: ignore[no-untyped-def]  # a module; its stubs differ by wheel
+def _onnxruntime() -> Any:  # a module; its stubs differ by wheel
     try:
         import onnxruntime
     except ImportError:

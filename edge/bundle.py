@@ -195,5 +195,3 @@ def check_graph(name: str, expected: set[str], actual: tuple[str, ...]) -> None:
     """Raise `BundleError` when a graph's inputs are not the ones of the contract."""
     if set(actual) != expected:
         raise BundleError(f"graph '{name}' has the inputs {', '.join(sorted(actual))}: expected {', '.join(sorted(expected))}")
-
-

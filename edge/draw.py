@@ -101,6 +101,5 @@ def _explanation(panel: np.ndarray, explanation: Explanation, y: int) -> None:
             y += 17
 
 
-
 def _text(image: np.ndarray, text: str, x: int, y: int, size: float, colour: tuple[int, int, int]) -> None:
     cv2.putText(image, text, (x, y), _FONT, size, colour, 1, cv2.LINE_AA)

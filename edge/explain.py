@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from edge.rationale import Completion, parse_completion
 from edge.types import Explanation, Verdict
 from edge.verdict import Candidate, decide, rank, sentences_of
 from edge.verifier import SentenceReading, SentenceVerifier
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Explainer:
         parts = zip(np.split(read.emotions, ends), np.split(read.claims, ends), strict=True)
         return [Candidate(d, SentenceReading(e, c)) for d, (e, c) in zip(completions, parts, strict=True)]
 
-    def _timed(self, stage, work):  # type: ignore[no-untyped-def]
+    def _timed(self, stage: str, work: Callable[[], T]) -> T:
         started = time.perf_counter()
         result = work()
         self.spent_ms[stage] += (time.perf_counter() - started) * 1e3

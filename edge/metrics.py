@@ -9,7 +9,7 @@ def recalls(truth: np.ndarray, answer: np.ndarray, classes: int) -> np.ndarray:
     """Recall per class `[classes]`; NaN for a class without faces. Answers of −1 (unparseable) count as wrong."""
     counts = np.bincount(truth, minlength=classes).astype(float)
     hits = np.bincount(truth[truth == answer], minlength=classes)
-    return np.divide(hits, counts, out=np.full(classes, np.nan), where=counts > 0)
+    return np.asarray(np.divide(hits, counts, out=np.full(classes, np.nan), where=counts > 0))
 
 
 def war_uar(truth: np.ndarray, answer: np.ndarray, classes: int) -> tuple[float, float]:

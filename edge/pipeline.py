@@ -102,9 +102,7 @@ class Pipeline:
         size = self.bundle.config.image.size
         aligned = [align(grey, detection, self.bundle.config.image) for detection in found]
         encoded = self.encoder(np.stack([crop for crop, _ in aligned])) if aligned else None
-        faces = tuple(
-            self._face(numbers[i], detection, encoded, i, aligned[i][1], size) for i, detection in enumerate(found) if encoded
-        )
+        faces = tuple(self._face(numbers[i], detection, encoded, i, aligned[i][1], size) for i, detection in enumerate(found) if encoded)
         done = time.perf_counter()
         height, width = grey.shape
         spent = {"face": (located - started) * 1e3, "encode": (done - located) * 1e3, "explain": 0.0, "verify": 0.0}

@@ -33,8 +33,8 @@ class Tracker:
         numbers = [0] * len(faces)
         if faces and self._tracks:
             overlap = box_overlap(np.stack([f.box_xyxy for f in faces]), np.stack([t.box_xyxy for t in self._tracks]))
-            while (best := overlap.max()) >= MIN_OVERLAP:
-                i, j = np.unravel_index(int(overlap.argmax()), overlap.shape)
+            while overlap.max() >= MIN_OVERLAP:
+                i, j = divmod(int(overlap.argmax()), overlap.shape[1])
                 numbers[i] = self._tracks[j].number
                 self._tracks[j].box_xyxy, self._tracks[j].missed = faces[i].box_xyxy, -1
                 overlap[i], overlap[:, j] = -1, -1

@@ -1,8 +1,8 @@
 """The verdict at run time, without the truth: does the text speak for its answer, and do its claims hold on this face?
 
-*Consistency* reads the masked sentences. Each tells, next to what an empty sentence tells (the prior), how much more likely every emotion has
-become; the sentences' evidence adds up (naive Bayes). *Naming* is checked on the plain text: it may call the expression nothing but
-the answer. *Grounding* compares the claimed cues with the encoder's.
+*Consistency* reads the masked sentences. Each tells, next to what an empty sentence tells (the prior), how much more likely every
+emotion has become; the sentences' evidence adds up (naive Bayes). *Naming* is checked on the plain text: it may call the expression
+nothing but the answer. *Grounding* compares the claimed cues with the encoder's.
 """
 
 from __future__ import annotations
@@ -63,10 +63,7 @@ def read_claims(claims: np.ndarray, cues: dict[str, float], threshold: float) ->
     """
     found = claims.max(0, initial=0) >= threshold
     return tuple(
-        Claim(name, direction, cues[name])
-        for row, name in enumerate(cues)
-        for column, direction in ((0, 1), (1, -1))
-        if found[row, column]
+        Claim(name, direction, cues[name]) for row, name in enumerate(cues) for column, direction in ((0, 1), (1, -1)) if found[row, column]
     )
 
 
@@ -78,8 +75,8 @@ def grounding(claims: tuple[Claim, ...]) -> float:
 def decide(candidate: Candidate, shown: str, cues: dict[str, float], config: BundleConfig, attempts: int) -> Explanation:
     """Judge one candidate against the label that is shown and the face that it describes.
 
-    Verified when it is parseable, answers the shown label, names no other emotion, and consistency and grounding reach the bundle's thresholds
-    without a contradicted claim.
+    Verified when it is parseable, answers the shown label, names no other emotion, and consistency and grounding reach the bundle's
+    thresholds without a contradicted claim.
     """
     spec, done = config.verdict, candidate.completion
     claims = read_claims(candidate.reading.claims, cues, spec.claim_threshold)

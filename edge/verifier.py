@@ -29,9 +29,7 @@ class SentenceReading:
 class SentenceVerifier:
     """Reads sentences, all of a batch at once."""
 
-    def __init__(
-        self, session: Session, tokenizer: Tokenizer, config: BundleConfig, inputs: tuple[str, ...] = INPUTS
-    ) -> None:
+    def __init__(self, session: Session, tokenizer: Tokenizer, config: BundleConfig, inputs: tuple[str, ...] = INPUTS) -> None:
         check_graph("verifier", set(INPUTS), inputs)
         self.session, self.tokenizer, self.config = session, tokenizer, config
         tokenizer.enable_truncation(config.verdict.max_tokens)

@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from edge.bundle import (
-    SCHEMA, Bundle, BundleConfig, CueSpec, FaceSpec, ImageSpec, PolicySpec, VerdictSpec, write_hashes,
+    SCHEMA,
+    Bundle,
+    BundleConfig,
+    CueSpec,
+    FaceSpec,
+    ImageSpec,
+    PolicySpec,
+    VerdictSpec,
+    write_hashes,
 )  # fmt: skip
 from edge.errors import InputError
 from edge.labels import EMOTIONS_8, EMOTIONS_11
@@ -121,7 +129,11 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
         verdict=VerdictSpec(0.0, 0.0, 0.0, 0.5, [1.0] * len(EMOTIONS_11), 64),
         temperature=1.0,
         rigid_shape=[[round(float(v), 6) for v in point] for point in cue_model.shape],
-        provenance={**provenance(), "runs": records, "data": ["FER2013 images", "FER+ votes", "MediaPipe landmarks of them", "GoEmotions", "faces_in_context"]},
+        provenance={
+            **provenance(),
+            "runs": records,
+            "data": ["FER2013 images", "FER+ votes", "MediaPipe landmarks of them", "GoEmotions", "faces_in_context"],
+        },
         metrics={},
     )
 

@@ -55,9 +55,7 @@ def calibrate(pipeline: Pipeline, faces: FerPlus, seed: int = 1) -> tuple[Bundle
 
     names = [cue.name for cue in config.cues]
     cues = [dict(zip(names, map(float, row), strict=True)) for row in raw.cues]
-    subjects = [
-        Subject(raw.tokens[i], config.labels[shown[i]], float(confidence[i]), cues[i]) for i in range(len(images))
-    ]
+    subjects = [Subject(raw.tokens[i], config.labels[shown[i]], float(confidence[i]), cues[i]) for i in range(len(images))]
     candidates = draft_all(pipeline.explainer, subjects)
     prior = np.concatenate([c.reading.emotions for c in candidates]).mean(0)
     answers = np.array([config.labels.index(c.completion.answer) if c.completion.answer else -1 for c in candidates])
@@ -74,7 +72,9 @@ def calibrate(pipeline: Pipeline, faces: FerPlus, seed: int = 1) -> tuple[Bundle
         min_confidence=round(float(np.quantile(confidence, UNSURE_SHARE)), 3),
         prior=[round(float(v), 5) for v in prior],
     )
-    judged = np.array([judge(c.reading.emotions, prior, len(config.labels)) if a >= 0 else -1 for c, a in zip(candidates, answers, strict=True)])
+    judged = np.array(
+        [judge(c.reading.emotions, prior, len(config.labels)) if a >= 0 else -1 for c, a in zip(candidates, answers, strict=True)]
+    )
     seen = {
         "temperature": temperature,
         "ece_before": expected_calibration_error(raw.probabilities.max(1), shown == label),

@@ -11,16 +11,19 @@ from edge.bundle import GRAPHS, BundleConfig
 def write_card(folder: Path, config: BundleConfig, figures: dict[str, Any]) -> None:
     """Write `README.md` into a bundle folder."""
     sizes = [(f"{name}.onnx", (folder / f"{name}.onnx").stat().st_size / 1e6) for name in GRAPHS]
+    verdict = config.verdict
     lines = [
         "# Model card: erv-edge bundle",
         "",
-        "Finds faces, reads their *apparent expression*, explains it in plain sentences, and checks each explanation before it is shown.",
+        "Finds faces, reads their *apparent expression*, explains it in plain sentences, and checks each explanation before it is",
+        "shown.",
         "It does not read what anybody feels. Expressions differ between people, cultures and situations.",
         "",
         "## Intended use and limits",
         "",
-        "For human–computer interaction research and software that reacts to visible expression, with the knowledge and consent of the people seen.",
-        "Not for decisions about people (hiring, education, policing, credit, health). In the European Union, inferring emotions of people at",
+        "For human–computer interaction research and software that reacts to visible expression, with the knowledge and consent of the",
+        "people seen. Not for decisions about people (hiring, education, policing, credit, health). In the European Union, inferring",
+        "emotions of people at",
         "work and in education is prohibited outside medical and safety reasons (AI Act, article 5(1)(f)), and people exposed to emotion",
         "recognition must be told (article 50(3)). Rare expressions (contempt, disgust, fear) are read far less reliably than common ones;",
         "the training faces are web photographs of uneven age, skin tone and pose, and no fairness audit has been made.",
@@ -43,9 +46,10 @@ def write_card(folder: Path, config: BundleConfig, figures: dict[str, Any]) -> N
         "",
         "## Verdict",
         "",
-        f"An explanation is shown when its masked sentences speak for the answer (consistency ≥ {config.verdict.min_consistency}), it names no other",
-        f"emotion, at least {config.verdict.min_grounding:.0%} of its claims are supported by this face and none is contradicted. Below a calibrated confidence of",
-        f"{config.verdict.min_confidence} the pipeline abstains. Thresholds were chosen on validation faces; temperature {config.temperature}.",
+        f"An explanation is shown when its masked sentences speak for the answer (consistency ≥ {verdict.min_consistency}), it names no",
+        f"other emotion, at least {verdict.min_grounding:.0%} of its claims are supported by this face and none is contradicted.",
+        f"Below a calibrated confidence of {verdict.min_confidence} the pipeline abstains. Thresholds were chosen on validation faces;",
+        f"temperature {config.temperature}.",
         "",
         "## Figures",
         "",

@@ -55,7 +55,9 @@ def check_parity(
     tokens, mask = torch.tensor([r.ids for r in rows]), torch.tensor([r.attention_mask for r in rows])
     emotions, claims = verifier(tokens, mask)
     reading = pipeline.explainer.verifier(sentences)
-    found["verifier"] = max(_difference(emotions.sigmoid().numpy(), reading.emotions), _difference(claims.sigmoid().numpy(), reading.claims))
+    found["verifier"] = max(
+        _difference(emotions.sigmoid().numpy(), reading.emotions), _difference(claims.sigmoid().numpy(), reading.claims)
+    )
 
     worst = max((value, name) for name, value in found.items() if name != "equal_completions")
     if worst[0] > TOLERANCE or found["equal_completions"] < 0.99:

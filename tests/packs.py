@@ -10,10 +10,73 @@ import cv2
 import numpy as np
 
 _POINTS = [
-    0, 1, 2, 4, 5, 6, 9, 10, 13, 14, 17, 33, 37, 48, 54, 55, 61, 63, 64, 70, 82, 84, 87, 105, 107, 127, 133, 144, 145, 148, 151, 152, 153, 158,
-    159, 160, 168, 195, 197, 205, 234, 263, 267, 278, 284, 285, 291, 293, 294, 300, 312, 314, 317, 334, 336, 356, 362, 373, 374, 377, 380, 385,
-    386, 387, 425, 454,
-]  # fmt: skip
+    0,
+    1,
+    2,
+    4,
+    5,
+    6,
+    9,
+    10,
+    13,
+    14,
+    17,
+    33,
+    37,
+    48,
+    54,
+    55,
+    61,
+    63,
+    64,
+    70,
+    82,
+    84,
+    87,
+    105,
+    107,
+    127,
+    133,
+    144,
+    145,
+    148,
+    151,
+    152,
+    153,
+    158,
+    159,
+    160,
+    168,
+    195,
+    197,
+    205,
+    234,
+    263,
+    267,
+    278,
+    284,
+    285,
+    291,
+    293,
+    294,
+    300,
+    312,
+    314,
+    317,
+    334,
+    336,
+    356,
+    362,
+    373,
+    374,
+    377,
+    380,
+    385,
+    386,
+    387,
+    425,
+    454,
+]
 _VOTES = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "not_a_face"]
 
 
@@ -34,7 +97,7 @@ def draw_face(label: int, rng: np.random.Generator, size: int = 48) -> np.ndarra
 def write_packs(folder: Path, count: int = 96) -> Path:
     """Write every pack that training reads into `folder`."""
     rng = np.random.default_rng(0)
-    head = rng.normal(0, 6, (len(_POINTS), 3)) + [24, 26, 0]
+    head = rng.normal(0, 6, (len(_POINTS), 3)) + np.array([24, 26, 0])
     head[_POINTS.index(33), 0], head[_POINTS.index(263), 0] = 12, 36
     images, points = {"vote_columns": np.array(_VOTES)}, {"point_index": np.array(_POINTS, np.int16)}
     for split, n in (("train", count), ("valid", count // 2), ("test", count // 2)):

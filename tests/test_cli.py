@@ -57,7 +57,12 @@ def test_a_bad_picture_is_named_and_the_others_are_read(capsys, tmp_path, portra
 
 def test_picture_files_of_every_format_are_read(capsys, tmp_path, portrait):
     grey = cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)
-    pictures = {"grey.png": grey, "deep.png": portrait.astype(np.uint16) * 257, "alpha.png": cv2.cvtColor(portrait, cv2.COLOR_BGR2BGRA), "small.jpg": portrait}
+    pictures = {
+        "grey.png": grey,
+        "deep.png": portrait.astype(np.uint16) * 257,
+        "alpha.png": cv2.cvtColor(portrait, cv2.COLOR_BGR2BGRA),
+        "small.jpg": portrait,
+    }
     for name, picture in pictures.items():
         cv2.imwrite(str(tmp_path / name), picture)
     assert main(["--image", *(str(tmp_path / name) for name in pictures), "--json", "--save", str(tmp_path / "out")]) == 0

@@ -59,7 +59,7 @@ def test_mirroring_flips_the_sided_cues_and_nothing_else(model):
     mirrored = (faces * _FLIP)[:, _SWAP]
     here, there = model.measure(faces, _INDEX)[0], model.measure(mirrored, _INDEX)[0]
     sided = np.array(CUE_NAMES) == "corner_asymmetry"
-    assert (MIRROR_SIGN == np.where(sided, -1, 1)).all()
+    assert (np.where(sided, -1, 1) == MIRROR_SIGN).all()
     assert np.allclose(here[:, ~sided], there[:, ~sided], atol=0.05)
     assert np.corrcoef(here[:, sided].ravel(), -there[:, sided].ravel())[0, 1] > 0.9
 

@@ -76,7 +76,14 @@ def test_an_empty_scene_has_no_face_and_no_explanation(pipeline):
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((0, 0, 3), np.uint8), np.zeros((5, 5, 2), np.uint8), np.zeros((5, 5, 3), np.float32), np.zeros(5, np.uint8), None, "face.png"],
+    [
+        np.zeros((0, 0, 3), np.uint8),
+        np.zeros((5, 5, 2), np.uint8),
+        np.zeros((5, 5, 3), np.float32),
+        np.zeros(5, np.uint8),
+        None,
+        "face.png",
+    ],
 )
 def test_what_is_no_picture_is_refused_in_one_sentence(pipeline, image):
     with pytest.raises(InputError, match="image"):

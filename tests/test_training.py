@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packs import write_packs
 
 from benchmarks.__main__ import main as benchmark
 from edge.bundle import Bundle
@@ -12,7 +13,6 @@ from edge.cli import main as edge_run
 from edge.errors import InputError, UsageError
 from edge.pipeline import Pipeline
 from export.__main__ import main as export
-from packs import write_packs
 from training.__main__ import main as train
 from training.data import load_ferplus
 from training.encoder import EncoderConfig
@@ -41,7 +41,10 @@ def bundle(tmp_path_factory, data) -> Path:
         lines = (runs / stage / "metrics.jsonl").read_text().splitlines()
         assert all(np.isfinite(json.loads(line).get("loss", 0)) for line in lines)
         assert json.loads((runs / stage / "config.json").read_text())["versions"]["torch"]
-    parts = [f"--{name}={runs / folder}" for name, folder in (("face", "face"), ("encoder", "encoder"), ("policy", "sft"), ("verifier", "verifier"))]
+    parts = [
+        f"--{name}={runs / folder}"
+        for name, folder in (("face", "face"), ("encoder", "encoder"), ("policy", "sft"), ("verifier", "verifier"))
+    ]
     assert export(["bundle", *parts, "--data", str(data), "--out", str(runs / "bundle")]) == 0
     return runs / "bundle"
 

@@ -1,8 +1,9 @@
 import random
 
 from training.cues import CUE_NAMES
+from training.phrases import CLAUSES
 from training.verifier import negate
-from training.writer import CLAIM_FROM, CLAUSES, name_emotion, salient, write_evidence, write_rationale
+from training.writer import CLAIM_FROM, name_emotion, salient, write_evidence, write_rationale
 
 _FRONT = (0.0, 0.0, 0.0)
 

@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     for name, text in STAGES.items():
         stage = stages.add_parser(name, help=text, description=f"Train {text}.")
         stage.add_argument("--data", help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
-        stage.add_argument("--out", type=Path, default=Path("runs") / name, help="folder of the run (default: runs/%(prog)s)")
-        stage.add_argument("--config", type=Path, help="configuration file (default: training/configs/%s.json)" % name)
+        stage.add_argument("--out", type=Path, default=Path("runs") / name, help=f"folder of the run (default: runs/{name})")
+        stage.add_argument("--config", type=Path, help=f"configuration file (default: training/configs/{name}.json)")
         stage.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="override configuration values (JSON)")
         if name in ("sft", "verifier"):
             stage.add_argument("--encoder", type=Path, default=Path("runs/encoder"), help="run of the encoder")

@@ -235,9 +235,7 @@ def losses(out: torch.Tensor, owners: torch.Tensor, boxes: torch.Tensor, points:
     size = (truth[:, 2:] - truth[:, :2]).repeat(1, 5)
     target = points[owners]
     known = target.isfinite().all(1)
-    point_loss = F.smooth_l1_loss(
-        (out[..., 5:][owners] / size)[known], (target / size)[known], beta=0.03, reduction="sum"
-    ) / (10 * count)
+    point_loss = F.smooth_l1_loss((out[..., 5:][owners] / size)[known], (target / size)[known], beta=0.03, reduction="sum") / (10 * count)
     return score_loss + 2.0 * (1 - giou).sum() / count + 20.0 * point_loss
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import GenerationMixin, LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
-from transformers import PreTrainedTokenizerFast
+from transformers import GenerationMixin, LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.processing_utils import ProcessorMixin
 
@@ -75,7 +74,7 @@ class ErvPolicy(PreTrainedModel, GenerationMixin):
     base_model_prefix = ""
     main_input_name = "input_ids"
     _supports_sdpa = True
-    _tied_weights_keys = ["decoder.lm_head.weight"]
+    _tied_weights_keys = ["decoder.lm_head.weight"]  # noqa: RUF012 (the base class wants a list)
 
     def __init__(self, config: ErvPolicyConfig) -> None:
         super().__init__(config)
@@ -132,7 +131,7 @@ class ErvPolicy(PreTrainedModel, GenerationMixin):
 class ErvProcessor(ProcessorMixin):
     """Face crops and completions → model inputs."""
 
-    attributes = ["tokenizer"]
+    attributes = ["tokenizer"]  # noqa: RUF012 (the base class wants a list)
     tokenizer_class = "PreTrainedTokenizerFast"
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, **common: Any) -> None:

@@ -54,7 +54,7 @@ class Run:
         self.started = time.time()
         folder.mkdir(parents=True, exist_ok=True)
         random.seed(seed)
-        np.random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 (libraries draw from it)
         torch.manual_seed(seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.record = {"config": dataclasses.asdict(config), "seed": seed, "command": " ".join(sys.argv[1:]), **provenance()}
@@ -101,9 +101,7 @@ def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterat
     return iter(tqdm(items, desc=title, total=total, leave=False, disable=None))
 
 
-def cosine_schedule(
-    optimizer: torch.optim.Optimizer, steps: int, warmup: int, floor: float = 0.01
-) -> torch.optim.lr_scheduler.LRScheduler:
+def cosine_schedule(optimizer: torch.optim.Optimizer, steps: int, warmup: int, floor: float = 0.01) -> torch.optim.lr_scheduler.LRScheduler:
     """Linear warm-up over `warmup` steps, then a half cosine down to `floor` of the peak at `steps`."""
 
     def factor(step: int) -> float:

@@ -167,9 +167,7 @@ def make_tokenizer(texts: list[str], vocabulary: int, max_tokens: int) -> Tokeni
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[CLS]", "[UNK]", "[emotion]"]
-    tokenizer.train_from_iterator(
-        texts, trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=special, show_progress=False)
-    )
+    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=special, show_progress=False))
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", CLS)])
     tokenizer.enable_truncation(max_tokens)
     tokenizer.enable_padding(pad_id=PAD, pad_token="[PAD]")
@@ -188,9 +186,7 @@ def encode(tokenizer: Tokenizer, examples: list[Example]) -> tuple[torch.Tensor,
 
 
 @torch.no_grad()
-def evaluate(
-    model: Verifier, tokenizer: Tokenizer, writer: SentenceWriter, label: np.ndarray, talk: list[Example]
-) -> dict[str, float]:
+def evaluate(model: Verifier, tokenizer: Tokenizer, writer: SentenceWriter, label: np.ndarray, talk: list[Example]) -> dict[str, float]:
     """On validation faces and comments: emotion accuracy of masked evidence, exactness of claims, macro F1 of comments."""
     model.eval()
     faces = np.flatnonzero(label >= 0)
