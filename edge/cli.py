@@ -23,6 +23,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     level = logging.DEBUG if args.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    if not args.verbose:  # our own errors say what OpenCV and FFmpeg would, in one sentence; read when OpenCV is imported
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         return _run(args)
     except EdgeError as error:
@@ -87,6 +90,8 @@ def _run(args: argparse.Namespace) -> int:
     pictures = [demo_picture()] if args.demo else args.image
     if args.save and (not pictures or len(pictures) == 1):
         check_target(args.save, video=not pictures)
+    if args.save and args.save.resolve() in {path.resolve() for path in (*(pictures or ()), *([args.video] if args.video else ()))}:
+        raise UsageError(f"--save '{args.save}' would overwrite the input")
     with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
         log.debug("graphs run on %s", pipeline.provider)
         return _pictures(pipeline, pictures, args) if pictures else _stream(pipeline, args)

@@ -12,8 +12,11 @@ from edge.backend import Session
 from edge.bundle import FaceSpec, ImageSpec, check_graph
 from edge.types import Detection
 
-STRIDES = (8, 16, 32)
-"""Cell sizes of the finder's three levels, pixels."""
+STRIDES = (8, 16)
+"""Cell sizes of the finder's two levels, pixels."""
+
+CELL = 32
+"""Pictures are padded to multiples of this, the finder's coarsest feature."""
 
 INPUT, OUTPUT = "picture", "faces"
 
@@ -32,7 +35,7 @@ def letterbox(grey: np.ndarray, long_side: int) -> tuple[np.ndarray, float]:
     scale = min(1.0, long_side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if scale < 1 else grey
-    right, below = -size[0] % STRIDES[-1], -size[1] % STRIDES[-1]
+    right, below = -size[0] % CELL, -size[1] % CELL
     return np.asarray(cv2.copyMakeBorder(small, 0, below, 0, right, cv2.BORDER_CONSTANT, value=127)), scale
 
 

@@ -151,3 +151,13 @@ def test_an_unwritable_folder_is_a_clear_error(capsys, tmp_path, portrait_path):
     assert main(["--image", str(portrait_path), str(portrait_path), "--save", str(blocked)]) == 2
     assert Path(blocked).read_bytes() == b""
     assert "folder" in capsys.readouterr().err
+
+
+def test_the_input_is_never_overwritten(capsys, tmp_path, portrait, video):
+    path = tmp_path / "face.png"
+    cv2.imwrite(str(path), portrait)
+    before = path.read_bytes(), video.read_bytes()
+    assert main(["--image", str(path), "--save", str(tmp_path / "." / "face.png")]) == 2
+    assert main(["--video", str(video), "--save", str(video)]) == 2
+    assert "overwrite" in capsys.readouterr().err
+    assert (path.read_bytes(), video.read_bytes()) == before

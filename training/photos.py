@@ -31,6 +31,8 @@ class Photo:
     """`[F,5,2]` eye, eye, nose, mouth corner, mouth corner (image left first); NaN where only a box is known."""
     checked_empty: bool
     """Known to hold no face."""
+    scene: bool
+    """From the scene pictures, not a portrait."""
 
 
 def load_photos(archive: Path, split: str) -> list[Photo]:
@@ -69,6 +71,7 @@ def load_photos(archive: Path, split: str) -> list[Photo]:
                 np.array(boxes, np.float32).reshape(-1, 4),
                 np.array(points, np.float32).reshape(-1, 5, 2),
                 row["kind"] == "no_face",
+                row["kind"] == "face_box",
             )
         )
     return photos

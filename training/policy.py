@@ -25,7 +25,7 @@ IMAGE_TOKEN = "<image>"
 MAP_TOKENS = 9
 TOKENS_PER_FRAME = MAP_TOKENS + 1
 MAX_FRAMES = 8
-_READINGS = len(EMOTIONS_8) + len(CUE_NAMES) + 3
+_READINGS = 2 * len(EMOTIONS_8) + len(CUE_NAMES) + 3
 
 
 class ErvPolicyConfig(PretrainedConfig):
@@ -63,7 +63,9 @@ class Projector(nn.Module):
     def forward(self, read: dict[str, torch.Tensor]) -> torch.Tensor:
         """`map [N,C,3,3]`, `emotion`, `cues`, `pose` → tokens `[N,10,D]`."""
         places = self.places(read["map"].flatten(2).transpose(1, 2)) + self.where
-        readings = torch.cat([read["emotion"].softmax(1) * 2, read["cues"], read["pose"] / 20], 1)
+        # the sharpened copy tells apart labels that are nearly tied: the policy shall answer what the head shows
+        labels = [read["emotion"].softmax(1), (10 * read["emotion"]).softmax(1)]
+        readings = torch.cat([*labels, read["cues"], read["pose"] / 20], 1)
         return torch.cat([places, self.readings(readings)[:, None]], 1)
 
 
