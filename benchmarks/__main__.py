@@ -1,9 +1,10 @@
-"""`python -m benchmarks {accuracy,latency,faces}`: measure a bundle; `--json` prints one object and nothing else."""
+"""`python -m benchmarks {accuracy,latency,faces,crop}`: measure a bundle; `--json` prints one object and nothing else."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
         if threads < 0:
             raise UsageError(f"--threads {threads}: expected 0 or more")
         with Pipeline.load(args.bundle, device=args.device, threads=threads) as pipeline:
-            figures = _measure(args, pipeline)
+            figures = _plain(_measure(args, pipeline))
     except EdgeError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return error.exit_code
@@ -42,6 +43,10 @@ def _measure(args: argparse.Namespace, pipeline: Pipeline) -> dict[str, Any]:
         from benchmarks import latency
 
         return latency.measure(pipeline, args.threads, rounds=args.rounds)
+    if args.command == "crop":
+        from benchmarks import crop
+
+        return crop.measure(pipeline, args.data, args.split)
     from benchmarks import faces
 
     return dict(faces.measure(pipeline, args.data, args.split))
@@ -60,12 +65,20 @@ def _parser() -> argparse.ArgumentParser:
     faces = commands.add_parser("faces", help="the face finder")
     faces.add_argument("--data", type=Path, required=True, help="faces_in_context.zip")
     faces.add_argument("--split", choices=("train", "valid", "all"), default="valid", help="sources held out of training: valid")
-    for command in (accuracy, latency, faces):
+    crop = commands.add_parser("crop", help="does the runtime's own crop of a face read like the FER+ image?")
+    crop.add_argument("--data", type=Path, required=True, help="ferplus_images.npz")
+    crop.add_argument("--split", choices=("train", "valid", "test"), default="test")
+    for command in (accuracy, latency, faces, crop):
         command.add_argument("--bundle", type=Path, help="bundle folder (default: the shipped one)")
         command.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="cpu")
         command.add_argument("--threads", type=int, default=2 if command is latency else 0, help="threads per graph")
         command.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
+
+
+def _plain(figures: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: what could not be measured is None."""
+    return {k: _plain(v) if isinstance(v, dict) else None if isinstance(v, float) and math.isnan(v) else v for k, v in figures.items()}
 
 
 def _show(figures: dict[str, Any], indent: str = "") -> None:

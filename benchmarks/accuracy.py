@@ -6,6 +6,7 @@ Claims are judged by the landmarks' cues, never by the encoder's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from edge.errors import InputError
 from edge.explain import Subject
 from edge.face import align
 from edge.labels import mask_emotions, parse_emotion
-from edge.metrics import claim_rates, coherence, expected_calibration_error, recalls, war_uar
+from edge.metrics import claim_rates, coherence, expected_calibration_error, foreign_answers, recalls, war_uar
 from edge.picture import as_grey, read_image
 from edge.pipeline import Pipeline
 from edge.rationale import masked_sentences, split_sentences, write_completion
@@ -177,22 +178,20 @@ def _verdicts(
     The swapped rationale is judged as if its new answer were the shown label, so that only the text can give it away: with its naming
     sentence (`swap_rejected`) and with every emotion word masked (`swap_rejected_masked`).
     """
-    config, random = pipeline.bundle.config, np.random.default_rng(0)
-    chosen = np.flatnonzero(answer >= 0)
-    texts, masked, faces = [], [], []
-    for i in chosen:
-        other = config.labels[random.choice(answer[(answer != answer[i]) & (answer >= 0)])]
-        texts.append(write_completion(drafts[i].draft, other))
-        masked.append(write_completion(mask_emotions(drafts[i].draft), other))
-        faces.append(replace(subjects[i], emotion=other))
-    explain = pipeline.explainer.judge
-    swapped = [explain([t], [s])[0].status is Verdict.VERIFIED for t, s in zip(texts, faces, strict=True)]
-    hidden = [explain([t], [s])[0].status is Verdict.VERIFIED for t, s in zip(masked, faces, strict=True)]
-    own = np.array([d.status is Verdict.VERIFIED for d in drafts])
+    names = pipeline.bundle.config.labels
+    accepted = np.array([d.status is Verdict.VERIFIED for d in drafts])
+    foreign = foreign_answers(answer, np.random.default_rng(0))
+    swaps = [(d, replace(s, emotion=names[f])) for d, s, f in zip(drafts, subjects, foreign, strict=True) if d.answer and f >= 0]
+
+    def rejected(hide: Callable[[str], str]) -> float:
+        texts = [write_completion(hide(draft.draft), face.emotion) for draft, face in swaps]
+        judged = pipeline.explainer.judge(texts, [face for _, face in swaps])
+        return float(np.mean([e.status is not Verdict.VERIFIED for e in judged])) if swaps else float("nan")
+
     return {
-        "own_accepted": float(own[right].mean()) if right.any() else float("nan"),
-        "swap_rejected": 1 - float(np.mean(swapped)),
-        "swap_rejected_masked": 1 - float(np.mean(hidden)),
+        "own_accepted": float(accepted[right].mean()) if right.any() else float("nan"),
+        "swap_rejected": rejected(str),
+        "swap_rejected_masked": rejected(mask_emotions),
     }
 
 

@@ -76,6 +76,8 @@ class Explainer:
 
     def read(self, completions: list[Completion]) -> list[Candidate]:
         """Let the verifier read every masked sentence of the completions, as one batch."""
+        if not completions:
+            return []
         sentences = [sentences_of(done) for done in completions]
         read = self.verifier([s for group in sentences for s in group])
         ends = np.cumsum([len(group) for group in sentences])[:-1]

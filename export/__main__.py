@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     measured.add_argument("results", nargs="+", metavar="NAME=FILE.json", help="title and a JSON object of figures")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("onnx_ir").setLevel(logging.WARNING)
     try:
         if args.command == "bundle":
             from export.bundle import Runs, build

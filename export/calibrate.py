@@ -9,14 +9,15 @@ from scipy.optimize import minimize_scalar
 
 from edge.bundle import BundleConfig, VerdictSpec
 from edge.encoder import softmax
+from edge.errors import InputError
 from edge.explain import Explainer, Subject
-from edge.metrics import expected_calibration_error
+from edge.metrics import expected_calibration_error, foreign_answers
 from edge.pipeline import Pipeline
 from edge.rationale import parse_completion
 from edge.verdict import Candidate, consistency, grounding, judge, read_claims
 from training.data import FerPlus
 
-OWN_ACCEPTED = 0.97
+OWN_ACCEPTED = 0.93
 """Share of right-answered own rationales that the consistency threshold alone lets through."""
 UNSURE_SHARE = 0.05
 """Share of validation faces below the confidence at which the pipeline abstains."""
@@ -57,6 +58,8 @@ def calibrate(pipeline: Pipeline, faces: FerPlus, seed: int = 1) -> tuple[Bundle
     cues = [dict(zip(names, map(float, row), strict=True)) for row in raw.cues]
     subjects = [Subject(raw.tokens[i], config.labels[shown[i]], float(confidence[i]), cues[i]) for i in range(len(images))]
     candidates = draft_all(pipeline.explainer, subjects)
+    if not any(c.completion.answer for c in candidates):
+        raise InputError("none of the policy's completions follows the template: train it longer before exporting it")
     prior = np.concatenate([c.reading.emotions for c in candidates]).mean(0)
     answers = np.array([config.labels.index(c.completion.answer) if c.completion.answer else -1 for c in candidates])
     own = np.array([score(c, prior, a, config) for c, a in zip(candidates, answers, strict=True)])
@@ -96,11 +99,6 @@ def draft_all(explainer: Explainer, subjects: list[Subject], batch: int = 64) ->
         texts = explainer.policy.greedy(np.stack([s.tokens for s in subjects[start : start + batch]]))
         found += explainer.read([parse_completion(text, labels) for text in texts])
     return found
-
-
-def foreign_answers(answers: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """For each face the answer of another face, drawn at random among those that differ."""
-    return np.array([random.choice(answers[(answers != own) & (answers >= 0)]) for own in answers])
 
 
 def score(candidate: Candidate, prior: np.ndarray, answer: int, config: BundleConfig) -> float:

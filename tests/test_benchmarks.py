@@ -1,7 +1,9 @@
 import json
 
 import cv2
+import numpy as np
 import pytest
+from packs import write_packs
 
 from benchmarks.__main__ import main
 
@@ -34,6 +36,22 @@ def test_accuracy_on_whole_photos_counts_photos_without_a_face_as_missed(capsys,
     assert main(["accuracy", "--data", str(tmp_path), "--find-faces", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert (figures["n"], figures["found"], figures["war"]) == (2, 1, 0.5)
+
+
+def test_the_runtimes_crop_of_a_face_is_compared_with_the_given_image(capsys, tmp_path, portrait):
+    grey = cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)
+    faces = np.stack([cv2.resize(grey[30 + i : 206 + i, 130:306], (48, 48), interpolation=cv2.INTER_AREA) for i in range(8)])
+    write_packs(tmp_path)
+    for name, key in (("ferplus_images", "images"), ("ferplus_landmarks", "landmarks")):
+        pack = dict(np.load(tmp_path / f"{name}.npz"))
+        for part in [k for k in pack if k.startswith("test_")]:
+            pack[part] = pack[part][:8]
+        if key == "images":
+            pack["test_images"] = faces
+        np.savez(tmp_path / f"{name}.npz", **pack)
+    assert main(["crop", "--data", str(tmp_path / "ferplus_images.npz"), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["n"], figures["found"], figures["agreement"]) == (8, 1.0, 1.0)
 
 
 def test_bad_data_is_a_clear_error(capsys, tmp_path):

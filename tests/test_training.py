@@ -22,7 +22,7 @@ from training.run import read_config
 _SMALL = {
     "face": ["widths=[8,8,8,8,8]", "neck=8", "canvas=64", "epochs=1", "batch=8"],
     "encoder": ["widths=[8,8,8,16,16]", "depths=[1,1,1,1]", "epochs=2", "batch=16"],
-    "sft": ["hidden=32", "layers=2", "intermediate=64", "epochs=1", "batch=16", "views=1"],
+    "sft": ["hidden=32", "layers=2", "intermediate=64", "epochs=50", "batch=16", "views=1", "lr=0.01"],
     "verifier": ["hidden=32", "layers=1", "heads=2", "intermediate=64", "vocabulary=400", "epochs=1", "batch=32"],
 }
 

@@ -158,7 +158,7 @@ def train(folder: Path, out: Path, config: SftConfig, *, encoder: Path) -> Path:
     learned = [p for p in policy.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.98))
     steps = len(faces) // config.batch
-    schedule = cosine_schedule(optimizer, config.epochs * steps, 200)
+    schedule = cosine_schedule(optimizer, config.epochs * steps, min(200, config.epochs * steps // 5))
     for epoch in range(config.epochs):
         policy.train()
         total = 0.0

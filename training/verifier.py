@@ -237,7 +237,7 @@ def train(folder: Path, out: Path, config: VerifierConfig, *, encoder: Path) -> 
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     written = int(config.batch * (1 - config.comment_share))
     steps = count // written
-    schedule = cosine_schedule(optimizer, config.epochs * steps, 200)
+    schedule = cosine_schedule(optimizer, config.epochs * steps, min(200, config.epochs * steps // 5))
     for epoch in range(config.epochs):
         model.train()
         order, total = rng.sample(range(count), count), 0.0

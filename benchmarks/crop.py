@@ -1,0 +1,59 @@
+"""`python -m benchmarks crop`: does a face that the runtime finds and crops read like the same face given as a FER+ image?
+
+Each FER+ image is enlarged and set into a grey picture; the pipeline finds, aligns and reads it like any photo.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm.auto import tqdm
+
+from edge.camera import Frame
+from edge.errors import InputError
+from edge.pipeline import Pipeline
+from training.data import load_ferplus
+
+_ENLARGE = 4
+
+
+def measure(pipeline: Pipeline, pack: Path, split: str) -> dict[str, Any]:
+    """Compare readings of the faces that the reference protocol counts.
+
+    Returns:
+        `n`, `found` (share in which a face was found), and over those: `agreement` of the labels, `war_image` of the image as given,
+        `war_cropped` of the runtime's own crop, `cue_correlation` between the two, mean over the cues.
+
+    Raises:
+        InputError: no face was found in any picture.
+    """
+    faces = load_ferplus(pack.parent, split)
+    faces = faces.take(faces.label >= 0)
+    label, names = faces.label, list(pipeline.bundle.config.labels)
+    given, cropped, kept, cues = [], [], [], []
+    for i, image in enumerate(tqdm(faces.images, desc="faces", leave=False, disable=None)):
+        large = cv2.resize(image, None, fx=_ENLARGE, fy=_ENLARGE, interpolation=cv2.INTER_CUBIC)
+        picture = np.asarray(cv2.copyMakeBorder(large, 24, 24, 64, 64, cv2.BORDER_REPLICATE))
+        seen = pipeline.look(Frame(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), "image", 0, 0.0)).reading
+        if not seen.faces:
+            continue
+        read = pipeline.encoder(image[None])
+        kept.append(i)
+        given.append(int(read.probabilities[0].argmax()))
+        cropped.append(names.index(seen.faces[0].emotion))
+        cues.append((read.cues[0], list(seen.faces[0].cues.values())))
+    if not kept:
+        raise InputError(f"the bundle's face finder found none of the {len(label)} faces")
+    a, b, truth = np.array(given), np.array(cropped), label[kept]
+    pairs = np.array(cues)
+    return {
+        "n": len(label),
+        "found": len(kept) / len(label),
+        "agreement": float((a == b).mean()),
+        "war_image": float((a == truth).mean()),
+        "war_cropped": float((b == truth).mean()),
+        "cue_correlation": float(np.mean([np.corrcoef(pairs[:, 0, k], pairs[:, 1, k])[0, 1] for k in range(pairs.shape[2])])),
+    }
