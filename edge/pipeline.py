@@ -162,7 +162,7 @@ class Pipeline:
         probabilities = dict(zip(config.labels, map(float, read.probabilities[i]), strict=True))
         emotion = max(probabilities, key=probabilities.__getitem__)
         back = cv2.invertAffineTransform(matrix)
-        points = (read.points_xy[i] * size - 0.5) @ back[:, :2].T + back[:, 2]
+        points = read.points_xy[i] * size @ back[:, :2].T + back[:, 2]
         yaw, pitch, roll = map(float, read.pose_deg[i])
         turned = math.degrees(math.atan2(back[1, 0], back[0, 0]))  # the crop was levelled: add that turn back
         return Face(

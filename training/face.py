@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edge.face import STRIDES, letterbox, select_faces
+from edge.face import STRIDES, letterbox, pixel_matrix, select_faces
 from edge.types import Detection
 from training.photos import Photo, load_photos, score_finder
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
@@ -28,6 +28,8 @@ from training.run import Average, Run, cosine_schedule, load_checkpoint, progres
 #: Face sizes (√area, pixels) that each stride learns; they overlap so that no size falls between two.
 _RANGES = ((0, 90), (60, 10_000))
 _MIRROR = [1, 0, 2, 4, 3]
+CANDIDATES = 200
+"""Rows that the exported graph gives."""
 THRESHOLD, OVERLAP = 0.5, 0.4
 """Least score of a face, and from which overlap two boxes are one face; they go into the bundle."""
 
@@ -107,14 +109,21 @@ class FaceFinder(nn.Module):
         nn.init.constant_(self.box_out.bias[0], -4.0)
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
-        """Find candidates.
+        """Find faces.
 
         Args:
-            picture: `[N,1,H,W]` float 0…255, H and W multiples of 32.
+            picture: `[N,1,H,W]` float 0…255, H and W multiples of 32 and at least 128.
 
         Returns:
-            `[N,A,15]`: score (its logit while training), box x1, y1, x2, y2 and five points x, y in pixels.
+            `[N,CANDIDATES,15]`, the best candidates first: score, box x1, y1, x2, y2 and five points x, y in pixels.
         """
+        rows = self.candidates(picture)
+        best = rows[..., 0].topk(CANDIDATES, 1).indices
+        rows = rows.gather(1, best[..., None].expand(-1, -1, 15))
+        return torch.cat([rows[..., :1].sigmoid(), rows[..., 1:]], 2)
+
+    def candidates(self, picture: torch.Tensor) -> torch.Tensor:
+        """One candidate per cell, `[N,A,15]`: like `forward`, but in the order of the cells and with the score's logit."""
         c = self.stage8(self.stem((picture - 127.5) / 64))
         d = self.stage16(c)
         e = self.stage32(d)
@@ -133,8 +142,7 @@ class FaceFinder(nn.Module):
             size = y[..., 3:5].clamp(-4, 4).exp() * (4.0 * stride)
             points = (centre.repeat(1, 1, 1, 5) + y[..., 5:15] * 4.0) * stride
             box = torch.cat([middle - size / 2, middle + size / 2], 3)
-            score = y[..., :1] if self.training else y[..., :1].sigmoid()
-            parts.append(torch.cat([score, box, points], 3).reshape(n, height * width, 15))
+            parts.append(torch.cat([y[..., :1], box, points], 3).reshape(n, height * width, 15))
         return torch.cat(parts, 1)
 
 
@@ -190,8 +198,7 @@ class Augment:
         zoom = float(np.clip(wanted / size, 0.12, 3.0))
         focus = face[:2] + face[2:] / 2
         canvas, matrix = self._place(photo, zoom, focus, canvas)
-        centre = photo.boxes[:, :2] + photo.boxes[:, 2:] / 2
-        centre = centre @ matrix[:, :2].T + matrix[:, 2]
+        centre = (photo.boxes[:, :2] + photo.boxes[:, 2:] / 2) @ matrix[:, :2].T + matrix[:, 2]
         half = photo.boxes[:, 2:] * zoom / 2
         boxes = np.concatenate([centre - half, centre + half], 1)
         points = photo.points @ matrix[:, :2].T + matrix[:, 2]
@@ -212,13 +219,12 @@ class Augment:
             turn = turn @ np.diag([-1.0, 1.0])
         target = rng.uniform(0.08, 0.92, 2) * side if zoom * min(height, width) < 2 * side else rng.normal(0.5, 0.12, 2) * side
         matrix = np.column_stack([turn, target - turn @ focus])
-        source = photo.image
+        source, scaled = photo.image, matrix
         if zoom < 0.6:  # area averaging first: plain bilinear sampling would alias
             shrink = 0.5 if zoom > 0.3 else 0.25
             source = cv2.resize(source, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-            scaled = np.column_stack([turn / shrink, matrix[:, 2]])
-        else:
-            scaled = matrix
+            scaled = np.column_stack([turn * (np.array([width, height]) / source.shape[::-1]), matrix[:, 2]])
+        scaled = pixel_matrix(scaled)
         if canvas is None:
             return cv2.warpAffine(source, scaled, (side, side), borderMode=cv2.BORDER_REFLECT_101), matrix
         if rng.random() < 0.5:
@@ -240,17 +246,20 @@ class Augment:
         return np.clip(x, 0, 255).astype(np.uint8)
 
 
-def losses(out: torch.Tensor, share: torch.Tensor, boxes: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+def losses(model: FaceFinder, picture: torch.Tensor, share: torch.Tensor, boxes: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     """Score, box and point losses; every face weighs the same, however many cells it has.
 
     A positive cell's score aims at (1 + IoU) / 2 of its own box, so that the better of two boxes wins and small faces, whose boxes overlap
     less, are still faces.
 
     Args:
-        out: `[N,A,15]` of `FaceFinder`.
+        model: the finder in training.
+        picture: `[N,1,S,S]` float.
         share: `[N,A]` one over the number of cells of the cell's face; 0 where there is no face.
         boxes: `[N,A,4]` and `points`: `[N,A,10]` targets of the positive cells.
     """
+    with torch.autocast(picture.device.type, torch.bfloat16):
+        out = model.candidates(picture)
     score, positive = out[..., 0], share > 0
     mine, truth, weight = out[..., 1:5][positive], boxes[positive], share[positive]
     count = share.sum().clamp(min=1)
@@ -297,7 +306,7 @@ def train(folder: Path, out: Path, config: FaceConfig) -> Path:
     augment = Augment(photos, config)
     model = FaceFinder(config.widths, config.neck).to(run.device, memory_format=torch.channels_last)
     if config.start:
-        model.load_state_dict(load_checkpoint(Path(config.start))["state"])
+        model.load_state_dict(load_checkpoint(Path(config.start))["state"], strict=False)
     averaged = FaceFinder(config.widths, config.neck)
     average = Average(model, config.average)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
@@ -319,9 +328,7 @@ def train(folder: Path, out: Path, config: FaceConfig) -> Path:
                 shares[i, positive] = 1 / cells_of[mine]
                 boxes[i, positive], points[i, positive] = face_boxes[mine], face_points.reshape(-1, 10)[mine]
             tensors = [torch.from_numpy(t).to(run.device) for t in (pictures, shares, boxes, points)]
-            with torch.autocast(run.device.type, torch.bfloat16):
-                output = model(tensors[0].contiguous(memory_format=torch.channels_last))
-            loss = losses(output, *tensors[1:])
+            loss = losses(model, tensors[0].contiguous(memory_format=torch.channels_last), *tensors[1:])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 10.0)
