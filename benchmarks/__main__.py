@@ -20,6 +20,8 @@ def main(argv: list[str] | None = None) -> int:
         threads = args.threads
         if threads < 0:
             raise UsageError(f"--threads {threads}: expected 0 or more")
+        if getattr(args, "rounds", 1) < 1:
+            raise UsageError(f"--rounds {args.rounds}: expected 1 or more")
         with Pipeline.load(args.bundle, device=args.device, threads=threads) as pipeline:
             figures = _plain(_measure(args, pipeline))
     except EdgeError as error:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from edge.cv import cv2
 from edge.encoder import Encoded
 from edge.errors import InputError
 from edge.explain import Subject
@@ -43,16 +43,18 @@ class Faces:
     """`[N]` index into the bundle's labels."""
     cues: np.ndarray | None
     """`[N,C]` z-scores from landmarks, NaN rows where no landmarks were found; `None` without landmarks."""
-    lost: int = 0
-    """Photos in which no face was found; their labels count as missed."""
+    lost: tuple[int, ...] = ()
+    """Labels of the photos in which no face was found; they count as wrong."""
 
 
 def load_pack(path: Path, split: str, pipeline: Pipeline) -> Faces:
     """The FER+ faces of a split that the reference protocol counts, with cues measured from the landmark pack beside it."""
-    if not path.is_file():
-        raise InputError(f"no data pack at '{path}'")
-    faces = load_ferplus(path.parent, split)
+    faces = load_ferplus(path, split)
     faces = faces.take(faces.label >= 0)
+    if not len(faces):
+        raise InputError(f"'{path}' has no face in its {split} split that the reference protocol counts")
+    if not np.isfinite(faces.landmarks).any():
+        return Faces(faces.images, faces.label, None)
     config = pipeline.bundle.config
     mean, std = (np.array([getattr(cue, key) for cue in config.cues]) for key in ("mean", "std"))
     measured, _ = CueModel(np.array(config.rigid_shape), mean, std).measure(faces.landmarks, faces.point_index)
@@ -70,13 +72,13 @@ def load_folder(folder: Path, pipeline: Pipeline, *, find_faces: bool) -> Faces:
     pictures = [(p, emotion) for sub, emotion in named.items() if emotion for p in sorted(sub.iterdir()) if p.suffix.lower() in _SUFFIXES]
     if not pictures:
         raise InputError(f"'{folder}' has no sub-folder named after an emotion with pictures in it ({', '.join(config.labels)})")
-    crops, labels, lost = [], [], 0
+    crops, labels, lost = [], [], []
     for path, emotion in tqdm(pictures, desc="pictures", leave=False, disable=None):
         grey = as_grey(read_image(path))
         if find_faces:
             found = pipeline.finder(grey)
             if not found:
-                lost += 1
+                lost.append(config.labels.index(emotion))
                 continue
             grey = align(grey, found[0], config.image)[0]
         else:
@@ -85,8 +87,8 @@ def load_folder(folder: Path, pipeline: Pipeline, *, find_faces: bool) -> Faces:
         crops.append(grey)
         labels.append(config.labels.index(emotion))
     if not crops:
-        raise InputError(f"no face was found in the {lost} photos under '{folder}'")
-    return Faces(np.stack(crops), np.array(labels), None, lost)
+        raise InputError(f"no face was found in the {len(lost)} photos under '{folder}'")
+    return Faces(np.stack(crops), np.array(labels), None, tuple(lost))
 
 
 def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]:
@@ -122,25 +124,27 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]
     final = [pipeline.explainer.settle(d, s) for d, s in zip(tqdm(drafts, desc="settle", leave=False, disable=None), subjects, strict=True)]
 
     answer = np.array([names.index(d.answer) if d.answer else -1 for d in drafts])
-    full, masked = (_judged(pipeline, drafts, mask) for mask in (False, True))
-    missed = (len(truth) + faces.lost) / len(truth)  # photos without a found face count as wrong
-    war, uar = war_uar(truth, shown, count)
-    status = [e.status for e in final]
     right = (answer == truth) & (answer == shown)
+    full, masked = (_judged(pipeline, drafts, mask) for mask in (False, True))
+    missed = np.full(len(faces.lost), -1)  # a photo in which no face was found has neither label nor text
+    every = np.concatenate([truth, np.array(faces.lost, int)])
+    answers, judged, judged_masked, labels = (np.concatenate([part, missed]) for part in (answer, full, masked, shown))
+    war, uar = war_uar(every, labels, count)
+    status = [e.status for e in final]
     return {
-        "n": len(truth) + faces.lost,
+        "n": len(every),
         "found": len(truth),
-        "war": war / missed,
-        "uar": uar if not faces.lost else None,
-        "recall": {name: None if np.isnan(r) else float(r) for name, r in zip(names, recalls(truth, shown, count), strict=True)},
+        "war": war,
+        "uar": uar,
+        "recall": dict(zip(names, map(float, recalls(every, labels, count)), strict=True)),
         "ece": expected_calibration_error(confidence, shown == truth),
-        "answer_war": float((answer == truth).mean()) / missed,
+        "answer_war": float((answers == every).mean()),
         "parseable": float((answer >= 0).mean()),
-        **coherence(truth, answer, full),
-        **{f"m{key}": value for key, value in coherence(truth, answer, masked).items()},
+        **coherence(every, answers, judged),
+        **{f"m{key}": value for key, value in coherence(every, answers, judged_masked).items()},
         **_claims(drafts, faces.cues, cue_names),
-        "verified_rate": status.count(Verdict.VERIFIED) / len(status),
-        "abstained_rate": status.count(Verdict.ABSTAINED) / len(status),
+        "verified_rate": status.count(Verdict.VERIFIED) / len(every),
+        "abstained_rate": status.count(Verdict.ABSTAINED) / len(every),
         **_verdicts(pipeline, drafts, subjects, answer, right),
     }
 

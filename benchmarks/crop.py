@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
 from edge.camera import Frame
+from edge.cv import cv2
 from edge.errors import InputError
 from edge.pipeline import Pipeline
 from training.data import load_ferplus
@@ -30,7 +30,7 @@ def measure(pipeline: Pipeline, pack: Path, split: str) -> dict[str, Any]:
     Raises:
         InputError: no face was found in any picture.
     """
-    faces = load_ferplus(pack.parent, split)
+    faces = load_ferplus(pack, split)
     faces = faces.take(faces.label >= 0)
     label, names = faces.label, list(pipeline.bundle.config.labels)
     given, cropped, kept, cues = [], [], [], []

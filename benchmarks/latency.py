@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
 from edge.camera import Frame, demo_picture
+from edge.cv import cv2
+from edge.errors import InputError
 from edge.explain import Subject
 from edge.face import align
 from edge.picture import as_grey, read_image
@@ -51,6 +52,8 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 60, warmup: int =
     grey = as_grey(frame.image_bgr)
     spec = pipeline.bundle.config.image
     seen = pipeline.look(frame)
+    if not seen.reading.faces:
+        raise InputError("the bundle's face finder finds no face in the demo picture: there is nothing to time")
     face, detection = seen.reading.faces[0], seen.reading.faces[0].detection
     crop = align(grey, detection, spec)[0][None]
     subject = Subject(seen.tokens[0], face.emotion, face.confidence, face.cues)

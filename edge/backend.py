@@ -68,7 +68,7 @@ class OrtSession:
             raise BundleError(f"cannot load the graph '{path.name}': {str(error).splitlines()[0]}") from None
         self.provider = self.ort.get_providers()[0]
         if self.provider != wanted:
-            raise BackendError(f"'{path.name}' runs on {self.provider}, not on {wanted}: check the driver, or use --device auto")
+            raise BackendError(f"'{path.name}' runs on {self.provider}, not on {wanted}: check the driver, or ask for another device")
         self.inputs = tuple(node.name for node in self.ort.get_inputs())
         self.outputs = tuple(node.name for node in self.ort.get_outputs())
 

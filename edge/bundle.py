@@ -162,20 +162,24 @@ class Bundle:
 
 def read_config(values: dict[str, Any]) -> BundleConfig:
     """Build the configuration from parsed JSON; raises `BundleError` for another schema, `TypeError` for wrong keys."""
-    if values.get("schema") != SCHEMA:
-        raise BundleError(f"bundle schema {values.get('schema')!r}: this runtime reads schema {SCHEMA}; export the bundle again")
+    found = values.get("schema") if isinstance(values, dict) else None
+    if found != SCHEMA:
+        raise BundleError(f"bundle schema {found!r}: this runtime reads schema {SCHEMA}; export the bundle again")
     parts = {"image": ImageSpec, "face": FaceSpec, "policy": PolicySpec, "verdict": VerdictSpec}
     built = {key: kind(**values[key]) for key, kind in parts.items()}
     cues = [CueSpec(**cue) for cue in values["cues"]]
-    return BundleConfig(**{**values, **built, "cues": cues})
+    config = BundleConfig(**{**values, **built, "cues": cues})
+    if config.verifier_labels[: len(config.labels)] != config.labels or len(config.verdict.prior) != len(config.verifier_labels):
+        raise ValueError("the verifier's labels must begin with the bundle's, and the prior must have one value for each")
+    return config
 
 
 def check_hashes(folder: Path) -> None:
     """Compare every file of a bundle with `SHA256SUMS`; raise `BundleError` at the first that is missing or differs."""
     try:
         lines = (folder / HASHES).read_text(encoding="utf-8").split("\n")
-    except OSError:
-        raise BundleError(f"'{folder}' is not a bundle: {HASHES} is missing") from None
+    except (OSError, ValueError):
+        raise BundleError(f"'{folder}' is not a bundle: {HASHES} is missing or not readable") from None
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines if line)}
     for name in FILES:
         path = folder / name

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from edge.cv import cv2
 from edge.errors import InputError
 from edge.picture import as_bgr, read_image
 
@@ -76,18 +76,21 @@ def _video(path: Path) -> Iterator[Frame]:
             good, image = capture.read()
             if not good:
                 break
-            yield Frame(as_bgr(image), str(path), index, index * 1000 / rate if rate > 0 else 0.0)
+            t_ms = index * 1000 / rate if rate > 0 else capture.get(cv2.CAP_PROP_POS_MSEC)
+            yield Frame(as_bgr(image), str(path), index, t_ms)
             index += 1
         if index == 0:
             raise InputError(f"'{path}' is not a video that OpenCV can decode")
         promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if 0 < index < promised - 1:
+        if index < 0.9 * promised:  # some containers only estimate their length
             raise InputError(f"'{path}' is truncated: {index} of {promised} frames could be decoded")
     finally:
         capture.release()
 
 
 def _camera(number: int) -> Iterator[Frame]:
+    if not 0 <= number < 1000:
+        raise InputError(f"no camera {number}: cameras are numbered from 0")
     capture = cv2.VideoCapture(number)
     try:
         if not capture.isOpened():

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     if not args.verbose:  # our own errors say what OpenCV and FFmpeg would, in one sentence; read when OpenCV is imported
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
         return _run(args)
     except EdgeError as error:
@@ -83,32 +86,43 @@ def _positive(text: str) -> int:
 def _run(args: argparse.Namespace) -> int:
     from edge.camera import demo_picture
     from edge.pipeline import Pipeline
-    from edge.save import check_target
 
-    if args.threads < 0:
-        raise UsageError(f"--threads {args.threads}: expected 0 or more")
-    pictures = [demo_picture()] if args.demo else args.image
-    if args.save and (not pictures or len(pictures) == 1):
-        check_target(args.save, video=not pictures)
-    if args.save and args.save.resolve() in {path.resolve() for path in (*(pictures or ()), *([args.video] if args.video else ()))}:
-        raise UsageError(f"--save '{args.save}' would overwrite the input")
+    if not 0 <= args.threads <= 1024:
+        raise UsageError(f"--threads {args.threads}: expected 0 to 1024")
+    pictures = ([demo_picture()] if args.demo else args.image or [])[: args.max_frames]
+    targets = _targets(pictures or [args.video], args.save, video=not pictures) if args.save else []
     with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
         log.debug("graphs run on %s", pipeline.provider)
-        return _pictures(pipeline, pictures, args) if pictures else _stream(pipeline, args)
+        return _pictures(pipeline, pictures, targets, args) if pictures else _stream(pipeline, args)
 
 
-def _pictures(pipeline, paths: list[Path], args: argparse.Namespace) -> int:  # type: ignore[no-untyped-def]
+def _targets(sources: list[Path | None], save: Path, *, video: bool) -> list[Path]:
+    """Where each source's annotated picture or video goes; `UsageError` when that would overwrite a source or another target."""
+    from edge.save import check_target
+
+    if len(sources) > 1:
+        try:
+            save.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--save '{save}': for several pictures it must be a folder ({error.strerror})") from None
+        targets = [save / f"{path.stem}.png" for path in sources if path]
+    else:
+        targets = [save]
+        check_target(save, video=video)
+    if len(set(targets)) < len(targets):
+        raise UsageError(f"--save '{save}': several of the pictures have the same name; read them one by one")
+    if {t.resolve() for t in targets} & {path.resolve() for path in sources if path}:
+        raise UsageError(f"--save '{save}' would overwrite the input")
+    return targets
+
+
+def _pictures(pipeline, paths: list[Path], targets: list[Path], args: argparse.Namespace) -> int:  # type: ignore[no-untyped-def]
     """Read every picture; one that cannot be read is named and does not keep the others from being read."""
     from edge.draw import annotate
     from edge.save import save_picture
 
-    if args.save and len(paths) > 1:
-        try:
-            args.save.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--save '{args.save}': for several pictures it must be a folder ({error.strerror})") from None
-    code = 0
-    for path in paths[: args.max_frames]:
+    show, code = not args.json and sys.stdout.isatty() and not args.no_display and _has_display(), 0
+    for i, path in enumerate(paths):
         try:
             frame, reading = next(pipeline.watch([path], explain=args.explain))
         except EdgeError as error:
@@ -116,9 +130,12 @@ def _pictures(pipeline, paths: list[Path], args: argparse.Namespace) -> int:  # 
             code = error.exit_code
             continue
         _print(reading, args.json)
-        if args.save:
-            target = args.save / f"{path.stem}.png" if len(paths) > 1 else args.save
-            save_picture(target, annotate(frame.image_bgr, reading, _cue_points(pipeline)))
+        if targets or show:
+            picture = annotate(frame.image_bgr, reading, _cue_points(pipeline))
+            if targets:
+                save_picture(targets[i], picture)
+            if show and not _show(picture, wait_ms=0):
+                break
     return code
 
 
@@ -149,7 +166,7 @@ def _stream(pipeline, args: argparse.Namespace) -> int:  # type: ignore[no-untyp
 
 def _print(reading: Reading, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(reading.to_dict(), ensure_ascii=False), flush=True)
+        print(json.dumps(reading.to_dict()), flush=True)
         return
     where = f"{reading.source} #{reading.frame}"
     if not reading.faces:
@@ -167,7 +184,7 @@ def _cue_points(pipeline) -> dict[str, list[int]]:  # type: ignore[no-untyped-de
 
 def _rate(video: Path | None) -> float:
     """Frames per second of the file, 25 where unknown."""
-    import cv2
+    from edge.cv import cv2
 
     if video is None:
         return 25.0
@@ -178,22 +195,26 @@ def _rate(video: Path | None) -> float:
 
 
 def _has_display() -> bool:
-    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    """Whether a window can be opened, tried in a process of its own: a display that is gone aborts OpenCV's window code."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    code = "import cv2; cv2.namedWindow('erv-edge'); cv2.waitKey(1); cv2.destroyAllWindows()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    if done.returncode:
+        log.warning("no window can be opened on this display with this OpenCV; going on without one")
+    return done.returncode == 0
 
 
-def _show(picture) -> bool:  # type: ignore[no-untyped-def]
-    """Show a frame; False when the user pressed q or Escape."""
-    import cv2
+def _show(picture, *, wait_ms: int = 1) -> bool:  # type: ignore[no-untyped-def]
+    """Show a frame; False when the user pressed q or Escape. `wait_ms` 0 waits for a key."""
+    from edge.cv import cv2
 
-    try:
-        cv2.imshow("erv-edge", picture)
-        return cv2.waitKey(1) & 0xFF not in (27, ord("q"))
-    except cv2.error:
-        raise UsageError("this OpenCV cannot open a window: pass --no-display") from None
+    cv2.imshow("erv-edge", picture)
+    return cv2.waitKey(wait_ms) & 0xFF not in (27, ord("q"))
 
 
 def _close_windows() -> None:
-    import cv2
+    from edge.cv import cv2
 
     with contextlib.suppress(cv2.error):
         cv2.destroyAllWindows()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
-import cv2
 import numpy as np
 
+from edge.cv import cv2
 from edge.types import Explanation, Face, Reading, Verdict
 
 PANEL_PX = 380

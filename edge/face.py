@@ -6,11 +6,11 @@ count from the edge of the picture: the middle of its first pixel is (0.5, 0.5).
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from edge.backend import Session
 from edge.bundle import FaceSpec, ImageSpec, check_graph
+from edge.cv import cv2
 from edge.types import Detection
 
 STRIDES = (8, 16)

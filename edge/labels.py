@@ -27,7 +27,8 @@ EMOTIONS_11: tuple[str, ...] = (*EMOTIONS_8, "anxiety", "helplessness", "disappo
 #: Placeholder that replaces an emotion word in a masked rationale.
 MASK = "[emotion]"
 
-#: Stems and irregular forms per emotion; each stem also takes the listed suffixes (see `_pattern`).
+#: Every word, inflections included, that gives an emotion away.
+# fmt: off
 EMOTION_WORDS: dict[str, tuple[str, ...]] = {
     "neutral": (
         "neutral", "neutrality", "neutrally", "indifferent", "indifference", "emotionless", "expressionless", "impassive",
@@ -35,30 +36,40 @@ EMOTION_WORDS: dict[str, tuple[str, ...]] = {
     "happiness": (
         "happy", "happily", "happier", "happiest", "happiness", "joy", "joyful", "joyous", "joyfully", "glad", "gladness",
         "delight", "delighted", "delightful", "cheerful", "cheerfulness", "cheerfully", "amused", "amusement", "elated",
-        "elation", "pleased", "content", "contentment",
+        "elation", "pleased", "content", "contentment", "contented", "contentedly", "amusing", "amuse",
     ),
     "surprise": (
         "surprise", "surprised", "surprises", "surprising", "surprisingly", "astonished", "astonishment", "astonishing",
-        "amazed", "amazement", "startled", "shock", "shocked", "shocking",
+        "amazed", "amazement", "startled", "shock", "shocked", "shocking", "startling", "amazing", "amaze", "astonish",
     ),
     "sadness": (
         "sad", "sadly", "sadder", "saddest", "sadden", "saddened", "sadness", "sorrow", "sorrowful", "unhappy",
         "unhappiness", "grief", "grieving", "miserable", "misery", "melancholy", "gloomy", "depressed",
+        "depressing", "saddening", "mournful",
     ),
     "anger": (
         "anger", "angered", "angry", "angrily", "angrier", "angriest", "rage", "enraged", "furious", "fury", "annoyed",
-        "annoyance", "irritated", "irritation", "mad", "outrage", "outraged",
+        "annoyance", "irritated", "irritation", "mad", "outrage", "outraged", "annoying", "irritating", "irritate", "infuriated",
     ),
-    "disgust": ("disgust", "disgusted", "disgusting", "disgustedly", "revulsion", "revolted", "repulsed", "repulsion"),
+    "disgust": ("disgust", "disgusted", "disgusting", "disgustedly", "revulsion", "revolted", "revolting", "repulsed", "repulsion"),
     "fear": (
         "fear", "fears", "feared", "fearful", "fearfully", "fearfulness", "afraid", "scared", "frightened", "fright",
-        "terror", "terrified", "horror", "horrified",
+        "terror", "terrified", "horror", "horrified", "horrifying", "frightening", "frighten", "terrifying", "scary",
     ),
-    "contempt": ("contempt", "contemptuous", "contemptuously", "scorn", "scornful", "scornfully", "disdain", "disdainful"),
-    "anxiety": ("anxiety", "anxious", "anxiously", "anxiousness", "nervous", "nervously", "nervousness", "worried", "worry"),
-    "helplessness": ("helplessness", "helpless", "helplessly", "powerless", "powerlessness", "hopeless", "hopelessness"),
-    "disappointment": ("disappointment", "disappointed", "disappointing", "disappointedly", "let down"),
-}  # fmt: skip
+    "contempt": (
+        "contempt", "contemptuous", "contemptuously", "scorn", "scornful", "scornfully", "disdain", "disdainful",
+    ),
+    "anxiety": (
+        "anxiety", "anxious", "anxiously", "anxiousness", "nervous", "nervously", "nervousness", "worried", "worry", "worries", "worrying",
+    ),
+    "helplessness": (
+        "helplessness", "helpless", "helplessly", "powerless", "powerlessness", "hopeless", "hopelessness",
+    ),
+    "disappointment": (
+        "disappointment", "disappointed", "disappointing", "disappoint", "disappoints", "disappointedly", "let down",
+    ),
+}
+# fmt: on
 
 #: Folder or column names that other data sets use for the same emotions.
 _ALIASES: dict[str, str] = {"worried": "fear", "suprise": "surprise", "scared": "fear"}

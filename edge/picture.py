@@ -6,15 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.errors import BackendError, InputError
-
-try:
-    import cv2
-except ImportError:
-    raise BackendError("OpenCV is not installed: pip install 'erv-edge[cpu]' or 'erv-edge[gpu]'") from None
+from edge.cv import cv2
+from edge.errors import InputError
 
 MAX_PIXELS = 200_000_000
-"""Largest picture that is decoded; more is a mistake or an attack."""
+"""Largest picture that is read; more is a mistake or an attack."""
 
 
 def as_bgr(image: np.ndarray) -> np.ndarray:
@@ -31,7 +27,7 @@ def as_bgr(image: np.ndarray) -> np.ndarray:
     if image.size == 0:
         raise InputError(f"the image is empty: {_kind(image)}")
     if image.dtype == np.uint16:
-        image = (image / 257.0).round().astype(np.uint8)
+        image = np.asarray(cv2.convertScaleAbs(image, alpha=1 / 257)).reshape(image.shape)
     if image.dtype != np.uint8:
         raise InputError(f"an image must be uint8 or uint16, got {_kind(image)}")
     channels = 1 if image.ndim == 2 else image.shape[2]
@@ -50,7 +46,7 @@ def as_grey(image_bgr: np.ndarray) -> np.ndarray:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Decode an image file to `[H,W,3]` uint8 BGR.
+    """Decode an image file to `[H,W,3]` uint8 BGR, turned upright by its EXIF orientation; transparency is ignored.
 
     Raises:
         InputError: no such file, not a picture, or larger than `MAX_PIXELS`.
@@ -58,16 +54,19 @@ def read_image(path: Path) -> np.ndarray:
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise InputError(f"cannot read '{path}': {error.strerror}") from None
+        raise InputError(f"cannot read '{path}': {error.strerror or error}") from None
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH) if data.size else None
     except cv2.error:
         image = None
     if image is None:
         raise InputError(f"'{path}' is not a picture that OpenCV can decode")
     if image.shape[0] * image.shape[1] > MAX_PIXELS:
         raise InputError(f"'{path}' has {image.shape[1]}×{image.shape[0]} pixels: at most {MAX_PIXELS} are read")
-    return as_bgr(image)
+    try:
+        return as_bgr(image)
+    except InputError as error:
+        raise InputError(f"'{path}': {error}") from None
 
 
 def _kind(image: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -9,21 +10,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-import cv2
 import numpy as np
 
 from edge.backend import OrtSession, resolve_device
 from edge.bundle import Bundle
 from edge.camera import Frame, Source, frames
+from edge.cv import cv2
 from edge.encoder import Encoded, FaceEncoder
-from edge.errors import UsageError
+from edge.errors import BackendError, BundleError, UsageError
 from edge.explain import Explainer, Subject
 from edge.face import FaceFinder, align
 from edge.picture import as_bgr, as_grey
 from edge.policy import RationalePolicy, load_tokenizer
+from edge.rationale import Completion
 from edge.track import Tracker
 from edge.types import Detection, Explanation, Face, Pose, Reading
 from edge.verifier import SentenceVerifier
+
+log = logging.getLogger(__name__)
+_REMEMBERED = 64
 
 
 class Pipeline:
@@ -58,7 +63,17 @@ class Pipeline:
             UsageError: not a device name.
         """
         checked = Bundle.load(bundle)
-        config, chosen = checked.config, resolve_device(device)
+        if device == "auto":
+            try:
+                return cls._on(checked, resolve_device(device), threads)
+            except BackendError as error:
+                log.warning("device auto: %s; going on with the CPU", error)
+                return cls._on(checked, resolve_device("cpu"), threads)
+        return cls._on(checked, resolve_device(device), threads)
+
+    @classmethod
+    def _on(cls, checked: Bundle, chosen: str, threads: int) -> Pipeline:
+        config = checked.config
 
         def session(name: str) -> OrtSession:
             return OrtSession(checked.graph(name), device=chosen, threads=threads)
@@ -77,6 +92,7 @@ class Pipeline:
             vision.provider,
         )
         pipeline.sessions = [face, vision, embed, decoder, verifier]
+        pipeline._rehearse()
         return pipeline
 
     def __call__(self, image_bgr: np.ndarray, *, explain: bool = True) -> Reading:
@@ -157,6 +173,21 @@ class Pipeline:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _rehearse(self) -> None:
+        """Send one empty face through every graph, so that a bundle whose parts do not fit fails now and not inside a frame."""
+        config = self.bundle.config
+        size = config.image.size
+        try:
+            self.finder(np.zeros((size, size), np.uint8))
+            read = self.encoder(np.zeros((1, size, size), np.uint8))
+            cues = dict(zip((cue.name for cue in config.cues), map(float, read.cues[0]), strict=True))
+            dict(zip(config.labels, read.probabilities[0], strict=True))
+            self.explainer([Subject(read.tokens[0], config.labels[0], 1.0, cues)])
+            self.explainer.read([Completion("The face is relaxed.", config.labels[0])])
+        except Exception as error:  # whatever does not fit together, in whichever library it shows
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise BundleError(f"bundle '{self.bundle.folder}': its graphs and its configuration do not fit together: {text}") from None
+
     def _face(self, track: int, detection: Detection, read: Encoded, i: int, matrix: np.ndarray, size: int) -> Face:
         config = self.bundle.config
         probabilities = dict(zip(config.labels, map(float, read.probabilities[i]), strict=True))
@@ -205,10 +236,13 @@ class Due:
         for face in reading.faces:
             last = self._last.get(face.track)
             if face.explanation:
+                self._last.pop(face.track, None)  # the newest last
                 self._last[face.track] = (face.emotion, reading.t_ms, face.explanation)
             elif last and last[0] == face.emotion:
                 face = replace(face, explanation=last[2])
             faces.append(face)
+        while len(self._last) > _REMEMBERED:
+            del self._last[next(iter(self._last))]
         return replace(reading, faces=tuple(faces))
 
     def _due(self, face: Face, t_ms: float) -> bool:

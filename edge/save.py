@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from edge.cv import cv2
 from edge.errors import UsageError
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
@@ -28,7 +28,13 @@ def save_picture(path: Path, image_bgr: np.ndarray) -> None:
     Raises:
         UsageError: it cannot be written there.
     """
-    _, data = cv2.imencode(path.suffix.lower(), image_bgr)
+    try:
+        done, data = cv2.imencode(path.suffix.lower(), image_bgr)
+    except cv2.error:
+        done = False
+    if not done:
+        size = f"{image_bgr.shape[1]}×{image_bgr.shape[0]}"
+        raise UsageError(f"cannot write '{path}': its format does not take {size} pixels; save a .png")
     temporary = path.with_name(f".{path.name}.part")
     try:
         temporary.write_bytes(data.tobytes())
@@ -39,7 +45,10 @@ def save_picture(path: Path, image_bgr: np.ndarray) -> None:
 
 
 class VideoSink:
-    """A video file that appears when it is complete; a context manager. Frames of another size are scaled to the first one's."""
+    """A video file that appears when it is complete, and not at all after an error; a context manager.
+
+    Frames of another size are scaled to the first one's.
+    """
 
     def __init__(self, path: Path, fps: float) -> None:
         self.path, self.fps = path, fps
@@ -62,8 +71,12 @@ class VideoSink:
     def __enter__(self) -> VideoSink:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._writer is not None:
             self._writer.release()
-            if self._temporary.exists():
-                self._temporary.replace(self.path)
+        if not self._temporary.exists():
+            return
+        if kind is None or issubclass(kind, KeyboardInterrupt):  # stopped by hand: what there is, is whole
+            self._temporary.replace(self.path)
+        else:
+            self._temporary.unlink()

@@ -32,7 +32,7 @@ class Detection:
     points_xy: np.ndarray
     """`[5,2]` float32: eye, eye, nose tip, mouth corner, mouth corner, image left first, pixels."""
     score: float
-    """0…1, the overlap the finder expects of its own box."""
+    """0…1: whether it is a face, and how well its box fits."""
 
 
 @dataclass(frozen=True, slots=True)

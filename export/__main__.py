@@ -53,9 +53,12 @@ def record(folder: Path, results: list[str]) -> None:
     for item in results:
         name, _, path = item.partition("=")
         try:
-            figures[name] = json.loads(Path(path).read_text())
+            found = json.loads(Path(path).read_text())
         except (OSError, ValueError) as error:
             raise InputError(f"cannot read '{path}': {error}") from None
+        if not isinstance(found, dict):
+            raise InputError(f"'{path}' holds no JSON object of figures")
+        figures[name] = found
     config = dataclasses.replace(config, metrics=figures)
     text = json.dumps(dataclasses.asdict(config), indent=1, ensure_ascii=False) + "\n"
     (folder / "config.json").write_text(text, encoding="utf-8")

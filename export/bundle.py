@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge.bundle import (
+    HASHES,
     SCHEMA,
     Bundle,
     BundleConfig,
@@ -68,6 +68,8 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     Raises:
         InputError: a part is missing, or torch and ONNX disagree.
     """
+    if out.exists() and any(out.iterdir()) and not (out / HASHES).is_file():
+        raise InputError(f"'{out}' holds something that is not a bundle: choose another --out")
     if not (runs.policy / "policy").is_dir():
         raise InputError(f"no trained policy in '{runs.policy}': run `python -m training sft` first")
     face, (verifier, verifier_tokenizer) = load_face(runs.face), load_verifier(runs.verifier)
@@ -93,8 +95,8 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         _write(folder, dataclasses.replace(config, metrics=figures), figures)
         Bundle.load(folder)
         if out.exists():
-            shutil.rmtree(out)
-        shutil.move(folder, out)
+            out.rename(Path(name) / "replaced")
+        folder.rename(out)
     return figures
 
 

@@ -66,6 +66,8 @@ def calibrate(pipeline: Pipeline, faces: FerPlus, seed: int = 1) -> tuple[Bundle
     foreign = foreign_answers(answers, np.random.default_rng(seed))
     swapped = np.array([score(c, prior, a, config) for c, a in zip(candidates, foreign, strict=True)])
     right = (answers == label) & (answers >= 0)
+    if not right.any():
+        raise InputError("the policy answers no validation face correctly: train it longer before exporting it")
     threshold = float(np.quantile(own[right], 1 - OWN_ACCEPTED))
 
     spec = replace(

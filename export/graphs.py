@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -157,4 +158,15 @@ def _write(
             module.eval(), example, input_names=names, output_names=outputs, dynamic_shapes=dynamic, opset_version=OPSET,
             dynamo=True, verbose=False,
         )  # fmt: skip
-    program.save(str(path), external_data=False)
+    model = program.model_proto
+    strip(model)
+    onnx.save(model, str(path))
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes about where each node came from: the paths of this machine, and half the file's text."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer, *model.functions):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del graph.value_info[:]

@@ -35,7 +35,7 @@ def test_accuracy_on_whole_photos_counts_photos_without_a_face_as_missed(capsys,
     cv2.imwrite(str(tmp_path / "happiness" / "b.png"), portrait * 0)
     assert main(["accuracy", "--data", str(tmp_path), "--find-faces", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert (figures["n"], figures["found"], figures["war"]) == (2, 1, 0.5)
+    assert (figures["n"], figures["found"], figures["war"], figures["uar"], figures["answer_war"]) == (2, 1, 0.5, 0.5, 0.5)
 
 
 def test_the_runtimes_crop_of_a_face_is_compared_with_the_given_image(capsys, tmp_path, portrait):
@@ -57,5 +57,10 @@ def test_the_runtimes_crop_of_a_face_is_compared_with_the_given_image(capsys, tm
 def test_bad_data_is_a_clear_error(capsys, tmp_path):
     assert main(["accuracy", "--data", str(tmp_path)]) == 4
     assert main(["accuracy", "--data", str(tmp_path / "x.npz")]) == 4
+    (tmp_path / "empty.npz").touch()
+    assert main(["accuracy", "--data", str(tmp_path / "empty.npz")]) == 4
+    np.savez(tmp_path / "other.npz", test_images=np.zeros((1, 48, 48), np.uint8))
+    assert main(["accuracy", "--data", str(tmp_path / "other.npz")]) == 4
+    assert main(["latency", "--rounds", "0"]) == 2
     assert main(["faces", "--data", str(tmp_path / "x.zip")]) == 4
     assert "Traceback" not in capsys.readouterr().err

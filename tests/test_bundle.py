@@ -56,6 +56,38 @@ def test_another_schema_version_is_refused(copy):
         Bundle.load(copy)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"labels": ["neutral", "happiness"]},
+        {"verifier_labels": ["anger"]},
+        {"cues": []},
+        {"image": {"size": 64, "channels": 1, "scale": 1.0, "template_xy": []}},
+        {"face": {"long_side": "wide", "threshold": 0.5, "overlap": 0.4}},
+        {"policy": {}},
+    ],
+)
+def test_a_configuration_that_does_not_fit_its_graphs_is_refused_at_once(copy, values):
+    _edit(copy, **values)
+    with pytest.raises(BundleError, match=r"configuration|graph"):
+        Pipeline.load(copy, device="cpu")
+
+
+def test_a_configuration_that_is_no_object_is_refused(copy):
+    (copy / "config.json").write_text("[]")
+    write_hashes(copy)
+    with pytest.raises(BundleError, match="schema None"):
+        Bundle.load(copy)
+
+
+def test_no_file_of_the_bundle_knows_where_it_was_made():
+    root = str(SHIPPED.parents[1]).encode()
+    for path in SHIPPED.iterdir():
+        data = path.read_bytes()
+        assert root not in data, path.name
+        assert b"site-packages" not in data, path.name
+
+
 def test_an_unknown_or_missing_key_is_refused(copy):
     _edit(copy, surprise_key=1)
     with pytest.raises(BundleError, match="surprise_key"):

@@ -90,6 +90,7 @@ def test_a_truncated_video_yields_its_frames_and_an_error(capsys, tmp_path, vide
     assert "Traceback" not in captured.err
     assert code == 4
     assert 0 < len(frames) < 12
+    assert not (tmp_path / "out.mp4").exists()
     assert not list(tmp_path.glob(".*part*"))
 
 
@@ -102,9 +103,10 @@ def test_a_file_that_is_no_video_is_named_and_nothing_is_written(capsys, tmp_pat
     assert [p.name for p in tmp_path.iterdir()] == ["x.mp4"]
 
 
-def test_a_camera_that_is_not_there_is_named(capsys):
-    assert main(["--camera", "97", "--no-display"]) == 4
-    assert "no camera 97" in capsys.readouterr().err
+@pytest.mark.parametrize("number", ["97", "-1", "99999999999"])
+def test_a_camera_that_is_not_there_is_named(capsys, number):
+    assert main(["--camera", number, "--no-display"]) == 4
+    assert f"no camera {number}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -159,5 +161,36 @@ def test_the_input_is_never_overwritten(capsys, tmp_path, portrait, video):
     before = path.read_bytes(), video.read_bytes()
     assert main(["--image", str(path), "--save", str(tmp_path / "." / "face.png")]) == 2
     assert main(["--video", str(video), "--save", str(video)]) == 2
-    assert "overwrite" in capsys.readouterr().err
+    other = tmp_path / "other.png"
+    other.write_bytes(before[0])
+    assert main(["--image", str(path), str(other), "--save", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("overwrite") == 3
     assert (path.read_bytes(), video.read_bytes()) == before
+
+
+def test_pictures_of_the_same_name_never_replace_each_other(capsys, tmp_path, portrait_path):
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "face.png").write_bytes(portrait_path.read_bytes())
+    paths = [str(tmp_path / folder / "face.png") for folder in "ab"]
+    assert main(["--image", *paths, "--save", str(tmp_path / "out")]) == 2
+    assert "same name" in capsys.readouterr().err
+    assert main(["--image", *paths, "--max-frames", "1", "--save", str(tmp_path / "one.png")]) == 0
+    assert (tmp_path / "one.png").is_file()
+
+
+def test_a_display_that_is_gone_is_no_reason_to_fail(tmp_path, video):
+    command = [sys.executable, "-m", "edge.cli", "--video", str(video), "--explain", "off", "--max-frames", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "DISPLAY": ":7777"})
+    assert done.returncode == 0
+    assert "no window" in done.stderr
+
+
+def test_a_picture_is_turned_upright_by_its_orientation(capsys, tmp_path, portrait):
+    data = cv2.imencode(".jpg", cv2.rotate(portrait, cv2.ROTATE_90_COUNTERCLOCKWISE))[1].tobytes()
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    (tmp_path / "phone.jpg").write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
+    assert main(["--image", str(tmp_path / "phone.jpg"), "--json"]) == 0
+    (face,) = _lines(capsys)[0]["faces"]
+    assert face["emotion"] == "happiness"
+    assert abs(face["pose"]["roll"]) < 20

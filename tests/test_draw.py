@@ -49,6 +49,12 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
+def test_a_picture_too_large_for_its_format_is_a_clear_error(tmp_path):
+    with pytest.raises(UsageError, match="does not take"):
+        save_picture(tmp_path / "a.webp", np.zeros((17000, 10, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_video_appears_only_when_it_is_complete(tmp_path):
     target = tmp_path / "a.avi"
     with VideoSink(target, 10) as sink:
@@ -56,6 +62,9 @@ def test_a_video_appears_only_when_it_is_complete(tmp_path):
         sink.write(np.zeros((50, 99, 3), np.uint8))
         assert not target.exists()
     assert target.stat().st_size > 0
+    broken = VideoSink(tmp_path / "none.avi", 10)
+    broken.write(np.zeros((48, 64, 3), np.uint8))
+    broken.__exit__(RuntimeError)
     with VideoSink(tmp_path / "none.avi", 10):
         pass
     assert not (tmp_path / "none.avi").exists()

@@ -45,12 +45,14 @@ def test_letterbox_pads_to_whole_cells_and_never_enlarges(height, width):
     assert scale <= 1
 
 
-def test_select_faces_keeps_the_best_of_overlapping_boxes_and_scales_back():
+def test_select_faces_blends_coinciding_boxes_drops_weak_ones_and_scales_back():
     rows = np.zeros((4, 15), np.float32)
     rows[:, 0] = [0.9, 0.8, 0.7, 0.2]
     rows[:, 1:5] = [[10, 10, 30, 30], [11, 11, 31, 31], [50, 50, 90, 90], [0, 0, 5, 5]]
     found = select_faces(rows, 0.5, threshold=0.5, overlap=0.4)
-    assert [d.box_xyxy.tolist() for d in found] == [[100, 100, 180, 180], [20, 20, 60, 60]]
+    mean = (0.9 * 10 + 0.8 * 11) / 1.7 * 2  # two nearly coinciding candidates, weighted by score
+    assert found[0].box_xyxy.tolist() == [100, 100, 180, 180]
+    assert np.allclose(found[1].box_xyxy, [mean, mean, mean + 40, mean + 40], atol=1e-4)
     assert [round(d.score, 1) for d in found] == [0.7, 0.9]
 
 

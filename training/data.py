@@ -6,6 +6,7 @@ The folder comes from `--data`, else from `ERV_DATA`, else `../shared/data` besi
 from __future__ import annotations
 
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,33 +67,41 @@ class FerPlus:
         return FerPlus(self.images[rows], self.votes[rows], self.rest[rows], self.landmarks[rows], self.point_index)
 
 
-def load_ferplus(folder: Path, split: str) -> FerPlus:
-    """Load one split of the FER+ pack (images, votes, landmarks).
+def load_ferplus(source: Path, split: str) -> FerPlus:
+    """Load one split of the FER+ pack: images, votes, landmarks.
+
+    Args:
+        source: the data folder, or an `.npz` in the layout of `ferplus_images.npz`. Landmarks are read from the file beside it whose
+            name has `landmarks` for `images`; without one they are unknown (NaN).
+        split: `train`, `valid` or `test`.
 
     Raises:
-        InputError: unknown split, or a pack is missing.
+        InputError: unknown split, or a pack is missing or broken.
     """
     if split not in SPLITS:
         raise InputError(f"unknown split '{split}': expected one of {', '.join(SPLITS)}")
-    pictures, points = open_pack(folder / "ferplus_images.npz"), open_pack(folder / "ferplus_landmarks.npz")
-    votes = pictures[f"{split}_votes"].astype(np.float32)
+    path = source if source.suffix == ".npz" else source / "ferplus_images.npz"
+    images, votes = read_pack(path, f"{split}_images", f"{split}_votes")
+    votes = votes.astype(np.float32)
     votes[votes <= 1] = 0
-    return FerPlus(
-        images=pictures[f"{split}_images"],
-        votes=votes[:, :8],
-        rest=votes[:, 8:],
-        landmarks=points[f"{split}_landmarks"].astype(np.float32),
-        point_index=points["point_index"].astype(int),
-    )
+    beside = path.with_name(path.name.replace("images", "landmarks"))
+    if beside == path or (path == source and not beside.is_file()):
+        landmarks, index = np.full((len(images), 1, 3), np.nan, np.float32), np.zeros(1, int)
+    else:
+        landmarks, index = read_pack(beside, f"{split}_landmarks", "point_index")
+    return FerPlus(images, votes[:, :8], votes[:, 8:], landmarks.astype(np.float32), index.astype(int))
 
 
-def open_pack(path: Path) -> np.lib.npyio.NpzFile:
-    """Open an `.npz` pack, or say which one is missing or broken."""
+def read_pack(path: Path, *keys: str) -> list[np.ndarray]:
+    """Read arrays of an `.npz` pack, or say which pack is missing, broken, or lacks what."""
     try:
-        return np.load(path)
+        with np.load(path) as pack:
+            return [pack[key] for key in keys]
     except FileNotFoundError:
         raise InputError(f"no data pack at '{path}'") from None
-    except (OSError, ValueError) as error:
+    except KeyError as error:
+        raise InputError(f"the data pack '{path}' lacks {error}") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"'{path}' is not a readable .npz pack: {error}") from None
 
 

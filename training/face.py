@@ -14,12 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from edge.cv import cv2
 from edge.face import STRIDES, letterbox, pixel_matrix, select_faces
 from edge.types import Detection
 from training.photos import Photo, load_photos, score_finder

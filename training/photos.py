@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
+from edge.cv import cv2
 from edge.errors import InputError
 from edge.face import box_overlap
 from edge.types import Detection
@@ -99,8 +99,10 @@ def score_finder(find: Callable[[np.ndarray], list[Detection]], photos: list[Pho
         if not found or not known.any():
             continue
         overlap = box_overlap(_xyxy(photo.boxes[known]), np.stack([d.box_xyxy for d in found]))
-        for row, points in zip(overlap, photo.points[known], strict=True):
+        for i, points in enumerate(photo.points[known]):
+            row = overlap[i].copy()
             if row.max() >= 0.5:
+                overlap[:, int(row.argmax())] = 0  # a found face answers for one
                 hits += 1
                 distance = np.linalg.norm(found[int(row.argmax())].points_xy - points, axis=1).mean()
                 errors.append(distance / np.linalg.norm(points[0] - points[1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import pickle
 import platform
 import random
 import subprocess
@@ -35,13 +36,15 @@ def read_config(kind: type[Config], name: str, given: Path | None, overrides: li
     """
     path = given or CONFIGS / f"{name}.json"
     try:
-        values = json.loads(path.read_text())
+        values = dict(json.loads(path.read_text()))
         values |= {key: json.loads(value) for key, _, value in (item.partition("=") for item in overrides)}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UsageError(f"cannot read the configuration '{path}' {overrides or ''}: {error}") from None
     known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - known):
         raise UsageError(f"unknown key {', '.join(unknown)} in the {name} configuration: expected {', '.join(sorted(known))}")
+    if missing := sorted(known - set(values)):
+        raise UsageError(f"missing key {', '.join(missing)} in the {name} configuration '{path}'")
     return kind(**values)
 
 
@@ -82,6 +85,8 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
         return torch.load(folder / "model.pt", map_location="cpu", weights_only=False)
     except FileNotFoundError:
         raise InputError(f"no trained model in '{folder}': run its training command first") from None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError(f"'{folder / 'model.pt'}' is damaged: {error}") from None
 
 
 def provenance() -> dict[str, Any]:

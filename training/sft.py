@@ -114,12 +114,13 @@ def evaluate(policy: ErvPolicy, tokenizer: PreTrainedTokenizerFast, views: Views
     """Greedy answers on plain views: share parseable, accuracy, agreement with the encoder's head."""
     policy.eval()
     prompt = tokenizer(prompt_text(tokenizer, 1), add_special_tokens=False, return_tensors="pt").input_ids
+    device = next(policy.parameters()).device
     answers = []
     for rows in torch.arange(len(label)).split(512):
         read = views.pick(rows, torch.zeros(len(rows), 1, dtype=torch.long))
-        ids = prompt.expand(len(rows), -1)
+        ids = prompt.expand(len(rows), -1).to(device)
         embeds = policy.get_input_embeddings()(ids).clone()
-        embeds[:, 1:] = policy.projector(read)
+        embeds[:, 1:] = policy.projector({name: value.to(device) for name, value in read.items()})
         out = policy.decoder.generate(
             inputs_embeds=embeds, attention_mask=torch.ones_like(ids), max_new_tokens=MAX_NEW_TOKENS, do_sample=False,
             suppress_tokens=policy.generation_config.suppress_tokens,

@@ -9,6 +9,7 @@ among foreign cues and masked names are there as hard negatives.
 
 from __future__ import annotations
 
+import copy
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,7 +189,7 @@ def encode(tokenizer: Tokenizer, examples: list[Example]) -> tuple[torch.Tensor,
 @torch.no_grad()
 def evaluate(model: Verifier, tokenizer: Tokenizer, writer: SentenceWriter, label: np.ndarray, talk: list[Example]) -> dict[str, float]:
     """On validation faces and comments: emotion accuracy of masked evidence, exactness of claims, macro F1 of comments."""
-    model.eval()
+    model = copy.deepcopy(model).cpu().eval()
     faces = np.flatnonzero(label >= 0)
     sentences = [writer.evidence(int(i)) for i in faces]
     whole = [Example(" ".join(s.text for s in group), writer.prior, tuple(c for s in group for c in s.claims)) for group in sentences]
