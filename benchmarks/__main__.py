@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     accuracy.add_argument("--find-faces", action="store_true", help="the folder holds whole photos: find the largest face first")
     accuracy.add_argument("--closed", action="store_true", help="leave classes that the data lacks out of the answer space")
     latency = commands.add_parser("latency", help="milliseconds and matmuls per stage")
-    latency.add_argument("--rounds", type=int, default=60)
+    latency.add_argument("--rounds", type=int, default=30)
     faces = commands.add_parser("faces", help="the face finder")
     faces.add_argument("--data", type=Path, required=True, help="faces_in_context.zip")
     faces.add_argument("--split", choices=("train", "valid", "all"), default="valid", help="sources held out of training: valid")

@@ -76,7 +76,8 @@ class Pipeline:
         config = checked.config
 
         def session(name: str) -> OrtSession:
-            return OrtSession(checked.graph(name), device=chosen, threads=threads)
+            one = name in ("embed_tokens", "decoder_model_merged")  # a decoding step is too small to be worth a second thread
+            return OrtSession(checked.graph(name), device=chosen, threads=1 if one else threads)
 
         face, vision = session("face"), session("vision_encoder")
         embed, decoder, verifier = session("embed_tokens"), session("decoder_model_merged"), session("verifier")

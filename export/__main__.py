@@ -28,7 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     measured.add_argument("results", nargs="+", metavar="NAME=FILE.json", help="title and a JSON object of figures")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("onnx_ir").setLevel(logging.WARNING)
+    for name in ("onnx_ir", "onnxscript", "torch.onnx"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         if args.command == "bundle":
             from export.bundle import Runs, build
