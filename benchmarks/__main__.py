@@ -1,4 +1,4 @@
-"""`python -m benchmarks {accuracy,latency,faces,crop}`: measure a bundle; `--json` prints one object and nothing else."""
+"""`python -m benchmarks {accuracy,latency,faces,points,crop}`: measure a bundle; `--json` prints one object and nothing else."""
 
 from __future__ import annotations
 
@@ -49,6 +49,10 @@ def _measure(args: argparse.Namespace, pipeline: Pipeline) -> dict[str, Any]:
         from benchmarks import crop
 
         return crop.measure(pipeline, args.data, args.split)
+    if args.command == "points":
+        from benchmarks import points
+
+        return points.measure(pipeline, args.data, args.split)
     from benchmarks import faces
 
     return dict(faces.measure(pipeline, args.data, args.split))
@@ -67,10 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     faces = commands.add_parser("faces", help="the face finder")
     faces.add_argument("--data", type=Path, required=True, help="faces_in_context.zip")
     faces.add_argument("--split", choices=("train", "valid", "all"), default="valid", help="sources held out of training: valid")
+    points = commands.add_parser("points", help="how much of the finder's point error is the teacher's own")
+    points.add_argument("--data", type=Path, required=True, help="faces_in_context.zip")
+    points.add_argument("--split", choices=("train", "valid", "all"), default="valid", help="sources held out of training: valid")
     crop = commands.add_parser("crop", help="does the runtime's own crop of a face read like the FER+ image?")
     crop.add_argument("--data", type=Path, required=True, help="ferplus_images.npz")
     crop.add_argument("--split", choices=("train", "valid", "test"), default="test")
-    for command in (accuracy, latency, faces, crop):
+    for command in (accuracy, latency, faces, points, crop):
         command.add_argument("--bundle", type=Path, help="bundle folder (default: the shipped one)")
         command.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="cpu")
         command.add_argument("--threads", type=int, default=2 if command is latency else 0, help="threads per graph")
