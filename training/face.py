@@ -30,7 +30,7 @@ _RANGES = ((0, 90), (60, 10_000))
 _MIRROR = [1, 0, 2, 4, 3]
 CANDIDATES = 200
 """Rows that the exported graph gives."""
-THRESHOLD, OVERLAP = 0.48, 0.4
+THRESHOLD, OVERLAP = 0.45, 0.4
 """Least score of a face, and from which overlap two boxes are one face; they go into the bundle."""
 
 
