@@ -81,15 +81,19 @@ def _xyxy(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
 
 
+_SIZES = ((24, 48), (48, 80), (80, 320))
+
+
 def score_finder(find: Callable[[np.ndarray], list[Detection]], photos: list[Photo]) -> dict[str, float]:
     """Measure a face finder.
 
     Returns:
         `recall` of teacher faces of 24 px and more at IoU 0.5; `false_per_empty`, faces found per checked face-free photo;
-        `point_error`, mean distance of the five points over the eye distance, of the faces found; `faces` and `empty`, how many there were.
+        `point_error`, mean distance of the five points over the eye distance, of the faces found, and its median per size of face;
+        `faces` and `empty`, how many there were.
     """
     hits = total = false = empty = 0
-    errors = []
+    errors, sizes = [], []
     for photo in tqdm(photos, desc="photos", leave=False, disable=None):
         found = find(photo.image)
         if photo.checked_empty:
@@ -106,10 +110,16 @@ def score_finder(find: Callable[[np.ndarray], list[Detection]], photos: list[Pho
                 hits += 1
                 distance = np.linalg.norm(found[int(row.argmax())].points_xy - points, axis=1).mean()
                 errors.append(distance / np.linalg.norm(points[0] - points[1]))
+                sizes.append(photo.boxes[known][i, 2:].max())
     return {
         "recall": hits / max(1, total),
         "false_per_empty": false / max(1, empty),
         "point_error": float(np.mean(errors)) if errors else float("nan"),
+        **{
+            f"median_point_error_{low}_{high}px": float(np.median(part)) if len(part) else float("nan")
+            for low, high in _SIZES
+            for part in [np.array(errors)[(np.array(sizes) >= low) & (np.array(sizes) < high)]]
+        },
         "faces": total,
         "empty": empty,
     }
