@@ -6,10 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from edge.camera import demo_picture
 from edge.picture import read_image
 from edge.pipeline import Pipeline
+
+settings.register_profile("shared machines", deadline=None)  # a slow moment is no failure
+settings.load_profile("shared machines")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ scores whether it is a face and how well its own box fits (quality focal loss, L
 loss in units of the box. Faces that the teacher missed but a person drew count as faces without points.
 
     python -m training face --out runs/face-first
-    python -m training face --config training/configs/face_scenes.json --out runs/face
+
+and two more rounds with more scenes (`configs/face_scenes.json`), as the README shows.
 """
 
 from __future__ import annotations
