@@ -118,33 +118,43 @@ class FaceFinder(nn.Module):
         Returns:
             `[N,CANDIDATES,15]`, the best candidates first: score, box x1, y1, x2, y2 and five points x, y in pixels.
         """
-        rows = self.candidates(picture)
-        best = rows[..., 0].topk(CANDIDATES, 1).indices
-        rows = rows.gather(1, best[..., None].expand(-1, -1, 15))
-        return torch.cat([rows[..., :1].sigmoid(), rows[..., 1:]], 2)
+        raw, cells = self._read(picture)
+        score, best = raw[..., 0].topk(CANDIDATES, 1)
+        # decoded after the choice: that leaves little to do
+        rows = _decode(raw.gather(1, best[..., None].expand(-1, -1, 15)), cells[best])
+        return torch.cat([score[..., None].sigmoid(), rows], 2)
 
     def candidates(self, picture: torch.Tensor) -> torch.Tensor:
         """One candidate per cell, `[N,A,15]`: like `forward`, but in the order of the cells and with the score's logit."""
+        raw, cells = self._read(picture)
+        return torch.cat([raw[..., :1], _decode(raw, cells)], 2)
+
+    def _read(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the heads say of every cell `[N,A,15]`, and each cell's middle x, y and stride `[A,3]` in pixels."""
         c = self.stage8(self.stem((picture - 127.5) / 64))
         d = self.stage16(c)
         e = self.stage32(d)
         p16 = self.lateral[1](d) + F.interpolate(self.lateral[2](e), scale_factor=2.0, mode="nearest")
         p8 = self.lateral[0](c) + F.interpolate(p16, scale_factor=2.0, mode="nearest")
-        parts = []
+        raw, cells = [], []
         for level, smooth, stride in zip((p8, p16), self.smooth, STRIDES, strict=True):
             y = self.head(smooth(level))
             y = torch.cat([self.box_out(y), self.point_out(self.point_head(y))], 1)
-            n, _, height, width = y.shape
-            rows = torch.arange(height, device=y.device, dtype=torch.float32).view(1, height, 1, 1)
-            columns = torch.arange(width, device=y.device, dtype=torch.float32).view(1, 1, width, 1)
-            y = y.permute(0, 2, 3, 1).float()
-            centre = torch.cat([(columns + 0.5).expand(n, height, width, 1), (rows + 0.5).expand(n, height, width, 1)], 3)
-            middle = (centre + y[..., 1:3]) * stride
-            size = y[..., 3:5].clamp(-4, 4).exp() * (4.0 * stride)
-            points = (centre.repeat(1, 1, 1, 5) + y[..., 5:15] * 4.0) * stride
-            box = torch.cat([middle - size / 2, middle + size / 2], 3)
-            parts.append(torch.cat([y[..., :1], box, points], 3).reshape(n, height * width, 15))
-        return torch.cat(parts, 1)
+            height, width = y.shape[2:]
+            raw.append(y.flatten(2).transpose(1, 2).float())
+            columns = ((torch.arange(width, device=y.device) + 0.5) * stride).expand(height, width)
+            rows = ((torch.arange(height, device=y.device) + 0.5) * stride)[:, None].expand(height, width)
+            cells.append(torch.stack([columns, rows, torch.full_like(rows, stride)], 2).flatten(0, 1))
+        return torch.cat(raw, 1), torch.cat(cells)
+
+
+def _decode(raw: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Heads' output `[…,15]` of `cells` `[…,3]` → box x1, y1, x2, y2 and five points x, y in pixels `[…,14]`."""
+    place, stride = cells[..., :2], cells[..., 2:]
+    middle = place + raw[..., 1:3] * stride
+    half = raw[..., 3:5].clamp(-4, 4).exp() * (2.0 * stride)
+    points = torch.cat([place] * 5, -1) + raw[..., 5:15] * (4.0 * stride)
+    return torch.cat([middle - half, middle + half, points], -1)
 
 
 def assign(canvas: int, boxes: np.ndarray) -> np.ndarray:
