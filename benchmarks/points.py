@@ -2,7 +2,7 @@
 
 The finder is measured against another detector's points, which err too. A third, independent reading (the encoder, which learned from
 another landmark model) tells them apart: with independent errors, the squared distances of each pair are sums of two errors' squares
-(the three-cornered hat of Gray and Allan 1974), and three pairs give three errors. Fixed offsets between the definitions are taken out.
+(the three-cornered hat, known from the comparison of clocks), and three pairs give three errors. Fixed offsets between the definitions are taken out.
 """
 
 from __future__ import annotations

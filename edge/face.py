@@ -43,7 +43,7 @@ def letterbox(grey: np.ndarray, long_side: int) -> tuple[np.ndarray, float]:
 
 def select_faces(rows: np.ndarray, scale: float, *, threshold: float, overlap: float) -> list[Detection]:
     """Turn the finder's candidates into faces: greedy non-maximum suppression, then each kept face becomes the mean of the candidates
-    that nearly coincide with it, weighted by their scores (blending, Bazarevsky et al. 2019), which steadies box and points.
+    that nearly coincide with it, weighted by their scores (blending, as in BlazeFace, 2019), which steadies box and points.
 
     Args:
         rows: `[A,15]` score, box (x1,y1,x2,y2), five points (x,y), in pixels of the letterboxed picture.
@@ -83,7 +83,7 @@ def box_overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def crop_matrix(points_xy: np.ndarray, template_xy: np.ndarray) -> np.ndarray:
-    """The similarity that brings five points nearest to their places in the crop (least squares, Umeyama 1991).
+    """The similarity that brings five points nearest to their places in the crop (closed-form least squares).
 
     Args:
         points_xy: `[5,2]` pixels of the picture.

@@ -20,7 +20,10 @@ def war_uar(truth: np.ndarray, answer: np.ndarray, classes: int) -> tuple[float,
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over equal-width bins, weighted by their size (Guo et al. 2017, eq. 3)."""
+    """Mean gap between confidence and accuracy over equal-width bins, weighted by their size.
+
+    Source: On Calibration of Modern Neural Networks (ICML 2017), equation 3.
+    """
     if not len(confidence):
         return float("nan")
     which = np.minimum((confidence * bins).astype(int), bins - 1)

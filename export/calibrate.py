@@ -24,7 +24,7 @@ UNSURE_SHARE = 0.05
 
 
 def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
-    """The temperature with the lowest negative log likelihood (Guo et al. 2017)."""
+    """The temperature with the lowest negative log likelihood (On Calibration of Modern Neural Networks, 2017)."""
 
     def loss(log_t: float) -> float:
         chosen = softmax(logits / np.exp(log_t))[np.arange(len(label)), label]

@@ -2,8 +2,8 @@
 
 A backbone of full convolutions where the picture is large and separable ones below, a top-down neck and one shared head at strides 8
 and 16; stride 32 only gives context, since points regressed from so coarse a cell were off by a tenth of the eye distance. Each cell
-scores whether it is a face and how well its own box fits (quality focal loss, Li et al. 2020); boxes learn by GIoU, points by a Huber
-loss in units of the box. Faces that the teacher missed but a person drew count as faces without points.
+scores whether it is a face and how well its own box fits (quality focal loss, from Generalized Focal Loss, 2020); boxes learn by GIoU,
+points by a Huber loss in units of the box. Faces that the teacher missed but a person drew count as faces without points.
 
     python -m training face --out runs/face-first
 
