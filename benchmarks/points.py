@@ -1,8 +1,9 @@
 """`python -m benchmarks points`: how much of the finder's point error is the teacher's own.
 
 The finder is measured against another detector's points, which err too. A third, independent reading (the encoder, which learned from
-another landmark model) tells them apart: with independent errors, the squared distances of each pair are sums of two errors' squares
-(the three-cornered hat, known from the comparison of clocks), and three pairs give three errors. Fixed offsets between the definitions are taken out.
+another landmark model) tells them apart: with independent errors, the squared distances of each pair are sums of two errors' squares,
+and three pairs give three errors (the three-cornered hat, known from the comparison of clocks). Fixed offsets between the definitions
+are taken out.
 """
 
 from __future__ import annotations
