@@ -20,8 +20,9 @@ def main(argv: list[str] | None = None) -> int:
         threads = args.threads
         if threads < 0:
             raise UsageError(f"--threads {threads}: expected 0 or more")
-        if getattr(args, "rounds", 1) < 1:
-            raise UsageError(f"--rounds {args.rounds}: expected 1 or more")
+        for name in ("rounds", "burst"):
+            if getattr(args, name, 1) < 1:
+                raise UsageError(f"--{name} {getattr(args, name)}: expected 1 or more")
         with Pipeline.load(args.bundle, device=args.device, threads=threads) as pipeline:
             figures = _plain(_measure(args, pipeline))
     except EdgeError as error:
@@ -44,7 +45,7 @@ def _measure(args: argparse.Namespace, pipeline: Pipeline) -> dict[str, Any]:
     if args.command == "latency":
         from benchmarks import latency
 
-        return latency.measure(pipeline, args.threads, rounds=args.rounds)
+        return latency.measure(pipeline, args.threads, rounds=args.rounds, burst=args.burst)
     if args.command == "crop":
         from benchmarks import crop
 
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     accuracy.add_argument("--closed", action="store_true", help="leave classes that the data lacks out of the answer space")
     latency = commands.add_parser("latency", help="milliseconds and matmuls per stage")
     latency.add_argument("--rounds", type=int, default=30)
+    latency.add_argument("--burst", type=int, default=4, help="calls of a stage in a row (default: 4); 1 measures with cold caches")
     faces = commands.add_parser("faces", help="the face finder")
     faces.add_argument("--data", type=Path, required=True, help="faces_in_context.zip")
     faces.add_argument("--split", choices=("train", "valid", "all"), default="valid", help="sources held out of training: valid")

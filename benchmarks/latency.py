@@ -22,7 +22,7 @@ from edge.pipeline import Pipeline
 from edge.rationale import parse_completion
 
 _SIDE = 1024
-_BURST = 4
+BURST = 4
 """Calls of a stage in a row: a camera calls it frame after frame, with no matrix product in between that empties the caches."""
 
 
@@ -36,7 +36,7 @@ def demo_frame(width: int = 640, height: int = 480) -> Frame:
     return Frame(picture, "benchmark", 0, 0.0)
 
 
-def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, warmup: int = 4) -> dict[str, Any]:
+def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, warmup: int = 4, burst: int = BURST) -> dict[str, Any]:
     """Time every stage on one face in a 640×480 picture, interleaved round by round.
 
     Args:
@@ -44,6 +44,7 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, warmup: int =
         threads: also of the matmul.
         rounds: how often each stage takes its turn, a few calls in a row.
         warmup: rounds before that.
+        burst: calls of a stage in each turn; 1 gives every stage caches that the others have emptied, the matrix product among them.
 
     Returns:
         `matmul_ms`, `threads`, and `stages` with `median_ms`, `p95_ms`, `matmuls` each: `face` (find), `align`, `encode`, `fast` (all
@@ -75,7 +76,7 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, warmup: int =
     times: dict[str, list[float]] = {name: [] for name in stages}
     for i in tqdm(range(warmup + rounds), desc="latency", leave=False, disable=None):
         for name, stage in stages.items():
-            for _ in range(_BURST):
+            for _ in range(burst):
                 started = time.perf_counter()
                 stage()
                 if i >= warmup:
@@ -85,6 +86,7 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, warmup: int =
         "matmul_ms": unit,
         "threads": threads,
         "rounds": rounds,
+        "burst": burst,
         "provider": pipeline.provider,
         "tokens": len(pipeline.explainer.policy.tokenizer.encode(text[0]).ids),
         "stages": {

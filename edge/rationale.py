@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from edge.labels import MASK, mask_emotions
+from edge.labels import mask_emotions
 
 THINK, END_THINK, ANSWER, END_ANSWER = "<think>", "</think>", "<answer>", "</answer>"
 _COMPLETION = re.compile(r"\A\s*<think>(.*?)</think>\s*<answer>([^<>]*)</answer>\s*\Z", re.DOTALL)
@@ -60,8 +60,3 @@ def split_sentences(text: str) -> list[str]:
 def masked_sentences(text: str) -> list[str]:
     """The sentences of a rationale with every emotion word replaced by the placeholder."""
     return [mask_emotions(sentence) for sentence in split_sentences(text)]
-
-
-def is_masked(sentence: str) -> bool:
-    """Whether a masked sentence names an emotion."""
-    return MASK in sentence
