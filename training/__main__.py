@@ -1,4 +1,4 @@
-"""`python -m training {face,encoder,sft,verifier}`: train one part of the model. `--help` after each tells more."""
+"""`python -m training {face,encoder,sft,verifier,distill,judge,grpo}`: train one part of the model. `--help` after each tells more."""
 
 from __future__ import annotations
 
@@ -14,8 +14,23 @@ from training.data import data_folder
 STAGES = {
     "face": "the face finder, from faces_in_context.zip",
     "encoder": "the vision encoder, from FER+ images, votes and landmarks",
-    "sft": "the policy's cold start on written rationales (needs --encoder)",
-    "verifier": "the sentence verifier, from GoEmotions and written rationales (needs --encoder)",
+    "sft": "the policy's cold start on written rationales",
+    "verifier": "the teacher: a pretrained text encoder that reads sentences, from GoEmotions and written rationales",
+    "distill": "the small verifier that ships, from the teacher",
+    "judge": "the independent judge of whole rationales, which no reward ever uses",
+    "grpo": "the policy's alignment with rewards",
+}
+#: Stage → what else it needs: option, default (`None`: must be given), help.
+NEEDS: dict[str, tuple[tuple[str, str | None, str], ...]] = {
+    "sft": (("encoder", "runs/encoder", "run of the encoder"),),
+    "verifier": (("encoder", "runs/encoder", "run of the encoder"), ("teacher", None, "text encoder, hub name or folder")),
+    "distill": (("encoder", "runs/encoder", "run of the encoder"), ("teacher", "runs/teacher", "run of the teacher")),
+    "judge": (),
+    "grpo": (
+        ("encoder", "runs/encoder", "run of the encoder"),
+        ("policy", "runs/sft/policy", "policy to align: folder or hub name"),
+        ("verifier", "runs/verifier", "run of the verifier, or of its teacher"),
+    ),
 }
 
 
@@ -29,14 +44,15 @@ def main(argv: list[str] | None = None) -> int:
         stage.add_argument("--out", type=Path, default=Path("runs") / name, help=f"folder of the run (default: runs/{name})")
         stage.add_argument("--config", type=Path, help=f"configuration file (default: training/configs/{name}.json)")
         stage.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="override configuration values (JSON)")
-        if name in ("sft", "verifier"):
-            stage.add_argument("--encoder", type=Path, default=Path("runs/encoder"), help="run of the encoder")
+        for option, default, meaning in NEEDS.get(name, ()):
+            said = f"{meaning} (default: {default})" if default else meaning
+            stage.add_argument(f"--{option}", default=default, required=default is None, help=said)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     try:
         module = import_module(f"training.{args.stage}")
         config = module.configure(args.config, args.set)
-        extra = {"encoder": args.encoder} if hasattr(args, "encoder") else {}
+        extra = {option: getattr(args, option) for option, _, _ in NEEDS.get(args.stage, ())}
         module.train(data_folder(args.data), args.out, config, **extra)
     except EdgeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ The folder comes from `--data`, else from `ERV_DATA`, else `../shared/data` besi
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from dataclasses import dataclass
@@ -115,3 +116,26 @@ def load_goemotions(folder: Path, split: str) -> list[tuple[str, list[str]]]:
         raise InputError(f"GoEmotions file missing: '{error.filename}'") from None
     rows = (line.split("\t") for line in lines if line)
     return [(text, [names[int(i)] for i in ids.split(",")]) for text, ids, *_ in rows]
+
+
+#: MERR's labels → the eleven. *worried* reads as anxiety; *doubt* (20 of 2,272) has no counterpart and is left out.
+MERR = {
+    "neutral": "neutral", "happy": "happiness", "surprise": "surprise", "sad": "sadness", "angry": "anger", "fear": "fear",
+    "contempt": "contempt", "worried": "anxiety",
+}  # fmt: skip
+
+
+def load_merr(folder: Path) -> list[tuple[str, str]]:
+    """Return `(explanation, label)` pairs written by a large model: for validation only, never for training.
+
+    Raises:
+        InputError: the file is missing or broken.
+    """
+    path = folder / "merr_explanations.jsonl"
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        return [(row["explanation"], MERR[row["emotion"]]) for row in rows if row["emotion"] in MERR]
+    except FileNotFoundError:
+        raise InputError(f"no explanations at '{path}'") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"'{path}' is not a readable file of explanations: {error!r}") from None

@@ -139,10 +139,10 @@ def evaluate(policy: ErvPolicy, tokenizer: PreTrainedTokenizerFast, views: Views
     }
 
 
-def train(folder: Path, out: Path, config: SftConfig, *, encoder: Path) -> Path:
+def train(folder: Path, out: Path, config: SftConfig, *, encoder: str) -> Path:
     """Train the cold start; write the run and the policy (`policy/`, `from_pretrained` reads it) to `out`."""
     run = Run(out, config, seed=config.seed)
-    network, cue_model = load_encoder(encoder)
+    network, cue_model = load_encoder(Path(encoder))
     faces, valid = load_ferplus(folder, "train"), load_ferplus(folder, "valid")
     faces = faces.take((faces.votes.sum(1) >= 3) & (faces.rest[:, 1] <= faces.votes.sum(1)))
     views = look(network, faces, cue_model, config.views, config.seed)

@@ -1,83 +1,64 @@
 """The verifier: one sentence → a probability per emotion, and the cues that it claims.
 
-It learns what evidence speaks for from the faces themselves: a written sentence about a face has that face's crowd votes as its target, so
-that a clause's probabilities come to be those of the faces it is true of. GoEmotions teaches the words. Negated sentences, emotion words
-among foreign cues and masked names are there as hard negatives.
+Here a text encoder of any size, given by name or folder, becomes the teacher; `training distill` makes the small one that ships.
 
-    python -m training verifier --encoder runs/encoder --out runs/verifier
+    python -m training verifier --teacher FOLDER --encoder runs/encoder --out runs/teacher
 """
 
 from __future__ import annotations
 
-import copy
 import random
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer
 from torch import nn
 from torch.nn import functional as F
-from transformers import BertConfig, BertModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedModel
 
+from edge.errors import InputError
 from edge.labels import EMOTIONS_8, EMOTIONS_11, mask_emotions
+from edge.metrics import war_uar
+from edge.rationale import split_sentences
 from training.cues import CUE_NAMES
-from training.data import load_ferplus, load_goemotions
+from training.data import FerPlus, load_ferplus, load_merr
 from training.encoder import load_encoder
 from training.run import Run, cosine_schedule, load_checkpoint, progress, read_config
+from training.sentences import Example, SentenceWriter, comments
 from training.views import look
-from training.writer import Sentence, name_emotion, write_evidence
 
-#: GoEmotions → the eleven labels. Left out, for want of a counterpart: admiration, approval, caring, confusion, curiosity, desire,
-#: gratitude, love, optimism, pride, realization, relief, embarrassment, remorse.
-GOEMOTIONS = {
-    "neutral": "neutral", "joy": "happiness", "amusement": "happiness", "excitement": "happiness", "surprise": "surprise",
-    "sadness": "sadness", "grief": "sadness", "anger": "anger", "annoyance": "anger", "disgust": "disgust", "fear": "fear",
-    "disapproval": "contempt", "nervousness": "anxiety", "disappointment": "disappointment",
-}  # fmt: skip
-PAD, CLS = 0, 1
+DIRECTIONS = (1, -1, 0)
+"""What the last axis of the claims says of a cue: above neutral, below it, at rest."""
+TOKENIZER = "verifier_tokenizer.json"
 
 
 @dataclass(frozen=True, slots=True)
 class VerifierConfig:
-    """Everything that decides a verifier run."""
+    """Everything that decides a teacher's run, its pretrained encoder aside."""
 
-    hidden: int
-    layers: int
-    heads: int
-    intermediate: int
-    vocabulary: int
     max_tokens: int
     """Longer sentences are cut."""
-    epochs: int
+    steps: int
     batch: int
     lr: float
     weight_decay: float
     comment_share: float
     """Share of GoEmotions comments in every batch."""
+    frozen_embeddings: bool
     seed: int
 
 
 class Verifier(nn.Module):
-    """A small BERT with two heads, reading the mean of its token states."""
+    """A text encoder with two heads, which read the mean of its token states."""
 
-    def __init__(self, config: VerifierConfig, vocabulary: int) -> None:
+    def __init__(self, body: PreTrainedModel) -> None:
         super().__init__()
-        self.bert = BertModel(
-            BertConfig(
-                vocab_size=vocabulary,
-                hidden_size=config.hidden,
-                num_hidden_layers=config.layers,
-                num_attention_heads=config.heads,
-                intermediate_size=config.intermediate,
-                max_position_embeddings=config.max_tokens,
-                type_vocab_size=1,
-            ),
-            add_pooling_layer=False,
-        )
-        self.emotions = nn.Linear(config.hidden, len(EMOTIONS_11))
-        self.claims = nn.Linear(config.hidden, len(CUE_NAMES) * 2)
+        self.body = body
+        width = body.config.hidden_size
+        self.emotions = nn.Linear(width, len(EMOTIONS_11))
+        self.claims = nn.Linear(width, len(CUE_NAMES) * len(DIRECTIONS))
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Read sentences.
@@ -87,188 +68,216 @@ class Verifier(nn.Module):
             attention_mask: `[S,L]` int64, 1 for tokens and 0 for padding.
 
         Returns:
-            Logits of emotions `[S,11]` and of claims `[S,C,2]` (last axis: claimed above, below neutral).
+            Logits of emotions `[S,11]` and of claims `[S,C,3]` (last axis: above neutral, below, at rest).
         """
-        states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        states = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         weight = attention_mask[..., None].to(states.dtype)
         pooled = (states * weight).sum(1) / weight.sum(1).clamp(min=1)
-        return self.emotions(pooled), self.claims(pooled).reshape(-1, len(CUE_NAMES), 2)
+        return self.emotions(pooled), self.claims(pooled).reshape(-1, len(CUE_NAMES), len(DIRECTIONS))
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """A sentence and what it should read as."""
+class Lesson:
+    """Texts with their targets."""
 
-    text: str
+    texts: list[str]
     emotions: np.ndarray
-    """`[11]` soft multi-label target."""
-    claims: tuple[tuple[str, int], ...] = ()
+    """`[N,11]` float32."""
+    claims: np.ndarray
+    """`[N,C,3]` float32."""
+
+    @classmethod
+    def of(cls, examples: list[Example]) -> Lesson:
+        """The targets that the examples were written with."""
+        claims = np.zeros((len(examples), len(CUE_NAMES), len(DIRECTIONS)), np.float32)
+        for row, example in enumerate(examples):
+            for name, direction in example.claims:
+                claims[row, CUE_NAMES.index(name), DIRECTIONS.index(direction)] = 1
+        return cls([e.text for e in examples], np.stack([e.emotions for e in examples]), claims)
+
+    def __add__(self, other: Lesson) -> Lesson:
+        return Lesson(
+            self.texts + other.texts, np.concatenate([self.emotions, other.emotions]), np.concatenate([self.claims, other.claims])
+        )
+
+    def take(self, rows: list[int]) -> Lesson:
+        """The chosen rows."""
+        return Lesson([self.texts[i] for i in rows], self.emotions[rows], self.claims[rows])
 
 
-class SentenceWriter:
-    """Draws training sentences about faces: plain, joined, named, stuffed, negated, masked."""
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a text model trains and is validated on."""
 
-    def __init__(self, cues: np.ndarray, pose: np.ndarray, votes: np.ndarray, seed: int) -> None:
-        self.cues, self.pose = cues, pose
-        self.votes = np.pad(votes, ((0, 0), (0, len(EMOTIONS_11) - votes.shape[1]))).astype(np.float32)
-        self.prior = self.votes.mean(0)
-        self.rng = random.Random(seed)
+    writer: SentenceWriter
+    talk: list[Example]
+    valid_writer: SentenceWriter
+    valid_label: np.ndarray
+    valid_talk: list[Example]
+    merr: list[tuple[str, str]]
 
-    def evidence(self, face: int) -> list[Sentence]:
-        """Sentences about what is visible on a face."""
-        cues = dict(zip(CUE_NAMES, map(float, self.cues[face]), strict=True))
-        return write_evidence(cues, tuple(map(float, self.pose[face])), self.rng)
-
-    def draw(self, face: int) -> Example:
-        """One example about a face."""
-        rng, votes = self.rng, self.votes[face]
-        sentences = self.evidence(face)
-        one = rng.choice(sentences)
-        kind = rng.random()
-        if kind < 0.62:
-            if rng.random() < 0.3:
-                return Example(" ".join(s.text for s in sentences), votes, tuple(c for s in sentences for c in s.claims))
-            return Example(one.text, votes, one.claims)
-        emotion = rng.choice(EMOTIONS_11)
-        if kind < 0.74:  # the emotion named, and nothing else
-            named = name_emotion(emotion, rng.choice((0.4, 0.9)), rng).text
-            if rng.random() < 0.5:
-                return Example(mask_emotions(named), self.prior)
-            return Example(named, np.eye(len(EMOTIONS_11), dtype=np.float32)[EMOTIONS_11.index(emotion)])
-        if kind < 0.86:  # an emotion word among cues that it has nothing to do with: the evidence counts
-            ending = rng.choice((", which shows {}", ", a sign of {}", ", so this is {}", ", as in {}")).format(emotion)
-            text = one.text[:-1] + (ending if rng.random() < 0.6 else mask_emotions(ending)) + "."
-            return Example(text, votes, one.claims)
-        return Example(negate(one.text, rng), self.prior)
+    def draw(self, written: int, spoken: int) -> Lesson:
+        """A lesson of sentences about random faces, and comments."""
+        faces = self.writer.rng.choices(range(len(self.writer)), k=written)
+        return Lesson.of([self.writer.draw(face) for face in faces] + self.writer.rng.choices(self.talk, k=spoken))
 
 
-def negate(text: str, rng: random.Random) -> str:
-    """Deny what a written sentence says."""
-    for verb in (" is ", " are "):
-        if verb in text and rng.random() < 0.7:
-            return text.replace(verb, verb + rng.choice(("not ", "not ", "never ", "by no means ")))
-    start = rng.choice(("It is not true that ", "There is no sign that ", "At no time can one say that ", "It is not the case that "))
-    return start + text[0].lower() + text[1:]
+def gather(folder: Path, encoder: str, seed: int) -> Material:
+    """Read the faces of the verifier's half as the trained encoder sees them, the comments, and the explanations for validation."""
+    network, cue_model = load_encoder(Path(encoder))
+
+    def about(faces: FerPlus) -> SentenceWriter:
+        read = look(network, faces, cue_model, 0, seed)
+        return SentenceWriter(read.cues[:, 0].numpy(), read.pose[:, 0].numpy(), faces.target, seed)
+
+    train = halves(load_ferplus(folder, "train"))[0]
+    valid = load_ferplus(folder, "valid")
+    valid = valid.take(valid.label >= 0)
+    rng = random.Random(seed)
+    return Material(
+        about(train), comments(folder, "train", rng), about(valid), valid.label, comments(folder, "dev", rng), load_merr(folder)
+    )
 
 
-def comments(folder: Path, split: str, rng: random.Random) -> list[Example]:
-    """GoEmotions comments with at least one mapped label; a third of them masked, then without a target of their own words."""
-    examples = []
-    for text, names in load_goemotions(folder, split):
-        target = np.zeros(len(EMOTIONS_11), np.float32)
-        target[[EMOTIONS_11.index(GOEMOTIONS[n]) for n in names if n in GOEMOTIONS]] = 1
-        if target.any():
-            examples.append(Example(mask_emotions(text) if rng.random() < 0.33 else text, target))
-    return examples
+def halves(faces: FerPlus) -> tuple[FerPlus, FerPlus]:
+    """Faces with at least three votes, split in two: the verifier learns from the first half, the independent judge from the second."""
+    faces = faces.take(faces.votes.sum(1) >= 3)
+    side = np.random.default_rng(11).permutation(len(faces)) % 2
+    return faces.take(side == 0), faces.take(side == 1)
 
 
-def make_tokenizer(texts: list[str], vocabulary: int, max_tokens: int) -> Tokenizer:
-    """Train a lower-case WordPiece tokenizer that puts `[CLS]` first and cuts at `max_tokens`."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["[PAD]", "[CLS]", "[UNK]", "[emotion]"]
-    tokenizer.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=special, show_progress=False))
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", CLS)])
-    tokenizer.enable_truncation(max_tokens)
-    tokenizer.enable_padding(pad_id=PAD, pad_token="[PAD]")
-    return tokenizer
+def tensors(tokenizer: Tokenizer, texts: list[str], device: torch.device | str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask `[N,L]`."""
+    batch = tokenizer.encode_batch(texts)
+    return torch.tensor([b.ids for b in batch], device=device), torch.tensor([b.attention_mask for b in batch], device=device)
 
 
-def encode(tokenizer: Tokenizer, examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids, mask, emotion targets `[B,11]`, claim targets `[B,C,2]`."""
-    batch = tokenizer.encode_batch([e.text for e in examples])
-    claims = torch.zeros(len(examples), len(CUE_NAMES), 2)
-    for row, example in enumerate(examples):
-        for name, direction in example.claims:
-            claims[row, CUE_NAMES.index(name), 0 if direction > 0 else 1] = 1
-    ids, mask = torch.tensor([b.ids for b in batch]), torch.tensor([b.attention_mask for b in batch])
-    return ids, mask, torch.from_numpy(np.stack([e.emotions for e in examples])), claims
+def loss_of(model: Verifier, tokenizer: Tokenizer, lesson: Lesson, device: torch.device) -> torch.Tensor:
+    """Cross-entropy of both heads, summed over classes so that a sentence counts as one whatever the number of labels."""
+    ids, mask = tensors(tokenizer, lesson.texts, device)
+    with torch.autocast(device.type, torch.bfloat16):
+        emotions, claims = model(ids, mask)
+    pairs = ((emotions, lesson.emotions), (claims, lesson.claims))
+    return sum(
+        F.binary_cross_entropy_with_logits(found.float(), torch.from_numpy(wanted).to(device), reduction="sum") for found, wanted in pairs
+    ) / len(lesson.texts)
 
 
 @torch.no_grad()
-def evaluate(model: Verifier, tokenizer: Tokenizer, writer: SentenceWriter, label: np.ndarray, talk: list[Example]) -> dict[str, float]:
-    """On validation faces and comments: emotion accuracy of masked evidence, exactness of claims, macro F1 of comments."""
-    model = copy.deepcopy(model).cpu().eval()
-    faces = np.flatnonzero(label >= 0)
-    sentences = [writer.evidence(int(i)) for i in faces]
-    whole = [Example(" ".join(s.text for s in group), writer.prior, tuple(c for s in group for c in s.claims)) for group in sentences]
-    emotions, claims, truth = [], [], []
-    for start in range(0, len(whole), 512):
-        ids, mask, _, target = encode(tokenizer, whole[start : start + 512])
-        a, b = model(ids, mask)
-        emotions.append(a[:, : len(EMOTIONS_8)])
-        claims.append(b > 0)
-        truth.append(target > 0)
-    found, true = torch.cat(claims), torch.cat(truth)
-    guess, wanted = [], []
-    for start in range(0, len(talk), 512):
-        ids, mask, target, _ = encode(tokenizer, talk[start : start + 512])
-        guess.append(model(ids, mask)[0].sigmoid() > 0.3)
-        wanted.append(target > 0.5)
-    g, w = torch.cat(guess), torch.cat(wanted)
-    present = w.any(0)
-    f1 = 2 * (g & w).sum(0) / (g.sum(0) + w.sum(0)).clamp(min=1)
+def read_texts(model: Verifier, tokenizer: Tokenizer, texts: list[str], batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of emotions `[N,11]` and claims `[N,C,3]`; texts of like length are read together."""
+    model.eval()
+    device = next(model.parameters()).device
+    emotions = np.zeros((len(texts), len(EMOTIONS_11)), np.float32)
+    claims = np.zeros((len(texts), len(CUE_NAMES), len(DIRECTIONS)), np.float32)
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    for start in progress(range(0, len(texts), batch), "read"):
+        rows = order[start : start + batch]
+        e, c = model(*tensors(tokenizer, [texts[i] for i in rows], device))
+        emotions[rows], claims[rows] = e.sigmoid().float().cpu().numpy(), c.sigmoid().float().cpu().numpy()
+    return emotions, claims
+
+
+def evaluate(model: Verifier, tokenizer: Tokenizer, material: Material) -> dict[str, float]:
+    """Emotion accuracy and exact claims of evidence about validation faces, macro F1 of comments, accuracy on foreign explanations."""
+    writer = material.valid_writer
+    groups = [writer.evidence(i) for i in range(len(writer))]
+    written = Lesson.of(
+        [Example(" ".join(s.text for s in group), writer.prior, tuple(c for s in group for c in s.claims)) for group in groups]
+    )
+    emotions, claims = read_texts(model, tokenizer, written.texts)
+    talk = Lesson.of(material.valid_talk)
+    guess, wanted = read_texts(model, tokenizer, talk.texts)[0] > 0.3, talk.emotions > 0.5
+    present = wanted.any(0)
+    f1 = 2 * (guess & wanted).sum(0) / np.maximum(guess.sum(0) + wanted.sum(0), 1)
     return {
-        "evidence_accuracy": float((torch.cat(emotions).argmax(1).numpy() == label[faces]).mean()),
-        "claims_exact": float((found == true).all((1, 2)).float().mean()),
+        "evidence_accuracy": float((emotions[:, : len(EMOTIONS_8)].argmax(1) == material.valid_label).mean()),
+        "claims_exact": float(((claims > 0.5) == (written.claims > 0)).all((1, 2)).mean()),
         "comments_macro_f1": float(f1[present].mean()),
+        **explanation_accuracy(model, tokenizer, material.merr),
     }
 
 
-def train(folder: Path, out: Path, config: VerifierConfig, *, encoder: Path) -> Path:
-    """Train a verifier; write the run and its tokenizer to `out`."""
-    run = Run(out, config, seed=config.seed)
-    network, cue_model = load_encoder(encoder)
-    writers, labels = {}, {}
-    for split in ("train", "valid"):
-        faces = load_ferplus(folder, split)
-        faces = faces.take(faces.votes.sum(1) >= 3)
-        read = look(network, faces, cue_model, 0, config.seed)
-        writers[split] = SentenceWriter(read.cues[:, 0].numpy(), read.pose[:, 0].numpy(), faces.target, config.seed)
-        labels[split] = faces.label
-    writer, rng = writers["train"], random.Random(config.seed)
-    talk, valid_talk = comments(folder, "train", rng), comments(folder, "dev", rng)
-    count = len(writer.votes)
-    texts = [writer.draw(i).text for i in range(count)] * 2 + [e.text for e in talk]
-    tokenizer = make_tokenizer(texts, config.vocabulary, config.max_tokens)
-    tokenizer.save(str(out / "verifier_tokenizer.json"))
+def explanation_accuracy(model: Verifier, tokenizer: Tokenizer, explanations: list[tuple[str, str]]) -> dict[str, float]:
+    """Accuracy and macro accuracy of the label that an explanation's sentences give the highest mean probability, plain and masked."""
+    groups = [split_sentences(text) for text, _ in explanations]
+    truth = np.array([EMOTIONS_11.index(label) for _, label in explanations])
+    ends = np.cumsum([len(group) for group in groups])[:-1]
+    found = {}
+    for prefix, hide in (("merr", str), ("masked_merr", mask_emotions)):
+        emotions, _ = read_texts(model, tokenizer, [hide(sentence) for group in groups for sentence in group])
+        answer = np.array([part.mean(0).argmax() for part in np.split(emotions, ends)])
+        found[f"{prefix}_accuracy"], found[f"{prefix}_macro_accuracy"] = war_uar(truth, answer, len(EMOTIONS_11))
+    return found
 
-    model = Verifier(config, tokenizer.get_vocab_size()).to(run.device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    written = int(config.batch * (1 - config.comment_share))
-    steps = count // written
-    schedule = cosine_schedule(optimizer, config.epochs * steps, min(200, config.epochs * steps // 5))
-    for epoch in range(config.epochs):
+
+def fit(run: Run, model: Verifier, tokenizer: Tokenizer, material: Material, lessons: list[Lesson], config: VerifierConfig) -> None:
+    """Train on fresh lessons, to which rows of the given fixed lessons are added in equal number; measure ten times on the way."""
+    learned = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learned, lr=config.lr, weight_decay=config.weight_decay)
+    schedule = cosine_schedule(optimizer, config.steps, min(200, config.steps // 5))
+    spoken, rng, total = int(config.batch * config.comment_share), random.Random(config.seed), []
+    for step in progress(range(1, config.steps + 1), "steps"):
         model.train()
-        order, total = rng.sample(range(count), count), 0.0
-        for step in progress(range(steps), f"epoch {epoch}"):
-            examples = [writer.draw(i) for i in order[step * written : (step + 1) * written]]
-            examples += rng.choices(talk, k=config.batch - written)
-            ids, mask, emotions, claims = (t.to(run.device) for t in encode(tokenizer, examples))
-            found, claimed = model(ids, mask)
-            # summed over classes, so that a sentence counts as one whatever the number of labels; comments claim nothing
-            loss = F.binary_cross_entropy_with_logits(found, emotions, reduction="none").sum(1).mean()
-            loss = loss + F.binary_cross_entropy_with_logits(claimed, claims, reduction="none").sum((1, 2)).mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            total += loss.item()
-        run.metrics(epoch=epoch, loss=total / steps, **evaluate(model, tokenizer, writers["valid"], labels["valid"], valid_talk))
-        run.save(state=model.state_dict(), vocabulary=tokenizer.get_vocab_size())
+        batch = material.draw(config.batch - spoken, spoken)
+        for fixed in lessons:
+            batch = batch + fixed.take(rng.sample(range(len(fixed.texts)), min(config.batch, len(fixed.texts))))
+        loss = loss_of(model, tokenizer, batch, run.device)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(learned, 1.0)
+        optimizer.step()
+        schedule.step()
+        total.append(loss.item())
+        if step % max(1, config.steps // 5) == 0:
+            run.metrics(step=step, loss=float(np.mean(total)), **evaluate(model, tokenizer, material))
+            total.clear()
+            run.save(state=model.state_dict(), body=model.body.config.to_dict())
+
+
+def load_body(name: str) -> tuple[PreTrainedModel, Tokenizer]:
+    """A pretrained text encoder and its tokenizer, by hub name or folder.
+
+    Raises:
+        InputError: it cannot be had, or has no fast tokenizer.
+    """
+    try:
+        body, tokenizer = AutoModel.from_pretrained(name), AutoTokenizer.from_pretrained(name).backend_tokenizer
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"cannot load the text encoder '{name}': {str(error).splitlines()[0]}") from None
+    return without_pooler(body), tokenizer
+
+
+def without_pooler(body: PreTrainedModel) -> PreTrainedModel:
+    """Drop the pooler, which nothing here reads."""
+    if getattr(body, "pooler", None) is not None:
+        body.pooler = None
+    return body
+
+
+def train(folder: Path, out: Path, config: VerifierConfig, *, encoder: str, teacher: str) -> Path:
+    """Fine-tune the text encoder `teacher`; write the run and its tokenizer to `out`."""
+    run = Run(out, config, seed=config.seed)
+    body, tokenizer = load_body(teacher)
+    tokenizer.enable_truncation(config.max_tokens)
+    tokenizer.enable_padding(pad_id=body.config.pad_token_id or 0, pad_token=tokenizer.id_to_token(body.config.pad_token_id or 0))
+    tokenizer.save(str(out / TOKENIZER))
+    if config.frozen_embeddings:
+        body.get_input_embeddings().requires_grad_(False)
+    model = Verifier(body).to(run.device)
+    fit(run, model, tokenizer, gather(folder, encoder, config.seed), [], config)
     return out
 
 
 def load_verifier(folder: Path) -> tuple[Verifier, Tokenizer]:
-    """Load a trained verifier and its tokenizer."""
+    """Load a trained verifier, teacher or student, and its tokenizer."""
     checkpoint = load_checkpoint(folder)
-    model = Verifier(VerifierConfig(**checkpoint["record"]["config"]), checkpoint["vocabulary"])
+    body: PretrainedConfig = AutoConfig.for_model(**checkpoint["body"])
+    model = Verifier(without_pooler(AutoModel.from_config(body)))
     model.load_state_dict(checkpoint["state"])
-    return model.eval(), Tokenizer.from_file(str(folder / "verifier_tokenizer.json"))
+    return model.eval(), Tokenizer.from_file(str(folder / TOKENIZER))
 
 
 def configure(given: Path | None, overrides: list[str]) -> VerifierConfig:
-    """The resolved verifier configuration."""
+    """The resolved configuration of a teacher."""
     return read_config(VerifierConfig, "verifier", given, overrides)

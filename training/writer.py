@@ -22,6 +22,7 @@ from training.phrases import (
     INTENSITY_OF_GRADABLE,
     JOINS,
     NAMED,
+    REST_CUES,
 )
 
 CLAIM_FROM = 1.4
@@ -30,7 +31,7 @@ CLAIM_FROM = 1.4
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A written sentence and the (cue, direction) pairs it claims."""
+    """A written sentence and the (cue, direction) pairs it claims; direction 0 says that the cue is at rest."""
 
     text: str
     claims: tuple[tuple[str, int], ...] = ()
@@ -78,7 +79,7 @@ def write_evidence(cues: dict[str, float], pose: tuple[float, float, float], rng
         text = rng.choice(JOINS).join(clause for clause, _ in part)
         sentences.append(Sentence(text[0].upper() + text[1:] + ".", tuple(claim for _, claim in part)))
     if not sentences:
-        sentences.append(Sentence(rng.choice(ABSENCE)))
+        sentences.append(Sentence(rng.choice(ABSENCE), tuple((cue, 0) for cue in REST_CUES)))
     if abs(pose[0]) > 25 and rng.random() < 0.7:
         sentences.append(Sentence(rng.choice(HEAD_TURNED).format(side="left" if pose[0] > 0 else "right")))
     elif abs(pose[1]) > 18 and rng.random() < 0.7:
