@@ -11,6 +11,9 @@ import numpy as np
 JSON_SCHEMA = 1
 """Version of the `--json` object."""
 
+AT_REST = 1.4
+"""Deviations from neutral within which a cue counts as at rest."""
+
 
 class Verdict(str, Enum):
     """What the check at run time said about an explanation."""
@@ -42,18 +45,22 @@ class Claim:
     cue: str
     """Cue name from the bundle, e.g. `lip_corners`."""
     direction: int
-    """+1 or −1: the side of a neutral face that the text claims."""
+    """+1 or −1: the side of a neutral face that the text claims; 0: it says that the cue is at rest."""
     measured: float
     """The cue on this face, in standard deviations of neutral faces."""
 
     @property
     def supported(self) -> bool:
-        """The cue lies beyond one deviation on the claimed side."""
+        """The cue lies beyond one deviation on the claimed side; at rest: within 1.4 of neutral, where no movement is worth a claim."""
+        if not self.direction:
+            return abs(self.measured) <= AT_REST
         return self.measured * self.direction > 1.0
 
     @property
     def contradicted(self) -> bool:
-        """The cue lies on the other side of neutral."""
+        """The cue lies on the other side of neutral; at rest: it is beyond two deviations."""
+        if not self.direction:
+            return abs(self.measured) > 2.0
         return self.measured * self.direction < 0.0
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from edge.bundle import BundleConfig
 from edge.labels import named_emotions
 from edge.rationale import Completion, masked_sentences
 from edge.types import Claim, Explanation, Verdict
-from edge.verifier import SentenceReading
+from edge.verifier import DIRECTIONS, SentenceReading
 
 _FLOOR = 1e-3
 
@@ -57,13 +57,16 @@ def read_claims(claims: np.ndarray, cues: dict[str, float], threshold: float) ->
     """The cues that the sentences claim, each once, with what was measured.
 
     Args:
-        claims: `[S,C,2]` claim probabilities, cues in the order of `cues`.
+        claims: `[S,C,3]` claim probabilities (above, below, at rest), cues in the order of `cues`.
         cues: cue → z-score of this face.
         threshold: probability from which a cue is claimed.
     """
     found = claims.max(0, initial=0) >= threshold
     return tuple(
-        Claim(name, direction, cues[name]) for row, name in enumerate(cues) for column, direction in ((0, 1), (1, -1)) if found[row, column]
+        Claim(name, direction, cues[name])
+        for row, name in enumerate(cues)
+        for column, direction in enumerate(DIRECTIONS)
+        if found[row, column]
     )
 
 
@@ -75,8 +78,8 @@ def grounding(claims: tuple[Claim, ...]) -> float:
 def decide(candidate: Candidate, shown: str, cues: dict[str, float], config: BundleConfig, attempts: int) -> Explanation:
     """Judge one candidate against the label that is shown and the face that it describes.
 
-    Verified when it is parseable, answers the shown label, names no other emotion, and consistency and grounding reach the bundle's
-    thresholds without a contradicted claim.
+    Verified when it is parseable, answers the shown label, names no other emotion, claims something that can be checked, and consistency
+    and grounding reach the bundle's thresholds without a contradicted claim.
     """
     spec, done = config.verdict, candidate.completion
     claims = read_claims(candidate.reading.claims, cues, spec.claim_threshold)
@@ -89,6 +92,7 @@ def decide(candidate: Candidate, shown: str, cues: dict[str, float], config: Bun
         done.answer == shown
         and set(named_emotions(done.rationale)) <= {done.answer}
         and spoken >= spec.min_consistency
+        and claims
         and held >= spec.min_grounding
         and not any(claim.contradicted for claim in claims)
     )

@@ -12,6 +12,9 @@ from edge.bundle import BundleConfig, check_graph
 
 INPUTS = ("input_ids", "attention_mask")
 
+DIRECTIONS = (1, -1, 0)
+"""What the last axis of the claims says of a cue: above neutral, below it, at rest."""
+
 EMOTION_FROM = 0.1
 """Probability above which a sentence counts as speaking of an emotion (ERV, section on the verifier)."""
 
@@ -23,7 +26,7 @@ class SentenceReading:
     emotions: np.ndarray
     """`[S,E]` probability per emotion, independent of each other (sigmoid)."""
     claims: np.ndarray
-    """`[S,C,2]` probability that the sentence claims a cue above / below neutral."""
+    """`[S,C,3]` probability that the sentence claims a cue above neutral, below it, at rest."""
 
 
 class SentenceVerifier:
@@ -39,7 +42,7 @@ class SentenceVerifier:
         """Read sentences; each is cut at the bundle's `max_tokens`."""
         if not sentences:
             cues = len(self.config.cues)
-            return SentenceReading(np.zeros((0, len(self.config.verifier_labels))), np.zeros((0, cues, 2)))
+            return SentenceReading(np.zeros((0, len(self.config.verifier_labels))), np.zeros((0, cues, len(DIRECTIONS))))
         batch = self.tokenizer.encode_batch(sentences)
         ids = np.array([row.ids for row in batch], np.int64)
         mask = np.array([row.attention_mask for row in batch], np.int64)

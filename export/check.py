@@ -40,7 +40,7 @@ def check_parity(
     # rows of nearly equal scores may change places: each of the best is compared with the one nearest to it
     found["face"] = max(_difference(row, given[np.abs(given - row).sum(1).argmin()]) for row in wanted[:50])
 
-    batch = processor(images[:, None])
+    batch = processor(images[:, None], padding=True, return_tensors="pt")
     read = policy.encoder(batch["pixel_values"][:, 0])
     exported = pipeline.encoder.session.run({"pixel_values": batch["pixel_values"][:, 0].numpy()})
     found["visual_tokens"] = _difference(policy.projector(read).numpy(), exported["visual_tokens"])

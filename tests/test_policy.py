@@ -24,9 +24,13 @@ def _crops(count: int, frames: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, frames, 48, 48), np.uint8)
 
 
+def _batch(processor: ErvProcessor, crops: np.ndarray):
+    return processor(crops, padding=True, return_tensors="pt")
+
+
 def test_generate_with_a_cache_equals_argmax_without(parts):
     policy, processor = parts
-    batch = processor(_crops(2, 1))
+    batch = _batch(processor, _crops(2, 1))
     written = policy.generate(**batch, do_sample=False, min_new_tokens=16)
     ids = batch["input_ids"]
     for _ in range(16):
@@ -42,14 +46,14 @@ def test_a_saved_policy_comes_back_the_same(parts, tmp_path):
     processor.save_pretrained(tmp_path)
     again, again_processor = load_policy(tmp_path)
     crops = _crops(3, 2)
-    wanted = policy.generate(**processor(crops), do_sample=False)
-    assert torch.equal(again.generate(**again_processor(crops), do_sample=False), wanted)
+    wanted = policy.generate(**_batch(processor, crops), do_sample=False)
+    assert torch.equal(again.generate(**_batch(again_processor, crops), do_sample=False), wanted)
 
 
 @pytest.mark.parametrize("frames", [1, 3, 8])
 def test_one_to_eight_frames_are_taken(parts, frames):
     policy, processor = parts
-    batch = processor(_crops(2, frames))
+    batch = _batch(processor, _crops(2, frames))
     assert batch["input_ids"].shape[1] == 1 + frames * TOKENS_PER_FRAME
     assert policy.generate(**batch, do_sample=False).shape[0] == 2
 
@@ -62,14 +66,15 @@ def test_other_numbers_of_frames_are_refused(parts):
 
 def test_what_is_seen_changes_what_is_predicted(parts):
     policy, processor = parts
-    batch = processor(_crops(1, 1))
+    batch = _batch(processor, _crops(1, 1))
     other = {**batch, "pixel_values": torch.zeros_like(batch["pixel_values"])}
     assert not torch.allclose(policy(**batch).logits[:, -1], policy(**other).logits[:, -1])
 
 
 def test_completions_are_learned_with_gradients_into_projector_and_decoder(parts):
     policy, processor = parts
-    batch = processor(_crops(2, 1), ["<think>The lip corners are pulled up.</think><answer>happiness</answer>"] * 2)
+    text = "<s><image><think>The lip corners are pulled up.</think><answer>happiness</answer></s>"
+    batch = processor(_crops(2, 1), [text] * 2, padding=True, return_tensors="pt")
     loss = policy(**batch, labels=batch["input_ids"]).loss
     loss.backward()
     assert policy.projector.places.weight.grad.abs().sum() > 0

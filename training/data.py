@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,8 @@ def load_ferplus(source: Path, split: str) -> FerPlus:
     """Load one split of the FER+ pack: images, votes, landmarks.
 
     Args:
-        source: the data folder, or an `.npz` in the layout of `ferplus_images.npz`. Landmarks are read from the file beside it whose
+        source: the data folder, or an `.npz` in the layout of `ferplus_images.npz`; a folder with the original `fer2013.csv` and
+            `fer2013new.csv` will do. Landmarks are read from the file beside it whose
             name has `landmarks` for `images`; without one they are unknown (NaN).
         split: `train`, `valid` or `test`.
 
@@ -82,15 +83,22 @@ def load_ferplus(source: Path, split: str) -> FerPlus:
     if split not in SPLITS:
         raise InputError(f"unknown split '{split}': expected one of {', '.join(SPLITS)}")
     path = source if source.suffix == ".npz" else source / "ferplus_images.npz"
+    if not path.exists() and (source / "fer2013.csv").is_file():
+        from training.clips import load_fer2013
+
+        return load_fer2013(source / "fer2013.csv", source / "fer2013new.csv", split)
     images, votes = read_pack(path, f"{split}_images", f"{split}_votes")
-    votes = votes.astype(np.float32)
-    votes[votes <= 1] = 0
     beside = path.with_name(path.name.replace("images", "landmarks"))
     if beside == path or (path == source and not beside.is_file()):
-        landmarks, index = np.full((len(images), 1, 3), np.nan, np.float32), np.zeros(1, int)
-    else:
-        landmarks, index = read_pack(beside, f"{split}_landmarks", "point_index")
-    return FerPlus(images, votes[:, :8], votes[:, 8:], landmarks.astype(np.float32), index.astype(int))
+        return keep_votes(images, votes)
+    landmarks, index = read_pack(beside, f"{split}_landmarks", "point_index")
+    return replace(keep_votes(images, votes), landmarks=landmarks.astype(np.float32), point_index=index.astype(int))
+
+
+def keep_votes(images: np.ndarray, votes: np.ndarray) -> FerPlus:
+    """Faces with their ten vote columns, single votes set to 0 as the reference protocol wants it, landmarks unknown."""
+    votes = np.where(votes <= 1, 0, votes).astype(np.float32)
+    return FerPlus(images, votes[:, :8], votes[:, 8:], np.full((len(images), 1, 3), np.nan, np.float32), np.zeros(1, int))
 
 
 def read_pack(path: Path, *keys: str) -> list[np.ndarray]:

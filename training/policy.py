@@ -6,14 +6,25 @@ token, `pixel_values` the frames; `save_pretrained`, `from_pretrained` and `gene
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import GenerationMixin, LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
-from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    BatchFeature,
+    GenerationMixin,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.processing_utils import ProcessorMixin
 
 from edge.errors import UsageError
@@ -25,6 +36,11 @@ IMAGE_TOKEN = "<image>"
 MAP_TOKENS = 9
 TOKENS_PER_FRAME = MAP_TOKENS + 1
 MAX_FRAMES = 8
+#: A conversation → the start token and one placeholder per picture: the tiny policy needs no instruction.
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}" + IMAGE_TOKEN + "{% endif %}{% endfor %}{% endfor %}"
+)
 _READINGS = 2 * len(EMOTIONS_8) + len(CUE_NAMES) + 3
 
 
@@ -32,6 +48,8 @@ class ErvPolicyConfig(PretrainedConfig):
     """Encoder shape, decoder shape and the image placeholder."""
 
     model_type = "erv_policy"
+    auto_map: dict[str, str] = {}  # noqa: RUF012 (transformers wants a plain attribute)
+    """No remote code: TRL asks."""
 
     def __init__(
         self,
@@ -94,10 +112,45 @@ class ErvPolicy(PreTrainedModel, GenerationMixin):
         """The decoder's output layer, tied to the input embeddings."""
         return self.decoder.get_output_embeddings()
 
+    @property
+    def model(self) -> Callable[..., BaseModelOutputWithPast]:
+        """The backbone, which ends before the output layer; TRL puts its own on top."""
+        return self._states
+
+    def train(self, mode: bool = True) -> ErvPolicy:
+        """Set the mode; the encoder always stays in evaluation mode, since no language stage trains it."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
     def look(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Frames `[N,F,1,48,48]` (0…1) → visual tokens `[N,F·10,D]`."""
-        n, frames = pixel_values.shape[:2]
-        return self.projector(self.encoder(pixel_values.flatten(0, 1))).reshape(n, frames * TOKENS_PER_FRAME, -1)
+        """Frames `[N,F,1,48,48]` (0…1) → visual tokens `[N,F·10,D]`; neighbours that are the same, as in a GRPO group, are read once."""
+        frames = pixel_values.shape[1]
+        different, place = torch.unique_consecutive(pixel_values, dim=0, return_inverse=True)
+        return self.projector(self.encoder(different.flatten(0, 1))).reshape(len(different), frames * TOKENS_PER_FRAME, -1)[place]
+
+    def _states(self, *args: Any, **kwargs: Any) -> BaseModelOutputWithPast:
+        """Like `forward`, up to the last hidden state."""
+        embeds, rest = self._embed(*args, **kwargs)
+        return self.decoder.model(inputs_embeds=embeds, **rest)
+
+    def _embed(
+        self,
+        input_ids: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        visual_tokens: torch.Tensor | None = None,
+        **rest: Any,
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Token embeddings with the visual tokens in their places, and the remaining arguments."""
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+            if visual_tokens is None and pixel_values is not None:
+                visual_tokens = self.look(pixel_values)
+            if visual_tokens is not None:
+                places = (input_ids == self.config.image_token_id)[..., None].expand_as(inputs_embeds)
+                inputs_embeds = inputs_embeds.masked_scatter(places, visual_tokens.to(inputs_embeds.dtype))
+        return inputs_embeds, rest
 
     def forward(
         self,
@@ -110,14 +163,8 @@ class ErvPolicy(PreTrainedModel, GenerationMixin):
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Like any causal model; `visual_tokens` `[N,F·10,D]` may stand in for `pixel_values`."""
-        if inputs_embeds is None:
-            inputs_embeds = self.get_input_embeddings()(input_ids)
-            if visual_tokens is None and pixel_values is not None:
-                visual_tokens = self.look(pixel_values)
-            if visual_tokens is not None:
-                places = (input_ids == self.config.image_token_id)[..., None].expand_as(inputs_embeds)
-                inputs_embeds = inputs_embeds.masked_scatter(places, visual_tokens.to(inputs_embeds.dtype))
-        return self.decoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, labels=labels, **kwargs)
+        embeds, _ = self._embed(input_ids, pixel_values, inputs_embeds, visual_tokens)
+        return self.decoder(inputs_embeds=embeds, attention_mask=attention_mask, labels=labels, **kwargs)
 
     def prepare_inputs_for_generation(
         self, input_ids: torch.Tensor, pixel_values: torch.Tensor | None = None, **kwargs: Any
@@ -131,31 +178,48 @@ class ErvPolicy(PreTrainedModel, GenerationMixin):
 
 
 class ErvProcessor(ProcessorMixin):
-    """Face crops and completions → model inputs."""
+    """Face crops and text → model inputs, with the interface that `transformers` and TRL expect of a vision-language model."""
 
     attributes = ["tokenizer"]  # noqa: RUF012 (the base class wants a list)
     tokenizer_class = "PreTrainedTokenizerFast"
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, **common: Any) -> None:
-        super().__init__(tokenizer, **common)
+        super().__init__(tokenizer, **{"chat_template": CHAT_TEMPLATE, **common})
 
-    def __call__(self, crops: np.ndarray, text: list[str] | None = None) -> dict[str, torch.Tensor]:
+    def __call__(
+        self,
+        images: np.ndarray | list[list[Any]] | None = None,
+        text: str | list[str] | None = None,
+        padding: bool = False,
+        return_tensors: str | None = None,
+        **_: Any,
+    ) -> BatchFeature:
         """Prepare a batch.
 
         Args:
-            crops: `[N,F,48,48]` uint8, 1 to 8 frames per face.
-            text: completions to learn, one per face; none when the model shall write them.
+            images: `[N,F,48,48]` uint8, or lists of 1 to 8 grey pictures per face, as many for each.
+            text: one per face, with one `<image>` per picture; what stands before a completion when not given.
+            padding: to the longest.
+            return_tensors: `pt` for tensors; lists of ids when `None`.
 
         Returns:
-            `input_ids`, `attention_mask`, `pixel_values`.
+            `input_ids`, `attention_mask`, `pixel_values` `[N,F,1,48,48]` in 0…1.
         """
-        count, frames = crops.shape[:2]
-        if not 1 <= frames <= MAX_FRAMES:
-            raise UsageError(f"the policy takes 1 to {MAX_FRAMES} frames of a face, got {frames}")
-        prompt = prompt_text(self.tokenizer, frames)
-        full = [prompt + (t + self.tokenizer.eos_token if t is not None else "") for t in text or [None] * count]
-        batch = self.tokenizer(full, return_tensors="pt", padding=True, add_special_tokens=False, return_token_type_ids=False)
-        return {**batch, "pixel_values": torch.from_numpy(crops).float()[:, :, None] / 255}
+        pictures = {} if images is None else {"pixel_values": _pixels(images)}
+        if text is None:
+            text = [self.tokenizer.bos_token + IMAGE_TOKEN * len(face) for face in images]
+        full = [t.replace(IMAGE_TOKEN, IMAGE_TOKEN * TOKENS_PER_FRAME) for t in ([text] if isinstance(text, str) else text)]
+        batch = self.tokenizer(full, return_tensors=return_tensors, padding=padding, add_special_tokens=False, return_token_type_ids=False)
+        return BatchFeature({**batch, **pictures})
+
+
+def _pixels(images: np.ndarray | list[list[Any]]) -> torch.Tensor:
+    """Frames per face → `[N,F,1,48,48]`."""
+    for face in images:
+        if not 1 <= len(face) <= MAX_FRAMES or len(face) != len(images[0]):
+            raise UsageError(f"the policy takes 1 to {MAX_FRAMES} frames of a face, as many of each, got {len(face)}")
+    crops = np.stack([np.stack([np.asarray(picture) for picture in face]) for face in images])
+    return torch.from_numpy(crops).float()[:, :, None] / 255
 
 
 def prompt_text(tokenizer: PreTrainedTokenizerFast, frames: int) -> str:
@@ -164,6 +228,11 @@ def prompt_text(tokenizer: PreTrainedTokenizerFast, frames: int) -> str:
 
 
 def load_policy(folder: Path | str) -> tuple[ErvPolicy, ErvProcessor]:
-    """Load a saved policy and its processor."""
+    """Load a saved policy and its processor; the encoder is frozen."""
     policy = ErvPolicy.from_pretrained(folder).eval()
+    policy.encoder.requires_grad_(False)
     return policy, ErvProcessor(PreTrainedTokenizerFast.from_pretrained(folder))
+
+
+AutoConfig.register(ErvPolicyConfig.model_type, ErvPolicyConfig)
+AutoModelForCausalLM.register(ErvPolicyConfig, ErvPolicy)

@@ -51,7 +51,7 @@ def read_config(kind: type[Config], name: str, given: Path | None, overrides: li
 class Run:
     """A folder that holds one training run: `config.json`, `metrics.jsonl`, `model.pt`."""
 
-    def __init__(self, folder: Path, config: Any, *, seed: int) -> None:
+    def __init__(self, folder: Path, config: Any, *, seed: int, resumed: bool = False) -> None:
         self.folder = folder
         self.seed = seed
         self.started = time.time()
@@ -61,8 +61,9 @@ class Run:
         torch.manual_seed(seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.record = {"config": dataclasses.asdict(config), "seed": seed, "command": " ".join(sys.argv[1:]), **provenance()}
-        (folder / "config.json").write_text(json.dumps(self.record, indent=2) + "\n")
-        (folder / "metrics.jsonl").write_text("")
+        if not resumed:
+            (folder / "config.json").write_text(json.dumps(self.record, indent=2) + "\n")
+            (folder / "metrics.jsonl").write_text("")
 
     def metrics(self, **values: float | int | str) -> None:
         """Append one line to `metrics.jsonl` and log it."""

@@ -25,7 +25,7 @@ from training.data import load_ferplus
 from training.encoder import Encoder, load_encoder
 from training.policy import IMAGE_TOKEN, TOKENS_PER_FRAME, ErvPolicy, ErvPolicyConfig, ErvProcessor, prompt_text
 from training.run import Run, cosine_schedule, progress, read_config
-from training.views import Views, look
+from training.views import Views, complete, look
 from training.writer import write_rationale
 
 SPECIAL = ("<pad>", "<s>", "</s>", IMAGE_TOKEN, THINK, END_THINK, ANSWER, END_ANSWER)
@@ -109,27 +109,11 @@ def new_policy(encoder: Encoder, tokenizer: PreTrainedTokenizerFast, config: Sft
     return policy
 
 
-@torch.no_grad()
 def evaluate(policy: ErvPolicy, tokenizer: PreTrainedTokenizerFast, views: Views, label: np.ndarray) -> dict[str, float]:
     """Greedy answers on plain views: share parseable, accuracy, agreement with the encoder's head."""
-    policy.eval()
-    prompt = tokenizer(prompt_text(tokenizer, 1), add_special_tokens=False, return_tensors="pt").input_ids
-    device = next(policy.parameters()).device
-    answers = []
-    for rows in torch.arange(len(label)).split(512):
-        read = views.pick(rows, torch.zeros(len(rows), 1, dtype=torch.long))
-        ids = prompt.expand(len(rows), -1).to(device)
-        embeds = policy.get_input_embeddings()(ids).clone()
-        embeds[:, 1:] = policy.projector({name: value.to(device) for name, value in read.items()})
-        out = policy.decoder.generate(
-            inputs_embeds=embeds, attention_mask=torch.ones_like(ids), max_new_tokens=MAX_NEW_TOKENS, do_sample=False,
-            suppress_tokens=policy.generation_config.suppress_tokens,
-        )  # fmt: skip
-        for text in tokenizer.batch_decode(out, skip_special_tokens=False):
-            text = text.split(tokenizer.eos_token)[0].removeprefix(tokenizer.bos_token)
-            answer = parse_completion(text, EMOTIONS_8).answer
-            answers.append(EMOTIONS_8.index(answer) if answer else -1)
-    found, head = np.array(answers), views.emotion[:, 0].argmax(1).numpy()
+    answers = [parse_completion(text, EMOTIONS_8).answer for text in complete(policy, tokenizer, views)]
+    found = np.array([EMOTIONS_8.index(answer) if answer else -1 for answer in answers])
+    head = views.emotion[:, 0].argmax(1).numpy()
     kept = label >= 0
     return {
         "parseable": float((found >= 0).mean()),

@@ -22,15 +22,15 @@ from edge.errors import InputError
 from edge.labels import EMOTIONS_8, EMOTIONS_11, mask_emotions
 from edge.metrics import war_uar
 from edge.rationale import split_sentences
+from edge.verifier import DIRECTIONS
 from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus, load_merr
 from training.encoder import load_encoder
 from training.run import Run, cosine_schedule, load_checkpoint, progress, read_config
 from training.sentences import Example, SentenceWriter, comments
 from training.views import look
+from training.writer import name_emotion
 
-DIRECTIONS = (1, -1, 0)
-"""What the last axis of the claims says of a cue: above neutral, below it, at rest."""
 TOKENIZER = "verifier_tokenizer.json"
 
 
@@ -198,6 +198,13 @@ def evaluate(model: Verifier, tokenizer: Tokenizer, material: Material) -> dict[
     }
 
 
+def prior_of(model: Verifier, tokenizer: Tokenizer, writer: SentenceWriter, faces: int = 1000) -> np.ndarray:
+    """What a sentence that says nothing reads as: the mean over masked sentences of written rationales, `[11]`."""
+    written = [writer.evidence(i) for i in range(min(faces, len(writer)))]
+    closing = [mask_emotions(name_emotion("fear", 0.9, writer.rng).text) for _ in written]
+    return read_texts(model, tokenizer, [s.text for group in written for s in group] + closing)[0].mean(0)
+
+
 def explanation_accuracy(model: Verifier, tokenizer: Tokenizer, explanations: list[tuple[str, str]]) -> dict[str, float]:
     """Accuracy and macro accuracy of the label that an explanation's sentences give the highest mean probability, plain and masked."""
     groups = [split_sentences(text) for text, _ in explanations]
@@ -232,7 +239,7 @@ def fit(run: Run, model: Verifier, tokenizer: Tokenizer, material: Material, les
         if step % max(1, config.steps // 5) == 0:
             run.metrics(step=step, loss=float(np.mean(total)), **evaluate(model, tokenizer, material))
             total.clear()
-            run.save(state=model.state_dict(), body=model.body.config.to_dict())
+            run.save(state=model.state_dict(), body=model.body.config.to_dict(), prior=prior_of(model, tokenizer, material.valid_writer))
 
 
 def load_body(name: str) -> tuple[PreTrainedModel, Tokenizer]:

@@ -1,14 +1,16 @@
-"""What the frozen encoder reads from the faces: computed once, then the language stages train on it."""
+"""What the frozen encoder reads from the faces: computed once, then the language stages train and are measured on it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from training.cues import CueModel
 from training.data import FerPlus
 from training.encoder import Encoder, Targets, augment
+from training.policy import ErvPolicy, prompt_text
 from training.run import progress
 
 
@@ -42,3 +44,24 @@ def look(encoder: Encoder, faces: FerPlus, cue_model: CueModel, views: int, seed
         for name, store in parts.items():
             store.append(read[name].half().unflatten(0, (len(rows), views + 1)))
     return Views(*(torch.cat(parts[name]) for name in ("map", "emotion", "cues", "pose")))
+
+
+@torch.no_grad()
+def complete(policy: ErvPolicy, tokenizer: PreTrainedTokenizerFast, views: Views, batch: int = 512) -> list[str]:
+    """Greedy completions of the faces' plain views, tags kept, without start and end tokens."""
+    policy.eval()
+    device = next(policy.parameters()).device
+    prompt = tokenizer(prompt_text(tokenizer, 1), add_special_tokens=False, return_tensors="pt").input_ids
+    texts = []
+    for rows in torch.arange(len(views.map)).split(batch):
+        read = views.pick(rows, torch.zeros(len(rows), 1, dtype=torch.long))
+        ids = prompt.expand(len(rows), -1).to(device)
+        embeds = policy.get_input_embeddings()(ids).clone()
+        embeds[:, 1:] = policy.projector({name: value.to(device) for name, value in read.items()})
+        out = policy.decoder.generate(
+            inputs_embeds=embeds, attention_mask=torch.ones_like(ids), do_sample=False,
+            max_new_tokens=policy.generation_config.max_new_tokens, suppress_tokens=policy.generation_config.suppress_tokens,
+        )  # fmt: skip
+        written = tokenizer.batch_decode(out, skip_special_tokens=False)
+        texts += [text.split(tokenizer.eos_token)[0].removeprefix(tokenizer.bos_token) for text in written]
+    return texts

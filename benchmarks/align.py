@@ -1,0 +1,197 @@
+"""`python -m benchmarks align`: what each alignment recipe does to the explanations, under the verifier and under an independent judge.
+
+Every metric comes twice, on the full rationale and with emotion words hidden. The independent judge shares neither architecture nor training
+faces nor cue source with the verifier, and no reward uses it. Needs the `training` extra.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from benchmarks.endpoint import Endpoint
+from edge.errors import InputError
+from edge.labels import EMOTIONS_8, mask_emotions
+from edge.metrics import claim_rates, coherence, war_uar
+from edge.rationale import Completion, masked_sentences, parse_completion, split_sentences
+from edge.types import Claim
+from edge.verdict import judge as weigh
+from edge.verdict import read_claims
+from training.cues import CUE_NAMES
+from training.data import load_ferplus
+from training.encoder import load_encoder
+from training.judge import load_judge
+from training.policy import load_policy
+from training.run import load_checkpoint
+from training.verifier import load_verifier, read_texts
+from training.views import Views, complete, look
+
+#: Rationales → the label that each speaks for, `[N]`; −1 for an empty one.
+Judging = Callable[[list[str]], np.ndarray]
+CLAIMED = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """Labelled faces as the frozen encoder reads them, with their landmarks' cues (NaN where there are none)."""
+
+    views: Views
+    label: np.ndarray
+    cues: np.ndarray
+
+
+def read_faces(data: Path, split: str, encoder: Path, limit: int = 0) -> Faces:
+    """The faces of a split that the reference protocol counts; the first `limit` of a fixed shuffle when given."""
+    network, cue_model = load_encoder(encoder)
+    faces = load_ferplus(data, split)
+    faces = faces.take(faces.label >= 0)
+    if limit:
+        faces = faces.take(np.random.default_rng(0).permutation(len(faces))[:limit])
+    cues, _ = cue_model.measure(faces.landmarks, faces.point_index)
+    return Faces(look(network, faces, cue_model, 0, 0), faces.label, cues)
+
+
+class Reader:
+    """The verifier as a judge of whole rationales and a reader of claims; every sentence is read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.model, self.tokenizer = load_verifier(folder)
+        self.prior = np.asarray(load_checkpoint(folder)["prior"])
+        self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def read(self, sentences: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Emotions `[S,11]` and claims `[S,C,3]` of sentences."""
+        new = sorted(set(sentences) - set(self.known))
+        self.known |= dict(zip(new, zip(*read_texts(self.model, self.tokenizer, new), strict=True), strict=True)) if new else {}
+        return np.stack([self.known[s][0] for s in sentences]), np.stack([self.known[s][1] for s in sentences])
+
+    def judge(self, texts: list[str]) -> np.ndarray:
+        """The label that the sentences' evidence speaks for."""
+        self.read([s for text in texts for s in split_sentences(text)] or ["."])
+        return np.array([weigh(self.read(split_sentences(t))[0], self.prior, len(EMOTIONS_8)) if t else -1 for t in texts])
+
+
+def measure(completions: list[Completion], faces: Faces, reader: Reader, judges: dict[str, Judging]) -> dict[str, Any]:
+    """Every figure of one policy's greedy completions."""
+    answer = np.array([EMOTIONS_8.index(c.answer) if c.answer else -1 for c in completions])
+    plain = [c.rationale for c in completions]
+    war, uar = war_uar(faces.label, answer, len(EMOTIONS_8))
+    figures: dict[str, Any] = {"parseable": float((answer >= 0).mean()), "war": war, "uar": uar}
+    for name, judging in judges.items():
+        for prefix, texts in (("", plain), ("m", [mask_emotions(t) for t in plain])):
+            figures |= {f"{name}.{prefix}{k}": v for k, v in coherence(faces.label, answer, judging(texts)).items()}
+    return {**figures, **_claims(completions, faces, reader), "words": float(np.mean([len(t.split()) for t in plain]))}
+
+
+def _claims(completions: list[Completion], faces: Faces, reader: Reader) -> dict[str, float | None]:
+    """Claims against the landmarks: signed ones by the design's definition, claims of rest apart."""
+    moved: list[Claim] = []
+    still: list[Claim] = []
+    known = np.isfinite(faces.cues).all(1)
+    for done, row in zip(completions, faces.cues, strict=True):
+        if not done.rationale or not np.isfinite(row).all():
+            continue
+        said = reader.read(masked_sentences(done.rationale))[1]
+        for claim in read_claims(said, dict(zip(CUE_NAMES, map(float, row), strict=True)), CLAIMED):
+            (moved if claim.direction else still).append(claim)
+    rates = claim_rates(sum(c.supported for c in moved), sum(c.contradicted for c in moved), len(moved))
+    return {
+        **rates,
+        "claims_per_face": len(moved) / max(1, int(known.sum())),
+        "rest_supported": sum(c.supported for c in still) / len(still) if still else None,
+    }
+
+
+def run(
+    arms: dict[str, list[Path]],
+    data: Path,
+    out: Path,
+    *,
+    encoder: Path,
+    verifier: Path,
+    judge: Path,
+    split: str,
+    curve_faces: int,
+    endpoint: Endpoint | None = None,
+) -> dict[str, Any]:
+    """Measure every policy of every arm; write `align.json`, `align.md`, `samples.md` and `curves.png` to `out`.
+
+    Args:
+        arms: name → runs of that recipe, one per seed; each holds `policy/`.
+        data: folder of the data packs.
+        out: where the results go.
+        encoder: run of the encoder that all policies share.
+        verifier: run of the verifier.
+        judge: run of the independent judge.
+        split: of FER+.
+        curve_faces: validation faces on which checkpoints are measured for the figure; 0 leaves it out.
+        endpoint: a further judge behind an OpenAI-compatible endpoint.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    faces, reader, independent = read_faces(data, split, encoder), Reader(verifier), load_judge(judge)
+    judges: dict[str, Judging] = {"verifier": reader.judge, "judge": independent.read}
+    if endpoint:
+        judges["endpoint"] = endpoint.judge
+    figures: dict[str, Any] = {"split": split, "n": len(faces.label), "arms": {}}
+    written: dict[str, list[Completion]] = {}
+    for name, folder in tqdm([(n, f) for n, folders in arms.items() for f in folders], desc="policies", leave=False, disable=None):
+        done = completions_of(folder / "policy", faces)
+        written.setdefault(name, done)
+        figures["arms"].setdefault(name, []).append({"run": folder.name, **measure(done, faces, reader, judges)})
+    figures["summary"] = {name: summary(runs) for name, runs in figures["arms"].items()}
+    (out / "align.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (out / "align.md").write_text(table(figures["summary"]))
+    (out / "samples.md").write_text(samples(written, faces))
+    if curve_faces:
+        from benchmarks.curves import draw_curves
+
+        valid = read_faces(data, "valid", encoder, curve_faces)
+        draw_curves(arms, lambda folder: measure(completions_of(folder, valid), valid, reader, judges), out)
+    return figures
+
+
+def completions_of(folder: Path, faces: Faces) -> list[Completion]:
+    """A saved policy's greedy completions, parsed."""
+    if not folder.is_dir():
+        raise InputError(f"no policy in '{folder}'")
+    policy, processor = load_policy(folder)
+    return [parse_completion(text, EMOTIONS_8) for text in complete(policy, processor.tokenizer, faces.views)]
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, tuple[float, float] | None]:
+    """Mean and standard deviation over seeds of every figure; `None` where one run has none."""
+    found: dict[str, tuple[float, float] | None] = {}
+    for key in (k for k in runs[0] if k != "run"):
+        values = [r[key] for r in runs]
+        found[key] = None if None in values else (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
+    return found
+
+
+def table(figures: dict[str, dict[str, tuple[float, float] | None]]) -> str:
+    """A Markdown table: figures down, recipes across."""
+    names = list(figures)
+    rows = [f"| figure | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for key in figures[names[0]]:
+        cells = [figures[name].get(key) for name in names]
+        shown = ["–" if c is None else f"{c[0]:.3f}" + (f" ± {c[1]:.3f}" if c[1] else "") for c in cells]
+        rows.append(f"| {key} | {' | '.join(shown)} |")
+    return "\n".join(rows) + "\n"
+
+
+def samples(written: dict[str, list[Completion]], faces: Faces, count: int = 10, seed: int = 0) -> str:
+    """Ten faces side by side, drawn at random: what the landmarks measure, and what each recipe's first run says."""
+    known = np.flatnonzero(np.isfinite(faces.cues).all(1))
+    lines = []
+    for face in random.Random(seed).sample(known.tolist(), min(count, len(known))):
+        strong = sorted(zip(CUE_NAMES, faces.cues[face], strict=True), key=lambda pair: -abs(pair[1]))[:5]
+        lines += [f"## {EMOTIONS_8[faces.label[face]]}", "", "Landmarks: " + ", ".join(f"{n} {z:+.1f}" for n, z in strong), ""]
+        lines += [f"- **{name}** → {done[face].answer or 'unparseable'}: {done[face].rationale}" for name, done in written.items()]
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,245 @@
+"""Alignment: group-relative policy optimisation with rewards for the explanation, on TRL's trainer.
+
+The tiny policy and a Hugging Face vision-language model go the same way. Every reward has a weight in the configuration; 0 switches it
+off. A run that was stopped goes on from its last checkpoint when it is started again.
+
+    python -m training grpo --policy runs/sft/policy --verifier runs/verifier --out runs/grpo
+    accelerate launch --cpu --num_processes 2 -m training grpo --out runs/grpo
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from PIL import Image
+from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from edge.errors import UsageError
+from edge.labels import EMOTIONS_8, EMOTIONS_11
+from edge.rationale import masked_sentences, parse_completion, split_sentences
+from edge.verifier import SentenceReading
+from training import rewards
+from training.cues import CUE_NAMES
+from training.data import FerPlus, load_ferplus
+from training.encoder import load_encoder
+from training.models import instruction, load_any_policy
+from training.rewards import Sample
+from training.run import Run, load_checkpoint, read_config
+from training.verifier import load_verifier, read_texts
+
+REWARDS = ("format", "accuracy", "explanation", "masked", "grounding", "length")
+
+
+@dataclass(frozen=True, slots=True)
+class GrpoConfig:
+    """Everything that decides an alignment."""
+
+    rewards: dict[str, float]
+    """Weight of each reward; one that is missing or 0 is off."""
+    steps: int
+    faces: int
+    """Faces per step."""
+    group: int
+    """Completions per face."""
+    max_new_tokens: int
+    temperature: float
+    beta: float
+    """Weight of the divergence from the cold start."""
+    lr: float
+    save_every: int
+    seed: int
+
+
+class Reader:
+    """Parses completions and lets the verifier read them; the texts of the last call are remembered, since every reward asks."""
+
+    def __init__(self, verifier: Path, processor: Any) -> None:
+        self.model, self.tokenizer = load_verifier(verifier)
+        self.prior = np.asarray(load_checkpoint(verifier)["prior"])
+        self.decoder = getattr(processor, "tokenizer", processor)
+        self.last: tuple[Any, list[Sample]] = (None, [])
+
+    def __call__(self, completion_ids: list[list[int]], label: list[str], cues: list[list[float]]) -> list[Sample]:
+        """Samples of a batch of completions, from their token ids and the columns of the data."""
+        if self.last[0] is completion_ids:
+            return self.last[1]
+        done = [parse_completion(self._text(ids), EMOTIONS_8) for ids in completion_ids]
+        plain, masked = (self._read([cut(d.rationale) for d in done]) for cut in (split_sentences, masked_sentences))
+        named = [dict(zip(CUE_NAMES, row, strict=True)) for row in cues]
+        samples = [Sample(*parts) for parts in zip(done, plain, masked, label, named, strict=True)]
+        self.last = (completion_ids, samples)
+        return samples
+
+    def _text(self, ids: list[int]) -> str:
+        text = self.decoder.decode(ids, skip_special_tokens=False)
+        return text.split(self.decoder.eos_token)[0].replace(self.decoder.pad_token or "", "")
+
+    def _read(self, groups: list[list[str]]) -> list[SentenceReading]:
+        different = sorted({sentence for group in groups for sentence in group})
+        emotions, claims = read_texts(self.model, self.tokenizer, different)
+        row = {sentence: i for i, sentence in enumerate(different)}
+        return [SentenceReading(emotions[rows], claims[rows]) for rows in ([row[s] for s in group] for group in groups)]
+
+
+def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[..., list[float]]], list[float]]:
+    """The rewards that are switched on, as TRL takes them, and their weights.
+
+    Raises:
+        UsageError: an unknown reward, or none.
+    """
+    if unknown := sorted(set(config.rewards) - set(REWARDS)):
+        raise UsageError(f"unknown reward {', '.join(unknown)}: expected {', '.join(REWARDS)}")
+    chosen = {name: weight for name, weight in config.rewards.items() if weight}
+    if not chosen:
+        raise UsageError("every reward is switched off")
+
+    def make(name: str) -> Callable[..., list[float]]:
+        plain = getattr(rewards, f"{name}_reward")
+        extra = (reader.prior, len(EMOTIONS_8)) if name == "masked" else ()
+
+        def reward(completion_ids: list[list[int]], label: list[str], cues: list[list[float]], **_: Any) -> list[float]:
+            found: list[float] = plain(reader(completion_ids, label, cues), *extra)
+            return found
+
+        reward.__name__ = name
+        return reward
+
+    return [make(name) for name in chosen], list(chosen.values())
+
+
+def prompts(faces: FerPlus, cues: np.ndarray, text: str, *, grey: bool) -> Dataset:
+    """One row per face: the conversation, the picture, the label, the measured cues."""
+    return Dataset.from_dict(
+        {
+            "prompt": [[{"role": "user", "content": text}]] * len(faces),
+            "image": [Image.fromarray(image) if grey else Image.fromarray(image).convert("RGB") for image in faces.images],
+            "label": [EMOTIONS_8[i] for i in faces.label],
+            "cues": cues.tolist(),
+        }
+    )
+
+
+class PlainHeadTrainer(GRPOTrainer):
+    """TRL's trainer where Triton is missing, as on CPUs: its fused output layer needs it, so the same quantities are computed plainly.
+
+    Takes models whose picture tensors have one row per sample, as the tiny policy's and SmolVLM's do.
+    """
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: torch.nn.Module,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        num_images: list[int] | None = None,
+        **pictures: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        """Log-probabilities and entropies `[N,logits_to_keep]` of the completions, at the sampling temperature."""
+        logps, entropies = [], []
+        for rows in torch.arange(len(input_ids)).split(batch_size or len(input_ids)):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            seen = {name: value[part] for name, value in pictures.items() if value is not None}
+            logits = model(input_ids=input_ids[part], attention_mask=attention_mask[part], use_cache=False, **seen).logits
+            spread = (logits[:, -logits_to_keep - 1 : -1].float() / self.temperature).log_softmax(-1)
+            logps.append(spread.gather(-1, input_ids[part, -logits_to_keep:, None])[..., 0])
+            entropies.append(-(spread.exp() * spread).sum(-1))
+        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
+
+
+class Metrics(TrainerCallback):
+    """Writes what the trainer logs to the run's metrics file."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Keep rewards, divergence, entropy and length."""
+        if state.is_world_process_zero and logs and "reward" in logs:
+            kept = {k: float(v) for k, v in logs.items() if k.startswith("rewards/") and k.endswith("/mean")}
+            also = {k: float(logs[k]) for k in ("reward", "reward_std", "kl", "entropy", "completions/mean_length") if k in logs}
+            self.run.metrics(step=state.global_step, **also, **kept)
+
+
+def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, policy: str, verifier: str) -> Path:
+    """Align a policy; write the run, its checkpoints and the policy (`policy/`) to `out`."""
+    resumed = any(out.glob("checkpoints/checkpoint-*"))
+    run = Run(out, config, seed=config.seed, resumed=resumed)
+    model, processor, tiny = load_any_policy(policy)
+    _, cue_model = load_encoder(Path(encoder))
+    faces = load_ferplus(folder, "train")
+    cues, _ = cue_model.measure(faces.landmarks, faces.point_index)
+    kept = (faces.label >= 0) & np.isfinite(cues).all(1)
+    reader = Reader(Path(verifier), processor)
+    chosen, weights = reward_functions(config, reader)
+    text = "" if tiny else instruction(EMOTIONS_8)
+    trainer = make_trainer(
+        model, processor, prompts(faces.take(kept), cues[kept], text, grey=tiny), chosen, weights, config, out / "checkpoints"
+    )
+    trainer.add_callback(Metrics(run))
+    trainer.train(resume_from_checkpoint=resumed)
+    if PartialState().is_main_process:
+        trainer.model.save_pretrained(out / "policy")
+        processor.save_pretrained(out / "policy")
+    return out
+
+
+def make_trainer(
+    model: PreTrainedModel,
+    processor: ProcessorMixin,
+    data: Dataset,
+    functions: list[Callable[..., list[float]]],
+    weights: list[float],
+    config: GrpoConfig,
+    out: Path,
+) -> GRPOTrainer:
+    """TRL's trainer, set up for `faces` × `group` completions a step over all processes."""
+    processes = PartialState().num_processes
+    completions = config.faces * config.group
+    if completions % processes:
+        raise UsageError(f"{completions} completions a step do not divide among {processes} processes")
+    settings = GRPOConfig(
+        output_dir=str(out),
+        per_device_train_batch_size=completions // processes,
+        num_generations=config.group,
+        max_completion_length=config.max_new_tokens,
+        max_steps=config.steps,
+        temperature=config.temperature,
+        beta=config.beta,
+        learning_rate=config.lr,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=10,
+        reward_weights=weights,
+        loss_type="grpo",
+        logging_steps=5,
+        save_steps=config.save_every,
+        save_strategy="steps",
+        seed=config.seed,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to=[],
+        disable_tqdm=None,
+        generation_kwargs={"suppress_tokens": model.generation_config.suppress_tokens},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        kind = GRPOTrainer if find_spec("triton") else PlainHeadTrainer
+        return kind(model=model, reward_funcs=functions, args=settings, train_dataset=data, processing_class=processor)
+
+
+def configure(given: Path | None, overrides: list[str]) -> GrpoConfig:
+    """The resolved configuration of an alignment."""
+    return read_config(GrpoConfig, "grpo", given, overrides)

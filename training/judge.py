@@ -1,0 +1,150 @@
+"""The independent judge: whole rationale → one emotion. It measures; no reward and no verdict ever uses it.
+
+It differs from the verifier in everything that can be chosen: words and convolutions instead of word pieces and attention, the whole
+rationale instead of a sentence, one label instead of many, the other half of the training faces, and sentences written from cues that
+were measured on landmarks instead of read by the encoder.
+
+    python -m training judge --out runs/judge
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from edge.labels import EMOTIONS_8, mask_emotions
+from training.cues import CUE_NAMES, fit_cue_model
+from training.data import FerPlus, load_ferplus
+from training.run import Run, cosine_schedule, load_checkpoint, progress, read_config
+from training.verifier import halves
+from training.writer import write_rationale
+
+_WORD = re.compile(r"\[emotion\]|[a-z]+|[.,;!?]")
+_WIDTHS = (1, 2, 3, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeConfig:
+    """Everything that decides a judge."""
+
+    width: int
+    channels: int
+    max_words: int
+    masked: float
+    """Share of training rationales whose emotion words are hidden."""
+    epochs: int
+    batch: int
+    lr: float
+    weight_decay: float
+    seed: int
+
+
+class Judge(nn.Module):
+    """Word embeddings, convolutions of several widths, maximum over the text, one linear layer."""
+
+    def __init__(self, words: dict[str, int], config: JudgeConfig) -> None:
+        super().__init__()
+        self.words, self.max_words = words, config.max_words
+        self.embed = nn.Embedding(len(words) + 2, config.width, padding_idx=0)
+        self.looks = nn.ModuleList(nn.Conv1d(config.width, config.channels, k, padding=k // 2) for k in _WIDTHS)
+        self.answer = nn.Sequential(nn.Dropout(0.3), nn.Linear(config.channels * len(_WIDTHS), len(EMOTIONS_8)))
+
+    def ids(self, texts: list[str]) -> torch.Tensor:
+        """Word numbers `[N,max_words]`: 0 pads, 1 is an unknown word."""
+        rows = [[self.words.get(w, 1) for w in _WORD.findall(text.lower())][: self.max_words] for text in texts]
+        return torch.tensor([row + [0] * (self.max_words - len(row)) for row in rows])
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """`[N,W]` → logits `[N,8]`."""
+        x = self.embed(ids).transpose(1, 2)
+        return self.answer(torch.cat([F.relu(look(x)).amax(2) for look in self.looks], 1))
+
+    @torch.no_grad()
+    def read(self, texts: list[str], batch: int = 512) -> np.ndarray:
+        """The label that each rationale speaks for, `[N]`; −1 for an empty one."""
+        self.eval()
+        found = [self(self.ids(texts[i : i + batch])).argmax(1) for i in range(0, len(texts), batch)]
+        answers = torch.cat(found).numpy() if found else np.zeros(0, int)
+        return np.where([bool(text) for text in texts], answers, -1)
+
+
+class Writer:
+    """Writes rationales of faces from their landmarks, each with an answer drawn from the crowd's votes."""
+
+    def __init__(self, faces: FerPlus, cues: np.ndarray, pose: np.ndarray, seed: int) -> None:
+        known = np.isfinite(cues).all(1)
+        self.cues, self.pose, self.target, self.label = cues[known], pose[known], faces.target[known], faces.label[known]
+        self.rng = random.Random(seed)
+
+    def __len__(self) -> int:
+        return len(self.cues)
+
+    def write(self, face: int, emotion: int, masked: bool) -> str:
+        """One rationale."""
+        cues = dict(zip(CUE_NAMES, map(float, self.cues[face]), strict=True))
+        sentences = write_rationale(cues, tuple(map(float, self.pose[face])), EMOTIONS_8[emotion], float(self.target[face].max()), self.rng)
+        text = " ".join(s.text for s in sentences)
+        return mask_emotions(text) if masked else text
+
+
+def train(folder: Path, out: Path, config: JudgeConfig) -> Path:
+    """Train a judge; write the run to `out`."""
+    run = Run(out, config, seed=config.seed)
+    every = load_ferplus(folder, "train")
+    cue_model = fit_cue_model(every.landmarks, every.point_index, every.label == 0)
+    train_half, valid = halves(every)[1], load_ferplus(folder, "valid")
+    valid = valid.take(valid.label >= 0)
+    writer, valid_writer = (Writer(f, *cue_model.measure(f.landmarks, f.point_index), config.seed) for f in (train_half, valid))
+
+    def lesson(rows: list[int]) -> tuple[list[str], np.ndarray]:
+        """Masked rationales speak for the crowd's votes; plain ones for what they name."""
+        texts, targets = [], []
+        for face in rows:
+            masked = writer.rng.random() < config.masked
+            emotion = writer.rng.choices(range(len(EMOTIONS_8)), writer.target[face])[0]
+            texts.append(writer.write(face, emotion, masked))
+            targets.append(writer.target[face] if masked else np.eye(len(EMOTIONS_8), dtype=np.float32)[emotion])
+        return texts, np.stack(targets)
+
+    seen = Counter(word for face in range(len(writer)) for word in _WORD.findall(lesson([face])[0][0].lower()))
+    model = Judge({word: i + 2 for i, word in enumerate(sorted(w for w, n in seen.items() if n > 1))}, config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    steps = max(1, len(writer) // config.batch)
+    schedule = cosine_schedule(optimizer, config.epochs * steps, min(100, steps))
+    for epoch in range(config.epochs):
+        model.train()
+        order, total = writer.rng.sample(range(len(writer)), len(writer)), 0.0
+        for step in progress(range(steps), f"epoch {epoch}"):
+            texts, targets = lesson(order[step * config.batch : (step + 1) * config.batch])
+            loss = F.cross_entropy(model(model.ids(texts)), torch.from_numpy(targets))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item()
+        masked, plain = ([valid_writer.write(i, int(valid_writer.label[i]), hide) for i in range(len(valid_writer))] for hide in (True, False))
+        accuracy = {f"{name}_accuracy": float((model.read(t) == valid_writer.label).mean()) for name, t in (("masked", masked), ("plain", plain))}
+        run.metrics(epoch=epoch, loss=total / steps, **accuracy)
+        run.save(state=model.state_dict(), words=model.words)
+    return out
+
+
+def load_judge(folder: Path) -> Judge:
+    """Load a trained judge."""
+    checkpoint = load_checkpoint(folder)
+    model = Judge(checkpoint["words"], JudgeConfig(**checkpoint["record"]["config"]))
+    model.load_state_dict(checkpoint["state"])
+    return model.eval()
+
+
+def configure(given: Path | None, overrides: list[str]) -> JudgeConfig:
+    """The resolved configuration of a judge."""
+    return read_config(JudgeConfig, "judge", given, overrides)
