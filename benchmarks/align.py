@@ -1,7 +1,7 @@
 """`python -m benchmarks align`: what each alignment recipe does to the explanations, under the verifier and under an independent judge.
 
-Every metric comes twice, on the full rationale and with emotion words hidden. The independent judge shares neither architecture nor training
-faces nor cue source with the verifier, and no reward uses it. Needs the `training` extra.
+Every metric comes twice, on the full rationale and with emotion words hidden. The independent judge shares neither architecture nor
+training faces nor cue source with the verifier, and no reward uses it. Needs the `training` extra.
 """
 
 from __future__ import annotations

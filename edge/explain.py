@@ -69,10 +69,11 @@ class Explainer:
         labels = tuple(self.config.labels)
         done = [parse_completion(text, labels) for text in texts]
         candidates = self._timed("verify", lambda: self.read(done))
-        return [
-            decide(candidate, subject.emotion, subject.cues, self.config, 1)
-            for candidate, subject in zip(candidates, subjects, strict=True)
-        ]
+        return [self.decide(candidate, subject) for candidate, subject in zip(candidates, subjects, strict=True)]
+
+    def decide(self, candidate: Candidate, subject: Subject) -> Explanation:
+        """Decide on a candidate that has been read (attempts = 1)."""
+        return decide(candidate, subject.emotion, subject.cues, self.config, 1)
 
     def read(self, completions: list[Completion]) -> list[Candidate]:
         """Let the verifier read every masked sentence of the completions, as one batch."""

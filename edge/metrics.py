@@ -31,6 +31,21 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins
     return float(np.abs(gap).sum() / len(confidence))
 
 
+def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coverage and risk, `[N]` each: the share of answers that are kept, the surest first, and the share of them that is wrong."""
+    order = np.argsort(-confidence, kind="stable")
+    kept = np.arange(1, len(order) + 1)
+    return kept / max(1, len(order)), np.cumsum(~correct[order]) / kept
+
+
+def selective_accuracy(confidence: np.ndarray, correct: np.ndarray, coverage: float) -> float:
+    """Accuracy over the surest `coverage` (0…1) of the answers."""
+    if not len(confidence):
+        return float("nan")
+    order = np.argsort(-confidence, kind="stable")[: max(1, round(len(confidence) * coverage))]
+    return float(correct[order].mean())
+
+
 def coherence(truth: np.ndarray, answer: np.ndarray, judged: np.ndarray) -> dict[str, float]:
     """Explanation metrics of the ERV paper.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -11,16 +12,35 @@ from edge.bundle import BundleConfig, VerdictSpec
 from edge.encoder import softmax
 from edge.errors import InputError
 from edge.explain import Explainer, Subject
-from edge.metrics import expected_calibration_error, foreign_answers
+from edge.metrics import expected_calibration_error, selective_accuracy
 from edge.pipeline import Pipeline
 from edge.rationale import parse_completion
-from edge.verdict import Candidate, consistency, grounding, judge, read_claims
+from edge.types import Explanation, Verdict
+from edge.verdict import Candidate, judge
+from training.attacks import DECEITS, TRUE, Case, attempts, judge_suite
+from training.cues import CueModel
 from training.data import FerPlus
 
-OWN_ACCEPTED = 0.93
-"""Share of right-answered own rationales that the consistency threshold alone lets through."""
+FALSE_ACCEPTS = 0.02
+"""Share of deceiving texts that the verdict may let through, mean over the attacks that deceive."""
+WORST_ATTACK = 0.04
+"""And of each attack alone."""
 UNSURE_SHARE = 0.05
 """Share of validation faces below the confidence at which the pipeline abstains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drafts:
+    """Labelled faces with what the uncalibrated pipeline says of them."""
+
+    label: np.ndarray
+    """`[N]`."""
+    logits: np.ndarray
+    """`[N,E]` of the emotion head, up to a constant."""
+    subjects: list[Subject]
+    candidates: list[Candidate]
+    measured: np.ndarray
+    """`[N,C]` z-scores from landmarks, NaN rows where there are none."""
 
 
 def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
@@ -33,81 +53,123 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-1.5, 2.0), method="bounded").x))
 
 
-def calibrate(pipeline: Pipeline, faces: FerPlus, seed: int = 1) -> tuple[BundleConfig, dict[str, float]]:
+def calibrate(pipeline: Pipeline, faces: FerPlus) -> tuple[BundleConfig, dict[str, float]]:
     """Measure temperature, prior and thresholds on labelled validation faces.
 
     Args:
         pipeline: one over the uncalibrated graphs (temperature 1, thresholds that let everything through).
         faces: validation faces; those without a majority label are left out.
-        seed: of the swapped answers.
 
     Returns:
         The configuration with the measured values, and the rates seen while choosing them.
+
+    Raises:
+        InputError: the policy is too young to be calibrated.
     """
-    label = faces.label
-    kept = label >= 0
-    images, label = faces.images[kept], label[kept]
     config = pipeline.bundle.config
-    raw = pipeline.encoder(images)
-    logits = np.log(np.maximum(raw.probabilities, 1e-12))
-    temperature = fit_temperature(logits, label)
-    probabilities = softmax(logits / temperature)
-    confidence, shown = probabilities.max(1), probabilities.argmax(1)
-
-    names = [cue.name for cue in config.cues]
-    cues = [dict(zip(names, map(float, row), strict=True)) for row in raw.cues]
-    subjects = [Subject(raw.tokens[i], config.labels[shown[i]], float(confidence[i]), cues[i]) for i in range(len(images))]
-    candidates = draft_all(pipeline.explainer, subjects)
-    if not any(c.completion.answer for c in candidates):
+    drafts = draft(pipeline, faces.take(faces.label >= 0))
+    if not any(c.completion.answer for c in drafts.candidates):
         raise InputError("none of the policy's completions follows the template: train it longer before exporting it")
-    prior = np.concatenate([c.reading.emotions for c in candidates]).mean(0)
-    answers = np.array([config.labels.index(c.completion.answer) if c.completion.answer else -1 for c in candidates])
-    own = np.array([score(c, prior, a, config) for c, a in zip(candidates, answers, strict=True)])
-    foreign = foreign_answers(answers, np.random.default_rng(seed))
-    swapped = np.array([score(c, prior, a, config) for c, a in zip(candidates, foreign, strict=True)])
-    right = (answers == label) & (answers >= 0)
-    if not right.any():
-        raise InputError("the policy answers no validation face correctly: train it longer before exporting it")
-    threshold = float(np.quantile(own[right], 1 - OWN_ACCEPTED))
-
-    spec = replace(
-        config.verdict,
-        min_consistency=round(threshold, 4),
-        min_grounding=0.5,
-        min_confidence=round(float(np.quantile(confidence, UNSURE_SHARE)), 3),
-        prior=[round(float(v), 5) for v in prior],
+    temperature = fit_temperature(drafts.logits, drafts.label)
+    probabilities = softmax(drafts.logits / temperature)
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == drafts.label
+    prior = np.concatenate([c.reading.emotions for c in drafts.candidates]).mean(0)
+    config = replace(
+        config,
+        temperature=round(temperature, 4),
+        verdict=replace(
+            config.verdict,
+            min_confidence=round(float(np.quantile(confidence, UNSURE_SHARE)), 3),
+            prior=[round(float(v), 5) for v in prior],
+        ),
     )
-    judged = np.array(
-        [judge(c.reading.emotions, prior, len(config.labels)) if a >= 0 else -1 for c, a in zip(candidates, answers, strict=True)]
-    )
+    explainer = Explainer(pipeline.explainer.policy, pipeline.explainer.verifier, config)
+    verdict, rates = choose_thresholds(explainer, drafts, config.verdict)
+    answers = np.array([config.labels.index(c.completion.answer) if c.completion.answer else -1 for c in drafts.candidates])
+    read = [judge(c.reading.emotions, prior, len(config.labels)) if c.completion.answer else -1 for c in drafts.candidates]
+    uncalibrated = softmax(drafts.logits)
     seen = {
         "temperature": temperature,
-        "ece_before": expected_calibration_error(raw.probabilities.max(1), shown == label),
-        "ece_after": expected_calibration_error(confidence, shown == label),
+        "ece_before": expected_calibration_error(uncalibrated.max(1), right),
+        "ece_after": expected_calibration_error(confidence, right),
+        "selective_accuracy_80": selective_accuracy(confidence, right, 0.8),
         "parseable": float((answers >= 0).mean()),
-        "masked_consistency_accepts_own_right": float((own[right] >= threshold).mean()),
-        "masked_consistency_rejects_swapped": float((swapped < threshold).mean()),
-        "mepc": float((judged == answers).mean()),
-        "grounded": float(np.mean([_grounded(c, cues[i], spec) for i, c in enumerate(candidates)])),
+        "mepc": float((np.array(read) == answers).mean()),
+        **rates,
     }
-    return replace(config, temperature=round(temperature, 4), verdict=spec), seen
+    return replace(config, verdict=verdict), seen
 
 
-def draft_all(explainer: Explainer, subjects: list[Subject], batch: int = 64) -> list[Candidate]:
-    """Greedy completions of many faces, with what the verifier reads in them."""
-    labels = tuple(explainer.config.labels)
-    found: list[Candidate] = []
+def draft(pipeline: Pipeline, faces: FerPlus, batch: int = 64) -> Drafts:
+    """Read faces and write their most probable rationales, verifier's reading included."""
+    config = pipeline.bundle.config
+    raw = pipeline.encoder(faces.images)
+    names = [cue.name for cue in config.cues]
+    shown, confidence = raw.probabilities.argmax(1), raw.probabilities.max(1)
+    subjects = [
+        Subject(raw.tokens[i], config.labels[shown[i]], float(confidence[i]), dict(zip(names, map(float, raw.cues[i]), strict=True)))
+        for i in range(len(faces))
+    ]
+    explainer, labels = pipeline.explainer, tuple(config.labels)
+    candidates: list[Candidate] = []
     for start in range(0, len(subjects), batch):
         texts = explainer.policy.greedy(np.stack([s.tokens for s in subjects[start : start + batch]]))
-        found += explainer.read([parse_completion(text, labels) for text in texts])
-    return found
+        candidates += explainer.read([parse_completion(text, labels) for text in texts])
+    logits = np.log(np.maximum(raw.probabilities, 1e-12)) * config.temperature
+    return Drafts(faces.label, logits, subjects, candidates, measured_cues(config, faces))
 
 
-def score(candidate: Candidate, prior: np.ndarray, answer: int, config: BundleConfig) -> float:
-    """Masked consistency of a candidate with an answer; 0 when there is no answer."""
-    return consistency(candidate.reading.emotions, prior, answer, len(config.labels)) if answer >= 0 else 0.0
+def measured_cues(config: BundleConfig, faces: FerPlus) -> np.ndarray:
+    """z-scores `[N,C]` from the landmarks, by the bundle's own standardisation."""
+    if not np.isfinite(faces.landmarks).any():
+        return np.full((len(faces), len(config.cues)), np.nan)
+    mean, std = (np.array([getattr(cue, key) for cue in config.cues]) for key in ("mean", "std"))
+    return CueModel(np.array(config.rigid_shape), mean, std).measure(faces.landmarks, faces.point_index)[0]
 
 
-def _grounded(candidate: Candidate, cues: dict[str, float], spec: VerdictSpec) -> bool:
-    claims = read_claims(candidate.reading.claims, cues, spec.claim_threshold)
-    return grounding(claims) >= spec.min_grounding and not any(c.contradicted for c in claims)
+def cases_of(explainer: Explainer, drafts: Drafts, limit: int = 1000, seed: int = 0) -> list[Case]:
+    """Rationales of faces whose answer is right and shown, with landmarks; at most `limit` of a fixed shuffle."""
+    labels = list(explainer.config.labels)
+    found = []
+    for i in np.random.default_rng(seed).permutation(len(drafts.label)):
+        candidate, subject = drafts.candidates[i], drafts.subjects[i]
+        if candidate.completion.answer == subject.emotion == labels[drafts.label[i]] and np.isfinite(drafts.measured[i]).all():
+            own = explainer.decide(candidate, subject)
+            found.append(Case(own, subject, dict(zip(subject.cues, map(float, drafts.measured[i]), strict=True))))
+    return found[:limit]
+
+
+def choose_thresholds(explainer: Explainer, drafts: Drafts, spec: VerdictSpec) -> tuple[VerdictSpec, dict[str, float]]:
+    """The thresholds that accept most true rationales while letting through at most `FALSE_ACCEPTS` of the deceiving ones.
+
+    Returns:
+        The verdict with its thresholds, and the accept rates at them: `own` and each attack. Where no thresholds keep the limits, those
+        with the fewest false accepts.
+
+    Raises:
+        InputError: no face is answered correctly.
+    """
+    cases = cases_of(explainer, drafts)
+    if not cases:
+        raise InputError("the policy answers no validation face correctly: train it longer before exporting it")
+    judged = judge_suite(explainer, attempts(cases, list(explainer.config.labels)))
+    grid = product(np.unique(np.round(np.geomspace(0.001, 1, 60), 4)), (0.5, 0.6, 0.75, 1.0))
+    best: tuple[tuple[float, ...], VerdictSpec, dict[str, float]] | None = None
+    for least_consistency, least_grounding in grid:
+        rates = {name: _passing(group, least_consistency, least_grounding) for name, group in judged.items()}
+        deceits = [rates[name] for name in DECEITS if not np.isnan(rates[name])] or [0.0]
+        kept = np.mean(deceits) <= FALSE_ACCEPTS and max(deceits) <= WORST_ATTACK
+        merit = (1.0, rates[TRUE]) if kept else (0.0, -float(np.mean(deceits)))
+        if best is None or merit > best[0]:
+            best = merit, replace(spec, min_consistency=float(least_consistency), min_grounding=least_grounding), rates
+    assert best is not None
+    return best[1], {("own_accepted" if name == TRUE else f"false_accepts.{name}"): rate for name, rate in best[2].items()}
+
+
+def _passing(judged: list[Explanation], least_consistency: float, least_grounding: float) -> float:
+    """Share of texts, judged without thresholds, that pass with these."""
+    if not judged:
+        return float("nan")
+    return float(
+        np.mean([e.status is Verdict.VERIFIED and e.consistency >= least_consistency and e.grounding >= least_grounding for e in judged])
+    )

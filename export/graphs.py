@@ -125,7 +125,7 @@ def export_graphs(folder: Path, face: FaceFinder, policy: ErvPolicy, verifier: V
     count, length = torch.export.Dim("faces", min=1, max=64), torch.export.Dim("length", min=1, max=128)
     capacity, sentences = torch.export.Dim("capacity", min=2, max=256), torch.export.Dim("sentences", min=1, max=512)
     high, wide = torch.export.Dim("high", min=4, max=64), torch.export.Dim("wide", min=4, max=64)
-    verifier.bert.config._attn_implementation = "eager"
+    verifier.body.config._attn_implementation = "eager"
 
     _write(folder / "face.onnx", face, (torch.rand(1, 1, 256, 320),), {"picture": {2: 32 * high, 3: 32 * wide}}, ["faces"])
     _write(

@@ -114,6 +114,7 @@ def write_packs(folder: Path, count: int = 96) -> Path:
     np.savez_compressed(folder / "ferplus_images.npz", **images)
     np.savez_compressed(folder / "ferplus_landmarks.npz", **points)
     _write_comments(folder / "goemotions")
+    _write_explanations(folder / "merr_explanations.jsonl")
     _write_photos(folder / "faces_in_context.zip", rng)
     return folder
 
@@ -124,6 +125,26 @@ def _write_comments(folder: Path) -> None:
     rows = ["I am so happy today\t0\ta", "This makes me furious\t1\tb", "The bus leaves at nine\t2\tc", "What a job, and fun\t0,3\td"]
     for split in ("train", "dev", "test"):
         (folder / f"{split}.tsv").write_text("\n".join(rows * 8) + "\n")
+
+
+def _write_explanations(path: Path) -> None:
+    rows = [("happy", "The man smiles broadly. He is happy."), ("angry", "Her brow is furrowed, she is furious."), ("doubt", "He wonders.")]
+    path.write_text("".join(json.dumps({"emotion": label, "explanation": text}) + "\n" for label, text in rows * 3))
+
+
+def write_text_encoder(folder: Path) -> Path:
+    """A small, randomly initialised BERT with its tokenizer, as a hub folder."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
+    words.train_from_iterator(["the lip corners are pulled up", "the brows are drawn together and the eyes are wide"], trainer)
+    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
+    BertModel(BertConfig(200, 32, 2, 2, 64, max_position_embeddings=80)).save_pretrained(folder)
+    return folder
 
 
 def _write_photos(path: Path, rng: np.random.Generator) -> None:

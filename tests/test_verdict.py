@@ -39,14 +39,16 @@ def test_sentence_emotions_follow_the_papers_rule():
 def test_claims_are_supported_beyond_one_and_contradicted_beyond_zero():
     states = [(Claim("lip_corners", 1, z).supported, Claim("lip_corners", 1, z).contradicted) for z in (1.5, 0.5, -0.5)]
     assert states == [(True, False), (False, False), (False, True)]
+    rest = [(Claim("lip_corners", 0, z).supported, Claim("lip_corners", 0, z).contradicted) for z in (-1.0, 1.7, -2.5)]
+    assert rest == [(True, False), (False, False), (False, True)]
     assert grounding(()) == 1
     assert grounding((Claim("a", 1, 2.0), Claim("b", -1, 2.0))) == 0.5
 
 
 def test_read_claims_take_each_cue_once():
-    p = np.zeros((2, 2, 2))
-    p[0, 1, 0] = p[1, 1, 0] = p[1, 0, 1] = 0.9
-    assert read_claims(p, {"a": -2.0, "b": 3.0}, 0.5) == (Claim("a", -1, -2.0), Claim("b", 1, 3.0))
+    p = np.zeros((2, 3, 3))
+    p[0, 1, 0] = p[1, 1, 0] = p[1, 0, 1] = p[0, 2, 2] = 0.9
+    assert read_claims(p, {"a": -2.0, "b": 3.0, "c": 0.5}, 0.5) == (Claim("a", -1, -2.0), Claim("b", 1, 3.0), Claim("c", 0, 0.5))
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def config(pipeline):
 def _candidate(config, rationale, answer, *, happiness=0.9, claimed=()):
     emotions = np.full((1, 11), 0.02)
     emotions[0, 1] = happiness
-    claims = np.zeros((1, len(config.cues), 2))
+    claims = np.zeros((1, len(config.cues), 3))
     for name, column in claimed:
         claims[0, [c.name for c in config.cues].index(name), column] = 0.99
     return Candidate(Completion(rationale, answer), SentenceReading(emotions, claims))
@@ -79,11 +81,13 @@ def test_decide_verifies_a_text_that_speaks_for_its_answer_and_holds_on_the_face
         ("Lips up. This is anger.", "happiness", "happiness", 0),  # names something else
         ("Lips up.", "happiness", "happiness", 1),  # claims the opposite of what is measured
         ("", "", "happiness", 0),  # unparseable
+        ("Lips up.", "happiness", "happiness", None),  # claims nothing that can be checked
     ],
 )
 def test_decide_rejects_and_withholds_the_text(config, rationale, answer, shown, column):
     cues = {c.name: 2.0 for c in config.cues}
-    done = decide(_candidate(config, rationale, answer, claimed=[("lip_corners", column)]), shown, cues, config, 1)
+    claimed = [("lip_corners", column)] if column is not None else []
+    done = decide(_candidate(config, rationale, answer, claimed=claimed), shown, cues, config, 1)
     assert done.status is Verdict.REJECTED
     assert done.text == ""
     assert done.to_dict()["text"] == ""

@@ -15,6 +15,7 @@ STAGES = {
     "face": "the face finder, from faces_in_context.zip",
     "encoder": "the vision encoder, from FER+ images, votes and landmarks",
     "sft": "the policy's cold start on written rationales",
+    "large": "a large policy's cold start: a Hugging Face vision-language model on written rationales",
     "verifier": "the teacher: a pretrained text encoder that reads sentences, from GoEmotions and written rationales",
     "distill": "the small verifier that ships, from the teacher",
     "judge": "the independent judge of whole rationales, which no reward ever uses",
@@ -23,6 +24,7 @@ STAGES = {
 #: Stage → what else it needs: option, default (`None`: must be given), help.
 NEEDS: dict[str, tuple[tuple[str, str | None, str], ...]] = {
     "sft": (("encoder", "runs/encoder", "run of the encoder"),),
+    "large": (("encoder", "runs/encoder", "run of the encoder"), ("policy", None, "vision-language model, hub name or folder")),
     "verifier": (("encoder", "runs/encoder", "run of the encoder"), ("teacher", None, "text encoder, hub name or folder")),
     "distill": (("encoder", "runs/encoder", "run of the encoder"), ("teacher", "runs/teacher", "run of the teacher")),
     "judge": (),

@@ -21,6 +21,17 @@ from training.sentences import negate
 
 TRUE = "own"
 """Name of the rationales that should pass: the policy's own, of faces whose answer is right."""
+DECEITS = (
+    "answer_swapped",
+    "answer_swapped_and_renamed",
+    "label_among_foreign_cues",
+    "cues_of_another_face",
+    "neutral_padding",
+    "neutral_only",
+    "negated",
+    "contradictory",
+)
+"""The attacks that tell a plausible lie; the others are malformed or say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +74,17 @@ def attempts(cases: list[Case], labels: list[str], seed: int = 0) -> dict[str, l
     """
     rng = random.Random(seed)
     found: dict[str, list[Attempt]] = {TRUE: [Attempt(write_completion(c.draft.draft, c.draft.answer), c.subject) for c in cases]}
-    pairs: dict[str, Callable[[Case], Attempt | None]] = {
-        "answer_swapped": lambda c: _swap(c, labels, rng, rename=False),
-        "answer_swapped_and_renamed": lambda c: _swap(c, labels, rng, rename=True),
-        "label_among_foreign_cues": lambda c: _foreign(c, [o for o in cases if o.draft.answer != c.draft.answer], rng),
-        "cues_of_another_face": lambda c: _foreign(c, [o for o in cases if o.draft.answer == c.draft.answer and o is not c], rng),
-        "neutral_padding": lambda c: _padded(c, rng),
-        "neutral_only": lambda c: _padded(replace(c, draft=replace(c.draft, draft=" ".join(c.naming))), rng),
-        "negated": lambda c: _negated(c, rng),
-        "contradictory": lambda c: _contradictory(c, rng),
-    }
-    for name, make in pairs.items():
+    makers: tuple[Callable[[Case], Attempt | None], ...] = (
+        lambda c: _swap(c, labels, rng, rename=False),
+        lambda c: _swap(c, labels, rng, rename=True),
+        lambda c: _foreign(c, [o for o in cases if o.draft.answer != c.draft.answer], rng),
+        lambda c: _foreign(c, [o for o in cases if o.draft.answer == c.draft.answer and o is not c], rng),
+        lambda c: _padded(c, rng),
+        lambda c: _padded(replace(c, draft=replace(c.draft, draft=" ".join(c.naming))), rng),
+        lambda c: _negated(c, rng),
+        lambda c: _contradictory(c, rng),
+    )
+    for name, make in zip(DECEITS, makers, strict=True):
         found[name] = [attempt for case in cases if (attempt := make(case))]
     for name, text in _senseless(rng).items():
         found[name] = [Attempt(write_completion(text, c.draft.answer), c.subject) for c in cases[:50]]

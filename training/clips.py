@@ -1,10 +1,10 @@
 """Readers for other people's data in their official layouts: DFEW and MAFW clips, FER2013 with FER+ tables. Free of torch.
 
-    DFEW/EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv     video_name,label (1…7)
-    DFEW/Clip/clip_224x224/00001/*.jpg, or DFEW/Clip/original/**/00001.mp4
-    MAFW/Train & Test Set/{single,compound}/no_caption/set_{1..5}/{train,test}.txt     clip.mp4 label[_label…]
-    MAFW/data/frames/00001/*.png|jpg, or MAFW/data/clips/00001.mp4
-    fer2013.csv (emotion,pixels,Usage) and fer2013new.csv (Usage,Image name,ten vote columns)
+DFEW/EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv     video_name,label (1…7)
+DFEW/Clip/clip_224x224/00001/*.jpg, or DFEW/Clip/original/**/00001.mp4
+MAFW/Train & Test Set/{single,compound}/no_caption/set_{1..5}/{train,test}.txt     clip.mp4 label[_label…]
+MAFW/data/frames/00001/*.png|jpg, or MAFW/data/clips/00001.mp4
+fer2013.csv (emotion,pixels,Usage) and fer2013new.csv (Usage,Image name,ten vote columns)
 """
 
 from __future__ import annotations

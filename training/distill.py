@@ -1,6 +1,6 @@
 """The small verifier that ships: distilled from the teacher on written sentences and on teacher-scored text of wider variety.
 
-    python -m training distill --teacher runs/teacher --encoder runs/encoder --out runs/verifier
+python -m training distill --teacher runs/teacher --encoder runs/encoder --out runs/verifier
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoModel, BertConfig
 

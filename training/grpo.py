@@ -12,7 +12,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,18 @@ from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from edge.errors import UsageError
-from edge.labels import EMOTIONS_8, EMOTIONS_11
+from edge.labels import EMOTIONS_8
 from edge.rationale import masked_sentences, parse_completion, split_sentences
 from edge.verifier import SentenceReading
 from training import rewards
 from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus
 from training.encoder import load_encoder
+from training.examples import Example, read_examples
 from training.models import instruction, load_any_policy
 from training.rewards import Sample
 from training.run import Run, load_checkpoint, read_config
+from training.trl_head import ensure_head
 from training.verifier import load_verifier, read_texts
 
 REWARDS = ("format", "accuracy", "explanation", "masked", "grounding", "length")
@@ -44,6 +45,12 @@ REWARDS = ("format", "accuracy", "explanation", "masked", "grounding", "length")
 class GrpoConfig:
     """Everything that decides an alignment."""
 
+    dataset: str
+    """`ferplus`, or for a large policy `dfew` or `mafw`."""
+    fold: int
+    """Of DFEW and MAFW."""
+    frames: int
+    """Pictures per clip."""
     rewards: dict[str, float]
     """Weight of each reward; one that is missing or 0 is off."""
     steps: int
@@ -75,7 +82,7 @@ class Reader:
             return self.last[1]
         done = [parse_completion(self._text(ids), EMOTIONS_8) for ids in completion_ids]
         plain, masked = (self._read([cut(d.rationale) for d in done]) for cut in (split_sentences, masked_sentences))
-        named = [dict(zip(CUE_NAMES, row, strict=True)) for row in cues]
+        named = [dict(zip(CUE_NAMES, row, strict=True)) if row else {} for row in cues]
         samples = [Sample(*parts) for parts in zip(done, plain, masked, label, named, strict=True)]
         self.last = (completion_ids, samples)
         return samples
@@ -117,46 +124,28 @@ def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[
     return [make(name) for name in chosen], list(chosen.values())
 
 
-def prompts(faces: FerPlus, cues: np.ndarray, text: str, *, grey: bool) -> Dataset:
-    """One row per face: the conversation, the picture, the label, the measured cues."""
+def face_rows(faces: FerPlus, cues: np.ndarray) -> Dataset:
+    """One row per face for the tiny policy, which takes the grey crop as it is and needs no question."""
     return Dataset.from_dict(
         {
-            "prompt": [[{"role": "user", "content": text}]] * len(faces),
-            "image": [Image.fromarray(image) if grey else Image.fromarray(image).convert("RGB") for image in faces.images],
+            "prompt": [[{"role": "user", "content": ""}]] * len(faces),
+            "images": [[Image.fromarray(image)] for image in faces.images],
             "label": [EMOTIONS_8[i] for i in faces.label],
             "cues": cues.tolist(),
         }
     )
 
 
-class PlainHeadTrainer(GRPOTrainer):
-    """TRL's trainer where Triton is missing, as on CPUs: its fused output layer needs it, so the same quantities are computed plainly.
-
-    Takes models whose picture tensors have one row per sample, as the tiny policy's and SmolVLM's do.
-    """
-
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: torch.nn.Module,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        logits_to_keep: int,
-        batch_size: int | None = None,
-        compute_entropy: bool = False,
-        compute_aux_loss: bool = False,
-        num_images: list[int] | None = None,
-        **pictures: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
-        """Log-probabilities and entropies `[N,logits_to_keep]` of the completions, at the sampling temperature."""
-        logps, entropies = [], []
-        for rows in torch.arange(len(input_ids)).split(batch_size or len(input_ids)):
-            part = slice(int(rows[0]), int(rows[-1]) + 1)
-            seen = {name: value[part] for name, value in pictures.items() if value is not None}
-            logits = model(input_ids=input_ids[part], attention_mask=attention_mask[part], use_cache=False, **seen).logits
-            spread = (logits[:, -logits_to_keep - 1 : -1].float() / self.temperature).log_softmax(-1)
-            logps.append(spread.gather(-1, input_ids[part, -logits_to_keep:, None])[..., 0])
-            entropies.append(-(spread.exp() * spread).sum(-1))
-        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
+def example_rows(examples: list[Example]) -> Dataset:
+    """One row per face or clip for a large policy."""
+    return Dataset.from_dict(
+        {
+            "prompt": [[{"role": "user", "content": instruction(EMOTIONS_8)}]] * len(examples),
+            "images": [example.pictures for example in examples],
+            "label": [example.label for example in examples],
+            "cues": [example.cues for example in examples],
+        }
+    )
 
 
 class Metrics(TrainerCallback):
@@ -178,16 +167,16 @@ def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, policy: 
     resumed = any(out.glob("checkpoints/checkpoint-*"))
     run = Run(out, config, seed=config.seed, resumed=resumed)
     model, processor, tiny = load_any_policy(policy)
-    _, cue_model = load_encoder(Path(encoder))
-    faces = load_ferplus(folder, "train")
-    cues, _ = cue_model.measure(faces.landmarks, faces.point_index)
-    kept = (faces.label >= 0) & np.isfinite(cues).all(1)
-    reader = Reader(Path(verifier), processor)
-    chosen, weights = reward_functions(config, reader)
-    text = "" if tiny else instruction(EMOTIONS_8)
-    trainer = make_trainer(
-        model, processor, prompts(faces.take(kept), cues[kept], text, grey=tiny), chosen, weights, config, out / "checkpoints"
-    )
+    if tiny:
+        _, cue_model = load_encoder(Path(encoder))
+        faces = load_ferplus(folder, "train")
+        cues, _ = cue_model.measure(faces.landmarks, faces.point_index)
+        kept = (faces.label >= 0) & np.isfinite(cues).all(1)
+        rows = face_rows(faces.take(kept), cues[kept])
+    else:
+        rows = example_rows(read_examples(folder, "train", config.dataset, Path(encoder), fold=config.fold, frames=config.frames))
+    functions, weights = reward_functions(config, Reader(Path(verifier), processor))
+    trainer = make_trainer(model, processor, rows, functions, weights, config, out / "checkpoints")
     trainer.add_callback(Metrics(run))
     trainer.train(resume_from_checkpoint=resumed)
     if PartialState().is_main_process:
@@ -210,6 +199,7 @@ def make_trainer(
     completions = config.faces * config.group
     if completions % processes:
         raise UsageError(f"{completions} completions a step do not divide among {processes} processes")
+    ensure_head()
     settings = GRPOConfig(
         output_dir=str(out),
         per_device_train_batch_size=completions // processes,
@@ -236,8 +226,7 @@ def make_trainer(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        kind = GRPOTrainer if find_spec("triton") else PlainHeadTrainer
-        return kind(model=model, reward_funcs=functions, args=settings, train_dataset=data, processing_class=processor)
+        return GRPOTrainer(model=model, reward_funcs=functions, args=settings, train_dataset=data, processing_class=processor)
 
 
 def configure(given: Path | None, overrides: list[str]) -> GrpoConfig:

@@ -130,8 +130,12 @@ def train(folder: Path, out: Path, config: JudgeConfig) -> Path:
             optimizer.step()
             schedule.step()
             total += loss.item()
-        masked, plain = ([valid_writer.write(i, int(valid_writer.label[i]), hide) for i in range(len(valid_writer))] for hide in (True, False))
-        accuracy = {f"{name}_accuracy": float((model.read(t) == valid_writer.label).mean()) for name, t in (("masked", masked), ("plain", plain))}
+        masked, plain = (
+            [valid_writer.write(i, int(valid_writer.label[i]), hide) for i in range(len(valid_writer))] for hide in (True, False)
+        )
+        accuracy = {
+            f"{name}_accuracy": float((model.read(t) == valid_writer.label).mean()) for name, t in (("masked", masked), ("plain", plain))
+        }
         run.metrics(epoch=epoch, loss=total / steps, **accuracy)
         run.save(state=model.state_dict(), words=model.words)
     return out

@@ -235,7 +235,14 @@ ELSEWHERE: dict[tuple[str, int], tuple[str, ...]] = {
     ("jaw_drop", 1): ("a jaw drop", "a dropped jaw", "a slack jaw"),
     ("jaw_drop", -1): ("a clenched jaw", "a set jaw", "a tight jaw"),
 }
-SHOWN = ("{who} shows {}.", "There is {}.", "One sees {}.", "{who} has {}.", "The facial expression features {}.", "With {}, {who} looks on.")
+SHOWN = (
+    "{who} shows {}.",
+    "There is {}.",
+    "One sees {}.",
+    "{who} has {}.",
+    "The facial expression features {}.",
+    "With {}, {who} looks on.",
+)
 WHO = ("the man", "the woman", "the person", "he", "she", "the speaker", "the face", "the child", "the individual")
 SAYS_SO = (
     "{who} is {}.",

@@ -155,5 +155,7 @@ def wider_text(folder: Path, count: int, rng: random.Random) -> list[str]:
 
 def _babble(rng: random.Random) -> str:
     """Text that says nothing about a face: letters of any script, or signs."""
-    alphabet = rng.choice((string.ascii_lowercase, "абвгдежзиклмнопрст", "の表情は笑顔です目", "αβγδεζηθ", string.punctuation + string.digits))
+    alphabet = rng.choice(
+        (string.ascii_lowercase, "абвгдежзиклмнопрст", "の表情は笑顔です目", "αβγδεζηθ", string.punctuation + string.digits)
+    )
     return " ".join("".join(rng.choices(alphabet, k=rng.randint(1, 9))) for _ in range(rng.randint(1, 12)))

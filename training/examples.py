@@ -1,0 +1,95 @@
+"""Labelled pictures with written rationales, from any of the data sets, for policies that look at pictures themselves."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.Image import Image as Picture
+
+from edge.cv import cv2
+from edge.errors import InputError, UsageError
+from edge.labels import EMOTIONS_8
+from edge.picture import as_grey
+from edge.rationale import write_completion
+from training.clips import Clip, clip_frames, load_dfew, load_mafw
+from training.cues import CUE_NAMES
+from training.data import load_ferplus
+from training.encoder import SIZE, Encoder, load_encoder
+from training.writer import write_rationale
+
+DATASETS = ("ferplus", "dfew", "mafw")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One face or clip."""
+
+    pictures: list[Picture]
+    """RGB, in the order of time."""
+    label: str
+    cues: list[float]
+    """Measured cues; empty when there are no landmarks to measure."""
+    completion: str
+    """Written about the cues that the encoder reads in the last picture."""
+
+
+def read_examples(
+    folder: Path, split: str, dataset: str, encoder: Path, *, fold: int = 1, frames: int = 1, limit: int = 0, seed: int = 0
+) -> list[Example]:
+    """Read a split and write a rationale for each face.
+
+    Args:
+        folder: the data packs, or the root of DFEW or MAFW in its official layout; MAFW clips with a label outside FER+'s eight, and
+            compound ones, are left out.
+        split: `train`, `valid` (FER+ only) or `test`.
+        dataset: one of `DATASETS`.
+        encoder: run of the encoder that reads the cues.
+        fold: of DFEW and MAFW.
+        frames: pictures per clip.
+        limit: at most so many, from the first; 0 takes all.
+        seed: of the writer's style.
+
+    Raises:
+        UsageError: unknown data set.
+        InputError: files are missing or broken, or nothing is left.
+    """
+    if dataset not in DATASETS:
+        raise UsageError(f"unknown data set '{dataset}': expected {', '.join(DATASETS)}")
+    network, cue_model = load_encoder(encoder)
+    if dataset == "ferplus":
+        faces = load_ferplus(folder, split)
+        faces = faces.take(np.flatnonzero(faces.label >= 0)[: limit or None])
+        cues, _ = cue_model.measure(faces.landmarks, faces.point_index)
+        pictures = [[image] for image in faces.images]
+        labels = [EMOTIONS_8[i] for i in faces.label]
+        measured = [row.tolist() if np.isfinite(row).all() else [] for row in cues]
+    else:
+        load = load_dfew if dataset == "dfew" else load_mafw
+        clips: list[Clip] = [c for c in load(folder, split, fold=fold) if c.emotions[0] in EMOTIONS_8][: limit or None]
+        pictures = [[np.asarray(cv2.cvtColor(f, cv2.COLOR_BGR2RGB)) for f in clip_frames(clip, frames)] for clip in clips]
+        labels, measured = [clip.emotions[0] for clip in clips], [[] for _ in clips]
+    if not labels:
+        raise InputError(f"'{folder}' has no face of the {split} split with one of the labels {', '.join(EMOTIONS_8)}")
+    texts = _write(network, [seen[-1] for seen in pictures], labels, seed)
+    return [
+        Example([Image.fromarray(p).convert("RGB") for p in seen], label, row, text)
+        for seen, label, row, text in zip(pictures, labels, measured, texts, strict=True)
+    ]
+
+
+@torch.no_grad()
+def _write(network: Encoder, pictures: list[np.ndarray], labels: list[str], seed: int) -> list[str]:
+    rng, texts = random.Random(seed), []
+    grey = [cv2.resize(as_grey(p[..., ::-1]) if p.ndim == 3 else p, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for p in pictures]
+    for start in range(0, len(grey), 256):
+        read = network.eval()(torch.from_numpy(np.stack(grey[start : start + 256]))[:, None].float() / 255)
+        for row, label in enumerate(labels[start : start + 256]):
+            cues = dict(zip(CUE_NAMES, read["cues"][row].tolist(), strict=True))
+            sentences = write_rationale(cues, tuple(read["pose"][row].tolist()), label, 1.0, rng)
+            texts.append(write_completion(" ".join(s.text for s in sentences), label))
+    return texts
