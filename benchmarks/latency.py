@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks import scaling
 from benchmarks.clock import UNIT, interleave, summary
 from benchmarks.command import Command, Figures, bundle_options, check, whole
+from benchmarks.hardware import mode_of, mode_options
 from benchmarks.stages import STAGES, Scene, capture, demo_frame, write_clip
 from edge.camera import Frame, Source, frames
 from edge.cv import cv2
@@ -154,6 +155,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--video", type=Path, metavar="F", help="take frames from this video file")
     parser.add_argument("--sweep", action="store_true", help="also threads, batch sizes and face counts")
     parser.add_argument("--cold", action="store_true", help="also the first reading of a fresh process")
+    mode_options(parser)
     parser.add_argument("--no-raw", action="store_true", help="leave single values out of --json")
 
 
@@ -162,7 +164,7 @@ def _run(args: argparse.Namespace) -> Figures:
     if args.threads < 1:
         raise UsageError("--threads 0: the matmul needs a number of threads of 1 or more")
     source = args.camera if args.camera is not None else args.video
-    with loaded(args.bundle, args.device, args.threads) as variants:
+    with mode_of(args), loaded(args.bundle, args.device, args.threads) as variants:
         figures = measure(
             variants,
             args.threads,
