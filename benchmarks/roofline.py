@@ -177,9 +177,9 @@ def operators(path: Path, feed: Feed, threads: int, ceiling: float, runs: int = 
     """ONNX Runtime's own profile of a graph on the CPU, operators of a kind together, the most expensive first.
 
     Returns:
-        Rows of `operator`, `calls` in a run, `us` in a run (mean over the faster half of the runs), `share` of the run, `mflops` as it was run (padded
-        channels included), `share_of_gemm`. `others` are those below 1 % together, `outside` is the part of a run that no operator
-        accounts for; the clock readings of the profile itself are in it.
+        Rows of `operator`, `calls` in a run, `us` in a run (mean over the faster half of the runs), `share` of the run, `mflops` as it was
+        run (padded channels included), `share_of_gemm`. `others` are those below 1 % together, `outside` is the part of a run that no
+        operator accounts for; the clock readings of the profile itself are in it.
     """
     import onnxruntime as ort
 
