@@ -1,4 +1,8 @@
-"""`python -m benchmarks {accuracy,latency,faces,points,crop}`: measure a bundle; `--json` prints one object and nothing else."""
+"""`python -m benchmarks COMMAND`: measure a bundle and the machine it runs on; `--json` prints one object and nothing else.
+
+Every command lives in a room of its own, which is imported only when it is asked for: `latency` on a bare device needs no training
+packages.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +10,52 @@ import argparse
 import json
 import math
 import sys
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
-from edge.errors import EdgeError, UsageError
-from edge.pipeline import Pipeline
+import numpy as np
+
+from benchmarks.command import Command
+from edge.errors import BackendError, EdgeError
+
+COMMANDS = {
+    "accuracy": ("accuracy_command", "recognition, calibration, explanations, verdicts"),
+    "latency": ("latency", "milliseconds and matmuls per stage"),
+    "hardware": ("hardware", "what this machine is, and what state it is in"),
+    "power": ("power", "energy per frame and per explanation"),
+    "roofline": ("roofline", "FLOPs, bytes, and the share of this machine's ceiling that each graph reaches"),
+    "curves": ("curves", "confusion, reliability, risk and coverage"),
+    "variants": ("variants", "size and agreement of bundles with the first one"),
+    "compare": ("compare", "the same frames through other packages"),
+    "robustness": ("robustness", "blur, noise, darkness, JPEG, rotation, low resolution, occlusion, crop error"),
+    "align": ("align", "what each alignment recipe does to the explanations, under the verifier and an independent judge"),
+    "attacks": ("attacks", "how often texts that deceive pass the verdict, and true ones do"),
+    "faces": ("faces", "the face finder"),
+    "points": ("points", "how much of the finder's point error is the teacher's own"),
+    "crop": ("crop", "does the runtime's own crop of a face read like the FER+ image?"),
+    "reference": ("reference", "a short latency run against the committed figures"),
+    "all": ("suite", "all of it into one run folder, resumable, with its report"),
+    "report": ("report", "HTML and Markdown from run folders"),
+}
+"""Command → its room and what it is for."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, measure, print, return an exit code."""
-    args = _parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure a bundle and the machine it runs on.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    chosen: Command | None = None
     try:
-        threads = args.threads
-        if threads < 0:
-            raise UsageError(f"--threads {threads}: expected 0 or more")
-        for name in ("rounds", "burst"):
-            if getattr(args, name, 1) < 1:
-                raise UsageError(f"--{name} {getattr(args, name)}: expected 1 or more")
-        with Pipeline.load(args.bundle, device=args.device, threads=threads) as pipeline:
-            figures = _plain(_measure(args, pipeline))
+        for name, (room, text) in COMMANDS.items():
+            command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+            command.add_argument("--json", action="store_true", help="print one JSON object")
+            if given and given[0] == name:
+                chosen = _room(room)
+                chosen.options(command)
+        args = parser.parse_args(given)
+        assert chosen
+        figures = plain(chosen.run(args))
     except EdgeError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return error.exit_code
@@ -33,72 +64,50 @@ def main(argv: list[str] | None = None) -> int:
     if args.json:
         print(json.dumps(figures))
     else:
-        _show(figures)
+        show(figures)
     return 0
 
 
-def _measure(args: argparse.Namespace, pipeline: Pipeline) -> dict[str, Any]:
-    if args.command == "accuracy":
-        from benchmarks import accuracy
-
-        return accuracy.run(pipeline, args.data, split=args.split, find_faces=args.find_faces, closed=args.closed)
-    if args.command == "latency":
-        from benchmarks import latency
-
-        return latency.measure(pipeline, args.threads, rounds=args.rounds, burst=args.burst)
-    if args.command == "crop":
-        from benchmarks import crop
-
-        return crop.measure(pipeline, args.data, args.split)
-    if args.command == "points":
-        from benchmarks import points
-
-        return points.measure(pipeline, args.data, args.split)
-    from benchmarks import faces
-
-    return dict(faces.measure(pipeline, args.data, args.split))
+def _room(name: str) -> Command:
+    try:
+        command: Command = import_module(f"benchmarks.{name}").COMMAND
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] in ("benchmarks", "edge", "training"):
+            raise
+        raise BackendError(f"this benchmark needs the package '{error.name}': pip install 'erv-edge[bench]' (or [training])") from None
+    return command
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure a bundle.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    accuracy = commands.add_parser("accuracy", help="recognition, calibration, explanations, verdicts")
-    accuracy.add_argument("--data", type=Path, required=True, help="ferplus_images.npz, or a folder DIR/<emotion>/*.png|jpg")
-    accuracy.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of a pack (default: test)")
-    accuracy.add_argument("--find-faces", action="store_true", help="the folder holds whole photos: find the largest face first")
-    accuracy.add_argument("--closed", action="store_true", help="leave classes that the data lacks out of the answer space")
-    latency = commands.add_parser("latency", help="milliseconds and matmuls per stage")
-    latency.add_argument("--rounds", type=int, default=30)
-    latency.add_argument("--burst", type=int, default=4, help="calls of a stage in a row (default: 4); 1 measures with cold caches")
-    faces = commands.add_parser("faces", help="the face finder")
-    faces.add_argument("--data", type=Path, required=True, help="faces_in_context.zip")
-    faces.add_argument("--split", choices=("train", "valid", "all"), default="valid", help="sources held out of training: valid")
-    points = commands.add_parser("points", help="how much of the finder's point error is the teacher's own")
-    points.add_argument("--data", type=Path, required=True, help="faces_in_context.zip")
-    points.add_argument("--split", choices=("train", "valid", "all"), default="valid", help="sources held out of training: valid")
-    crop = commands.add_parser("crop", help="does the runtime's own crop of a face read like the FER+ image?")
-    crop.add_argument("--data", type=Path, required=True, help="ferplus_images.npz")
-    crop.add_argument("--split", choices=("train", "valid", "test"), default="test")
-    for command in (accuracy, latency, faces, points, crop):
-        command.add_argument("--bundle", type=Path, help="bundle folder (default: the shipped one)")
-        command.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="cpu")
-        command.add_argument("--threads", type=int, default=2 if command is latency else 0, help="threads per graph")
-        command.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
+def plain(value: Any) -> Any:
+    """Plain JSON types; JSON has no NaN: what could not be measured is None."""
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _plain(figures: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: what could not be measured is None."""
-    return {k: _plain(v) if isinstance(v, dict) else None if isinstance(v, float) and math.isnan(v) else v for k, v in figures.items()}
-
-
-def _show(figures: dict[str, Any], indent: str = "") -> None:
+def show(figures: dict[str, Any], indent: str = "") -> None:
+    """Print figures for a reader: raw values are counted, not listed."""
     for name, value in figures.items():
         if isinstance(value, dict):
             print(f"{indent}{name}")
-            _show(value, indent + "  ")
+            show(value, indent + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for row in value:
+                print(f"{indent}{name}: " + ", ".join(f"{k} {_short(v)}" for k, v in row.items() if not isinstance(v, dict)))
         else:
-            print(f"{indent}{name:<24}{value:.4f}" if isinstance(value, float) else f"{indent}{name:<24}{value}")
+            print(f"{indent}{name:<24}{_short(value)}")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) if len(str(value)) < 90 else f"{len(value)} values"
+    return "" if value is None else str(value)
 
 
 if __name__ == "__main__":

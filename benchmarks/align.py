@@ -6,6 +6,7 @@ training faces nor cue source with the verifier, and no reward uses it. Needs th
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from benchmarks.align_curves import draw_curves
+from benchmarks.command import Command, Figures
 from benchmarks.endpoint import Endpoint
 from edge.errors import InputError
 from edge.labels import EMOTIONS_8, mask_emotions
@@ -36,6 +39,22 @@ from training.views import Views, complete, look
 #: Rationales → the label that each speaks for, `[N]`; −1 for an empty one.
 Judging = Callable[[list[str]], np.ndarray]
 CLAIMED = 0.5
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "--arm", action="append", required=True, metavar="NAME=RUN[,RUN…]", help="a recipe and its runs, one per seed; repeat"
+    )
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data packs")
+    parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
+    parser.add_argument("--faces", type=int, default=0, metavar="N", help="measure on N faces only, drawn at random (default: all)")
+    parser.add_argument("--curve-faces", type=int, default=0, metavar="N", help="also measure checkpoints on N validation faces")
+    for name, what in (("encoder", "encoder"), ("verifier", "verifier"), ("judge", "independent judge")):
+        parser.add_argument(f"--{name}", type=Path, default=Path("runs") / name, help=f"run of the {what} (default: runs/{name})")
+    parser.add_argument("--endpoint", metavar="URL", help="a further judge: an OpenAI-compatible endpoint, up to and with /v1")
+    parser.add_argument("--model", default="default", help="its model")
+    parser.add_argument("--out", type=Path, default=Path("runs/align"), help="folder of the results (default: runs/align)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,37 +128,16 @@ def _claims(completions: list[Completion], faces: Faces, reader: Reader) -> dict
     }
 
 
-def run(
-    arms: dict[str, list[Path]],
-    data: Path,
-    out: Path,
-    *,
-    encoder: Path,
-    verifier: Path,
-    judge: Path,
-    split: str,
-    curve_faces: int,
-    endpoint: Endpoint | None = None,
-) -> dict[str, Any]:
-    """Measure every policy of every arm; write `align.json`, `align.md`, `samples.md` and `curves.png` to `out`.
-
-    Args:
-        arms: name → runs of that recipe, one per seed; each holds `policy/`.
-        data: folder of the data packs.
-        out: where the results go.
-        encoder: run of the encoder that all policies share.
-        verifier: run of the verifier.
-        judge: run of the independent judge.
-        split: of FER+.
-        curve_faces: validation faces on which checkpoints are measured for the figure; 0 leaves it out.
-        endpoint: a further judge behind an OpenAI-compatible endpoint.
-    """
+def run(args: argparse.Namespace) -> Figures:
+    """Measure every policy of every recipe; write `align.json`, `align.md`, `samples.md` and `curves.png` to `--out`."""
+    arms = {name: [Path(folder) for folder in folders.split(",")] for name, _, folders in (arm.partition("=") for arm in args.arm)}
+    out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
-    faces, reader, independent = read_faces(data, split, encoder), Reader(verifier), load_judge(judge)
-    judges: dict[str, Judging] = {"verifier": reader.judge, "judge": independent.read}
-    if endpoint:
-        judges["endpoint"] = endpoint.judge
-    figures: dict[str, Any] = {"split": split, "n": len(faces.label), "arms": {}}
+    faces, reader = read_faces(args.data, args.split, args.encoder, args.faces), Reader(args.verifier)
+    judges: dict[str, Judging] = {"verifier": reader.judge, "judge": load_judge(args.judge).read}
+    if args.endpoint:
+        judges["endpoint"] = Endpoint(args.endpoint, args.model).judge
+    figures: dict[str, Any] = {"split": args.split, "n": len(faces.label), "arms": {}}
     written: dict[str, list[Completion]] = {}
     for name, folder in tqdm([(n, f) for n, folders in arms.items() for f in folders], desc="policies", leave=False, disable=None):
         done = completions_of(folder / "policy", faces)
@@ -149,10 +147,8 @@ def run(
     (out / "align.json").write_text(json.dumps(figures, indent=1) + "\n")
     (out / "align.md").write_text(table(figures["summary"]))
     (out / "samples.md").write_text(samples(written, faces))
-    if curve_faces:
-        from benchmarks.curves import draw_curves
-
-        valid = read_faces(data, "valid", encoder, curve_faces)
+    if args.curve_faces:
+        valid = read_faces(args.data, "valid", args.encoder, args.curve_faces)
         draw_curves(arms, lambda folder: measure(completions_of(folder, valid), valid, reader, judges), out)
     return figures
 
@@ -195,3 +191,6 @@ def samples(written: dict[str, list[Completion]], faces: Faces, count: int = 10,
         lines += [f"- **{name}** → {done[face].answer or 'unparseable'}: {done[face].rationale}" for name, done in written.items()]
         lines.append("")
     return "\n".join(lines)
+
+
+COMMAND = Command(options, run)

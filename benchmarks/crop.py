@@ -5,12 +5,14 @@ Each FER+ image is enlarged and set into a grey picture; the pipeline finds, ali
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from benchmarks.command import Command, bundle_options, of_pipeline
 from edge.camera import Frame
 from edge.cv import cv2
 from edge.errors import InputError
@@ -57,3 +59,12 @@ def measure(pipeline: Pipeline, pack: Path, split: str) -> dict[str, Any]:
         "war_cropped": float((b == truth).mean()),
         "cue_correlation": float(np.mean([np.corrcoef(pairs[:, 0, k], pairs[:, 1, k])[0, 1] for k in range(pairs.shape[2])])),
     }
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="ferplus_images.npz")
+    parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
+    bundle_options(parser)
+
+
+COMMAND = Command(_options, of_pipeline(lambda pipeline, args: measure(pipeline, args.data, args.split)))

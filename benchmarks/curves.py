@@ -1,40 +1,72 @@
-"""The figure of an alignment: reward and metrics over steps, one line per recipe."""
+"""`python -m benchmarks curves`: what the report draws of recognition: confusion, reliability, risk and coverage."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+import argparse
 
-SHOWN = ("reward", "judge.mepc", "war", "cue_precision", "contradiction_rate", "words")
+import numpy as np
 
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.reading import data_options, load_faces, read_crops
+from edge.metrics import expected_calibration_error
+from edge.pipeline import Pipeline
 
-def draw_curves(arms: dict[str, list[Path]], measure: Callable[[Path], dict[str, Any]], out: Path) -> None:
-    """Measure the checkpoints of each recipe's first run and draw them with the logged reward to `curves.png`, values to `curves.json`."""
-    from matplotlib.figure import Figure
-
-    curves = {name: curve(folders[0], measure) for name, folders in arms.items()}
-    (out / "curves.json").write_text(json.dumps(curves, indent=1) + "\n")
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    for axis, key in zip(figure.subplots(2, 3).flat, SHOWN, strict=True):
-        for name, points in curves.items():
-            steps = [(p["step"], p[key]) for p in points if p.get(key) is not None]
-            if steps:
-                axis.plot(*zip(*steps, strict=True), marker="o" if len(steps) == 1 else None, label=name)
-        axis.set_title(key)
-        axis.set_xlabel("step")
-        axis.grid(alpha=0.3)
-    handles = {label: h for a in figure.axes for h, label in zip(*a.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
-    figure.savefig(out / "curves.png", dpi=110)
+_BINS = 10
 
 
-def curve(folder: Path, measure: Callable[[Path], dict[str, Any]]) -> list[dict[str, Any]]:
-    """The logged rewards of a run and the figures of its checkpoints, by step; a cold start has the one point of its policy."""
-    checkpoints = {int(p.name.split("-")[1]): p for p in (folder / "checkpoints").glob("checkpoint-*")}
-    points = [{"step": step, **measure(path)} for step, path in sorted(checkpoints.items())]
-    if not points:
-        return [{"step": 0, **measure(folder / "policy")}]
-    logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return points + [{"step": row["step"], "reward": row["reward"]} for row in logged if "reward" in row]
+def measure(labels: list[str], truth: np.ndarray, shown: np.ndarray, confidence: np.ndarray) -> Figures:
+    """Confusion, reliability and risk–coverage.
+
+    Args:
+        labels: names of the classes.
+        truth: `[N]` index of the class.
+        shown: `[N]` index of the label that is shown.
+        confidence: `[N]` its probability.
+
+    Returns:
+        `labels`; `confusion` `[truth][shown]` counts; `reliability`: bins with `from`, `to`, `count`, `confidence`, `accuracy`, the empty
+        ones left out; `risk_coverage`: rows of `coverage`, `risk` (share of wrong labels among the surest) and `confidence`, the least
+        among them; `aurc`, the area under that curve; `ece`.
+    """
+    confusion = np.zeros((len(labels), len(labels)), int)
+    np.add.at(confusion, (truth, shown), 1)
+    right = truth == shown
+    which = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    reliability = [
+        {
+            "from": i / _BINS,
+            "to": (i + 1) / _BINS,
+            "count": int((which == i).sum()),
+            "confidence": float(confidence[which == i].mean()),
+            "accuracy": float(right[which == i].mean()),
+        }
+        for i in range(_BINS)
+        if (which == i).any()
+    ]
+    surest = np.argsort(-confidence, kind="stable")
+    risk = np.cumsum(~right[surest]) / np.arange(1, len(truth) + 1)
+    at = np.unique(np.linspace(1, len(truth), min(40, len(truth))).astype(int)) - 1
+    rows = [{"coverage": (i + 1) / len(truth), "risk": float(risk[i]), "confidence": float(confidence[surest[i]])} for i in map(int, at)]
+    return {
+        "n": len(truth),
+        "labels": list(labels),
+        "confusion": confusion.tolist(),
+        "reliability": reliability,
+        "risk_coverage": rows,
+        "aurc": float(risk.mean()),
+        "ece": expected_calibration_error(confidence, right),
+    }
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    data_options(parser, faces=0)
+    bundle_options(parser)
+
+
+def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
+    faces = load_faces(args.data, args.split, args.faces, pipeline)
+    read = read_crops(pipeline, faces.crops)
+    return measure(list(pipeline.bundle.config.labels), faces.labels, read.shown, read.confidence)
+
+
+COMMAND = Command(_options, of_pipeline(_run))

@@ -1,123 +1,185 @@
 """`python -m benchmarks latency`: milliseconds per stage, and the same in *matmuls*, so that figures travel between machines.
 
-A matmul is a 1024³ float32 product on the same number of threads, run by ONNX Runtime in the same rounds as the stages: drift hits both.
+Several `--bundle` are timed side by side in the same rounds. `--sweep` adds threads, batch and face count; `--cold` a fresh process.
+See `benchmarks.clock` for how two runs come to agree.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
-import numpy as np
-from tqdm.auto import tqdm
-
-from edge.camera import Frame, demo_picture
+from benchmarks import scaling
+from benchmarks.clock import UNIT, interleave, summary
+from benchmarks.command import Command, Figures, bundle_options, check, whole
+from benchmarks.hardware import mode_of, mode_options
+from benchmarks.stages import STAGES, Scene, capture, demo_frame, write_clip
+from edge.camera import Frame, Source, frames
 from edge.cv import cv2
-from edge.errors import InputError
-from edge.explain import Subject
-from edge.face import align
-from edge.picture import as_grey, read_image
+from edge.errors import UsageError
 from edge.pipeline import Pipeline
-from edge.rationale import parse_completion
 
-_SIDE = 1024
 BURST = 4
 """Calls of a stage in a row: a camera calls it frame after frame, with no matrix product in between that empties the caches."""
 
 
-def demo_frame(width: int = 640, height: int = 480) -> Frame:
-    """The demo portrait on a camera-sized picture."""
-    portrait = read_image(demo_picture())
-    side = min(width, height)
-    picture = np.full((height, width, 3), 96, np.uint8)
-    left = (width - side) // 2
-    picture[:side, left : left + side] = cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA)
-    return Frame(picture, "benchmark", 0, 0.0)
-
-
-def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, warmup: int = 4, burst: int = BURST) -> dict[str, Any]:
-    """Time every stage on one face in a 640×480 picture, interleaved round by round.
+def measure(
+    variants: dict[str, Pipeline],
+    threads: int,
+    *,
+    rounds: int = 30,
+    seconds: float = 0.0,
+    burst: int = BURST,
+    source: Source | None = None,
+    fps: float = 30.0,
+    raw: bool = True,
+) -> Figures:
+    """Time every stage of every variant on one face in a picture, interleaved round by round.
 
     Args:
-        pipeline: the loaded bundle, on `threads` threads.
+        variants: name → loaded bundle, on `threads` threads.
         threads: also of the matmul.
-        rounds: how often each stage takes its turn, a few calls in a row.
-        warmup: rounds before that.
+        rounds: at least so many turns of every stage,
+        seconds: and at least so long.
         burst: calls of a stage in each turn; 1 gives every stage caches that the others have emptied, the matrix product among them.
+        source: where `capture` takes frames from (camera number or video file) and the picture; without one, a clip of the demo portrait.
+        fps: frames per second of the camera that is played for `dropped`; 0 leaves that out.
+        raw: keep every value.
 
     Returns:
-        `matmul_ms`, `threads`, and `stages` with `median_ms`, `p95_ms`, `matmuls` each: `face` (find), `align`, `encode`, `fast` (all
-        three), `explain` (decode), `verify` (judge the text), `full` (fast, explained and verified).
+        `matmul_ms`, how it was measured, and `variants`: name → `provider`, `tokens`, `stages` (see `benchmarks.stages.STAGES`), each with
+        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms`, `matmuls`, `raw_ms`, and `dropped`.
     """
     cv2.setNumThreads(threads)
-    frame = demo_frame()
-    grey = as_grey(frame.image_bgr)
-    spec = pipeline.bundle.config.image
-    seen = pipeline.look(frame)
-    if not seen.reading.faces:
-        raise InputError("the bundle's face finder finds no face in the demo picture: there is nothing to time")
-    face, detection = seen.reading.faces[0], seen.reading.faces[0].detection
-    crop = align(grey, detection, spec)[0][None]
-    subject = Subject(seen.tokens[0], face.emotion, face.confidence, face.cues)
-    text = pipeline.explainer.policy.greedy(seen.tokens[:1])
-    done = [parse_completion(text[0], tuple(pipeline.bundle.config.labels))]
-    matmul = matmul_session(threads)
-    stages: dict[str, Callable[[], object]] = {
-        "matmul": matmul,
-        "face": lambda: pipeline.finder(grey),
-        "align": lambda: align(grey, detection, spec),
-        "encode": lambda: pipeline.encoder(crop),
-        "fast": lambda: pipeline.look(frame),
-        "explain": lambda: pipeline.explainer.policy.greedy(subject.tokens[None]),
-        "verify": lambda: pipeline.explainer.read(done),
-        "full": lambda: pipeline.explain(pipeline.look(frame)),
-    }
-    times: dict[str, list[float]] = {name: [] for name in stages}
-    for i in tqdm(range(warmup + rounds), desc="latency", leave=False, disable=None):
-        for name, stage in stages.items():
-            for _ in range(burst):
-                started = time.perf_counter()
-                stage()
-                if i >= warmup:
-                    times[name].append((time.perf_counter() - started) * 1e3)
-    unit = float(np.median(times.pop("matmul")))
+    with contextlib.ExitStack() as stack:
+        if source is None:
+            frame = demo_frame()
+            source = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "clip.avi"
+            write_clip(source, frame)
+            origin = "Motion JPEG clip of the demo portrait"
+        else:
+            frame, origin = _with_face(next(iter(variants.values())), source), str(source)
+        scenes = {name: Scene.of(pipeline, frame) for name, pipeline in variants.items()}
+        work = [capture(source)]
+        for turns in zip(*(scene.stages(_labelled(name)) for name, scene in scenes.items()), strict=True):
+            work += turns
+        times = interleave(work, threads, rounds=rounds, seconds=seconds, burst=burst, title="latency")
+    unit = times[UNIT]
     return {
-        "matmul_ms": unit,
+        "matmul_ms": float(summary(unit, unit)["median_ms"]),
         "threads": threads,
-        "rounds": rounds,
+        "rounds": len(unit),
         "burst": burst,
-        "provider": pipeline.provider,
-        "tokens": len(pipeline.explainer.policy.tokenizer.encode(text[0]).ids),
-        "stages": {
+        "width": frame.image_bgr.shape[1],
+        "height": frame.image_bgr.shape[0],
+        "capture_source": origin,
+        "variants": {
             name: {
-                "median_ms": float(np.median(values)),
-                "p95_ms": float(np.percentile(values, 95)),
-                "matmuls": float(np.median(values)) / unit,
+                "provider": scene.pipeline.provider,
+                "tokens": scene.length,
+                "stages": {s: summary(times.get(f"{name}\n{s}", times.get(s)), unit, raw=raw) for s in STAGES},
+                **({"dropped": _dropped(scene, fps)} if fps else {}),
             }
-            for name, values in times.items()
+            for name, scene in scenes.items()
         },
     }
 
 
-def matmul_session(threads: int) -> Callable[[], object]:
-    """A 1024³ float32 product in ONNX Runtime, on `threads` threads."""
-    import onnxruntime as ort
-    from onnx import TensorProto, checker, helper
+def _labelled(variant: str) -> Callable[[str], str]:
+    return lambda stage: f"{variant}\n{stage}"
 
-    shape = [_SIDE, _SIDE]
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["a", "b"], ["c"])],
-        "matmul",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "ab"],
-        [helper.make_tensor_value_info("c", TensorProto.FLOAT, shape)],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    checker.check_model(model)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads would disturb the stages
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    random = np.random.default_rng(0)
-    feed = {name: random.standard_normal(shape, np.float32) for name in "ab"}
-    return lambda: session.run(None, feed)
+
+def _with_face(pipeline: Pipeline, source: Source, patience: int = 100) -> Frame:
+    """The first picture of a source that shows a face, or the last one looked at."""
+    running = frames(source)
+    for count, frame in enumerate(running):
+        if count == patience or pipeline.look(frame).reading.faces:
+            break
+    running.close()  # type: ignore[attr-defined]  # frees the camera
+    return frame
+
+
+def _dropped(scene: Scene, fps: float, seconds: float = 2.0) -> Figures:
+    """Play a camera of `fps` whose buffer holds the newest frame: which share of its frames is never read?"""
+
+    def share(work: Callable[[], object]) -> float:
+        started, read, seen = time.perf_counter(), 0, -1
+        while (now := time.perf_counter() - started) < seconds:
+            newest = int(now * fps)
+            if newest == seen:
+                time.sleep((newest + 1) / fps - now)
+                continue
+            seen = newest
+            work()
+            read += 1
+        return max(0.0, 1 - read / (int(seconds * fps)))
+
+    pipeline = scene.pipeline
+    return {
+        "fps": fps,
+        "fast": share(lambda: pipeline.look(scene.frame)),
+        "full": share(lambda: pipeline.explain(pipeline.look(scene.frame))),
+    }
+
+
+def variant_names(folders: list[Path | None]) -> list[str]:
+    """A name for each bundle: its folder's, told apart by a number where two are the same; `shipped` for `None`."""
+    names: list[str] = []
+    for folder in folders:
+        name = folder.resolve().name if folder else "shipped"
+        names.append(name if name not in names else f"{name} {len(names) + 1}")
+    return names
+
+
+@contextlib.contextmanager
+def loaded(folders: list[Path] | None, device: str, threads: int):  # type: ignore[no-untyped-def]
+    """Load several bundles: name → pipeline."""
+    wanted: list[Path | None] = list(folders) if folders else [None]
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(Pipeline.load(folder, device=device, threads=threads)) for folder in wanted]
+        yield dict(zip(variant_names(wanted), opened, strict=True))
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    bundle_options(parser, threads=2, several=True)
+    parser.add_argument("--rounds", type=whole, default=30, metavar="N", help="turns of every stage, at least (default: 30)")
+    parser.add_argument("--seconds", type=float, default=0.0, metavar="T", help="measuring time, at least (default: 0)")
+    parser.add_argument("--burst", type=whole, default=BURST, metavar="N", help="calls in a row (default: 4); 1 measures with cold caches")
+    parser.add_argument("--fps", type=float, default=30.0, help="of the camera that is played for dropped frames (default: 30)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--camera", type=whole, metavar="N", help="take frames from this camera")
+    source.add_argument("--video", type=Path, metavar="F", help="take frames from this video file")
+    parser.add_argument("--sweep", action="store_true", help="also threads, batch sizes and face counts")
+    parser.add_argument("--cold", action="store_true", help="also the first reading of a fresh process")
+    mode_options(parser)
+    parser.add_argument("--no-raw", action="store_true", help="leave single values out of --json")
+
+
+def _run(args: argparse.Namespace) -> Figures:
+    check(args, rounds=1, burst=1, seconds=0, fps=0)
+    if args.threads < 1:
+        raise UsageError("--threads 0: the matmul needs a number of threads of 1 or more")
+    source = args.camera if args.camera is not None else args.video
+    with mode_of(args), loaded(args.bundle, args.device, args.threads) as variants:
+        figures = measure(
+            variants,
+            args.threads,
+            rounds=args.rounds,
+            seconds=args.seconds,
+            burst=args.burst,
+            source=source,
+            fps=args.fps,
+            raw=not args.no_raw,
+        )
+        if args.sweep:
+            figures["scaling"] = scaling.measure(next(iter(variants.values())), args.device, args.threads)
+    if args.cold:
+        figures["cold"] = scaling.cold_start((args.bundle or [None])[0], args.device, args.threads)
+    return figures
+
+
+COMMAND = Command(_options, _run)

@@ -8,12 +8,14 @@ are taken out.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from benchmarks.command import Command, bundle_options, of_pipeline
 from edge.cv import cv2
 from edge.errors import InputError
 from edge.face import crop_face, crop_matrix
@@ -76,3 +78,12 @@ def _apart(a: np.ndarray, b: np.ndarray) -> float:
     """Mean squared distance of two readings `[N,4,2]`, fixed offsets taken out."""
     difference = a - b
     return float(((difference - difference.mean(0)) ** 2).sum(2).mean())
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="faces_in_context.zip")
+    parser.add_argument("--split", choices=("train", "valid", "all"), default="valid", help="sources held out of training: valid")
+    bundle_options(parser)
+
+
+COMMAND = Command(_options, of_pipeline(lambda pipeline, args: measure(pipeline, args.data, args.split)))

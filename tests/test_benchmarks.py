@@ -6,16 +6,56 @@ import numpy as np
 import pytest
 from packs import write_packs
 
+from benchmarks import scaling
 from benchmarks.__main__ import main
+from benchmarks.clock import interleave, summary, timed
+from benchmarks.stages import STAGES
 
 
 def test_latency_reports_every_stage_in_milliseconds_and_matmuls(capsys):
     assert main(["latency", "--rounds", "3", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert set(figures["stages"]) == {"face", "align", "encode", "fast", "explain", "verify", "full"}
-    for stage in figures["stages"].values():
-        assert stage["matmuls"] == pytest.approx(stage["median_ms"] / figures["matmul_ms"])
-        assert 0 < stage["median_ms"] <= stage["p95_ms"]
+    shipped = figures["variants"]["shipped"]
+    assert set(shipped["stages"]) == set(STAGES)
+    for stage in shipped["stages"].values():
+        assert 0 < stage["median_ms"] <= stage["p90_ms"] <= stage["p95_ms"] <= stage["p99_ms"]
+        assert stage["median_ms"] == pytest.approx(np.median(stage["raw_ms"]), abs=1e-3)
+        assert stage["matmuls"] > 0
+    stages = {name: figures["median_ms"] for name, figures in shipped["stages"].items()}
+    assert stages["first_token"] + stages["per_token"] < stages["explain"] < stages["full"]
+    assert 0 <= shipped["dropped"]["fast"] <= 1
+
+
+def test_latency_times_variants_side_by_side(capsys, pipeline):
+    folder = str(pipeline.bundle.folder)
+    assert main(["latency", "--bundle", folder, "--bundle", folder, "--rounds", "2", "--fps", "0", "--no-raw", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert list(figures["variants"]) == ["models", "models 2"]
+    for variant in figures["variants"].values():
+        assert "raw_ms" not in variant["stages"]["full"]
+
+
+def test_latency_sweeps_batches_faces_and_a_fresh_process(pipeline):
+    rows = scaling.batch_sweep(pipeline, 1)
+    assert [row["batch"] for row in rows] == [1, 2, 4, 8, 16]
+    assert rows[-1]["encode_ms"] > rows[0]["encode_ms"]
+    assert [row["found"] for row in scaling.face_sweep(pipeline, 1)] == [1, 2, 4, 9]
+    cold = scaling.cold_start(None, "cpu", 1, repeats=1)
+    assert cold["total_ms"] == pytest.approx(cold["import_ms"] + cold["load_ms"] + cold["first_ms"])
+
+
+def test_matmuls_come_from_the_quiet_rounds():
+    unit = np.array([[2.0], [1.0], [1.0], [8.0]])
+    spent = np.array([[6.0], [3.0], [3.0], [3.0]])
+    assert summary(spent, unit)["matmuls"] == 3, "the third round's matmul was disturbed, the stage was not"
+
+
+def test_stages_take_turns_and_every_other_round_runs_backwards():
+    order = []
+    stages = [timed(name, lambda name=name: order.append(name)) for name in "ab"]
+    times = interleave(stages, 1, rounds=2, warmup=0, burst=2)
+    assert order == ["a", "a", "b", "b", "b", "b", "a", "a"]
+    assert {name: spent.shape for name, spent in times.items()} == {"matmul": (2, 2), "a": (2, 2), "b": (2, 2)}
 
 
 def test_accuracy_reads_a_folder_of_emotion_folders(capsys, tmp_path, portrait):
@@ -82,5 +122,8 @@ def test_bad_data_is_a_clear_error(capsys, tmp_path):
     np.savez(tmp_path / "other.npz", test_images=np.zeros((1, 48, 48), np.uint8))
     assert main(["accuracy", "--data", str(tmp_path / "other.npz")]) == 4
     assert main(["latency", "--rounds", "0"]) == 2
+    assert main(["latency", "--threads", "0"]) == 2
+    assert main(["latency", "--seconds", "nan"]) == 2
+    assert main(["latency", "--video", str(tmp_path / "none.avi")]) == 4
     assert main(["faces", "--data", str(tmp_path / "x.zip")]) == 4
     assert "Traceback" not in capsys.readouterr().err

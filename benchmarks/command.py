@@ -1,0 +1,65 @@
+"""What a room of the benchmarks shows to `python -m benchmarks`: its options and what it measures."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.errors import UsageError
+from edge.pipeline import Pipeline
+
+Options = argparse.ArgumentParser
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. A room holds it as `COMMAND`."""
+
+    options: Callable[[argparse.ArgumentParser], None]
+    """Adds the room's options."""
+    run: Callable[[argparse.Namespace], Figures]
+    """Measures; plain figures, NaN where something could not be measured."""
+
+
+def bundle_options(parser: argparse.ArgumentParser, *, threads: int = 0, several: bool = False) -> None:
+    """Add `--bundle` (repeatable when `several`), `--device` and `--threads`."""
+    if several:
+        parser.add_argument(
+            "--bundle", type=Path, action="append", metavar="DIR", help="bundle folder; repeat for variants (default: the shipped one)"
+        )
+    else:
+        parser.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: the shipped one)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="cpu")
+    parser.add_argument(
+        "--threads", type=whole, default=threads, metavar="N", help=f"threads per graph (default: {threads or 'automatic'})"
+    )
+
+
+def of_pipeline(measure: Callable[[Pipeline, argparse.Namespace], Figures]) -> Callable[[argparse.Namespace], Figures]:
+    """The `run` of a room that measures one loaded pipeline."""
+
+    def run(args: argparse.Namespace) -> Figures:
+        with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
+            return measure(pipeline, args)
+
+    return run
+
+
+def check(args: argparse.Namespace, **least: float) -> None:
+    """Raise `UsageError` for an option below its least value (NaN and infinity too)."""
+    for name, low in least.items():
+        value = getattr(args, name)
+        if not low <= value < math.inf:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: expected {low:g} or more")
+
+
+def whole(text: str) -> int:
+    """A whole number of 0 or more, for argparse."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got '{text}'")
+    return int(text)

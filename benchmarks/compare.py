@@ -1,0 +1,266 @@
+"""`python -m benchmarks compare`: the same frames through us and through what else is installed.
+
+Every rival runs in a process of its own, reads its own clock, and takes its turn in the same rounds as our stages. Accuracy is counted on
+the faces whose label the rival knows, with ours on the same faces beside it; a face that is not found is wrong. What is not installed, or
+would have to fetch its weights, is listed as missing with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from benchmarks.accuracy import Faces
+from benchmarks.clock import UNIT, Stage, interleave, summary
+from benchmarks.command import Command, Figures, bundle_options, check, whole
+from benchmarks.reading import data_options, load_faces
+from benchmarks.stages import Scene, demo_frame
+from benchmarks.worker import RivalMissing, Worker
+from edge.camera import Frame
+from edge.cv import cv2
+from edge.errors import UsageError
+from edge.labels import parse_emotion
+from edge.metrics import war_uar
+from edge.pipeline import Pipeline
+from edge.types import Detection
+
+_ENLARGE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A rival to try."""
+
+    title: str
+    name: str
+    """One of `rivals.RIVALS`."""
+    options: dict[str, Any]
+    python: str
+
+
+def measure(pipeline: Pipeline, wanted: list[Wanted], faces: Faces | None, threads: int, *, rounds: int = 15) -> Figures:
+    """Compare.
+
+    Args:
+        pipeline: ours, on `threads` threads.
+        wanted: rivals to try.
+        faces: labelled crops; `None` compares latency only.
+        threads: of the matmul and, as far as they heed it, of the rivals.
+        rounds: turns of every stage.
+
+    Returns:
+        `matmul_ms`, `threads`; `systems`: title → `version`, `note`, `finds`, `labels`, `stages` (`find`, `classify`, `network` the
+        classifier's function alone, `read` everything), and `accuracy` with `n`, `found`, `war`, `uar`, `war_found` over the found faces,
+        `war_crop` on the data's own crop without a finder, and `ours` the same of us on these faces; `missing`: title → reason.
+    """
+    cv2.setNumThreads(threads)
+    scene = Scene.of(pipeline, demo_frame())
+    systems: Figures = {"erv-edge": _ours(pipeline)}
+    missing: dict[str, str] = {}
+    with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
+        workers: dict[str, Worker] = {}
+        for rival in tqdm(wanted, desc="rivals", leave=False, disable=None):
+            try:
+                workers[rival.title] = stack.enter_context(Worker(rival.name, rival.options, rival.python, threads))
+            except RivalMissing as reason:
+                missing[rival.title] = str(reason)
+        times = _interleaved(scene, workers, missing, Path(folder), threads, rounds)
+        for title, worker in workers.items():
+            if title not in missing:
+                systems[title] = {k: worker.about[k] for k in ("version", "note", "finds", "labels", "package")}
+        for title in systems:
+            stages = {key.partition("\n")[2]: spent for key, spent in times.items() if key.partition("\n")[0] == title}
+            systems[title]["stages"] = {stage: summary(spent, times[UNIT]) for stage, spent in stages.items()}
+        if faces is not None:
+            _accuracies(pipeline, faces, workers, systems, missing, Path(folder))
+    return {"matmul_ms": float(np.median(times[UNIT])), "threads": threads, "systems": systems, "missing": missing}
+
+
+def _ours(pipeline: Pipeline) -> Figures:
+    from edge import __version__
+
+    note = f"own finder and crop, bundle '{pipeline.bundle.folder.name}'"
+    return {"version": __version__, "note": note, "finds": True, "labels": list(pipeline.bundle.config.labels), "package": "erv-edge"}
+
+
+def _interleaved(
+    scene: Scene, workers: dict[str, Worker], missing: dict[str, str], folder: Path, threads: int, rounds: int
+) -> dict[str, np.ndarray]:
+    """Times of our stages and of every rival's, by `title\\nstage`; a rival that fails on the picture goes to `missing`."""
+    picture = folder / "frame.npy"
+    np.save(picture, scene.frame.image_bgr)
+    face = _as_face(scene.detection)
+    stages = [s for s, name in zip(scene.stages(_ours_as), ("face", "align", "encode", "fast"), strict=False) if name != "align"]
+    for title, worker in workers.items():
+        try:
+            for stage in worker.about["stages"]:
+                worker.time(stage, picture, face, 2)
+        except RivalMissing as reason:
+            missing[title] = str(reason)
+            continue
+        stages += [_theirs(title, worker, stage, picture, face) for stage in worker.about["stages"]]
+    return interleave(stages, threads, rounds=rounds, title="compare")
+
+
+def _ours_as(stage: str) -> str:
+    return f"erv-edge\n{ {'face': 'find', 'encode': 'classify', 'fast': 'read'}.get(stage, stage) }"
+
+
+def _theirs(title: str, worker: Worker, stage: str, picture: Path, face: dict[str, Any]) -> Stage:
+    return lambda calls: {f"{title}\n{stage}": worker.time(stage, picture, face, calls)}
+
+
+def _as_face(detection: Detection) -> dict[str, Any]:
+    return {"box": detection.box_xyxy.tolist(), "points": detection.points_xy.tolist()}
+
+
+def framed(crop: np.ndarray) -> np.ndarray:
+    """A face crop `[S,S]` as a picture `[H,W,3]`: enlarged, with its border drawn on."""
+    large = cv2.resize(crop, None, fx=_ENLARGE, fy=_ENLARGE, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.cvtColor(cv2.copyMakeBorder(large, 24, 24, 64, 64, cv2.BORDER_REPLICATE), cv2.COLOR_GRAY2BGR))
+
+
+def _accuracies(
+    pipeline: Pipeline, faces: Faces, workers: dict[str, Worker], systems: Figures, missing: dict[str, str], folder: Path
+) -> None:
+    """Fill in `accuracy` of every system."""
+    config = pipeline.bundle.config
+    pictures, crops, found, ours = [], [], [], []
+    for i, crop in enumerate(faces.crops):
+        picture = framed(crop)
+        np.save(folder / f"{i}.npy", picture)
+        np.save(folder / f"{i}.crop.npy", cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR))
+        pictures.append(folder / f"{i}.npy")
+        crops.append(folder / f"{i}.crop.npy")
+        seen = pipeline.look(Frame(picture, "benchmark", i, 0.0)).reading
+        found.append(_as_face(seen.faces[0].detection) if seen.faces else None)
+        ours.append(config.labels.index(seen.faces[0].emotion) if seen.faces else -1)
+    own = np.array(ours)
+    given = np.concatenate([pipeline.encoder(faces.crops[i : i + 64]).probabilities.argmax(1) for i in range(0, len(own), 64)])
+    every = np.arange(len(config.labels))
+    systems["erv-edge"]["accuracy"] = _score(faces.labels, own, given, every)
+    for title, worker in workers.items():
+        if title in missing:
+            continue
+        labels = worker.about["labels"]
+        names = [parse_emotion(name, config.labels) for name in labels]
+        index = np.array([config.labels.index(name) if name else -1 for name in names])
+        try:
+            answers, alone, there = _answers(worker, pictures, crops, found, index, title)
+        except RivalMissing as reason:
+            missing[title] = str(reason)
+            del systems[title]
+            continue
+        if not labels:
+            systems[title]["accuracy"] = {"n": len(own), "found": float(there.mean())}
+            continue
+        scored = _score(faces.labels, answers, alone, index, there)
+        systems[title]["accuracy"] = {**scored, "ours": _score(faces.labels, own, given, index)}
+
+
+def _answers(
+    worker: Worker, pictures: list[Path], crops: list[Path], found: list[dict[str, Any] | None], index: np.ndarray, title: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Answers in our labels on pictures and on bare crops, −1 without one; and where a face was there."""
+    answers, alone, there = [], [], []
+    side = int(np.load(crops[0]).shape[0])
+    for picture, crop, face in zip(tqdm(pictures, desc=title, leave=False, disable=None), crops, found, strict=True):
+        own, values = worker.read(picture, face)
+        there.append(own is not None)
+        answers.append(int(index[values.argmax()]) if values is not None else -1)
+        if "classify" in worker.about["stages"]:
+            alone.append(int(index[worker.classify(crop, {"box": [0, 0, side, side], "points": None}).argmax()]))
+    return np.array(answers), np.array(alone, int), np.array(there)
+
+
+def _score(truth: np.ndarray, answers: np.ndarray, alone: np.ndarray, known: np.ndarray, there: np.ndarray | None = None) -> Figures:
+    """Accuracy on the faces whose label is among the `known` ones."""
+    there = answers >= 0 if there is None else there
+    rows = np.isin(truth, known)
+    classes = int(truth.max(initial=0)) + 1
+    war, uar = war_uar(truth[rows], answers[rows], classes)
+    right = answers == truth
+    return {
+        "n": int(rows.sum()),
+        "found": float(there[rows].mean()) if rows.any() else float("nan"),
+        "war": war,
+        "uar": uar,
+        "war_found": float(right[rows & there].mean()) if (rows & there).any() else float("nan"),
+        "war_crop": float((alone == truth)[rows].mean()) if len(alone) and rows.any() else None,
+    }
+
+
+def wanted_rivals(args: argparse.Namespace) -> list[Wanted]:
+    """What the options ask for; every package is tried.
+
+    Raises:
+        UsageError: an option that is not `NAME=PATH` or `KEY=VALUE`.
+    """
+    pythons = dict(_pairs("--python", args.python))
+    unknown = set(pythons) - {"fer", "emotiefflib", "deepface", "py-feat", "opencv"}
+    if unknown:
+        raise UsageError(f"--python {unknown.pop()}: expected one of fer, emotiefflib, deepface, py-feat, opencv")
+    own, cv = sys.executable, pythons.get("opencv", sys.executable)
+    fer = pythons.get("fer", own)
+    rivals = [
+        Wanted("OpenCV YuNet", "yunet", {"file": args.yunet or "(give --yunet FILE)"}, cv),
+        Wanted("OpenCV FER", "opencv-fer", {"file": args.fer or "(give --fer FILE)", "yunet": args.yunet}, cv),
+        Wanted("fer (TensorFlow)", "fer", {}, fer),
+        Wanted("fer (TensorFlow Lite)", "fer-lite", {"lite": True}, fer),
+        Wanted("EmotiEffLib", "emotiefflib", {}, pythons.get("emotiefflib", own)),
+        Wanted("deepface", "deepface", {}, pythons.get("deepface", own)),
+        Wanted("py-feat", "py-feat", {}, pythons.get("py-feat", own)),
+    ]
+    for file, *settings in args.onnx or []:
+        rivals.append(Wanted(Path(file).stem, "onnx", {"file": file, **dict(_pairs("--onnx", settings)), "threads": args.threads}, own))
+    return rivals
+
+
+def _pairs(option: str, texts: list[str] | None) -> Iterator[tuple[str, str]]:
+    for text in texts or []:
+        key, there, value = text.partition("=")
+        if not (key and there and value):
+            raise UsageError(f"{option} '{text}': expected NAME=VALUE")
+        yield key, value
+
+
+def rival_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where rivals are."""
+    parser.add_argument("--yunet", metavar="FILE", help="OpenCV's YuNet model (face_detection_yunet_*.onnx)")
+    parser.add_argument("--fer", metavar="FILE", help="OpenCV's expression model (facial_expression_recognition_*.onnx)")
+    parser.add_argument("--python", action="append", metavar="NAME=PATH", help="interpreter that has a package, e.g. fer=venv/bin/python")
+    parser.add_argument(
+        "--onnx",
+        action="append",
+        nargs="+",
+        metavar=("FILE", "KEY=VALUE"),
+        help="an ONNX classifier and its preprocessing: labels=a,b,… size=N colour=rgb|bgr|grey layout=nchw|nhwc scale= mean= std= margin=",
+    )
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    data_options(parser, faces=300)
+    next(action for action in parser._actions if action.dest == "data").required = False
+    bundle_options(parser, threads=2)
+    parser.add_argument("--rounds", type=whole, default=15, metavar="N", help="turns of every stage (default: 15)")
+    rival_options(parser)
+
+
+def _run(args: argparse.Namespace) -> Figures:
+    check(args, rounds=1, threads=1)
+    rivals = wanted_rivals(args)
+    with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
+        faces = load_faces(args.data, args.split, args.faces, pipeline) if args.data else None
+        return measure(pipeline, rivals, faces, args.threads, rounds=args.rounds)
+
+
+COMMAND = Command(_options, _run)

@@ -1,0 +1,69 @@
+"""What a bundle says of labelled faces before anything is decided: the material of calibration and of the attack suite. Free of torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.bundle import BundleConfig
+from edge.explain import Explainer, Subject
+from edge.pipeline import Pipeline
+from edge.rationale import parse_completion
+from edge.verdict import Candidate
+from training.attacks import Case
+from training.cues import CueModel
+from training.data import FerPlus
+
+
+@dataclass(frozen=True, slots=True)
+class Drafts:
+    """Labelled faces with what the uncalibrated pipeline says of them."""
+
+    label: np.ndarray
+    """`[N]`."""
+    logits: np.ndarray
+    """`[N,E]` of the emotion head, up to a constant."""
+    subjects: list[Subject]
+    candidates: list[Candidate]
+    measured: np.ndarray
+    """`[N,C]` z-scores from landmarks, NaN rows where there are none."""
+
+
+def draft(pipeline: Pipeline, faces: FerPlus, batch: int = 64) -> Drafts:
+    """Read faces and write their most probable rationales, verifier's reading included."""
+    config = pipeline.bundle.config
+    raw = pipeline.encoder(faces.images)
+    names = [cue.name for cue in config.cues]
+    shown, confidence = raw.probabilities.argmax(1), raw.probabilities.max(1)
+    subjects = [
+        Subject(raw.tokens[i], config.labels[shown[i]], float(confidence[i]), dict(zip(names, map(float, raw.cues[i]), strict=True)))
+        for i in range(len(faces))
+    ]
+    explainer, labels = pipeline.explainer, tuple(config.labels)
+    candidates: list[Candidate] = []
+    for start in range(0, len(subjects), batch):
+        texts = explainer.policy.greedy(np.stack([s.tokens for s in subjects[start : start + batch]]))
+        candidates += explainer.read([parse_completion(text, labels) for text in texts])
+    logits = np.log(np.maximum(raw.probabilities, 1e-12)) * config.temperature
+    return Drafts(faces.label, logits, subjects, candidates, measured_cues(config, faces))
+
+
+def measured_cues(config: BundleConfig, faces: FerPlus) -> np.ndarray:
+    """z-scores `[N,C]` from the landmarks, by the bundle's own standardisation."""
+    if not np.isfinite(faces.landmarks).any():
+        return np.full((len(faces), len(config.cues)), np.nan)
+    mean, std = (np.array([getattr(cue, key) for cue in config.cues]) for key in ("mean", "std"))
+    return CueModel(np.array(config.rigid_shape), mean, std).measure(faces.landmarks, faces.point_index)[0]
+
+
+def cases_of(explainer: Explainer, drafts: Drafts, limit: int = 1000, seed: int = 0) -> list[Case]:
+    """Rationales of faces whose answer is right and shown, with landmarks; at most `limit` of a fixed shuffle."""
+    labels = list(explainer.config.labels)
+    found = []
+    for i in np.random.default_rng(seed).permutation(len(drafts.label)):
+        candidate, subject = drafts.candidates[i], drafts.subjects[i]
+        if candidate.completion.answer == subject.emotion == labels[drafts.label[i]] and np.isfinite(drafts.measured[i]).all():
+            own = explainer.decide(candidate, subject)
+            found.append(Case(own, subject, dict(zip(subject.cues, map(float, drafts.measured[i]), strict=True))))
+    return found[:limit]
