@@ -17,7 +17,8 @@ from edge.rationale import Completion, masked_sentences
 from edge.types import Claim, Explanation, Verdict
 from edge.verifier import DIRECTIONS, SentenceReading
 
-_FLOOR = 1e-3
+FLOOR = 1e-3
+"""Probabilities below this count as this: no single sentence rules an emotion out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ def evidence_scores(emotions: np.ndarray, prior: np.ndarray) -> np.ndarray:
         emotions: `[S,E]` sentence probabilities.
         prior: `[E]` probabilities of a sentence that says nothing.
     """
-    log_prior = np.log(np.maximum(prior, _FLOOR))
-    gain = np.log(np.maximum(emotions, _FLOOR)) - log_prior
+    log_prior = np.log(np.maximum(prior, FLOOR))
+    gain = np.log(np.maximum(emotions, FLOOR)) - log_prior
     return np.asarray(gain.sum(0) + log_prior)
 
 

@@ -22,6 +22,7 @@ from edge.errors import InputError
 from edge.labels import EMOTIONS_8, EMOTIONS_11, mask_emotions
 from edge.metrics import war_uar
 from edge.rationale import split_sentences
+from edge.verdict import FLOOR
 from edge.verifier import DIRECTIONS
 from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus, load_merr
@@ -173,8 +174,9 @@ def read_texts(model: Verifier, tokenizer: Tokenizer, texts: list[str], batch: i
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     for start in progress(range(0, len(texts), batch), "read"):
         rows = order[start : start + batch]
-        e, c = model(*tensors(tokenizer, [texts[i] for i in rows], device))
-        emotions[rows], claims[rows] = e.sigmoid().float().cpu().numpy(), c.sigmoid().float().cpu().numpy()
+        with torch.autocast(device.type, torch.bfloat16):
+            e, c = model(*tensors(tokenizer, [texts[i] for i in rows], device))
+        emotions[rows], claims[rows] = e.float().sigmoid().cpu().numpy(), c.float().sigmoid().cpu().numpy()
     return emotions, claims
 
 
@@ -206,14 +208,20 @@ def prior_of(model: Verifier, tokenizer: Tokenizer, writer: SentenceWriter, face
 
 
 def explanation_accuracy(model: Verifier, tokenizer: Tokenizer, explanations: list[tuple[str, str]]) -> dict[str, float]:
-    """Accuracy and macro accuracy of the label that an explanation's sentences give the highest mean probability, plain and masked."""
+    """Accuracy and macro accuracy of the label that an explanation's sentences make more likely than any other, plain and masked.
+
+    The labels' base rates are left out, since those of other people's explanations differ: each sentence tells by how much it
+    raises an emotion over its mean in all sentences, the sentences add up, and the highest of the labels that occur wins.
+    """
     groups = [split_sentences(text) for text, _ in explanations]
     truth = np.array([EMOTIONS_11.index(label) for _, label in explanations])
+    closed = np.isin(np.arange(len(EMOTIONS_11)), truth)
     ends = np.cumsum([len(group) for group in groups])[:-1]
     found = {}
     for prefix, hide in (("merr", str), ("masked_merr", mask_emotions)):
         emotions, _ = read_texts(model, tokenizer, [hide(sentence) for group in groups for sentence in group])
-        answer = np.array([part.mean(0).argmax() for part in np.split(emotions, ends)])
+        gain = np.log(np.maximum(emotions, FLOOR)) - np.log(np.maximum(emotions.mean(0), FLOOR))
+        answer = np.array([np.where(closed, part.sum(0), -np.inf).argmax() for part in np.split(gain, ends)])
         found[f"{prefix}_accuracy"], found[f"{prefix}_macro_accuracy"] = war_uar(truth, answer, len(EMOTIONS_11))
     return found
 
