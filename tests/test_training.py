@@ -1,11 +1,9 @@
 """The whole line on data and models made on the spot: train every part, export, run."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from packs import write_packs, write_text_encoder
 
 from benchmarks.__main__ import main as benchmark
 from edge.bundle import Bundle
@@ -13,59 +11,11 @@ from edge.cli import main as edge_run
 from edge.errors import InputError, UsageError
 from edge.pipeline import Pipeline
 from export.__main__ import main as export
-from training.__main__ import NEEDS
 from training.__main__ import main as train
 from training.data import load_ferplus
 from training.encoder import EncoderConfig
 from training.photos import load_photos
 from training.run import read_config
-
-_SMALL = {
-    "face": ["widths=[8,8,8,8,8]", "neck=8", "canvas=64", "epochs=1", "batch=8"],
-    "encoder": ["widths=[8,8,8,16,16]", "depths=[1,1,1,1]", "epochs=2", "batch=16"],
-    "sft": ["hidden=32", "layers=2", "intermediate=64", "epochs=50", "batch=16", "views=1", "lr=0.01"],
-    "verifier": ["steps=2", "batch=16"],
-    "distill": ["hidden=32", "layers=1", "heads=2", "intermediate=64", "vocabulary=400", "steps=5", "batch=16", "wider=20", "written=20"],
-    "judge": ["epochs=1", "batch=16"],
-    "grpo": ["steps=2", "faces=2", "group=4", "save_every=1", "max_new_tokens=40"],
-}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return write_packs(tmp_path_factory.mktemp("packs"))
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, data) -> Path:
-    runs = tmp_path_factory.mktemp("runs")
-    teacher = write_text_encoder(tmp_path_factory.mktemp("teacher"))
-    needs = {
-        "encoder": runs / "encoder",
-        "teacher": runs / "verifier",
-        "policy": runs / "sft" / "policy",
-        "verifier": runs / "distill",
-    }
-    for stage, values in _SMALL.items():
-        given = {option: needs[option] for option, _, _ in NEEDS.get(stage, ())}
-        if stage == "verifier":
-            given["teacher"] = teacher
-        extra = [f"--{option}={path}" for option, path in given.items()]
-        assert train([stage, "--data", str(data), "--out", str(runs / stage), *extra, "--set", *values]) == 0
-        lines = (runs / stage / "metrics.jsonl").read_text().splitlines()
-        assert lines
-        assert all(np.isfinite(json.loads(line).get("loss", 0)) for line in lines)
-        assert json.loads((runs / stage / "config.json").read_text())["versions"]["torch"]
-    return runs
-
-
-@pytest.fixture(scope="module")
-def bundle(runs, data) -> Path:
-    parts = [
-        f"--{name}={runs / run}" for name, run in (("face", "face"), ("encoder", "encoder"), ("policy", "grpo"), ("verifier", "distill"))
-    ]
-    assert export(["bundle", *parts, "--data", str(data), "--out", str(runs / "bundle")]) == 0
-    return runs / "bundle"
 
 
 def test_a_bundle_made_from_scratch_loads_and_reads(bundle, data):
