@@ -35,6 +35,8 @@ class DistillConfig:
     """Texts without a target of their own, which the teacher scores; 0 here and in `written` trains without a teacher."""
     written: int
     """Written sentences whose target is the mean of the teacher's and their own."""
+    measured: bool
+    """Write the sentences from landmarks instead of the encoder's readings."""
     steps: int
     batch: int
     lr: float
@@ -73,7 +75,7 @@ def teach(teacher: Path, folder: Path, material: Material, config: DistillConfig
 def train(folder: Path, out: Path, config: DistillConfig, *, encoder: str, teacher: str) -> Path:
     """Distil the teacher's run into a small verifier; write the run and its tokenizer to `out`."""
     run = Run(out, config, seed=config.seed)
-    material = gather(folder, encoder, config.seed)
+    material = gather(folder, encoder, config.seed, measured=config.measured)
     lessons = teach(Path(teacher), folder, material, config) if config.wider or config.written else []
     texts = [text for lesson in lessons or [material.draw(30000, 0)] for text in lesson.texts] + [e.text for e in material.talk]
     tokenizer = make_tokenizer(texts, config.vocabulary, config.max_tokens)

@@ -113,7 +113,6 @@ class Material:
     writer: SentenceWriter
     talk: list[Example]
     valid_writer: SentenceWriter
-    valid_label: np.ndarray
     valid_talk: list[Example]
     merr: list[tuple[str, str]]
 
@@ -123,11 +122,17 @@ class Material:
         return Lesson.of([self.writer.draw(face) for face in faces] + self.writer.rng.choices(self.talk, k=spoken))
 
 
-def gather(folder: Path, encoder: str, seed: int) -> Material:
-    """Read the faces of the verifier's half as the trained encoder sees them, the comments, and the explanations for validation."""
+def gather(folder: Path, encoder: str, seed: int, *, measured: bool = False) -> Material:
+    """Read the faces of the verifier's half, the comments, and the explanations for validation.
+
+    The sentences are written from what the trained encoder reads; `measured`: from the landmarks.
+    """
     network, cue_model = load_encoder(Path(encoder))
 
     def about(faces: FerPlus) -> SentenceWriter:
+        if measured:
+            faces = faces.take(np.isfinite(faces.landmarks).all((1, 2)))
+            return SentenceWriter(*cue_model.measure(faces.landmarks, faces.point_index), faces.target, seed)
         read = look(network, faces, cue_model, 0, seed)
         return SentenceWriter(read.cues[:, 0].numpy(), read.pose[:, 0].numpy(), faces.target, seed)
 
@@ -135,9 +140,7 @@ def gather(folder: Path, encoder: str, seed: int) -> Material:
     valid = load_ferplus(folder, "valid")
     valid = valid.take(valid.label >= 0)
     rng = random.Random(seed)
-    return Material(
-        about(train), comments(folder, "train", rng), about(valid), valid.label, comments(folder, "dev", rng), load_merr(folder)
-    )
+    return Material(about(train), comments(folder, "train", rng), about(valid), comments(folder, "dev", rng), load_merr(folder))
 
 
 def halves(faces: FerPlus) -> tuple[FerPlus, FerPlus]:
@@ -193,7 +196,7 @@ def evaluate(model: Verifier, tokenizer: Tokenizer, material: Material) -> dict[
     present = wanted.any(0)
     f1 = 2 * (guess & wanted).sum(0) / np.maximum(guess.sum(0) + wanted.sum(0), 1)
     return {
-        "evidence_accuracy": float((emotions[:, : len(EMOTIONS_8)].argmax(1) == material.valid_label).mean()),
+        "evidence_accuracy": float((emotions[:, : len(EMOTIONS_8)].argmax(1) == writer.votes.argmax(1)).mean()),
         "claims_exact": float(((claims > 0.5) == (written.claims > 0)).all((1, 2)).mean()),
         "comments_macro_f1": float(f1[present].mean()),
         **explanation_accuracy(model, tokenizer, material.merr),
