@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,12 @@ def run(args: argparse.Namespace) -> Figures:
     out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
     faces, reader = read_faces(args.data, args.split, args.encoder, args.faces), Reader(args.verifier)
-    judges: dict[str, Judging] = {"verifier": reader.judge, "judge": load_judge(args.judge).read}
+    independent = load_judge(args.judge)
+    judges: dict[str, Judging] = {
+        "verifier": reader.judge,
+        "judge": independent.read,
+        "even_judge": partial(independent.read, even_handed=True),
+    }
     if args.endpoint:
         judges["endpoint"] = Endpoint(args.endpoint, args.model).judge
     figures: dict[str, Any] = {"split": args.split, "n": len(faces.label), "arms": {}}

@@ -15,19 +15,18 @@ from training.rewards import (
 )
 
 _CUES = {"lip_corners": 2.0, "brow_gap": 0.2, "eye_opening": -1.5}
-_PRIOR = np.full(11, 0.1)
 
 
 def _row(**emotions: float) -> np.ndarray:
     return np.array([emotions.get(name, 0.02) for name in EMOTIONS_11])
 
 
-def _sample(*rows: np.ndarray, label: str = "happiness", text: str = "Lips up.", answer: str = "happiness", claims=(), masked=None):
+def _sample(*rows: np.ndarray, label: str = "happiness", text: str = "Lips up.", answer: str = "happiness", claims=(), whole=None):
     said = np.zeros((len(rows), len(_CUES), 3))
     for sentence, cue, column in claims:
         said[sentence, list(_CUES).index(cue), column] = 1
-    plain = SentenceReading(np.stack(rows), said)
-    return Sample(Completion(text, answer), plain, SentenceReading(masked if masked is not None else plain.emotions, said), label, _CUES)
+    read = SentenceReading(np.stack(rows), said)
+    return Sample(Completion(text, answer), read, read, rows[0] if whole is None else whole, label, _CUES)
 
 
 def test_format_and_accuracy_are_one_or_nothing():
@@ -52,14 +51,13 @@ def test_the_explanation_reward_is_the_published_formula(rows, label, wanted):
 
 
 def test_the_masked_reward_does_not_see_the_named_emotion():
-    named, silent = _row(happiness=0.99), _PRIOR
-    fooled = _sample(named, masked=np.stack([silent]))
+    named = _row(happiness=0.99)
+    fooled = _sample(named, whole=np.full(11, 0.1))
     assert explanation_reward([fooled]) == [1.0]
-    assert masked_reward([fooled], _PRIOR, 8)[0] < 0.2
-    shown = _sample(named, masked=np.stack([_row(happiness=0.9)]))
-    assert masked_reward([shown], _PRIOR, 8)[0] > 0.8
-    unparsed = Sample(Completion("", ""), *[SentenceReading(np.zeros((0, 11)), np.zeros((0, 3, 3)))] * 2, "happiness", _CUES)
-    assert masked_reward([unparsed], _PRIOR, 8) == [0.0]
+    assert masked_reward([fooled]) == [pytest.approx(1 / 8)]
+    assert masked_reward([_sample(named, whole=_row(happiness=0.9))])[0] > 0.8
+    nothing = SentenceReading(np.zeros((0, 11)), np.zeros((0, 3, 3)))
+    assert masked_reward([Sample(Completion("", ""), nothing, nothing, np.zeros(11), "happiness", _CUES)]) == [0.0]
 
 
 def test_grounding_pays_for_what_the_face_shows_and_charges_lies_twice():

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from edge.errors import UsageError
-from edge.labels import EMOTIONS_8
+from edge.labels import EMOTIONS_8, EMOTIONS_11, mask_emotions
 from edge.rationale import masked_sentences, parse_completion, split_sentences
 from edge.verifier import SentenceReading
 from training import rewards
@@ -34,7 +34,7 @@ from training.encoder import load_encoder
 from training.examples import Example, read_examples
 from training.models import instruction, load_any_policy
 from training.rewards import Sample
-from training.run import Run, load_checkpoint, read_config
+from training.run import Run, read_config
 from training.trl_head import ensure_head
 from training.verifier import load_verifier, read_texts
 
@@ -72,7 +72,6 @@ class Reader:
 
     def __init__(self, verifier: Path, processor: Any) -> None:
         self.model, self.tokenizer = load_verifier(verifier)
-        self.prior = np.asarray(load_checkpoint(verifier)["prior"])
         self.decoder = getattr(processor, "tokenizer", processor)
         self.last: tuple[Any, list[Sample]] = (None, [])
 
@@ -82,8 +81,9 @@ class Reader:
             return self.last[1]
         done = [parse_completion(self._text(ids), EMOTIONS_8) for ids in completion_ids]
         plain, masked = (self._read([cut(d.rationale) for d in done]) for cut in (split_sentences, masked_sentences))
+        whole = [r.emotions[0] if len(r.emotions) else np.zeros(len(EMOTIONS_11)) for r in self._read([_whole(d.rationale) for d in done])]
         named = [dict(zip(CUE_NAMES, row, strict=True)) if row else {} for row in cues]
-        samples = [Sample(*parts) for parts in zip(done, plain, masked, label, named, strict=True)]
+        samples = [Sample(*parts) for parts in zip(done, plain, masked, whole, label, named, strict=True)]
         self.last = (completion_ids, samples)
         return samples
 
@@ -96,6 +96,10 @@ class Reader:
         emotions, claims = read_texts(self.model, self.tokenizer, different)
         row = {sentence: i for i, sentence in enumerate(different)}
         return [SentenceReading(emotions[rows], claims[rows]) for rows in ([row[s] for s in group] for group in groups)]
+
+
+def _whole(rationale: str) -> list[str]:
+    return [mask_emotions(rationale)] if rationale else []
 
 
 def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[..., list[float]]], list[float]]:
@@ -112,10 +116,9 @@ def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[
 
     def make(name: str) -> Callable[..., list[float]]:
         plain = getattr(rewards, f"{name}_reward")
-        extra = (reader.prior, len(EMOTIONS_8)) if name == "masked" else ()
 
         def reward(completion_ids: list[list[int]], label: list[str], cues: list[list[float]], **_: Any) -> list[float]:
-            found: list[float] = plain(reader(completion_ids, label, cues), *extra)
+            found: list[float] = plain(reader(completion_ids, label, cues))
             return found
 
         reward.__name__ = name

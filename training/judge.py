@@ -53,6 +53,7 @@ class Judge(nn.Module):
     def __init__(self, words: dict[str, int], config: JudgeConfig) -> None:
         super().__init__()
         self.words, self.max_words = words, config.max_words
+        self.register_buffer("prior", torch.full((len(EMOTIONS_8),), 1 / len(EMOTIONS_8)))
         self.embed = nn.Embedding(len(words) + 2, config.width, padding_idx=0)
         self.looks = nn.ModuleList(nn.Conv1d(config.width, config.channels, k, padding=k // 2) for k in _WIDTHS)
         self.answer = nn.Sequential(nn.Dropout(0.3), nn.Linear(config.channels * len(_WIDTHS), len(EMOTIONS_8)))
@@ -68,11 +69,16 @@ class Judge(nn.Module):
         return self.answer(torch.cat([F.relu(look(x)).amax(2) for look in self.looks], 1))
 
     @torch.no_grad()
-    def read(self, texts: list[str], batch: int = 512) -> np.ndarray:
-        """The label that each rationale speaks for, `[N]`; −1 for an empty one."""
+    def read(self, texts: list[str], *, even_handed: bool = False, batch: int = 512) -> np.ndarray:
+        """The label that each rationale speaks for, `[N]`; −1 for an empty one.
+
+        The most probable one as the training faces have it, where every third is neutral; `even_handed`: the one that the text makes more
+        likely than any other, base rates divided out.
+        """
         self.eval()
-        found = [self(self.ids(texts[i : i + batch])).argmax(1) for i in range(0, len(texts), batch)]
-        answers = torch.cat(found).numpy() if found else np.zeros(0, int)
+        found = [self(self.ids(texts[i : i + batch])) for i in range(0, len(texts), batch)]
+        logits = torch.cat(found) if found else torch.zeros(0, len(EMOTIONS_8))
+        answers = (logits - self.prior.log() if even_handed else logits).argmax(1).numpy()
         return np.where([bool(text) for text in texts], answers, -1)
 
 
@@ -116,6 +122,7 @@ def train(folder: Path, out: Path, config: JudgeConfig) -> Path:
 
     seen = Counter(word for face in range(len(writer)) for word in _WORD.findall(lesson([face])[0][0].lower()))
     model = Judge({word: i + 2 for i, word in enumerate(sorted(w for w, n in seen.items() if n > 1))}, config)
+    model.prior.copy_(torch.from_numpy(writer.target.mean(0)))
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     steps = max(1, len(writer) // config.batch)
     schedule = cosine_schedule(optimizer, config.epochs * steps, min(100, steps))

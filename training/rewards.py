@@ -14,7 +14,7 @@ import numpy as np
 
 from edge.labels import EMOTIONS_11
 from edge.rationale import Completion, split_sentences
-from edge.verdict import evidence_scores, read_claims
+from edge.verdict import read_claims
 from edge.verifier import SentenceReading, sentence_emotions
 
 MAX_WORDS = 60
@@ -30,6 +30,8 @@ class Sample:
     """Of the sentences as written."""
     masked: SentenceReading
     """Of the sentences with every emotion word hidden."""
+    whole: np.ndarray
+    """`[11]` emotions of the whole masked rationale, read at once; zeros without one."""
     label: str
     """The truth."""
     cues: dict[str, float]
@@ -61,21 +63,12 @@ def _explanation(emotions: list[list[int]], label: int) -> float:
     return sum(label in e for e in emotions) / len(counted) if counted else 0.0
 
 
-def masked_reward(samples: list[Sample], prior: np.ndarray, labels: int) -> list[float]:
-    """Probability 0…1 of the label given the masked sentences, their evidence added up as the verdict does.
+def masked_reward(samples: list[Sample], labels: int = 8) -> list[float]:
+    """Probability 0…1 of the label given the whole masked rationale, among the first `labels` emotions.
 
-    Args:
-        samples: parsed completions.
-        prior: `[E]` what a sentence that says nothing reads as.
-        labels: how many emotions, from the first, the policy can answer.
+    The rationale is read at once: clauses about the same movement are one piece of evidence, however many there are.
     """
-    found = []
-    for s in samples:
-        scores = evidence_scores(s.masked.emotions, prior)[:labels]
-        odds = np.exp(scores - scores.max())
-        known = len(s.masked.emotions) > 0
-        found.append(float(odds[EMOTIONS_11.index(s.label)] / odds.sum()) if known else 0.0)
-    return found
+    return [float(s.whole[EMOTIONS_11.index(s.label)] / max(float(s.whole[:labels].sum()), 1e-6)) for s in samples]
 
 
 def grounding_reward(samples: list[Sample], claim_threshold: float = 0.5) -> list[float]:

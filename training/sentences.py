@@ -77,9 +77,13 @@ class SentenceWriter:
         return Example(_babble(self.rng), self.prior)
 
     def _plain(self, face: int) -> Example:
+        """One sentence of evidence, or a whole rationale with its emotion hidden."""
         sentences = self.evidence(face)
-        if self.rng.random() < 0.7:
+        if self.rng.random() < 0.6:
             sentences = [self.rng.choice(sentences)]
+        elif self.rng.random() < 0.7:
+            closing = name_emotion("neutral", self.rng.choice((0.4, 0.9)), self.rng)
+            sentences = [*sentences, Sentence(mask_emotions(closing.text))]
         return Example(" ".join(s.text for s in sentences), self.votes[face], tuple(c for s in sentences for c in s.claims))
 
     def _reworded(self, face: int) -> Example:
