@@ -20,7 +20,7 @@ from edge.errors import InputError
 from edge.explain import Subject
 from edge.face import align
 from edge.labels import mask_emotions, parse_emotion
-from edge.metrics import claim_rates, coherence, expected_calibration_error, foreign_answers, recalls, war_uar
+from edge.metrics import claim_rates, coherence, expected_calibration_error, foreign_answers, recalls, selective_accuracy, war_uar
 from edge.picture import as_grey, read_image
 from edge.pipeline import Pipeline
 from edge.rationale import masked_sentences, split_sentences, write_completion
@@ -138,6 +138,7 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]
         "uar": uar,
         "recall": dict(zip(names, map(float, recalls(every, labels, count)), strict=True)),
         "ece": expected_calibration_error(confidence, shown == truth),
+        "selective_accuracy_80": selective_accuracy(confidence, shown == truth, 0.8),
         "answer_war": float((answers == every).mean()),
         "parseable": float((answer >= 0).mean()),
         **coherence(every, answers, judged),

@@ -25,6 +25,8 @@ FILES = (
     "verifier_tokenizer.json",
     "README.md",
 )
+CALIBRATION = "calibration.png"
+"""The model card's figure; a bundle may lack it."""
 SHIPPED = Path(__file__).parent / "models"
 
 
@@ -181,7 +183,7 @@ def check_hashes(folder: Path) -> None:
     except (OSError, ValueError):
         raise BundleError(f"'{folder}' is not a bundle: {HASHES} is missing or not readable") from None
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines if line)}
-    for name in FILES:
+    for name in dict.fromkeys((*FILES, *sums)):
         path = folder / name
         if not path.is_file():
             raise BundleError(f"bundle '{folder}': {name} is missing")
@@ -191,7 +193,8 @@ def check_hashes(folder: Path) -> None:
 
 def write_hashes(folder: Path) -> None:
     """Write `SHA256SUMS` over every file of a bundle."""
-    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in FILES]
+    names = [*FILES, *([CALIBRATION] if (folder / CALIBRATION).is_file() else [])]
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
     (folder / HASHES).write_text("".join(lines), encoding="utf-8")
 
 

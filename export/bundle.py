@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge.bundle import (
+    CALIBRATION,
     HASHES,
     SCHEMA,
     Bundle,
@@ -31,6 +32,7 @@ from export.calibrate import calibrate
 from export.card import write_card
 from export.check import check_parity
 from export.graphs import export_graphs
+from export.plots import draw_calibration
 from training.cues import CUES, POINTS, CueModel, mean_five_points
 from training.data import load_ferplus
 from training.encoder import SIZE, load_encoder
@@ -89,10 +91,11 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         with Pipeline.load(folder, device="cpu") as pipeline:
             parity = check_parity(pipeline, face, policy, processor, verifier, valid.images[:128])
             log.info("parity %s", parity)
-            config, seen = calibrate(pipeline, valid)
-            log.info("calibration %s", seen)
-        figures = {"parity": parity, "validation": seen}
-        _write(folder, dataclasses.replace(config, metrics=figures), figures)
+            found = calibrate(pipeline, valid)
+            log.info("calibration %s", found.seen)
+        draw_calibration(folder / CALIBRATION, found.confidence, found.right)
+        figures = {"parity": parity, "validation": found.seen}
+        _write(folder, dataclasses.replace(found.config, metrics=figures), figures)
         Bundle.load(folder)
         if out.exists():
             out.rename(Path(name) / "replaced")

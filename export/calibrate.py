@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -28,6 +28,20 @@ UNSURE_SHARE = 0.05
 """Share of validation faces below the confidence at which the pipeline abstains."""
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What calibration found."""
+
+    config: BundleConfig
+    """With the measured values."""
+    seen: dict[str, float]
+    """The rates seen while choosing them."""
+    confidence: np.ndarray
+    """`[N]` calibrated confidence on the validation faces."""
+    right: np.ndarray
+    """`[N]` whether the shown label is the truth."""
+
+
 def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
     """The temperature with the lowest negative log likelihood (On Calibration of Modern Neural Networks, 2017)."""
 
@@ -38,15 +52,12 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-1.5, 2.0), method="bounded").x))
 
 
-def calibrate(pipeline: Pipeline, faces: FerPlus) -> tuple[BundleConfig, dict[str, float]]:
+def calibrate(pipeline: Pipeline, faces: FerPlus) -> Calibration:
     """Measure temperature, prior and thresholds on labelled validation faces.
 
     Args:
         pipeline: one over the uncalibrated graphs (temperature 1, thresholds that let everything through).
         faces: validation faces; those without a majority label are left out.
-
-    Returns:
-        The configuration with the measured values, and the rates seen while choosing them.
 
     Raises:
         InputError: the policy is too young to be calibrated.
@@ -82,7 +93,7 @@ def calibrate(pipeline: Pipeline, faces: FerPlus) -> tuple[BundleConfig, dict[st
         "mepc": float((np.array(read) == answers).mean()),
         **rates,
     }
-    return replace(config, verdict=verdict), seen
+    return Calibration(replace(config, verdict=verdict), seen, confidence, right)
 
 
 def choose_thresholds(explainer: Explainer, drafts: Drafts, spec: VerdictSpec) -> tuple[VerdictSpec, dict[str, float]]:

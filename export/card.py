@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edge.bundle import GRAPHS, BundleConfig
+from edge.bundle import CALIBRATION, GRAPHS, BundleConfig
 
 
 def write_card(folder: Path, config: BundleConfig, figures: dict[str, Any]) -> None:
@@ -47,10 +47,13 @@ def write_card(folder: Path, config: BundleConfig, figures: dict[str, Any]) -> N
         "## Verdict",
         "",
         f"An explanation is shown when its masked sentences speak for the answer (consistency ≥ {verdict.min_consistency}), it names no",
-        f"other emotion, at least {verdict.min_grounding:.0%} of its claims are supported by this face and none is contradicted.",
-        f"Below a calibrated confidence of {verdict.min_confidence} the pipeline abstains. Thresholds were chosen on validation faces;",
-        f"temperature {config.temperature}.",
+        f"other emotion, it claims something that can be checked, at least {verdict.min_grounding:.0%} of its claims are supported by this",
+        "face and none is contradicted.",
+        f"Below a calibrated confidence of {verdict.min_confidence} the pipeline abstains. The thresholds were chosen on validation faces,",
+        "for at most 2 % of the texts made to deceive, mean over the attacks (`false_accepts` below); temperature",
+        f"{config.temperature}.",
         "",
+        *(["![Reliability, and risk over coverage, on validation faces](calibration.png)", ""] if (folder / CALIBRATION).is_file() else []),
         "## Figures",
         "",
     ]
