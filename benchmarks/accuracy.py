@@ -163,6 +163,7 @@ def _judged(pipeline: Pipeline, drafts: list[Explanation], mask: bool) -> np.nda
 
 
 def _claims(drafts: list[Explanation], cues: np.ndarray | None, names: list[str]) -> dict[str, float | None]:
+    """Claims of movement; those of rest are easier to fulfil and would flatter the figure."""
     if cues is None:
         return claim_rates(0, 0, 0)
     claims = [
@@ -170,6 +171,7 @@ def _claims(drafts: list[Explanation], cues: np.ndarray | None, names: list[str]
         for draft, row in zip(drafts, cues, strict=True)
         if np.isfinite(row).all()
         for claim in draft.claims
+        if claim.direction
     ]
     rates = claim_rates(sum(c.supported for c in claims), sum(c.contradicted for c in claims), len(claims))
     return {**rates, "claims_per_face": len(claims) / max(1, int(np.isfinite(cues).all(1).sum()))}
