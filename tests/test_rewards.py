@@ -14,6 +14,7 @@ from training.rewards import (
     masked_reward,
 )
 
+_PRIOR = np.full(11, 0.1)
 _CUES = {"lip_corners": 2.0, "brow_gap": 0.2, "eye_opening": -1.5}
 
 
@@ -54,10 +55,17 @@ def test_the_masked_reward_does_not_see_the_named_emotion():
     named = _row(happiness=0.99)
     fooled = _sample(named, whole=np.full(11, 0.1))
     assert explanation_reward([fooled]) == [1.0]
-    assert masked_reward([fooled]) == [pytest.approx(1 / 8)]
-    assert masked_reward([_sample(named, whole=_row(happiness=0.9))])[0] > 0.8
+    assert masked_reward([fooled], _PRIOR) == [pytest.approx(1 / 8)]
+    assert masked_reward([_sample(named, whole=_row(happiness=0.9))], _PRIOR)[0] > 0.8
     nothing = SentenceReading(np.zeros((0, 11)), np.zeros((0, 3, 3)))
-    assert masked_reward([Sample(Completion("", ""), nothing, nothing, np.zeros(11), "happiness", _CUES)]) == [0.0]
+    assert masked_reward([Sample(Completion("", ""), nothing, nothing, np.zeros(11), "happiness", _CUES)], _PRIOR) == [0.0]
+
+
+def test_the_masked_reward_pays_for_evidence_and_not_for_being_frequent():
+    prior = np.full(11, 0.1)
+    prior[EMOTIONS_11.index("neutral")] = 0.5
+    read = _row(neutral=0.5, happiness=0.4)  # four times the base rate of happiness, and no more neutral than any text
+    assert masked_reward([_sample(_row(), whole=read)], prior)[0] > 0.6
 
 
 def test_grounding_pays_for_what_the_face_shows_and_charges_lies_twice():

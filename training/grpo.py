@@ -34,7 +34,7 @@ from training.encoder import load_encoder
 from training.examples import Example, read_examples
 from training.models import instruction, load_any_policy
 from training.rewards import Sample
-from training.run import Run, read_config
+from training.run import Run, load_checkpoint, read_config
 from training.trl_head import ensure_head
 from training.verifier import load_verifier, read_texts
 
@@ -72,6 +72,7 @@ class Reader:
 
     def __init__(self, verifier: Path, processor: Any) -> None:
         self.model, self.tokenizer = load_verifier(verifier)
+        self.prior = np.asarray(load_checkpoint(verifier)["prior"])
         self.decoder = getattr(processor, "tokenizer", processor)
         self.last: tuple[Any, list[Sample]] = (None, [])
 
@@ -116,9 +117,10 @@ def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[
 
     def make(name: str) -> Callable[..., list[float]]:
         plain = getattr(rewards, f"{name}_reward")
+        extra = (reader.prior,) if name == "masked" else ()
 
         def reward(completion_ids: list[list[int]], label: list[str], cues: list[list[float]], **_: Any) -> list[float]:
-            found: list[float] = plain(reader(completion_ids, label, cues))
+            found: list[float] = plain(reader(completion_ids, label, cues), *extra)
             return found
 
         reward.__name__ = name

@@ -14,7 +14,7 @@ import numpy as np
 
 from edge.labels import EMOTIONS_11
 from edge.rationale import Completion, split_sentences
-from edge.verdict import read_claims
+from edge.verdict import FLOOR, read_claims
 from edge.verifier import SentenceReading, sentence_emotions
 
 MAX_WORDS = 60
@@ -63,12 +63,19 @@ def _explanation(emotions: list[list[int]], label: int) -> float:
     return sum(label in e for e in emotions) / len(counted) if counted else 0.0
 
 
-def masked_reward(samples: list[Sample], labels: int = 8) -> list[float]:
-    """Probability 0…1 of the label given the whole masked rationale, among the first `labels` emotions.
+def masked_reward(samples: list[Sample], prior: np.ndarray, labels: int = 8) -> list[float]:
+    """How much of the masked rationale's evidence speaks for the label, 0…1: its probability were all emotions equally frequent.
 
-    The rationale is read at once: clauses about the same movement are one piece of evidence, however many there are.
+    The rationale is read at once: clauses about the same movement are one piece of evidence, however many there are. With the base rates
+    left in, a text about a sad face would pay only by making the reader forget that every third face is neutral.
+
+    Args:
+        samples: parsed completions.
+        prior: `[11]` what a sentence that says nothing reads as.
+        labels: how many emotions, from the first, the policy can answer.
     """
-    return [float(s.whole[EMOTIONS_11.index(s.label)] / max(float(s.whole[:labels].sum()), 1e-6)) for s in samples]
+    odds = [s.whole[:labels] / np.maximum(prior[:labels], FLOOR) for s in samples]
+    return [float(o[EMOTIONS_11.index(s.label)] / max(o.sum(), 1e-6)) for o, s in zip(odds, samples, strict=True)]
 
 
 def grounding_reward(samples: list[Sample], claim_threshold: float = 0.5) -> list[float]:
