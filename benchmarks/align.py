@@ -51,8 +51,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
     parser.add_argument("--faces", type=int, default=0, metavar="N", help="measure on N faces only, drawn at random (default: all)")
     parser.add_argument("--curve-faces", type=int, default=0, metavar="N", help="also measure checkpoints on N validation faces")
-    for name, what in (("encoder", "encoder"), ("verifier", "verifier"), ("judge", "independent judge")):
-        parser.add_argument(f"--{name}", type=Path, default=Path("runs") / name, help=f"run of the {what} (default: runs/{name})")
+    for name in ("encoder", "verifier"):
+        parser.add_argument(f"--{name}", type=Path, default=Path("runs") / name, help=f"run of the {name} (default: runs/{name})")
+    parser.add_argument("--judge", action="append", metavar="NAME=RUN", help="an independent judge; repeat (default: judge=runs/judge)")
     parser.add_argument("--endpoint", metavar="URL", help="a further judge: an OpenAI-compatible endpoint, up to and with /v1")
     parser.add_argument("--model", default="default", help="its model")
     parser.add_argument("--out", type=Path, default=Path("runs/align"), help="folder of the results (default: runs/align)")
@@ -131,16 +132,14 @@ def _claims(completions: list[Completion], faces: Faces, reader: Reader) -> dict
 
 def run(args: argparse.Namespace) -> Figures:
     """Measure every policy of every recipe; write `align.json`, `align.md`, `samples.md` and `curves.png` to `--out`."""
-    arms = {name: [Path(folder) for folder in folders.split(",")] for name, _, folders in (arm.partition("=") for arm in args.arm)}
+    arms = named_runs(args.arm)
     out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
     faces, reader = read_faces(args.data, args.split, args.encoder, args.faces), Reader(args.verifier)
-    independent = load_judge(args.judge)
-    judges: dict[str, Judging] = {
-        "verifier": reader.judge,
-        "judge": independent.read,
-        "even_judge": partial(independent.read, even_handed=True),
-    }
+    judges: dict[str, Judging] = {"verifier": reader.judge}
+    for name, folder in named_runs(args.judge or ["judge=runs/judge"]).items():
+        independent = load_judge(folder[0])
+        judges |= {name: independent.read, f"even_{name}": partial(independent.read, even_handed=True)}
     if args.endpoint:
         judges["endpoint"] = Endpoint(args.endpoint, args.model).judge
     figures: dict[str, Any] = {"split": args.split, "n": len(faces.label), "arms": {}}
@@ -157,6 +156,11 @@ def run(args: argparse.Namespace) -> Figures:
         valid = read_faces(args.data, "valid", args.encoder, args.curve_faces)
         draw_curves(arms, lambda folder: measure(completions_of(folder, valid), valid, reader, judges), out)
     return figures
+
+
+def named_runs(given: list[str]) -> dict[str, list[Path]]:
+    """`NAME=RUN[,RUN…]` → name → runs."""
+    return {name: [Path(folder) for folder in folders.split(",")] for name, _, folders in (item.partition("=") for item in given)}
 
 
 def completions_of(folder: Path, faces: Faces) -> list[Completion]:

@@ -143,12 +143,12 @@ def test_a_judge_behind_an_endpoint_is_asked_and_its_absence_named(endpoint):
 
 
 def test_the_alignment_benchmark_compares_recipes(runs, data, tmp_path, capsys):
-    parts = [f"--{name}={runs / run}" for name, run in (("encoder", "encoder"), ("verifier", "distill"), ("judge", "judge"))]
+    parts = [f"--encoder={runs / 'encoder'}", f"--verifier={runs / 'distill'}", f"--judge=judge={runs / 'judge'}"]
     arms = [f"--arm=SFT={runs / 'sft'}", f"--arm=ours={runs / 'grpo'},{runs / 'grpo'}"]
     assert benchmark(["align", *arms, *parts, "--data", str(data), "--curve-faces", "8", "--out", str(tmp_path), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert set(figures["summary"]) == {"SFT", "ours"}
-    assert {"war", "judge.mepc", "verifier.mfcr", "cue_precision", "rest_supported"} <= set(figures["summary"]["SFT"])
+    assert {"war", "judge.mepc", "even_judge.mepc", "verifier.mfcr", "cue_precision", "rest_supported"} <= set(figures["summary"]["SFT"])
     assert np.isclose(figures["summary"]["ours"]["war"][1], 0)
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     assert (tmp_path / "samples.md").read_text().count("## ") == 10

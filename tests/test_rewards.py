@@ -22,12 +22,12 @@ def _row(**emotions: float) -> np.ndarray:
     return np.array([emotions.get(name, 0.02) for name in EMOTIONS_11])
 
 
-def _sample(*rows: np.ndarray, label: str = "happiness", text: str = "Lips up.", answer: str = "happiness", claims=(), whole=None):
+def _sample(*rows: np.ndarray, label: str = "happiness", text: str = "Lips up.", answer: str = "happiness", claims=(), masked=None):
     said = np.zeros((len(rows), len(_CUES), 3))
     for sentence, cue, column in claims:
         said[sentence, list(_CUES).index(cue), column] = 1
-    read = SentenceReading(np.stack(rows), said)
-    return Sample(Completion(text, answer), read, read, rows[0] if whole is None else whole, label, _CUES)
+    plain = SentenceReading(np.stack(rows), said)
+    return Sample(Completion(text, answer), plain, SentenceReading(plain.emotions if masked is None else masked, said), label, _CUES)
 
 
 def test_format_and_accuracy_are_one_or_nothing():
@@ -53,19 +53,12 @@ def test_the_explanation_reward_is_the_published_formula(rows, label, wanted):
 
 def test_the_masked_reward_does_not_see_the_named_emotion():
     named = _row(happiness=0.99)
-    fooled = _sample(named, whole=np.full(11, 0.1))
+    fooled = _sample(named, masked=np.full((1, 11), 0.1))
     assert explanation_reward([fooled]) == [1.0]
     assert masked_reward([fooled], _PRIOR) == [pytest.approx(1 / 8)]
-    assert masked_reward([_sample(named, whole=_row(happiness=0.9))], _PRIOR)[0] > 0.8
+    assert masked_reward([_sample(named, masked=np.stack([_row(happiness=0.9)]))], _PRIOR)[0] > 0.8
     nothing = SentenceReading(np.zeros((0, 11)), np.zeros((0, 3, 3)))
-    assert masked_reward([Sample(Completion("", ""), nothing, nothing, np.zeros(11), "happiness", _CUES)], _PRIOR) == [0.0]
-
-
-def test_the_masked_reward_pays_for_evidence_and_not_for_being_frequent():
-    prior = np.full(11, 0.1)
-    prior[EMOTIONS_11.index("neutral")] = 0.5
-    read = _row(neutral=0.5, happiness=0.4)  # four times the base rate of happiness, and no more neutral than any text
-    assert masked_reward([_sample(_row(), whole=read)], prior)[0] > 0.6
+    assert masked_reward([Sample(Completion("", ""), nothing, nothing, "happiness", _CUES)], _PRIOR) == [0.0]
 
 
 def test_grounding_pays_for_what_the_face_shows_and_charges_lies_twice():

@@ -27,7 +27,7 @@ NEEDS: dict[str, tuple[tuple[str, str | None, str], ...]] = {
     "large": (("encoder", "runs/encoder", "run of the encoder"), ("policy", None, "vision-language model, hub name or folder")),
     "verifier": (("encoder", "runs/encoder", "run of the encoder"), ("teacher", None, "text encoder, hub name or folder")),
     "distill": (("encoder", "runs/encoder", "run of the encoder"), ("teacher", "runs/teacher", "run of the teacher")),
-    "judge": (),
+    "judge": (("encoder", "runs/encoder", "run of the encoder"),),
     "grpo": (
         ("encoder", "runs/encoder", "run of the encoder"),
         ("policy", "runs/sft/policy", "policy to align: folder or hub name"),

@@ -32,11 +32,9 @@ class DistillConfig:
     vocabulary: int
     max_tokens: int
     wider: int
-    """Texts without a target of their own, which the teacher scores; 0 here and in `written` trains without a teacher."""
+    """Texts without a target of their own, which the teacher scores."""
     written: int
     """Written sentences whose target is the mean of the teacher's and their own."""
-    measured: bool
-    """Write the sentences from landmarks instead of the encoder's readings."""
     steps: int
     batch: int
     lr: float
@@ -75,9 +73,9 @@ def teach(teacher: Path, folder: Path, material: Material, config: DistillConfig
 def train(folder: Path, out: Path, config: DistillConfig, *, encoder: str, teacher: str) -> Path:
     """Distil the teacher's run into a small verifier; write the run and its tokenizer to `out`."""
     run = Run(out, config, seed=config.seed)
-    material = gather(folder, encoder, config.seed, measured=config.measured)
-    lessons = teach(Path(teacher), folder, material, config) if config.wider or config.written else []
-    texts = [text for lesson in lessons or [material.draw(30000, 0)] for text in lesson.texts] + [e.text for e in material.talk]
+    material = gather(folder, encoder, config.seed)
+    lessons = teach(Path(teacher), folder, material, config)
+    texts = [text for lesson in lessons for text in lesson.texts] + [e.text for e in material.talk]
     tokenizer = make_tokenizer(texts, config.vocabulary, config.max_tokens)
     tokenizer.save(str(out / TOKENIZER))
     shape = BertConfig(

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from edge.errors import UsageError
-from edge.labels import EMOTIONS_8, EMOTIONS_11, mask_emotions
+from edge.labels import EMOTIONS_8
 from edge.rationale import masked_sentences, parse_completion, split_sentences
 from edge.verifier import SentenceReading
 from training import rewards
@@ -82,9 +82,8 @@ class Reader:
             return self.last[1]
         done = [parse_completion(self._text(ids), EMOTIONS_8) for ids in completion_ids]
         plain, masked = (self._read([cut(d.rationale) for d in done]) for cut in (split_sentences, masked_sentences))
-        whole = [r.emotions[0] if len(r.emotions) else np.zeros(len(EMOTIONS_11)) for r in self._read([_whole(d.rationale) for d in done])]
         named = [dict(zip(CUE_NAMES, row, strict=True)) if row else {} for row in cues]
-        samples = [Sample(*parts) for parts in zip(done, plain, masked, whole, label, named, strict=True)]
+        samples = [Sample(*parts) for parts in zip(done, plain, masked, label, named, strict=True)]
         self.last = (completion_ids, samples)
         return samples
 
@@ -97,10 +96,6 @@ class Reader:
         emotions, claims = read_texts(self.model, self.tokenizer, different)
         row = {sentence: i for i, sentence in enumerate(different)}
         return [SentenceReading(emotions[rows], claims[rows]) for rows in ([row[s] for s in group] for group in groups)]
-
-
-def _whole(rationale: str) -> list[str]:
-    return [mask_emotions(rationale)] if rationale else []
 
 
 def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[..., list[float]]], list[float]]:

@@ -1,10 +1,11 @@
 """The independent judge: whole rationale → one emotion. It measures; no reward and no verdict ever uses it.
 
-It differs from the verifier in everything that can be chosen: words and convolutions instead of word pieces and attention, the whole
-rationale instead of a sentence, one label instead of many, the other half of the training faces, and sentences written from cues that
-were measured on landmarks instead of read by the encoder.
+It differs from the verifier in architecture (words and convolutions instead of word pieces and attention), in what it reads (the whole
+rationale instead of a sentence), in what it says (one label instead of many) and in its faces (the other half of the training split). A
+stricter one, `measured`, learns from sentences that were written from landmarks instead of the encoder's readings.
 
-    python -m training judge --out runs/judge
+    python -m training judge --encoder runs/encoder --out runs/judge
+    python -m training judge --encoder runs/encoder --out runs/judge-measured --set measured=true
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from edge.labels import EMOTIONS_8, mask_emotions
-from training.cues import CUE_NAMES, fit_cue_model
+from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus
+from training.encoder import load_encoder
 from training.run import Run, cosine_schedule, load_checkpoint, progress, read_config
 from training.verifier import halves
+from training.views import look
 from training.writer import write_rationale
 
 _WORD = re.compile(r"\[emotion\]|[a-z]+|[.,;!?]")
@@ -40,6 +43,8 @@ class JudgeConfig:
     max_words: int
     masked: float
     """Share of training rationales whose emotion words are hidden."""
+    measured: bool
+    """Write the rationales from landmarks instead of the encoder's readings."""
     epochs: int
     batch: int
     lr: float
@@ -83,7 +88,7 @@ class Judge(nn.Module):
 
 
 class Writer:
-    """Writes rationales of faces from their landmarks, each with an answer drawn from the crowd's votes."""
+    """Writes rationales of faces from their cues, each with an answer drawn from the crowd's votes."""
 
     def __init__(self, faces: FerPlus, cues: np.ndarray, pose: np.ndarray, seed: int) -> None:
         known = np.isfinite(cues).all(1)
@@ -101,14 +106,20 @@ class Writer:
         return mask_emotions(text) if masked else text
 
 
-def train(folder: Path, out: Path, config: JudgeConfig) -> Path:
+def train(folder: Path, out: Path, config: JudgeConfig, *, encoder: str) -> Path:
     """Train a judge; write the run to `out`."""
     run = Run(out, config, seed=config.seed)
-    every = load_ferplus(folder, "train")
-    cue_model = fit_cue_model(every.landmarks, every.point_index, every.label == 0)
-    train_half, valid = halves(every)[1], load_ferplus(folder, "valid")
+    network, cue_model = load_encoder(Path(encoder))
+    train_half, valid = halves(load_ferplus(folder, "train"))[1], load_ferplus(folder, "valid")
     valid = valid.take(valid.label >= 0)
-    writer, valid_writer = (Writer(f, *cue_model.measure(f.landmarks, f.point_index), config.seed) for f in (train_half, valid))
+
+    def about(faces: FerPlus) -> Writer:
+        if config.measured:
+            return Writer(faces, *cue_model.measure(faces.landmarks, faces.point_index), config.seed)
+        read = look(network, faces, cue_model, 0, config.seed)
+        return Writer(faces, read.cues[:, 0].float().numpy(), read.pose[:, 0].float().numpy(), config.seed)
+
+    writer, valid_writer = about(train_half), about(valid)
 
     def lesson(rows: list[int]) -> tuple[list[str], np.ndarray]:
         """Masked rationales speak for the crowd's votes; plain ones for what they name."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from edge.labels import EMOTIONS_11
 from edge.rationale import Completion, split_sentences
-from edge.verdict import FLOOR, read_claims
+from edge.verdict import evidence_scores, read_claims
 from edge.verifier import SentenceReading, sentence_emotions
 
 MAX_WORDS = 60
@@ -30,8 +30,6 @@ class Sample:
     """Of the sentences as written."""
     masked: SentenceReading
     """Of the sentences with every emotion word hidden."""
-    whole: np.ndarray
-    """`[11]` emotions of the whole masked rationale, read at once; zeros without one."""
     label: str
     """The truth."""
     cues: dict[str, float]
@@ -64,18 +62,19 @@ def _explanation(emotions: list[list[int]], label: int) -> float:
 
 
 def masked_reward(samples: list[Sample], prior: np.ndarray, labels: int = 8) -> list[float]:
-    """How much of the masked rationale's evidence speaks for the label, 0…1: its probability were all emotions equally frequent.
-
-    The rationale is read at once: clauses about the same movement are one piece of evidence, however many there are. With the base rates
-    left in, a text about a sad face would pay only by making the reader forget that every third face is neutral.
+    """Probability 0…1 of the label given the masked sentences, whose evidence adds up as in the verdict.
 
     Args:
         samples: parsed completions.
         prior: `[11]` what a sentence that says nothing reads as.
         labels: how many emotions, from the first, the policy can answer.
     """
-    odds = [s.whole[:labels] / np.maximum(prior[:labels], FLOOR) for s in samples]
-    return [float(o[EMOTIONS_11.index(s.label)] / max(o.sum(), 1e-6)) for o, s in zip(odds, samples, strict=True)]
+    found = []
+    for s in samples:
+        scores = evidence_scores(s.masked.emotions, prior)[:labels]
+        odds = np.exp(scores - scores.max())
+        found.append(float(odds[EMOTIONS_11.index(s.label)] / odds.sum()) if len(s.masked.emotions) else 0.0)
+    return found
 
 
 def grounding_reward(samples: list[Sample], claim_threshold: float = 0.5) -> list[float]:

@@ -122,17 +122,11 @@ class Material:
         return Lesson.of([self.writer.draw(face) for face in faces] + self.writer.rng.choices(self.talk, k=spoken))
 
 
-def gather(folder: Path, encoder: str, seed: int, *, measured: bool = False) -> Material:
-    """Read the faces of the verifier's half, the comments, and the explanations for validation.
-
-    The sentences are written from what the trained encoder reads; `measured`: from the landmarks.
-    """
+def gather(folder: Path, encoder: str, seed: int) -> Material:
+    """Read the faces of the verifier's half as the trained encoder sees them, the comments, and the explanations for validation."""
     network, cue_model = load_encoder(Path(encoder))
 
     def about(faces: FerPlus) -> SentenceWriter:
-        if measured:
-            faces = faces.take(np.isfinite(faces.landmarks).all((1, 2)))
-            return SentenceWriter(*cue_model.measure(faces.landmarks, faces.point_index), faces.target, seed)
         read = look(network, faces, cue_model, 0, seed)
         return SentenceWriter(read.cues[:, 0].numpy(), read.pose[:, 0].numpy(), faces.target, seed)
 
