@@ -60,7 +60,7 @@ def svg(title: str, draw: Callable[[Figure], None], width: float, height: float)
     slug = re.sub(r"\W+", "-", title.lower())
     text = re.sub(r'\bid="', f'id="{slug}-', text)
     text = re.sub(r'((?:xlink:)?href="|url\()#', rf"\1#{slug}-", text)
-    return text.replace("<svg", f'<svg role="img" aria-label="{title}" style="max-width:{width * 72:.0f}px"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{title}" style="max-width:{width * 104:.0f}px"', 1)
 
 
 def latency(figures: Figures) -> str:
@@ -230,17 +230,24 @@ def roofline(figures: Figures) -> str:
         axes = figure.subplots()
         reach = [stage["intensity"] for stage in known.values()] or [1.0]
         x = np.geomspace(min(reach) / 4, max(*reach, peak / stream) * 4, 200)
-        axes.plot(x, np.minimum(peak, x * stream), color=_INK, linewidth=1.2, label=f"{figures['threads']} threads")
+        axes.plot(
+            x,
+            np.minimum(peak, x * stream),
+            color=_INK,
+            linewidth=1.2,
+            label="one thread" if figures["threads"] == 1 else f"{figures['threads']} threads",
+        )
         if figures["threads"] > 1:
-            axes.plot(x, np.minimum(single[0], x * single[1]), color=_INK, linewidth=0.9, linestyle=":", label="1 thread")
+            axes.plot(x, np.minimum(single[0], x * single[1]), color=_INK, linewidth=0.9, linestyle=":", label="one thread")
         for i, (name, stage) in enumerate(known.items()):
             axes.plot(stage["intensity"], stage["gflops"], "o", color=COLOURS[i % len(COLOURS)], markersize=8)
-            share = f"{name}, {stage['share_of_gemm']:.0%} of the product"
+            share = f"{name} {stage['share_of_gemm']:.0%}"
             axes.annotate(share, (stage["intensity"], stage["gflops"]), xytext=(8, -12), textcoords="offset points", fontsize=9)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("FLOPs per byte that no cache saves")
-        axes.set_ylabel("GFLOP/s")
+        axes.set_ylabel("GFLOP/s, and share of the product's")
+        axes.margins(x=0.12)
         axes.legend(loc="upper left")
 
     return svg("Roofline", draw, 7.0, 3.8)

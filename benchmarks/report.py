@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.command import Command, Figures
 from benchmarks.findings import Change, changes, part
-from benchmarks.sections import Block, Pictures, Table, Text, sections, tiles
+from benchmarks.sections import Block, Pictures, Table, Text, sections, threads, tiles
 from edge.errors import InputError, UsageError
 
 SCHEMA_FILE = Path(__file__).with_name("results.schema.json")
@@ -72,7 +72,7 @@ def _told(results: Figures) -> str:
     names = ", ".join(f"{name} ({about['hash'][:8]})" for name, about in results["bundles"].items())
     options = results["options"]
     spent = f"{results['seconds'] / 60:.1f} minutes"
-    return f"{results['created']} · {names} · {options['device']}, {options['threads']} threads · measured in {spent}"
+    return f"{results['created']} · {names} · {options['device']}, {threads(options['threads'])} · measured in {spent}"
 
 
 def _comparison(runs: list[Path], name: str, found: list[Change]) -> Table:

@@ -79,6 +79,11 @@ def sections(results: Figures) -> list[tuple[str, list[Block]]]:
     return said
 
 
+def threads(count: int) -> str:
+    """A number of threads in words."""
+    return "one thread" if count == 1 else f"{count} threads"
+
+
 def _machine(found: Figures) -> list[Block]:
     rows: list[list[Any]] = [[name.replace("_", " "), _plain(value)] for name, value in found.items() if name not in ("state", "jetson")]
     rows += [[name.replace("_", " "), _plain(value)] for name, value in (found["jetson"] or {}).items()]
@@ -96,7 +101,7 @@ def _plain(value: Any) -> str:
 
 def _latency(found: Figures) -> list[Block]:
     told = (
-        f"One face in a {found['width']}×{found['height']} picture, {found['threads']} threads, "
+        f"One face in a {found['width']}×{found['height']} picture, {threads(found['threads'])}, "
         f"{found['rounds']} rounds of {found['burst']} calls, stages and variants in turns. "
         f"A matmul is a 1024³ float32 product in the same rounds: {found['matmul_ms']:.2f} ms. "
         f"Frames come from: {found['capture_source']}."
@@ -141,7 +146,7 @@ def _power(found: Figures) -> list[Block]:
 
 def _roofline(found: Figures) -> list[Block]:
     told = (
-        f"Measured ceilings on {found['threads']} threads: {found['gemm_gflops']:.0f} GFLOP/s in a matrix product, "
+        f"Measured ceilings on {threads(found['threads'])}: {found['gemm_gflops']:.0f} GFLOP/s in a matrix product, "
         f"{found['bandwidth_gbs']:.1f} GB/s from memory. "
         "Only convolutions and products are counted as work; the rest of a graph takes time and counts as none."
     )
@@ -183,7 +188,7 @@ def _variants(found: Figures, timed: Figures | None) -> list[Block]:
 
 def _compare(found: Figures) -> list[Block]:
     told = (
-        f"Milliseconds and matmuls ({found['matmul_ms']:.2f} ms) on {found['threads']} threads, one face, in the same rounds. "
+        f"Milliseconds and matmuls ({found['matmul_ms']:.2f} ms) on {threads(found['threads'])}, one face, in the same rounds. "
         "Accuracy over the faces whose label the package knows, a face that is not found counting as wrong; "
         "ours on the same faces beside it."
     )
