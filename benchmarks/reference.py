@@ -1,20 +1,21 @@
 """`python -m benchmarks reference`: has a stage become slower than the committed figures (`reference.json`)?
 
-For machines that are busy with other things: one thread, and for the stage and the matmul alike the fastest call that was seen, which
-other work can only delay. A stage fails when it takes over 1.5 times its committed matmuls in every one of a few attempts. `--write`
-commits new figures, after a change of the bundle or of the machine that they are meant for.
+For machines that are busy with other things: one thread, whose processor time is read instead of the wall's clock, and for stage and
+matmul alike the fastest call that was seen. A stage fails when it takes over 1.5 times its committed matmuls in every one of a few
+attempts. `--write` commits new figures, after a change of the bundle or of the machine that they are meant for.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.clock import UNIT, interleave
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.command import Command, Figures, bundle_options, check, of_pipeline, whole
 from benchmarks.hardware import probe
 from benchmarks.stages import Scene, demo_frame
 from edge.cv import cv2
@@ -34,7 +35,8 @@ class SlowdownError(EdgeError):
 def measure(pipeline: Pipeline, *, rounds: int = 6) -> dict[str, float]:
     """Stage → its fastest call in fastest matmuls, on one thread (the pipeline's too)."""
     cv2.setNumThreads(1)
-    times = interleave(Scene.of(pipeline, demo_frame()).stages(), 1, rounds=rounds, warmup=2, title="reference")
+    stages = Scene.of(pipeline, demo_frame()).stages(clock=time.thread_time)
+    times = interleave(stages, 1, rounds=rounds, warmup=2, title="reference", clock=time.thread_time)
     return {name: float(times[name].min() / times[UNIT].min()) for name in STAGES}
 
 
@@ -75,9 +77,9 @@ def read_reference(path: Path = REFERENCE) -> dict[str, float]:
     return stages
 
 
-def _write(pipeline: Pipeline, path: Path) -> Figures:
-    runs = [measure(pipeline, rounds=12) for _ in range(_ATTEMPTS)]
-    stages = {name: round(min(run[name] for run in runs), 4) for name in STAGES}
+def _write(pipeline: Pipeline, path: Path, rounds: int) -> Figures:
+    runs = [measure(pipeline, rounds=rounds) for _ in range(_ATTEMPTS)]
+    stages = {name: round(float(np.median([run[name] for run in runs])), 4) for name in STAGES}
     machine = probe()
     about = {"cpu": machine["cpu"], "features": machine["features"], "packages": machine["packages"]}
     path.write_text(json.dumps({"stages": stages, **about}, indent=1) + "\n", encoding="utf-8")
@@ -87,11 +89,15 @@ def _write(pipeline: Pipeline, path: Path) -> Figures:
 def _options(parser: argparse.ArgumentParser) -> None:
     bundle_options(parser, threads=1)
     parser.add_argument("--write", action="store_true", help="write the committed figures anew")
+    parser.add_argument("--rounds", type=whole, default=6, metavar="N", help="turns of every stage in an attempt (default: 6)")
     parser.add_argument("--file", type=Path, default=REFERENCE, help="the committed figures (default: benchmarks/reference.json)")
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    return _write(pipeline, args.file) if args.write else compare(pipeline, read_reference(args.file))
+    check(args, rounds=1)
+    if args.write:
+        return _write(pipeline, args.file, args.rounds)
+    return compare(pipeline, read_reference(args.file), rounds=args.rounds)
 
 
 COMMAND = Command(_options, of_pipeline(_run))

@@ -71,8 +71,8 @@ def _parts(args: argparse.Namespace, loaded: dict[str, Pipeline], first: Pipelin
 
     def timing() -> Figures:
         figures = latency.measure(loaded, threads, rounds=args.rounds, seconds=args.seconds)
-        figures["scaling"] = scaling.measure(first, args.device, threads)
-        return {**figures, "cold": scaling.cold_start(first.bundle.folder, args.device, threads)}
+        figures["scaling"] = scaling.measure(first, args.device, threads, rounds=min(10, args.rounds))
+        return {**figures, "cold": scaling.cold_start(first.bundle.folder, args.device, threads, repeats=min(3, args.rounds))}
 
     def drawn() -> Figures:
         every = faces(0)

@@ -36,10 +36,10 @@ def test_latency_times_variants_side_by_side(capsys, pipeline):
 
 
 def test_latency_sweeps_batches_faces_and_a_fresh_process(pipeline):
-    rows = scaling.batch_sweep(pipeline, 1)
+    rows = scaling.batch_sweep(pipeline, 1, rounds=2)
     assert [row["batch"] for row in rows] == [1, 2, 4, 8, 16]
     assert rows[-1]["encode_ms"] > rows[0]["encode_ms"]
-    assert [row["found"] for row in scaling.face_sweep(pipeline, 1)] == [1, 2, 4, 9]
+    assert [row["found"] for row in scaling.face_sweep(pipeline, 1, rounds=1)] == [1, 2, 4, 9]
     cold = scaling.cold_start(None, "cpu", 1, repeats=1)
     assert cold["total_ms"] == pytest.approx(cold["import_ms"] + cold["load_ms"] + cold["first_ms"])
 
