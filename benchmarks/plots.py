@@ -149,6 +149,7 @@ def reliability(figures: Figures) -> str:
         above.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle="--")
         above.plot([b["confidence"] for b in bins], [b["accuracy"] for b in bins], marker="o", color=COLOURS[0])
         above.set_ylabel("accuracy")
+        above.set_ylim(0, 1)
         above.set_title(f"expected calibration error {figures['ece']:.3f}")
         below.bar([(b["from"] + b["to"]) / 2 for b in bins], [b["count"] for b in bins], width=0.09, color=COLOURS[5])
         below.set_xlabel("confidence")
@@ -214,7 +215,7 @@ def robustness(figures: Figures) -> str:
             axes.set_xticks(range(len(rows)), ["clean", *map(str, range(1, len(rows)))])
         for axes in grid[len(names) :]:
             axes.set_visible(False)
-        grid[0].legend(fontsize=8)
+        figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
         figure.supxlabel("severity", fontsize=10)
 
     return svg("Robustness", draw, 8.4, 2.1 * -(-len(names) // 3))

@@ -100,13 +100,15 @@ def _block(block: Block) -> str:
     if isinstance(block, Pictures):
         drawn = "".join(f"<figure>{picture}</figure>" for picture in block.pictures)
         return f'<div class="pair">{drawn}</div>' if len(block.pictures) > 1 else drawn
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in block.columns)
+    words = [any(isinstance(row[i], str) for row in block.rows) for i in range(len(block.columns))]
+    kinds = [' class="text"' if is_text else "" for is_text in words]
+    head = "".join(f"<th{kind}>{html.escape(name)}</th>" for name, kind in zip(block.columns, kinds, strict=True))
     rows = []
     for row in block.rows:
         cells = []
-        for i, value in enumerate(row):
-            text = cell(value, block.columns[i] in block.percent)
-            kind = f' class="{text}"' if text in ("worse", "better") else ' class="text"' if isinstance(value, str) and i else ""
+        for value, name, usual in zip(row, block.columns, kinds, strict=True):
+            text = cell(value, name in block.percent)
+            kind = f' class="text {text}"' if text in ("worse", "better") else usual
             cells.append(f"<td{kind}>{html.escape(text)}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     title = f"<h3>{html.escape(block.title)}</h3>" if block.title else ""
