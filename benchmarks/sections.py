@@ -93,7 +93,7 @@ def _machine(found: Figures) -> list[Block]:
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+        return ", ".join(f"{k.replace('_', ' ')} {said}" for k, v in value.items() if (said := _plain(v)))
     if isinstance(value, list):
         return ", ".join(map(_plain, value))
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
@@ -106,7 +106,7 @@ def _latency(found: Figures) -> list[Block]:
         f"A matmul is a 1024³ float32 product in the same rounds: {found['matmul_ms']:.2f} ms. "
         f"Frames come from: {found['capture_source']}."
     )
-    blocks: list[Block] = [Text(told)]
+    blocks: list[Block] = [Text(told), Text(f"Before: {_plain(found['before'])}. After: {_plain(found['after'])}.")]
     if all("raw_ms" in variant["stages"]["full"] for variant in found["variants"].values()):
         blocks.append(Pictures([plots.latency(found)]))
     for name, variant in found["variants"].items():
@@ -145,16 +145,19 @@ def _power(found: Figures) -> list[Block]:
 
 
 def _roofline(found: Figures) -> list[Block]:
-    told = (
-        f"Measured ceilings on {threads(found['threads'])}: {found['gemm_gflops']:.0f} GFLOP/s in a matrix product, "
-        f"{found['bandwidth_gbs']:.1f} GB/s from memory. "
-        "Only convolutions and products are counted as work; the rest of a graph takes time and counts as none."
-    )
+    told = f"The ceilings of {found['provider']} are not known: shares stay empty."
+    if found["gemm_gflops"] is not None:
+        told = (
+            f"Measured ceilings on {threads(found['threads'])}: {found['gemm_gflops']:.0f} GFLOP/s in a matrix product, "
+            f"{found['bandwidth_gbs']:.1f} GB/s from memory. "
+            "Only convolutions and products are counted as work; the rest of a graph takes time and counts as none."
+        )
     keys = ("threads", "median_ms", "mflops", "weight_mb", "intensity", "gflops", "share_of_gemm", "share_of_attainable", "bound")
     rows = [[name, *(stage[key] for key in keys)] for name, stage in found["stages"].items()]
     blocks: list[Block] = [Text(told)]
     blocks.append(Table("", ["graph", *(key.replace("_", " ") for key in keys)], rows))
-    blocks.append(Pictures([plots.roofline(found)]))
+    if found["gemm_gflops"] is not None:
+        blocks.append(Pictures([plots.roofline(found)]))
     if any("operators" in stage for stage in found["stages"].values()):
         blocks.append(Pictures([plots.operators(found)]))
     for name, stage in found["stages"].items():

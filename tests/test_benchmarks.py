@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import zipfile
 
 import cv2
@@ -112,6 +114,21 @@ def test_point_errors_are_told_apart_on_photos_of_the_portrait(capsys, tmp_path,
     figures = json.loads(capsys.readouterr().out)
     assert figures["faces"] == 12
     assert figures["teacher"] > 3 * figures["finder"], "here only the teacher errs from photo to photo"
+
+
+def test_a_device_needs_no_training_packages_to_be_sized():
+    code = (
+        "import sys, benchmarks.latency, benchmarks.hardware, benchmarks.power, benchmarks.roofline;"
+        "print([name for name in ('torch', 'transformers', 'scipy', 'matplotlib', 'training') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_missing_package_is_named():
+    code = "import sys; sys.modules['onnx'] = None; from benchmarks.__main__ import main; sys.exit(main(['roofline']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "needs the package 'onnx'" in done.stderr
 
 
 def test_bad_data_is_a_clear_error(capsys, tmp_path):

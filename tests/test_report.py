@@ -86,6 +86,21 @@ def test_a_slower_stage_and_a_worse_figure_are_flagged(run, tmp_path, capsys):
     assert (found["face, matmuls"], found["full, matmuls"]) == ("better", "same")
 
 
+def test_variants_are_drawn_side_by_side(run, tmp_path):
+    def add(results):
+        for name in ("latency", "variants"):
+            figures = results["parts"][name]["figures"]
+            rows = figures["variants"] if name == "latency" else figures
+            rows["int8"] = copy.deepcopy(rows["shipped"])
+        rows["int8"] |= {"agreement": 0.99, "bytes": rows["shipped"]["bytes"] // 3}
+
+    folder = _changed(run, tmp_path / "both", add)
+    assert main(["report", str(folder)]) == 0
+    page = (folder / "report.html").read_text()
+    assert 'aria-label="Size, speed and agreement"' in page
+    assert ">int8, 4.6 MB<" in page
+
+
 def test_a_part_that_was_left_out_says_why(run, tmp_path, capsys):
     def leave_out(results):
         results["parts"]["robustness"] = {"figures": None, "seconds": 0.0, "skipped": "needs --data"}
