@@ -19,28 +19,39 @@ from benchmarks.command import Figures
 Stage = Callable[[int], dict[str, list[float]]]
 """Number of calls → name of a figure → milliseconds of every call."""
 
+Clock = Callable[[], float]
+"""Seconds: `time.perf_counter`, or `time.thread_time` for what runs on the calling thread alone, which other work does not delay."""
+
 UNIT = "matmul"
 _SIDE = 1024
 UNIT_FLOPS = 2 * _SIDE**3
 """Floating point operations of one matmul, multiply and add apart."""
 
 
-def timed(name: str, work: Callable[[], object]) -> Stage:
+def timed(name: str, work: Callable[[], object], clock: Clock = time.perf_counter) -> Stage:
     """The stage that calls `work` and reads the clock around every call."""
 
     def stage(calls: int) -> dict[str, list[float]]:
         spent = []
         for _ in range(calls):
-            started = time.perf_counter()
+            started = clock()
             work()
-            spent.append((time.perf_counter() - started) * 1e3)
+            spent.append((clock() - started) * 1e3)
         return {name: spent}
 
     return stage
 
 
 def interleave(
-    stages: list[Stage], threads: int, *, rounds: int, seconds: float = 0.0, warmup: int = 3, burst: int = 4, title: str = "timing"
+    stages: list[Stage],
+    threads: int,
+    *,
+    rounds: int,
+    seconds: float = 0.0,
+    warmup: int = 3,
+    burst: int = 4,
+    title: str = "timing",
+    clock: Clock = time.perf_counter,
 ) -> dict[str, np.ndarray]:
     """Let the stages take turns, the matmul first among them, until both `rounds` and `seconds` are over.
 
@@ -53,11 +64,13 @@ def interleave(
         seconds: at least so long.
         warmup: rounds that are not counted.
         burst: calls in a row.
+        title: of the progress bar.
+        clock: of the matmul; the stages have their own.
 
     Returns:
         Name → `[rounds, burst]` milliseconds, `matmul` among them.
     """
-    turns = [timed(UNIT, matmul(threads)), *stages]
+    turns = [timed(UNIT, matmul(threads), clock), *stages]
     rows: dict[str, list[list[float]]] = {}
     ends = time.perf_counter() + seconds
     with tqdm(total=warmup + rounds, desc=title, leave=False, disable=None) as bar:

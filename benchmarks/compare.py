@@ -212,8 +212,8 @@ def wanted_rivals(args: argparse.Namespace) -> list[Wanted]:
     own, cv = sys.executable, pythons.get("opencv", sys.executable)
     fer = pythons.get("fer", own)
     rivals = [
-        Wanted("OpenCV YuNet", "yunet", {"file": args.yunet or "(give --yunet FILE)"}, cv),
-        Wanted("OpenCV FER", "opencv-fer", {"file": args.fer or "(give --fer FILE)", "yunet": args.yunet}, cv),
+        Wanted("OpenCV YuNet", "yunet", {"file": args.yunet or ""}, cv),
+        Wanted("OpenCV FER", "opencv-fer", {"file": args.fer or "", "yunet": args.yunet}, cv),
         Wanted("fer (TensorFlow)", "fer", {}, fer),
         Wanted("fer (TensorFlow Lite)", "fer-lite", {"lite": True}, fer),
         Wanted("EmotiEffLib", "emotiefflib", {}, pythons.get("emotiefflib", own)),

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import scaling
 from benchmarks.clock import UNIT, interleave, summary
 from benchmarks.command import Command, Figures, bundle_options, check, whole
-from benchmarks.hardware import mode_of, mode_options
+from benchmarks.hardware import mode_of, mode_options, state
 from benchmarks.stages import STAGES, Scene, capture, demo_frame, write_clip
 from edge.camera import Frame, Source, frames
 from edge.cv import cv2
@@ -51,8 +51,9 @@ def measure(
         raw: keep every value.
 
     Returns:
-        `matmul_ms`, how it was measured, and `variants`: name → `provider`, `tokens`, `stages` (see `benchmarks.stages.STAGES`), each with
-        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms`, `matmuls`, `raw_ms`, and `dropped`.
+        `matmul_ms`, how it was measured, the machine's load, clock, temperatures and throttling `before` and `after`, and `variants`:
+        name → `provider`, `tokens`, `dropped`, and `stages` (see `benchmarks.stages.STAGES`), each with `median_ms`, `p90_ms`, `p95_ms`,
+        `p99_ms`, `matmuls`, `raw_ms`.
     """
     cv2.setNumThreads(threads)
     with contextlib.ExitStack() as stack:
@@ -67,6 +68,7 @@ def measure(
         work = [capture(source)]
         for turns in zip(*(scene.stages(_labelled(name)) for name, scene in scenes.items()), strict=True):
             work += turns
+        before = state()
         times = interleave(work, threads, rounds=rounds, seconds=seconds, burst=burst, title="latency")
     unit = times[UNIT]
     return {
@@ -77,6 +79,8 @@ def measure(
         "width": frame.image_bgr.shape[1],
         "height": frame.image_bgr.shape[0],
         "capture_source": origin,
+        "before": before,
+        "after": state(),
         "variants": {
             name: {
                 "provider": scene.pipeline.provider,

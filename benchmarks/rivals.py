@@ -243,7 +243,7 @@ RIVALS: dict[str, type[Rival]] = {
 
 def _file(path: str) -> str:
     if not Path(path).is_file():
-        raise MissingError(f"no model file at '{path}'")
+        raise MissingError(f"no model file at '{path}'" if path else "no model file is given")
     return path
 
 
@@ -278,11 +278,11 @@ def _similarity(points: np.ndarray, places: np.ndarray) -> np.ndarray:
 def _open(name: str, options: dict[str, Any]) -> tuple[Rival, dict[str, Any]]:
     kind = RIVALS[name]
     if util.find_spec({"emotiefflib": "emotiefflib", "deepface": "deepface", "py-feat": "feat"}.get(name, "numpy")) is None:
-        raise MissingError(f"the package '{kind.package}' is not installed for {sys.executable}")
+        raise MissingError(f"the package '{kind.package}' is not installed for this Python")
     try:
         rival = kind(**options)
     except ImportError as error:
-        raise MissingError(f"'{error.name}' is not installed for {sys.executable}") from None
+        raise MissingError(f"'{error.name}' is not installed for this Python") from None
     except TypeError as error:
         raise MissingError(f"its options do not fit: {error}") from None
     try:

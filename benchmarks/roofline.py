@@ -34,6 +34,11 @@ from edge.verifier import SentenceVerifier
 
 Feed = dict[str, np.ndarray]
 
+_CPU = "CPUExecutionProvider"
+
+_SHOWN = 0.02
+"""Least share of a run for a row of its own in the profile."""
+
 
 class _Listening:
     """A session that keeps a copy of every feed."""
@@ -106,7 +111,7 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
         `threads`, `gemm_gflops`, `bandwidth_gbs`, and `stages`: stage → `graph`, `median_ms`, `matmuls`, `mflops`, `weight_mb`, `intensity`
         (FLOPs per byte), `gflops` reached, `share_of_gemm`, `share_of_attainable`, `bound` (`compute` or `memory`), `uncounted`; with
         `profile` also `operators`. The decoder runs on one thread whatever `threads` says, so its ceiling is that of one.
-        What rests on uncounted operators is `None`.
+        What rests on uncounted operators is `None`, and so is every share on a provider other than the CPU, whose ceiling is not known.
     """
     cv2.setNumThreads(threads)
     scene = Scene.of(pipeline, demo_frame())
@@ -114,47 +119,47 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
     graphs = {name: pipeline.bundle.graph(graph) for name, (graph, _) in given.items()}
     sessions: dict[str, Callable[[], object]] = {name: _runner(graphs[name], pipeline, given[name]) for name in given}
     times = interleave([timed(n, run) for n, run in sessions.items()], threads, rounds=rounds, title="roofline")
-    single = interleave([], 1, rounds=8, title="one thread")[UNIT] if threads > 1 else times[UNIT]
-    ceilings = {threads: _rate(times[UNIT]), 1: _rate(single)}
-    streams = {count: bandwidth(count) for count in sorted({1, threads})}
+    ceilings, streams = _ceilings(times[UNIT], threads) if pipeline.provider == _CPU else ({}, {})
     stages = {}
     for name, (graph, feed) in given.items():
         own = 1 if graph == "decoder_model_merged" else threads
-        stage = _place(count(graphs[name], feed), summary(times[name], times[UNIT]), ceilings[own], streams[own])
+        stage = _place(count(graphs[name], feed), summary(times[name], times[UNIT]), ceilings.get(own), streams.get(own))
         stages[name] = {"graph": graph, "threads": own, **stage}
-        if profile:
+        if profile and own in ceilings:
             stages[name]["operators"] = operators(graphs[name], feed, own, ceilings[own])
+    rates = (("gemm_gflops", ceilings.get(threads)), ("gemm_gflops_one_thread", ceilings.get(1)))
+    rates += (("bandwidth_gbs", streams.get(threads)), ("bandwidth_gbs_one_thread", streams.get(1)))
     return {
         "threads": threads,
-        "gemm_gflops": ceilings[threads] / 1e9,
-        "gemm_gflops_one_thread": ceilings[1] / 1e9,
-        "bandwidth_gbs": streams[threads] / 1e9,
-        "bandwidth_gbs_one_thread": streams[1] / 1e9,
+        **{name: None if rate is None else rate / 1e9 for name, rate in rates},
         "provider": pipeline.provider,
         "stages": stages,
     }
 
 
+def _ceilings(unit: np.ndarray, threads: int) -> tuple[dict[int, float], dict[int, float]]:
+    """FLOP/s and bytes/s of this machine's CPU, on `threads` threads and on one."""
+    single = interleave([], 1, rounds=8, title="one thread")[UNIT] if threads > 1 else unit
+    return {threads: _rate(unit), 1: _rate(single)}, {count: bandwidth(count) for count in sorted({1, threads})}
+
+
 def _rate(unit: np.ndarray) -> float:
-    return float(UNIT_FLOPS / np.median(np.sort(unit.ravel())[: max(1, unit.size // 2)]) * 1e3)
+    """FLOP/s of the fastest matmul: a ceiling is what the machine can do, not what it does while others use it."""
+    return float(UNIT_FLOPS / unit.min() * 1e3)
 
 
-def _place(cost: Count, spent: Figures, ceiling: float, stream: float) -> Figures:
+def _place(cost: Count, spent: Figures, ceiling: float | None, stream: float | None) -> Figures:
+    known = dict.fromkeys(("mflops", "intensity", "gflops", "share_of_gemm", "share_of_attainable", "bound"))
     figures: Figures = {"median_ms": spent["median_ms"], "matmuls": spent["matmuls"], "weight_mb": cost.weight_bytes / 1e6}
-    figures |= {"activation_mb": cost.activation_bytes / 1e6, "uncounted": list(cost.uncounted)}
+    figures |= {"activation_mb": cost.activation_bytes / 1e6, "uncounted": list(cost.uncounted), **known}
     if cost.flops is None:
-        unknown = ("mflops", "intensity", "gflops", "share_of_gemm", "share_of_attainable", "bound")
-        return {**figures, **dict.fromkeys(unknown)}
+        return figures
     rate, intensity = cost.flops / spent["median_ms"] * 1e3, cost.flops / cost.least_bytes
-    return {
-        **figures,
-        "mflops": cost.flops / 1e6,
-        "intensity": intensity,
-        "gflops": rate / 1e9,
-        "share_of_gemm": rate / ceiling,
-        "share_of_attainable": rate / min(ceiling, intensity * stream),
-        "bound": "memory" if intensity * stream < ceiling else "compute",
-    }
+    figures |= {"mflops": cost.flops / 1e6, "intensity": intensity, "gflops": rate / 1e9}
+    if ceiling is None or stream is None:
+        return figures
+    figures |= {"share_of_gemm": rate / ceiling, "share_of_attainable": rate / min(ceiling, intensity * stream)}
+    return figures | {"bound": "memory" if intensity * stream < ceiling else "compute"}
 
 
 def _runner(path: Path, pipeline: Pipeline, given: tuple[str, Feed]) -> Callable[[], object]:
@@ -178,7 +183,7 @@ def operators(path: Path, feed: Feed, threads: int, ceiling: float, runs: int = 
 
     Returns:
         Rows of `operator`, `calls` in a run, `us` in a run (mean over the faster half of the runs), `share` of the run, `mflops` as it was
-        run (padded channels included), `share_of_gemm`. `others` are those below 1 % together, `outside` is the part of a run that no
+        run (padded channels included), `share_of_gemm`. `others` are those below 2 % together, `outside` is the part of a run that no
         operator accounts for; the clock readings of the profile itself are in it.
     """
     import onnxruntime as ort
@@ -205,7 +210,7 @@ def operators(path: Path, feed: Feed, threads: int, ceiling: float, runs: int = 
         flops = sum(known) if len(known) == len(which) else None
         rows.append(_row(kind, len(which), spent, total, flops, ceiling))
     rows.sort(key=lambda row: -row["us"])
-    shown, small = [r for r in rows if r["share"] >= 0.01], [r for r in rows if r["share"] < 0.01]
+    shown, small = [r for r in rows if r["share"] >= _SHOWN], [r for r in rows if r["share"] < _SHOWN]
     others = _row("others", sum(r["calls"] for r in small), sum(r["us"] for r in small), total, 0, ceiling)
     return [*shown, others, _row("outside", 1, float((wholes - each.sum(1))[calm].mean()), total, 0, ceiling)]
 

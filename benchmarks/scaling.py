@@ -38,23 +38,23 @@ print(json.dumps({"import_ms": imported - started, "load_ms": loaded - begun, "f
 """
 
 
-def measure(pipeline: Pipeline, device: str, threads: int) -> Figures:
+def measure(pipeline: Pipeline, device: str, threads: int, *, rounds: int = _ROUNDS) -> Figures:
     """`threads`, `batch` and `faces`: lists of rows with milliseconds and matmuls."""
     return {
-        "threads": thread_sweep(pipeline.bundle.folder, device),
-        "batch": batch_sweep(pipeline, threads),
-        "faces": face_sweep(pipeline, threads),
+        "threads": thread_sweep(pipeline.bundle.folder, device, rounds=rounds),
+        "batch": batch_sweep(pipeline, threads, rounds=rounds),
+        "faces": face_sweep(pipeline, threads, rounds=rounds),
     }
 
 
-def thread_sweep(folder: Path, device: str) -> list[Figures]:
+def thread_sweep(folder: Path, device: str, *, rounds: int = _ROUNDS) -> list[Figures]:
     """Stages on 1, 2, 4 … threads, up to the cores this process may use; the matmul on as many."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     rows = []
     for count in sorted({*(2**i for i in range(cores.bit_length()) if 2**i <= cores), cores}):
         cv2.setNumThreads(count)
         with Pipeline.load(folder, device=device, threads=count) as pipeline:
-            times = interleave(Scene.of(pipeline, demo_frame()).stages(), count, rounds=_ROUNDS, title=f"{count} threads")
+            times = interleave(Scene.of(pipeline, demo_frame()).stages(), count, rounds=rounds, title=f"{count} threads")
         unit = times.pop(UNIT)
         rows.append(
             {
@@ -66,7 +66,7 @@ def thread_sweep(folder: Path, device: str) -> list[Figures]:
     return rows
 
 
-def batch_sweep(pipeline: Pipeline, threads: int) -> list[Figures]:
+def batch_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> list[Figures]:
     """The encoder on 1 … 16 faces at once, and the decoder on as many."""
     scene = Scene.of(pipeline, demo_frame())
     crop = align(scene.grey, scene.detection, pipeline.bundle.config.image)[0]
@@ -75,7 +75,7 @@ def batch_sweep(pipeline: Pipeline, threads: int) -> list[Figures]:
         crops, tokens = np.stack([crop] * count), np.stack([scene.subject.tokens] * count)
         work.append(timed(f"encode {count}", lambda crops=crops: pipeline.encoder(crops)))
         work.append(timed(f"explain {count}", lambda tokens=tokens: pipeline.explainer.policy.greedy(tokens)))
-    times = interleave(work, threads, rounds=_ROUNDS, title="batches")
+    times = interleave(work, threads, rounds=rounds, title="batches")
     rows = []
     for count in _BATCHES:
         encode, explain = (summary(times[f"{stage} {count}"], times[UNIT]) for stage in ("encode", "explain"))
@@ -84,14 +84,14 @@ def batch_sweep(pipeline: Pipeline, threads: int) -> list[Figures]:
     return rows
 
 
-def face_sweep(pipeline: Pipeline, threads: int) -> list[Figures]:
+def face_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> list[Figures]:
     """The whole line on pictures with 1 … 9 faces; `found` says how many of them were found."""
     scenes = {count: Scene.of(pipeline, demo_frame(faces=count)) for count in _FACES}
     work: list[Stage] = []
     for count, scene in scenes.items():
         work.append(timed(f"fast {count}", lambda frame=scene.frame: pipeline.look(frame)))
         work.append(timed(f"full {count}", lambda frame=scene.frame: pipeline.explain(pipeline.look(frame))))
-    times = interleave(work, threads, rounds=_ROUNDS, burst=2, title="faces")
+    times = interleave(work, threads, rounds=rounds, burst=2, title="faces")
     rows = []
     for count, scene in scenes.items():
         fast, full = (summary(times[f"{stage} {count}"], times[UNIT]) for stage in ("fast", "full"))

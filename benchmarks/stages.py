@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clock import Stage, timed
+from benchmarks.clock import Clock, Stage, timed
 from edge.backend import Session
 from edge.camera import Frame, Source, demo_picture, frames
 from edge.cv import cv2
@@ -79,8 +79,8 @@ class Scene:
         """Tokens of the completion, the end token not counted."""
         return len(self.pipeline.explainer.policy.tokenizer.encode(self.text).ids)
 
-    def stages(self, label: Callable[[str], str] = str) -> list[Stage]:
-        """The pipeline's own stages; `label` names a stage's figures."""
+    def stages(self, label: Callable[[str], str] = str, clock: Clock = time.perf_counter) -> list[Stage]:
+        """The pipeline's own stages; `label` names a stage's figures, `clock` times them."""
         pipeline, explainer, config = self.pipeline, self.pipeline.explainer, self.pipeline.bundle.config
         crop = align(self.grey, self.detection, config.image)[0][None]
         done = [parse_completion(self.text, tuple(config.labels))]
@@ -94,42 +94,43 @@ class Scene:
             "verdict": lambda: decide(candidate, self.subject.emotion, self.subject.cues, config, 1),
             "full": lambda: pipeline.explain(pipeline.look(self.frame)),
         }
-        return [*(timed(label(name), call) for name, call in work.items()), _decoding(explainer.policy, self.subject.tokens[None], label)]
+        decoding = _decoding(explainer.policy, self.subject.tokens[None], label, clock)
+        return [*(timed(label(name), call, clock) for name, call in work.items()), decoding]
 
 
 class _Clocked:
     """A session that notes when each of its runs ended."""
 
-    def __init__(self, session: Session) -> None:
-        self.session, self.provider = session, session.provider
+    def __init__(self, session: Session, clock: Clock) -> None:
+        self.session, self.provider, self.clock = session, session.provider, clock
         self.ends: list[float] = []
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         out = self.session.run(inputs)
-        self.ends.append(time.perf_counter())
+        self.ends.append(self.clock())
         return out
 
     def run_into(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         out = self.session.run_into(inputs, outputs)
-        self.ends.append(time.perf_counter())
+        self.ends.append(self.clock())
         return out
 
     def close(self) -> None:
         """The session belongs to the pipeline."""
 
 
-def _decoding(policy: RationalePolicy, tokens: np.ndarray, label: Callable[[str], str]) -> Stage:
+def _decoding(policy: RationalePolicy, tokens: np.ndarray, label: Callable[[str], str], clock: Clock) -> Stage:
     """Greedy decoding: the whole, the time to the first token (embedding the prompt and one decoder run), and each later token."""
-    clocked = _Clocked(policy.decoder)
+    clocked = _Clocked(policy.decoder, clock)
     same = RationalePolicy(policy.embed, clocked, policy.tokenizer, policy.spec)
 
     def stage(calls: int) -> dict[str, list[float]]:
         spent: dict[str, list[float]] = {label(name): [] for name in ("first_token", "per_token", "explain")}
         for _ in range(calls):
             clocked.ends.clear()
-            started = time.perf_counter()
+            started = clock()
             same.greedy(tokens)
-            ended = time.perf_counter()
+            ended = clock()
             first, last = clocked.ends[0], clocked.ends[-1]
             spent[label("first_token")].append((first - started) * 1e3)
             spent[label("per_token")].append((last - first) * 1e3 / max(1, len(clocked.ends) - 1))

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import zipfile
 
 import cv2
@@ -36,10 +38,10 @@ def test_latency_times_variants_side_by_side(capsys, pipeline):
 
 
 def test_latency_sweeps_batches_faces_and_a_fresh_process(pipeline):
-    rows = scaling.batch_sweep(pipeline, 1)
+    rows = scaling.batch_sweep(pipeline, 1, rounds=2)
     assert [row["batch"] for row in rows] == [1, 2, 4, 8, 16]
     assert rows[-1]["encode_ms"] > rows[0]["encode_ms"]
-    assert [row["found"] for row in scaling.face_sweep(pipeline, 1)] == [1, 2, 4, 9]
+    assert [row["found"] for row in scaling.face_sweep(pipeline, 1, rounds=1)] == [1, 2, 4, 9]
     cold = scaling.cold_start(None, "cpu", 1, repeats=1)
     assert cold["total_ms"] == pytest.approx(cold["import_ms"] + cold["load_ms"] + cold["first_ms"])
 
@@ -112,6 +114,21 @@ def test_point_errors_are_told_apart_on_photos_of_the_portrait(capsys, tmp_path,
     figures = json.loads(capsys.readouterr().out)
     assert figures["faces"] == 12
     assert figures["teacher"] > 3 * figures["finder"], "here only the teacher errs from photo to photo"
+
+
+def test_a_device_needs_no_training_packages_to_be_sized():
+    code = (
+        "import sys, benchmarks.latency, benchmarks.hardware, benchmarks.power, benchmarks.roofline;"
+        "print([name for name in ('torch', 'transformers', 'scipy', 'matplotlib', 'training') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_missing_package_is_named():
+    code = "import sys; sys.modules['onnx'] = None; from benchmarks.__main__ import main; sys.exit(main(['roofline']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "needs the package 'onnx'" in done.stderr
 
 
 def test_bad_data_is_a_clear_error(capsys, tmp_path):

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import roofline
 from benchmarks.__main__ import main
-from benchmarks.flops import count, node_flops
+from benchmarks.flops import Count, count, node_flops
 from benchmarks.stages import Scene, demo_frame
 
 
@@ -100,3 +100,13 @@ def test_roofline_places_every_graph_under_the_measured_ceiling(capsys):
 def test_roofline_of_no_thread_is_a_clear_error(capsys):
     assert main(["roofline", "--threads", "0"]) == 2
     assert "--threads" in capsys.readouterr().err
+
+
+def test_a_graph_whose_work_or_ceiling_is_unknown_gets_no_share():
+    spent = {"median_ms": 2.0, "matmuls": 0.5}
+    counted = Count(4_000_000, 1_000_000, 0, 0, {"Conv": 4_000_000}, ())
+    placed = roofline._place(counted, spent, 8e9, 1e9)
+    assert (placed["gflops"], placed["share_of_gemm"], placed["share_of_attainable"], placed["bound"]) == (2.0, 0.25, 0.5, "memory")
+    for cost, ceiling in ((Count(None, 1, 1, 1, {}, ("Loop",)), 8e9), (counted, None)):
+        placed = roofline._place(cost, spent, ceiling, ceiling)
+        assert (placed["share_of_gemm"], placed["share_of_attainable"], placed["bound"]) == (None, None, None)

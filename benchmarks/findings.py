@@ -1,0 +1,81 @@
+"""What changed between two runs, and which of it is a regression; and the figures that a model card quotes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.command import Figures
+
+_ACCURACY = {"war": 0.005, "uar": 0.01, "eea": 0.01, "meea": 0.01, "cue_precision": 0.01, "verified_rate": 0.02, "own_accepted": 0.02}
+_ERRORS = {"ece": 0.01, "contradiction_rate": 0.01}
+"""Figure → least change that counts; smaller ones are noise or taste."""
+
+_SLOWER = 1.10
+"""A stage that takes this many times its matmuls before is slower."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One figure in two runs."""
+
+    figure: str
+    before: float
+    after: float
+    verdict: str
+    """`better`, `worse` or `same`."""
+
+
+def part(results: Figures, name: str) -> Figures | None:
+    """The figures of a part, `None` where it was skipped or is not there."""
+    figures: Figures | None = (results["parts"].get(name) or {}).get("figures")
+    return figures
+
+
+def changes(before: Figures, after: Figures) -> list[Change]:
+    """Compare the first bundle of two runs, figure by figure; what one of them lacks is left out."""
+    found = []
+    for stage, old in _stages(before).items():
+        new = _stages(after).get(stage)
+        if new:
+            ratio = new / old
+            verdict = "worse" if ratio > _SLOWER else "better" if ratio < 1 / _SLOWER else "same"
+            found.append(Change(f"{stage}, matmuls", old, new, verdict))
+    old_accuracy, new_accuracy = part(before, "accuracy") or {}, part(after, "accuracy") or {}
+    for name, least in (_ACCURACY | _ERRORS).items():
+        old, new = old_accuracy.get(name), new_accuracy.get(name)
+        if old is not None and new is not None:
+            gain = (new - old) * (-1 if name in _ERRORS else 1)
+            found.append(Change(name, old, new, "worse" if gain <= -least else "better" if gain >= least else "same"))
+    sizes = [next(iter(results["bundles"].values()))["bytes"] / 1e6 for results in (before, after)]
+    verdict = "worse" if sizes[1] > 1.05 * sizes[0] else "better" if sizes[1] < sizes[0] / 1.05 else "same"
+    return [*found, Change("bundle, MB", sizes[0], sizes[1], verdict)]
+
+
+def _stages(results: Figures) -> dict[str, float]:
+    measured = part(results, "latency")
+    if not measured:
+        return {}
+    return {name: stage["matmuls"] for name, stage in next(iter(measured["variants"].values()))["stages"].items()}
+
+
+def card_figures(results: Figures) -> dict[str, dict[str, Any]]:
+    """Title → figures, in the form that the model card's writer takes: what was measured, and nothing else."""
+    tables: dict[str, dict[str, Any]] = {}
+    found, split = part(results, "accuracy"), results["options"]["split"]
+    if found:
+        tables[f"recognition and explanations, {split} split"] = found
+    timed, machine = part(results, "latency"), part(results, "hardware")
+    if timed:
+        where = f"latency on {(machine or {}).get('cpu') or 'an unnamed processor'}, {timed['threads']} threads, milliseconds"
+        stages = next(iter(timed["variants"].values()))["stages"]
+        tables[where] = {name: stage["median_ms"] for name, stage in stages.items()}
+    robust = part(results, "robustness")
+    if robust:
+        tables["accuracy under the strongest corruption"] = {
+            "clean": robust["clean"]["war"],
+            **{name: rows[max(rows)]["war"] for name, rows in robust["corrupted"].items()},
+        }
+        if robust["mouth_hidden"]:
+            tables["with the mouth hidden"] = robust["mouth_hidden"]
+    return tables

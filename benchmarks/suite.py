@@ -1,0 +1,171 @@
+"""`python -m benchmarks all --out RUN`: every measurement into one folder, and its report.
+
+Each part writes `RUN/<part>.json` when it is done. A part whose file is there, made with the same bundles, data and options, is not
+measured again: an interrupted run goes on where it stopped. `results.json` (see `results.schema.json`) holds them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from benchmarks import accuracy, compare, curves, hardware, latency, power, robustness, roofline, scaling, variants
+from benchmarks.command import Command, Figures, bundle_options, check, whole
+from benchmarks.reading import load_faces, read_crops
+from edge.bundle import HASHES
+from edge.errors import UsageError
+from edge.pipeline import Pipeline
+
+SCHEMA = 1
+"""Version of `results.json`."""
+
+NEEDS_DATA = ("accuracy", "curves", "variants", "robustness")
+
+
+def measure(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> Figures:
+    """Measure what is not there yet; write and return `results.json`."""
+    folder: Path = args.out
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out '{folder}': {error.strerror}") from None
+    first = next(iter(loaded.values()))
+    bundles = {name: _identity(pipeline) for name, pipeline in loaded.items()}
+    parts: dict[str, Figures] = {}
+    work = _parts(args, loaded, first)
+    with tqdm(total=len(work), desc="benchmarks", disable=None) as bar:
+        for name, run in work.items():
+            bar.set_postfix_str(name)
+            key = _key(name, args, bundles)
+            parts[name] = _part(folder / f"{name}.json", key, run, args.data is None and name in NEEDS_DATA)
+            note = parts[name].get("skipped") or f"{parts[name]['seconds']:.0f} s"
+            tqdm.write(f"{name}: {note}", file=sys.stderr)
+            bar.update()
+    results = {
+        "schema": SCHEMA,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "bundles": bundles,
+        "options": {"device": args.device, "threads": args.threads, "split": args.split, "faces": args.faces},
+        "seconds": sum(part.get("seconds", 0.0) for part in parts.values()),
+        "parts": parts,
+    }
+    _write(folder / "results.json", results)
+    return results
+
+
+def _parts(args: argparse.Namespace, loaded: dict[str, Pipeline], first: Pipeline) -> dict[str, Callable[[], Figures]]:
+    threads = args.threads
+
+    def faces(count: int) -> accuracy.Faces:
+        return load_faces(args.data, args.split, count, first)
+
+    def timing() -> Figures:
+        figures = latency.measure(loaded, threads, rounds=args.rounds, seconds=args.seconds)
+        figures["scaling"] = scaling.measure(first, args.device, threads, rounds=min(10, args.rounds))
+        return {**figures, "cold": scaling.cold_start(first.bundle.folder, args.device, threads, repeats=min(3, args.rounds))}
+
+    def drawn() -> Figures:
+        every = faces(0)
+        read = read_crops(first, every.crops)
+        return curves.measure(list(first.bundle.config.labels), every.labels, read.shown, read.confidence)
+
+    return {
+        "hardware": lambda: {**hardware.probe(), "state": hardware.state()},
+        "latency": timing,
+        "power": lambda: power.measure(first, seconds=3.0),
+        "roofline": lambda: roofline.measure(first, threads, rounds=args.rounds, profile=True),
+        "curves": drawn,
+        "accuracy": lambda: accuracy.measure(first, faces(0), closed=False),
+        "variants": lambda: variants.measure(loaded, faces(args.faces)),
+        "compare": lambda: compare.measure(
+            first, compare.wanted_rivals(args), faces(args.faces) if args.data else None, threads, rounds=max(3, args.rounds // 3)
+        ),
+        "robustness": lambda: robustness.measure(first, faces(args.faces)),
+    }
+
+
+def _part(path: Path, key: dict[str, Any], run: Callable[[], Figures], lacking: bool) -> Figures:
+    """Take a finished part from its file, or measure it and write the file."""
+    from benchmarks.__main__ import plain
+
+    if lacking:
+        return {"figures": None, "seconds": 0.0, "skipped": "needs --data"}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if there["key"] == key:
+            return {"figures": there["figures"], "seconds": there["seconds"]}
+    started = time.perf_counter()
+    part = {"key": key, "figures": plain(run()), "seconds": time.perf_counter() - started}
+    _write(path, part)
+    return {"figures": part["figures"], "seconds": part["seconds"]}
+
+
+def _write(path: Path, value: Figures) -> None:
+    """Whole or not at all."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror}") from None
+
+
+def _identity(pipeline: Pipeline) -> Figures:
+    sums = (pipeline.bundle.folder / HASHES).read_bytes()
+    record = pipeline.bundle.config.provenance
+    return {"hash": hashlib.sha256(sums).hexdigest(), "commit": record.get("commit"), **variants.size(pipeline.bundle.folder)}
+
+
+def _key(name: str, args: argparse.Namespace, bundles: Figures) -> dict[str, Any]:
+    """What a part's figures depend on."""
+    key: dict[str, Any] = {"schema": SCHEMA, "bundles": {title: about["hash"] for title, about in bundles.items()}}
+    key |= {"device": args.device, "threads": args.threads}
+    if name in (*NEEDS_DATA, "compare"):
+        key |= {"data": str(args.data), "split": args.split, "faces": args.faces}
+    if name in ("latency", "roofline", "compare"):
+        key |= {"rounds": args.rounds, "seconds": args.seconds}
+    if name == "compare":
+        key |= {"rivals": [args.yunet, args.fer, args.python, args.onnx]}
+    return key
+
+
+def _pack(data: Path | None) -> Path | None:
+    """A folder of the data packs means its FER+ images."""
+    if data is None or data.suffix == ".npz" or not (data / "ferplus_images.npz").is_file():
+        return data
+    return data / "ferplus_images.npz"
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run; an interrupted one goes on")
+    parser.add_argument("--data", type=Path, help="ferplus_images.npz or its folder, or DIR/<emotion>/*.png|jpg (default: no accuracy)")
+    parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of a pack (default: test)")
+    parser.add_argument("--faces", type=whole, default=200, metavar="N", help="of robustness, variants and compare; 0: all (default: 200)")
+    bundle_options(parser, threads=2, several=True)
+    parser.add_argument("--rounds", type=whole, default=40, metavar="N", help="turns of every stage, at least (default: 40)")
+    parser.add_argument("--seconds", type=float, default=20.0, metavar="T", help="of latency, at least (default: 20)")
+    compare.rival_options(parser)
+
+
+def _run(args: argparse.Namespace) -> Figures:
+    from benchmarks import report
+
+    check(args, rounds=1, seconds=0, threads=1)
+    args.data = _pack(args.data)
+    with latency.loaded(args.bundle, args.device, args.threads) as loaded:
+        results = measure(args, loaded)
+    written = report.write([args.out], args.out)
+    return {"seconds": results["seconds"], "results": str(args.out / "results.json"), **written}
+
+
+COMMAND = Command(_options, _run)
