@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ FILES = (
     "verifier_tokenizer.json",
     "README.md",
 )
+TOWER = "policy_vision"
+"""A sixth graph, of bundles whose policy has a vision tower of its own."""
 SHIPPED = Path(__file__).parent / "models"
 
 
@@ -87,6 +89,13 @@ class PolicySpec:
     """Samples decoded together after the first rationale is rejected."""
     temperature: float
     """Of those samples."""
+    prefix: list[int] = field(default_factory=list)
+    """Token ids between `bos` and the visual tokens."""
+    suffix: list[int] = field(default_factory=list)
+    """Token ids between the visual tokens and the completion."""
+    tower: bool = False
+    """The policy has eyes of its own: the bundle has a graph `policy_vision` that makes its visual tokens from the crop, and the encoder
+    hands the crop on in place of visual tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +190,7 @@ def check_hashes(folder: Path) -> None:
     except (OSError, ValueError):
         raise BundleError(f"'{folder}' is not a bundle: {HASHES} is missing or not readable") from None
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines if line)}
-    for name in FILES:
+    for name in (*FILES, *sorted(sums.keys() & {f"{TOWER}.onnx"})):
         path = folder / name
         if not path.is_file():
             raise BundleError(f"bundle '{folder}': {name} is missing")
@@ -191,7 +200,8 @@ def check_hashes(folder: Path) -> None:
 
 def write_hashes(folder: Path) -> None:
     """Write `SHA256SUMS` over every file of a bundle."""
-    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in FILES]
+    names = [*FILES, *(path.name for path in [folder / f"{TOWER}.onnx"] if path.is_file())]
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
     (folder / HASHES).write_text("".join(lines), encoding="utf-8")
 
 

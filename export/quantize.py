@@ -37,8 +37,6 @@ from training.run import progress
 
 log = logging.getLogger(__name__)
 RECIPES = Path(__file__).parent / "recipes"
-MAX_SIZE = 0.45
-"""Largest size of a quantised bundle, of the float32 one."""
 NOISE = 1.05
 """A graph that takes less than this times as long as the float32 one ties with it: timing cannot tell them apart."""
 _FLOAT = Strategy("float32")
@@ -58,6 +56,12 @@ class Recipe:
     """TensorRT versions that every graph must pass `lint` for."""
     graphs: dict[str, list[Strategy]]
     """Graph → candidates, the smallest first; a graph that is not named, or none of whose candidates passes, stays in float32."""
+    device: str = "cpu"
+    """What the candidates are timed and judged on."""
+    max_size: float = 0.45
+    """Largest size of the quantised bundle, of the float32 one."""
+    every: bool = False
+    """Try every candidate, and not only up to the first that passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe, *, gates: Gate
         out: the new bundle; an existing one is replaced at the very end.
         data: folder of the data packs, or a folder of face crops (see `load_crops`).
         recipe: what to try.
-        gates: what the result must keep to, next to `MAX_SIZE`.
+        gates: what the result must keep to, next to the recipe's size.
 
     Returns:
         `trials` (one row each), `kept` (graph → strategy), `size`, `time`, `agreement`.
@@ -127,13 +131,13 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe, *, gates: Gate
     gates = gates or Gates()
     bundle = Bundle.load(folder)
     calibration, judged, proof = _faces(data, bundle.config.image.size, recipe)
-    with new_bundle(out) as fresh, Pipeline.load(folder, device="cpu", threads=1) as pipeline:
+    with new_bundle(out) as fresh, Pipeline.load(folder, device=recipe.device, threads=1) as pipeline:
         feeds = record(pipeline, calibration)
         wanted = decisions(pipeline, judged)
         work = fresh.with_name("candidates")
         work.mkdir()
         trials = list(_trials(pipeline, recipe, feeds, (judged, wanted), gates, work))
-        chosen = _fit_together(pipeline, trials, (judged, wanted), gates)
+        chosen = _fit_together(pipeline, trials, (judged, wanted), gates, recipe.device)
         shutil.copytree(bundle.folder, fresh, dirs_exist_ok=True)
         for name, trial in chosen.items():
             if trial.path:
@@ -141,12 +145,12 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe, *, gates: Gate
         kept = {name: str(chosen[name].strategy) if name in chosen else str(_FLOAT) for name in GRAPHS}
         size = _bytes(fresh) / _bytes(bundle.folder)
         write_config(fresh, bundle, {})  # so that it loads; its figures follow
-        with Pipeline.load(fresh, device="cpu", threads=1) as small:
+        with Pipeline.load(fresh, device=recipe.device, threads=1) as small:
             figures = agreement(reference := decisions(pipeline, proof), decisions(small, proof, reference=reference), proof.labels)
             ratio = full_path(pipeline, small, proof)
         against = failures(figures, gates)
         against += [f"it takes {ratio:.2f} times as long"] * (ratio > NOISE)
-        against += [f"it has {size:.1%} of the bytes (gate {MAX_SIZE:.0%})"] * (size > MAX_SIZE)
+        against += [f"it has {size:.1%} of the bytes (gate {recipe.max_size:.0%})"] * (size > recipe.max_size)
         if against:
             raise ParityError(f"the quantised bundle is not written: {'; '.join(against)}; try --recipe sweep")
         chosen_by = {"recipe": recipe.name, **kept, "size": round(size, 4), "full_path_time": round(ratio, 3)}
@@ -271,22 +275,22 @@ def full_path(a: Pipeline, b: Pipeline, crops: Crops, *, rounds: int = 5) -> flo
 def _trials(
     pipeline: Pipeline, recipe: Recipe, feeds: dict[str, list[Feed]], judged: tuple[Crops, Decisions], gates: Gates, work: Path
 ) -> Iterator[Trial]:
-    """Try each graph's candidates in order; all of them where the recipe is called `sweep`, else only up to the first that passes."""
+    """Try each graph's candidates in order."""
     for graph, strategies in recipe.graphs.items():
         for i, strategy in enumerate(progress(strategies, graph)):
-            trial = try_one(pipeline, graph, strategy, feeds[graph], judged, gates, work / f"{graph}-{i}.onnx")
+            trial = try_one(pipeline, graph, strategy, feeds[graph], judged, gates, work / f"{graph}-{i}.onnx", recipe.device)
             if trial.path and recipe.targets:
                 profiles = graph_profiles(graph, pipeline.bundle.config)
                 found = [str(finding) for target in recipe.targets for finding in lint_graph(trial.path, profiles, target)]
                 trial = dataclasses.replace(trial, against=trial.against + found[:1])
             log.info("%s: %s: size %.2f, time %.2f: %s", graph, strategy, trial.size, trial.time, "; ".join(trial.against) or "passes")
             yield trial
-            if not trial.against and recipe.name != "sweep":
+            if not trial.against and not recipe.every:
                 break
 
 
 def try_one(
-    pipeline: Pipeline, graph: str, strategy: Strategy, feeds: list[Feed], judged: tuple[Crops, Decisions], gates: Gates, path: Path
+    pipeline: Pipeline, graph: str, strategy: Strategy, feeds: list[Feed], judged: tuple[Crops, Decisions], gates: Gates, path: Path, device: str
 ) -> Trial:
     """Make, time and judge one candidate; one that cannot be made, or does not run, is a trial that failed."""
     source = pipeline.bundle.graph(graph)
@@ -294,7 +298,7 @@ def try_one(
         return Trial(graph, strategy, 1.0, 1.0, {}, [], None)
     try:
         apply(strategy, source, path, feeds)
-        session = OrtSession(path, device="cpu", threads=1)
+        session = OrtSession(path, device=device, threads=1)
     except (BundleError, InputError):
         raise
     except Exception as error:  # whatever the quantisers cannot take
@@ -312,14 +316,14 @@ def try_one(
     return Trial(graph, strategy, path.stat().st_size / source.stat().st_size, ratio, figures, against, path)
 
 
-def _fit_together(pipeline: Pipeline, trials: list[Trial], judged: tuple[Crops, Decisions], gates: Gates) -> dict[str, Trial]:
+def _fit_together(pipeline: Pipeline, trials: list[Trial], judged: tuple[Crops, Decisions], gates: Gates, device: str) -> dict[str, Trial]:
     """The smallest passing candidate of every graph; where they do not pass together, the one that costs most agreement steps back."""
     passing = {
         graph: sorted((t for t in trials if t.graph == graph and not t.against and t.path), key=lambda t: t.size) for graph in GRAPHS
     }
     crops, wanted = judged
     while chosen := {graph: options[0] for graph, options in passing.items() if options}:
-        if not (against := failures(_together(pipeline, list(chosen.values()), crops, wanted), gates)):
+        if not (against := failures(_together(pipeline, list(chosen.values()), crops, wanted, device), gates)):
             break
         worst = min(chosen.values(), key=lambda t: (t.figures["streams"] + t.figures["verdicts"], -t.size))
         log.info("together: %s; %s gives up %s", "; ".join(against), worst.graph, worst.strategy)
@@ -327,12 +331,12 @@ def _fit_together(pipeline: Pipeline, trials: list[Trial], judged: tuple[Crops, 
     return chosen
 
 
-def _together(pipeline: Pipeline, trials: list[Trial], crops: Crops, wanted: Decisions) -> dict[str, Any]:
+def _together(pipeline: Pipeline, trials: list[Trial], crops: Crops, wanted: Decisions, device: str) -> dict[str, Any]:
     if not trials:
         return agreement(wanted, decisions(pipeline, crops, reference=wanted), crops.labels)
-    session = OrtSession(trials[0].path or pipeline.bundle.graph(trials[0].graph), device="cpu", threads=1)
+    session = OrtSession(trials[0].path or pipeline.bundle.graph(trials[0].graph), device=device, threads=1)
     with replaced(pipeline, trials[0].graph, session):
-        return _together(pipeline, trials[1:], crops, wanted)
+        return _together(pipeline, trials[1:], crops, wanted, device)
 
 
 def write_config(fresh: Path, bundle: Bundle, figures: dict[str, Any]) -> None:
@@ -367,5 +371,3 @@ def _row(trial: Trial) -> dict[str, Any]:
 
 def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
-
-
