@@ -77,10 +77,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _bundle(args: argparse.Namespace) -> int:
     from export.bundle import Runs, build
+    from export.large import build_large, is_large
     from training.data import data_folder
 
     runs = Runs(args.face, args.encoder, args.policy, args.verifier)
-    print(json.dumps(build(runs, data_folder(args.data), args.out), indent=1))
+    make = build_large if is_large(args.policy) else build
+    print(json.dumps(make(runs, data_folder(args.data), args.out), indent=1))
     return 0
 
 

@@ -290,7 +290,14 @@ def _trials(
 
 
 def try_one(
-    pipeline: Pipeline, graph: str, strategy: Strategy, feeds: list[Feed], judged: tuple[Crops, Decisions], gates: Gates, path: Path, device: str
+    pipeline: Pipeline,
+    graph: str,
+    strategy: Strategy,
+    feeds: list[Feed],
+    judged: tuple[Crops, Decisions],
+    gates: Gates,
+    path: Path,
+    device: str,
 ) -> Trial:
     """Make, time and judge one candidate; one that cannot be made, or does not run, is a trial that failed."""
     source = pipeline.bundle.graph(graph)
