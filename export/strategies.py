@@ -141,7 +141,7 @@ def _static(strategy: Strategy, source: Path, folder: Path, feeds: list[Feed]) -
         activation_type=QuantType.QInt8 if strategy.symmetric else QuantType.QUInt8, weight_type=QuantType.QInt8,
         nodes_to_exclude=_matching(onnx.load(str(prepared)), strategy.keep),
         calibrate_method=CalibrationMethod[strategy.calibration],
-        extra_options={"ActivationSymmetric": strategy.symmetric},
+        extra_options={"ActivationSymmetric": strategy.symmetric, "QuantizeBias": not strategy.symmetric},  # TensorRT wants float biases
     )  # fmt: skip
     return onnx.load(str(done))
 
