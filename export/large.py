@@ -90,7 +90,7 @@ def load_large(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     try:
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # transformers', tokenizers' and safetensors' own classes
         raise InputError(f"cannot load the policy in '{folder}': {str(error).splitlines()[0]}") from None
     text = model.config.get_text_config()
     if text.model_type != "llama" or getattr(text, "attention_bias", False) or getattr(text, "mlp_bias", False):
