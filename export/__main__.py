@@ -87,7 +87,8 @@ def _bundle(args: argparse.Namespace) -> int:
 
 
 def _quantize(args: argparse.Namespace) -> int:
-    from export.quantize import quantize, read_recipe, table
+    from export.quantize import quantize, table
+    from export.recipe import read_recipe
     from training.data import data_folder
 
     done = quantize(args.bundle, args.out, data_folder(args.data), read_recipe(args.recipe))

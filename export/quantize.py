@@ -10,58 +10,33 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import platform
 import shutil
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 
-from edge.backend import OrtSession, Session
-from edge.bundle import GRAPHS, Bundle
-from edge.errors import BundleError, InputError, UsageError
+from edge.backend import OrtSession
+from edge.bundle import GRAPHS, Bundle, write_hashes
+from edge.errors import BundleError, InputError
 from edge.pipeline import Pipeline
 from edge.profiles import graph_profiles
 from export.agreement import Decisions, Gates, ParityError, agreement, decisions, failures
 from export.card import write_card
-from export.crops import Crops, load_crops, scenes
+from export.crops import Crops, load_crops
 from export.lint import lint_graph
+from export.probe import full_path, paired_time, record, replaced
 from export.publish import new_bundle
+from export.recipe import Recipe
 from export.strategies import Feed, Strategy, apply
 from training.run import progress
 
 log = logging.getLogger(__name__)
-RECIPES = Path(__file__).parent / "recipes"
 NOISE = 1.05
 """A graph that takes less than this times as long as the float32 one ties with it: timing cannot tell them apart."""
 _FLOAT = Strategy("float32")
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What to try on each graph."""
-
-    name: str
-    note: str
-    calibration: int
-    """Faces that activation ranges are chosen on."""
-    judged: int
-    """Faces that candidates are judged on."""
-    targets: tuple[str, ...]
-    """TensorRT versions that every graph must pass `lint` for."""
-    graphs: dict[str, list[Strategy]]
-    """Graph → candidates, the smallest first; a graph that is not named, or none of whose candidates passes, stays in float32."""
-    device: str = "cpu"
-    """What the candidates are timed and judged on."""
-    max_size: float = 0.45
-    """Largest size of the quantised bundle, of the float32 one."""
-    every: bool = False
-    """Try every candidate, and not only up to the first that passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,35 +54,6 @@ class Trial:
     against: list[str]
     """Why it is not kept; empty when it may be."""
     path: Path | None
-
-
-def read_recipe(given: str) -> Recipe:
-    """Read a recipe: `auto` (this machine's kind of CPU), the name of a stored one, or a JSON file.
-
-    Raises:
-        UsageError: there is none of that name, or it is malformed.
-    """
-    kind = {"x86_64": "x86-64", "amd64": "x86-64", "aarch64": "aarch64", "arm64": "aarch64"}
-    name = kind.get(platform.machine().lower(), "x86-64") if given == "auto" else given
-    path = RECIPES / f"{name}.json"
-    path = path if path.is_file() else Path(given)
-    if not path.is_file():
-        stored = ", ".join(sorted(p.stem for p in RECIPES.glob("*.json")))
-        raise UsageError(f"no recipe '{given}': expected auto, a JSON file, or one of {stored}")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if unknown := set(values["graphs"]) - set(GRAPHS):
-            raise ValueError(f"unknown graph {', '.join(sorted(unknown))}")
-        graphs = {
-            graph: [Strategy(**{**entry, "keep": tuple(entry.get("keep", ()))}) for entry in entries]
-            for graph, entries in values.pop("graphs").items()
-        }
-        recipe = Recipe(graphs=graphs, targets=tuple(values.pop("targets")), **values)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError(f"the recipe '{path}' is malformed: {error}") from None
-    if min(recipe.calibration, recipe.judged) < 1:
-        raise UsageError(f"the recipe '{path}' needs at least one face to calibrate with and one to judge on")
-    return recipe
 
 
 def quantize(folder: Path, out: Path, data: Path, recipe: Recipe, *, gates: Gates | None = None) -> dict[str, Any]:
@@ -172,106 +118,6 @@ def _faces(data: Path, size: int, recipe: Recipe) -> tuple[Crops, Crops, Crops]:
     return valid.part(0, thirds[0]), valid.part(thirds[0], thirds[1]), valid.part(thirds[1])
 
 
-class Recorder:
-    """A session that keeps a copy of what goes in."""
-
-    def __init__(self, session: Session, feeds: list[Feed]) -> None:
-        self.session, self.feeds, self.provider = session, feeds, session.provider
-
-    def run(self, inputs: Feed) -> Feed:
-        """Run the graph."""
-        self.feeds.append({name: value.copy() for name, value in inputs.items()})
-        return self.session.run(inputs)
-
-    def run_into(self, inputs: Feed, outputs: Feed) -> Feed:
-        """Run the graph into the given arrays."""
-        self.feeds.append({name: value.copy() for name, value in inputs.items()})
-        return self.session.run_into(inputs, outputs)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-@contextmanager
-def replaced(pipeline: Pipeline, graph: str, session: Session) -> Iterator[None]:
-    """Let another session run one of the pipeline's graphs for a while."""
-    explainer = pipeline.explainer
-    owner, name = {
-        "face": (pipeline.finder, "session"),
-        "vision_encoder": (pipeline.encoder, "session"),
-        "embed_tokens": (explainer.policy, "embed"),
-        "decoder_model_merged": (explainer.policy, "decoder"),
-        "verifier": (explainer.verifier, "session"),
-    }[graph]
-    before = getattr(owner, name)
-    setattr(owner, name, session)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
-def session_of(pipeline: Pipeline, graph: str) -> Session:
-    """The session that runs one of the pipeline's graphs."""
-    explainer = pipeline.explainer
-    found: dict[str, Session] = {
-        "face": pipeline.finder.session,
-        "vision_encoder": pipeline.encoder.session,
-        "embed_tokens": explainer.policy.embed,
-        "decoder_model_merged": explainer.policy.decoder,
-        "verifier": explainer.verifier.session,
-    }
-    return found[graph]
-
-
-def record(pipeline: Pipeline, crops: Crops) -> dict[str, list[Feed]]:
-    """What each graph really gets while the pipeline reads and explains these faces, one at a time."""
-    feeds: dict[str, list[Feed]] = {name: [] for name in GRAPHS}
-
-    def listen(names: tuple[str, ...], calls: list[Any]) -> None:
-        if not names:
-            for call in calls:
-                call()
-            return
-        with replaced(pipeline, names[0], Recorder(session_of(pipeline, names[0]), feeds[names[0]])):
-            listen(names[1:], calls)
-
-    pictures = scenes(crops.images, min(32, len(crops)), seed=1)
-    listen(("face",), [lambda p=p: pipeline.finder(p) for p in pictures])
-    listen(("vision_encoder",), [lambda i=i: pipeline.encoder(crops.images[i : i + 1]) for i in range(len(crops))])
-    listen(GRAPHS[2:], [lambda: decisions(pipeline, crops.part(0, 1))])
-    return feeds
-
-
-def paired_time(a: Session, b: Session, feed: Feed, *, rounds: int = 9, calls: int = 20) -> float:
-    """How long `b` takes in units of `a`: the middle, over rounds of calls in turns, of the ratio of the rounds' medians."""
-    ratios = []
-    for _ in range(rounds + 1):
-        spent: tuple[list[float], list[float]] = ([], [])
-        for call in range(calls):
-            for i in (0, 1) if call % 2 else (1, 0):  # who comes second finds the inputs in the cache
-                started = time.perf_counter()
-                (a, b)[i].run(feed)
-                spent[i].append(time.perf_counter() - started)
-        ratios.append(float(np.median(spent[1]) / np.median(spent[0])))
-    return float(np.median(ratios[1:]))  # the first round warms up
-
-
-def full_path(a: Pipeline, b: Pipeline, crops: Crops, *, rounds: int = 5) -> float:
-    """How long `b` takes, in units of `a`, to find, read and explain the faces of a few pictures: the median of paired runs."""
-    pictures = [np.repeat(picture[..., None], 3, 2) for picture in scenes(crops.images, 12, seed=2)]
-    ratios = []
-    for _ in range(rounds + 1):
-        spent = [0.0, 0.0]
-        for turn, picture in enumerate(pictures):
-            for i in (0, 1) if turn % 2 else (1, 0):
-                started = time.perf_counter()
-                (a, b)[i](picture)
-                spent[i] += time.perf_counter() - started
-        ratios.append(spent[1] / spent[0])
-    return float(np.median(ratios[1:]))
-
-
 def _trials(
     pipeline: Pipeline, recipe: Recipe, feeds: dict[str, list[Feed]], judged: tuple[Crops, Decisions], gates: Gates, work: Path
 ) -> Iterator[Trial]:
@@ -312,12 +158,14 @@ def try_one(
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return Trial(graph, strategy, 1.0, 1.0, {}, [f"it cannot be made: {reason}"], None)
     crops, wanted = judged
+    whole = OrtSession(source, device=device, threads=1)  # as fresh as the candidate: the pipeline's own has grown its memory
     try:
-        ratio = paired_time(session_of(pipeline, graph), session, feeds[len(feeds) // 2])
+        ratio = paired_time(whole, session, feeds[len(feeds) // 2])
         with replaced(pipeline, graph, session):
             figures = agreement(wanted, decisions(pipeline, crops, reference=wanted), crops.labels)
     finally:
         session.close()
+        whole.close()
     against = failures(figures, gates.halved())
     against += [f"it takes {ratio:.2f} times as long"] * (ratio > NOISE)
     return Trial(graph, strategy, path.stat().st_size / source.stat().st_size, ratio, figures, against, path)
@@ -348,8 +196,6 @@ def _together(pipeline: Pipeline, trials: list[Trial], crops: Crops, wanted: Dec
 
 def write_config(fresh: Path, bundle: Bundle, figures: dict[str, Any]) -> None:
     """Write configuration, model card and hashes of a bundle made from `bundle`, with further figures."""
-    from edge.bundle import write_hashes
-
     metrics = {**bundle.config.metrics, **figures}
     record = {**bundle.config.provenance, "quantiser": f"onnxruntime {onnxruntime.__version__}"}
     config = dataclasses.replace(bundle.config, metrics=metrics, provenance=record)

@@ -18,8 +18,10 @@ from export.__main__ import main
 from export.agreement import ParityError
 from export.crops import load_crops
 from export.lint import lint, lint_graph
+from export.probe import paired_time
 from export.publish import new_bundle
-from export.quantize import RECIPES, Recipe, paired_time, quantize, read_recipe
+from export.quantize import quantize
+from export.recipe import RECIPES, Recipe, read_recipe
 from export.strategies import OPSETS, Strategy, apply, load_graph
 
 _STORE = {
