@@ -90,16 +90,22 @@ def paired_time(a: Session, b: Session, feed: Feed, *, rounds: int = 9, calls: i
     return float(np.median(ratios[1:]))  # the first round warms up
 
 
-def full_path(a: Pipeline, b: Pipeline, crops: Crops, *, rounds: int = 5) -> float:
-    """How long `b` takes, in units of `a`, to find, read and explain the faces of a few pictures: the median of paired runs."""
-    pictures = [np.repeat(picture[..., None], 3, 2) for picture in scenes(crops.images, 12, seed=2)]
+def full_path(a: Pipeline, b: Pipeline, crops: Crops, *, rounds: int = 5, calls: int = 4) -> float:
+    """How long `b` takes, in units of `a`, to find, read and explain the faces of a few pictures: the median of paired runs.
+
+    Of each picture's calls in a run the quickest counts, since a machine that is also busy with something else only ever adds time.
+    """
+    pictures = [np.repeat(picture[..., None], 3, 2) for picture in scenes(crops.images, 6, seed=2)]
     ratios = []
     for _ in range(rounds + 1):
         spent = [0.0, 0.0]
-        for turn, picture in enumerate(pictures):
-            for i in (0, 1) if turn % 2 else (1, 0):
-                started = time.perf_counter()
-                (a, b)[i](picture)
-                spent[i] += time.perf_counter() - started
+        for picture in pictures:
+            quickest = [float("inf"), float("inf")]
+            for call in range(calls):
+                for i in (0, 1) if call % 2 else (1, 0):
+                    started = time.perf_counter()
+                    (a, b)[i](picture)
+                    quickest[i] = min(quickest[i], time.perf_counter() - started)
+            spent = [total + best for total, best in zip(spent, quickest, strict=True)]
         ratios.append(spent[1] / spent[0])
     return float(np.median(ratios[1:]))

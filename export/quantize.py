@@ -84,26 +84,34 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe, *, gates: Gate
         work.mkdir()
         trials = list(_trials(pipeline, recipe, feeds, (judged, wanted), gates, work))
         chosen = _fit_together(pipeline, trials, (judged, wanted), gates, recipe.device)
-        shutil.copytree(bundle.folder, fresh, dirs_exist_ok=True)
+        for path in bundle.folder.iterdir():
+            shutil.copyfile(path, fresh / path.name)
         for name, trial in chosen.items():
             if trial.path:
                 shutil.copyfile(trial.path, fresh / f"{name}.onnx")
         kept = {name: str(chosen[name].strategy) if name in chosen else str(_FLOAT) for name in GRAPHS}
         size = _bytes(fresh) / _bytes(bundle.folder)
         write_config(fresh, bundle, {})  # so that it loads; its figures follow
-        with Pipeline.load(fresh, device=recipe.device, threads=1) as small:
-            figures = agreement(reference := decisions(pipeline, proof), decisions(small, proof, reference=reference), proof.labels)
-            ratio = full_path(pipeline, small, proof)
-        against = failures(figures, gates)
-        against += [f"it takes {ratio:.2f} times as long"] * (ratio > NOISE)
-        against += [f"it has {size:.1%} of the bytes (gate {recipe.max_size:.0%})"] * (size > recipe.max_size)
-        if against:
-            raise ParityError(f"the quantised bundle is not written: {'; '.join(against)}; try --recipe sweep")
+        figures, ratio = _prove(pipeline, fresh, proof, gates, recipe, size)
         chosen_by = {"recipe": recipe.name, **kept, "size": round(size, 4), "full_path_time": round(ratio, 3)}
         shown = {**figures, "tensors": {name: error["relative"] for name, error in figures["tensors"].items()}}
         write_config(fresh, bundle, {"quantised": chosen_by, "agreement with float32": shown})
         Bundle.load(fresh)
     return {"trials": [_row(trial) for trial in trials], "kept": kept, "size": size, "time": ratio, "agreement": figures}
+
+
+def _prove(pipeline: Pipeline, fresh: Path, proof: Crops, gates: Gates, recipe: Recipe, size: float) -> tuple[dict[str, Any], float]:
+    """Agreement and time of the finished bundle, next to the float32 pipeline; `ParityError` when it does not pass."""
+    with Pipeline.load(fresh, device=recipe.device, threads=1) as small:
+        reference = decisions(pipeline, proof)
+        figures = agreement(reference, decisions(small, proof, reference=reference), proof.labels)
+        ratio = full_path(pipeline, small, proof)
+    against = failures(figures, gates)
+    against += [f"it takes {ratio:.2f} times as long"] * (ratio > NOISE)
+    against += [f"it has {size:.1%} of the bytes (gate {recipe.max_size:.0%})"] * (size > recipe.max_size)
+    if against:
+        raise ParityError(f"the quantised bundle is not written: {'; '.join(against)}; try --recipe sweep")
+    return figures, ratio
 
 
 def _faces(data: Path, size: int, recipe: Recipe) -> tuple[Crops, Crops, Crops]:
