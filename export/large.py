@@ -27,7 +27,7 @@ from edge.policy import prompt_length
 from export.bundle import Runs, _config, _write
 from export.calibrate import calibrate
 from export.graphs import ReadingsGraph, export_graph, export_language, export_readers
-from export.publish import new_bundle
+from export.publish import new_folder
 from training.cues import mean_five_points
 from training.data import load_ferplus
 from training.encoder import SIZE, load_encoder
@@ -170,7 +170,7 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid")
     five = mean_five_points(faces.landmarks, faces.point_index)
     spec = policy_spec(model, tokenizer)
-    with new_bundle(out) as folder:
+    with new_folder(out) as folder:
         export_readers(folder, face, ReadingsGraph(encoder.eval()), verifier)
         export_policy(folder, model, tokenizer, spec, runs.policy)
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))

@@ -90,12 +90,12 @@ def paired_time(a: Session, b: Session, feed: Feed, *, rounds: int = 9, calls: i
     return float(np.median(ratios[1:]))  # the first round warms up
 
 
-def full_path(a: Pipeline, b: Pipeline, crops: Crops, *, rounds: int = 5, calls: int = 4) -> float:
+def full_path(a: Pipeline, b: Pipeline, crops: Crops, *, rounds: int = 5, calls: int = 3) -> float:
     """How long `b` takes, in units of `a`, to find, read and explain the faces of a few pictures: the median of paired runs.
 
     Of each picture's calls in a run the quickest counts, since a machine that is also busy with something else only ever adds time.
     """
-    pictures = [np.repeat(picture[..., None], 3, 2) for picture in scenes(crops.images, 6, seed=2)]
+    pictures = [np.repeat(picture[..., None], 3, 2) for picture in scenes(crops.images, 4, seed=2)]
     ratios = []
     for _ in range(rounds + 1):
         spent = [0.0, 0.0]

@@ -1,4 +1,4 @@
-"""Writing a bundle whole or not at all."""
+"""Writing a folder whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge.errors import InputError
 
 
 @contextmanager
-def new_bundle(out: Path, marker: str = HASHES) -> Iterator[Path]:
+def new_folder(out: Path, marker: str = HASHES) -> Iterator[Path]:
     """An empty folder to fill; it takes the place of `out` when the block ends, and is gone without a trace when the block fails.
 
     Args:

@@ -28,7 +28,7 @@ from export.card import write_card
 from export.crops import Crops, load_crops
 from export.lint import lint_graph
 from export.probe import full_path, paired_time, record, replaced
-from export.publish import new_bundle
+from export.publish import new_folder
 from export.recipe import Recipe
 from export.strategies import Feed, Strategy, apply
 from training.run import progress
@@ -77,7 +77,7 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe, *, gates: Gate
     gates = gates or Gates()
     bundle = Bundle.load(folder)
     calibration, judged, proof = _faces(data, bundle.config.image.size, recipe)
-    with new_bundle(out) as fresh, Pipeline.load(folder, device=recipe.device, threads=1) as pipeline:
+    with new_folder(out) as fresh, Pipeline.load(folder, device=recipe.device, threads=1) as pipeline:
         feeds = record(pipeline, calibration)
         wanted = decisions(pipeline, judged)
         work = fresh.with_name("candidates")

@@ -20,7 +20,7 @@ import onnx
 
 from edge.bundle import GRAPHS, Bundle
 from edge.errors import UsageError
-from export.publish import new_bundle
+from export.publish import new_folder
 from export.strategies import load_graph
 
 SERVED = {"face": "erv_face", "vision_encoder": "erv_vision", "embed_tokens": "erv_embed", "decoder_model_merged": "erv_decoder",
@@ -49,7 +49,7 @@ def write_repository(folder: Path, out: Path, *, gpu: bool) -> list[Path]:
     bundle = Bundle.load(folder)
     if bundle.config.policy.tower:
         raise UsageError(f"the policy of '{folder}' has a vision tower of its own: a Triton repository is made for the small policy only")
-    with new_bundle(out, MARKER) as fresh:
+    with new_folder(out, MARKER) as fresh:
         (fresh / MARKER).touch()
         for graph in GRAPHS:
             _graph_model(fresh / SERVED[graph], bundle.graph(graph), gpu)

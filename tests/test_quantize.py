@@ -1,6 +1,7 @@
 import json
 import resource
 import shutil
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,8 +19,8 @@ from export.__main__ import main
 from export.agreement import ParityError
 from export.crops import load_crops
 from export.lint import lint, lint_graph
-from export.probe import paired_time
-from export.publish import new_bundle
+from export.probe import full_path, paired_time
+from export.publish import new_folder
 from export.quantize import quantize
 from export.recipe import RECIPES, Recipe, read_recipe
 from export.strategies import OPSETS, Strategy, apply, load_graph
@@ -42,9 +43,11 @@ def faces(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _ties(monkeypatch):
-    """A shared machine's timings are no matter for these tests; that time counts is tested by itself."""
+def _briefly_timed(monkeypatch):
+    """A shared machine's timings are no matter for these tests, a few calls will do; that time counts is tested by itself."""
     monkeypatch.setattr("export.quantize.NOISE", 100.0)
+    monkeypatch.setattr("export.quantize.paired_time", partial(paired_time, rounds=1, calls=3))
+    monkeypatch.setattr("export.quantize.full_path", partial(full_path, rounds=1, calls=1))
 
 
 def _recipe(graphs: dict, **values: object) -> Recipe:
@@ -189,7 +192,7 @@ def test_a_full_disk_is_named_and_leaves_the_old_bundle_alone(tmp_path):
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limit[1]))
     try:
-        with pytest.raises(InputError, match=r"cannot write .*File too large; nothing was changed"), new_bundle(out) as fresh:
+        with pytest.raises(InputError, match=r"cannot write .*File too large; nothing was changed"), new_folder(out) as fresh:
             apply(Strategy("store", 12), SHIPPED / "vision_encoder.onnx", fresh / "vision_encoder.onnx", [])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
