@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from edge.engines import OWN, Profile, cache_folder
 from edge.errors import BackendError, BundleError, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +26,9 @@ class Session(Protocol):
     """Runs one graph."""
 
     provider: str
-    """Execution provider that runs it, as ONNX Runtime names it."""
+    """What runs it: an execution provider as ONNX Runtime names it, or `TensorRT`."""
+    inputs: tuple[str, ...]
+    """Names of the graph's inputs."""
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the graph: input name → array in, output name → array out."""
@@ -44,13 +49,14 @@ class Session(Protocol):
 class OrtSession:
     """An ONNX Runtime session."""
 
-    def __init__(self, path: Path, *, device: str = "cpu", threads: int = 0) -> None:
+    def __init__(self, path: Path, *, device: str = "cpu", threads: int = 0, profiles: tuple[Profile, ...] = ()) -> None:
         """Load a graph.
 
         Args:
             path: the `.onnx` file.
             device: `cpu`, `cuda` or `tensorrt` (`auto` is resolved by `resolve_device`).
             threads: intra-op threads; 0 leaves the choice to ONNX Runtime.
+            profiles: bounds of the inputs; ONNX Runtime's TensorRT provider plans its engines within them.
 
         Raises:
             BackendError: ONNX Runtime is not installed, or it fell back from the device that was asked for.
@@ -63,7 +69,9 @@ class OrtSession:
         # five graphs run in turn, each with threads of its own: those that spin after their run take the cores from the next
         options.add_session_config_entry("session.force_spinning_stop", "1")
         wanted = _PROVIDERS[device]
-        chosen = [wanted] if device == "cpu" else [wanted, _PROVIDERS["cpu"]]
+        chosen: list[Any] = [wanted] if device == "cpu" else [wanted, _PROVIDERS["cpu"]]
+        if device == "tensorrt":
+            chosen = [(wanted, tensorrt_options(path, profiles)), _PROVIDERS["cuda"], _PROVIDERS["cpu"]]
         try:
             self.ort: onnxruntime.InferenceSession = ort.InferenceSession(str(path), options, providers=chosen)
         except Exception as error:  # onnxruntime raises its own unrelated classes
@@ -97,12 +105,55 @@ class OrtSession:
         del self.ort
 
 
+class SplitSession:
+    """Runs batches larger than a session's profiles in parts, each as large as they allow."""
+
+    def __init__(self, session: Session, profiles: tuple[Profile, ...]) -> None:
+        self.session, self.profiles, self.provider, self.inputs = session, profiles, session.provider, session.inputs
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the graph: input name → array in, output name → array out."""
+        return self.run_into(inputs, {})
+
+    def run_into(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the graph, writing the named `outputs` into the given arrays; return the outputs that were not named."""
+        parts = []
+        for part in split_batch(inputs, self.profiles):
+            fed = {name: array[part] if is_batched(name, self.profiles) else array for name, array in inputs.items()}
+            into = {name: array[part] for name, array in outputs.items()}
+            parts.append(self.session.run_into(fed, into) if into else self.session.run(fed))
+        return parts[0] if len(parts) == 1 else {name: np.concatenate([found[name] for found in parts]) for name in parts[0]}
+
+    def close(self) -> None:
+        """Free what the session holds."""
+        self.session.close()
+
+
+def split_batch(inputs: dict[str, np.ndarray], profiles: tuple[Profile, ...]) -> list[slice]:
+    """How to cut the first axis of a batch so that every part lies within the profiles; one slice when nothing needs cutting.
+
+    Only inputs whose first axis is bounded above 1 are batched: a cache position, say, belongs to all.
+    """
+    name = next((name for name in inputs if is_batched(name, profiles)), None)
+    if name is None:
+        return [slice(None)]
+    count, most = len(inputs[name]), max(profile.most[name][0] for profile in profiles)
+    return [slice(i, i + most) for i in range(0, max(1, count), most)] if count > most else [slice(None)]
+
+
+def is_batched(name: str, profiles: tuple[Profile, ...]) -> bool:
+    """Whether an input's first axis counts faces or sentences."""
+    return all(len(p.most[name]) > 1 and p.least[name][0] == 1 and p.most[name][0] > 1 for p in profiles)
+
+
 def resolve_device(device: str) -> str:
     """Turn `auto` into `cuda` where its provider is there, else `cpu`; check an explicit device.
 
+    `tensorrt` is run by TensorRT itself where its Python package is installed, else by ONNX Runtime's provider for it.
+
     Raises:
         UsageError: not a device name.
-        BackendError: ONNX Runtime is missing, or has no provider for the explicit device.
+        BackendError: ONNX Runtime is missing, or nothing here can run on the explicit device.
     """
     if device not in DEVICES:
         raise UsageError(f"unknown device '{device}': expected one of {', '.join(DEVICES)}")
@@ -110,12 +161,54 @@ def resolve_device(device: str) -> str:
     if device == "auto":
         device = "cuda" if _PROVIDERS["cuda"] in there else "cpu"
         log.info("device auto: took %s", device)
+    elif device == "tensorrt" and _PROVIDERS[device] not in there:
+        from edge.cuda import Cuda
+        from edge.tensorrt import import_tensorrt
+
+        import_tensorrt()  # each says in one sentence what is missing
+        Cuda().close()
     elif _PROVIDERS[device] not in there:
         raise BackendError(
             f"device '{device}' needs {_PROVIDERS[device]}, which this ONNX Runtime lacks: install erv-edge[gpu] on a machine "
             f"with that hardware, or use --device auto"
         )
     return device
+
+
+def open_session(graph: str, path: Path, *, device: str, threads: int, profiles: tuple[Profile, ...]) -> Session:
+    """Open a graph on a device that `resolve_device` has found: with TensorRT itself where it is installed, else with ONNX Runtime."""
+    if device != "tensorrt":
+        return OrtSession(path, device=device, threads=threads)
+    if importlib.util.find_spec("tensorrt"):
+        from edge.tensorrt import TensorrtSession
+
+        return SplitSession(TensorrtSession(graph, path, profiles), profiles)
+    return SplitSession(OrtSession(path, device=device, threads=threads, profiles=profiles), profiles)
+
+
+def tensorrt_options(path: Path, profiles: tuple[Profile, ...]) -> dict[str, str]:
+    """Options of ONNX Runtime's TensorRT provider: bounded shapes, engines and timings kept in a folder of this graph alone.
+
+    The provider names its engines by the graph's structure and not by its weights, so the folder is named by the file's hash.
+    """
+    if not profiles:
+        return {}
+    own = {node.name: tuple(node.shape) for node in OrtSession(path).ort.get_inputs()}
+    whole = [
+        profile.filled({name: tuple(d if isinstance(d, int) else OWN for d in shape) for name, shape in own.items()})
+        for profile in profiles
+    ]
+
+    def written(part: str) -> str:
+        rows = [(name, shape) for profile in whole for name, shape in getattr(profile, part).items()]
+        return ",".join(f"{name}:{'x'.join(map(str, shape))}" for name, shape in rows)
+
+    folder = cache_folder() / "onnxruntime" / f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:20]}"
+    return {
+        "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder),
+        "trt_timing_cache_enable": "1", "trt_timing_cache_path": str(folder.parent),
+        "trt_profile_min_shapes": written("least"), "trt_profile_opt_shapes": written("usual"), "trt_profile_max_shapes": written("most"),
+    }  # fmt: skip
 
 
 def _onnxruntime() -> Any:  # a module; its stubs differ by wheel

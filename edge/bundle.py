@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ FILES = (
 )
 CALIBRATION = "calibration.png"
 """The model card's figure; a bundle may lack it."""
+TOWER = "policy_vision"
+"""A sixth graph, of bundles whose policy has a vision tower of its own."""
 SHIPPED = Path(__file__).parent / "models"
 
 
@@ -89,6 +91,13 @@ class PolicySpec:
     """Samples decoded together after the first rationale is rejected."""
     temperature: float
     """Of those samples."""
+    prefix: list[int] = field(default_factory=list)
+    """Token ids between `bos` and the visual tokens."""
+    suffix: list[int] = field(default_factory=list)
+    """Token ids between the visual tokens and the completion."""
+    tower: bool = False
+    """The policy has eyes of its own: the bundle has a graph `policy_vision` that makes its visual tokens from the crop, and the encoder
+    hands the crop on in place of visual tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +202,7 @@ def check_hashes(folder: Path) -> None:
 
 def write_hashes(folder: Path) -> None:
     """Write `SHA256SUMS` over every file of a bundle."""
-    names = [*FILES, *([CALIBRATION] if (folder / CALIBRATION).is_file() else [])]
+    names = [*FILES, *(name for name in (CALIBRATION, f"{TOWER}.onnx") if (folder / name).is_file())]
     lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
     (folder / HASHES).write_text("".join(lines), encoding="utf-8")
 

@@ -12,8 +12,8 @@ from types import TracebackType
 
 import numpy as np
 
-from edge.backend import OrtSession, resolve_device
-from edge.bundle import Bundle
+from edge.backend import Session, open_session, resolve_device
+from edge.bundle import TOWER, Bundle
 from edge.camera import Frame, Source, frames
 from edge.cv import cv2
 from edge.encoder import Encoded, FaceEncoder
@@ -22,6 +22,7 @@ from edge.explain import Explainer, Subject
 from edge.face import FaceFinder, align
 from edge.picture import as_bgr, as_grey
 from edge.policy import RationalePolicy, load_tokenizer
+from edge.profiles import graph_profiles
 from edge.rationale import Completion
 from edge.track import Tracker
 from edge.types import Detection, Explanation, Face, Pose, Reading
@@ -46,7 +47,7 @@ class Pipeline:
         self.finder, self.encoder, self.explainer = finder, encoder, explainer
         self.provider = provider
         """Execution provider that runs the graphs."""
-        self.sessions: list[OrtSession] = []
+        self.sessions: list[Session] = []
 
     @classmethod
     def load(cls, bundle: Path | str | None = None, *, device: str = "auto", threads: int = 0) -> Pipeline:
@@ -75,14 +76,17 @@ class Pipeline:
     def _on(cls, checked: Bundle, chosen: str, threads: int) -> Pipeline:
         config = checked.config
 
-        def session(name: str) -> OrtSession:
-            one = name in ("embed_tokens", "decoder_model_merged")  # a decoding step is too small to be worth a second thread
-            return OrtSession(checked.graph(name), device=chosen, threads=1 if one else threads)
+        def session(name: str) -> Session:
+            # a decoding step of the small policy is too small to be worth a second thread
+            one = name in ("embed_tokens", "decoder_model_merged") and not config.policy.tower
+            profiles = graph_profiles(name, config)
+            return open_session(name, checked.graph(name), device=chosen, threads=1 if one else threads, profiles=profiles)
 
         face, vision = session("face"), session("vision_encoder")
         embed, decoder, verifier = session("embed_tokens"), session("decoder_model_merged"), session("verifier")
+        tower = session(TOWER) if config.policy.tower else None
         policy = RationalePolicy(
-            embed, decoder, load_tokenizer(checked.folder / "tokenizer.json"), config.policy, (embed.inputs, decoder.inputs)
+            embed, decoder, load_tokenizer(checked.folder / "tokenizer.json"), config.policy, (embed.inputs, decoder.inputs), tower
         )
         reader = SentenceVerifier(verifier, load_tokenizer(checked.folder / "verifier_tokenizer.json"), config, verifier.inputs)
         pipeline = cls(
@@ -92,7 +96,7 @@ class Pipeline:
             Explainer(policy, reader, config),
             vision.provider,
         )
-        pipeline.sessions = [face, vision, embed, decoder, verifier]
+        pipeline.sessions = [face, vision, embed, decoder, verifier, *([tower] if tower else [])]
         pipeline._rehearse()
         return pipeline
 

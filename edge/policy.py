@@ -1,7 +1,8 @@
 """The policy at run time: visual tokens → a completion, by three graphs' worth of decoding with the KV cache kept in place.
 
 The caches are allocated once per batch at their full length; the decoder graph writes the new positions into them and returns them
-as its outputs, which are bound to the same memory.
+as its outputs, which are bound to the same memory. A policy with a vision tower of its own looks at the crop here, when an explanation is
+due, so that the fast path stays the small encoder's.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ def cache_names(layers: int) -> tuple[list[str], list[str]]:
     return [f"past_key_values.{i}.{kind}" for i, kind in kinds], [f"present.{i}.{kind}" for i, kind in kinds]
 
 
+def prompt_length(spec: PolicySpec, frames: int) -> int:
+    """How many positions stand before a completion: the start token, the fixed text and the visual tokens of so many frames."""
+    return 1 + len(spec.prefix) + spec.tokens_per_frame * frames + len(spec.suffix)
+
+
 class RationalePolicy:
     """Decodes completions from the visual tokens of a face."""
 
@@ -41,18 +47,20 @@ class RationalePolicy:
         tokenizer: Tokenizer,
         spec: PolicySpec,
         inputs: tuple[tuple[str, ...], tuple[str, ...]] | None = None,
+        tower: Session | None = None,
     ) -> None:
         self.past, self.present = cache_names(spec.layers)
         if inputs:
             check_graph("embed_tokens", {"input_ids"}, inputs[0])
             check_graph("decoder_model_merged", {"inputs_embeds", "cache_position", *self.past}, inputs[1])
-        self.embed, self.decoder, self.tokenizer, self.spec = embed, decoder, tokenizer, spec
+        self.embed, self.decoder, self.tokenizer, self.spec, self.tower = embed, decoder, tokenizer, spec, tower
 
     def greedy(self, tokens: np.ndarray) -> list[str]:
         """The most probable completion of each face.
 
         Args:
-            tokens: `[N,F·T,D]` visual tokens of 1 to `max_frames` frames per face.
+            tokens: `[N,F·T,D]` visual tokens of 1 to `max_frames` frames per face; of a policy with a tower, crops `[N,S,S]` as the
+                encoder hands them on.
         """
         return self._decode(tokens, None)
 
@@ -62,8 +70,9 @@ class RationalePolicy:
 
     def _decode(self, tokens: np.ndarray, random: np.random.Generator | None) -> list[str]:
         spec, count = self.spec, len(tokens)
-        start = self._embed(np.full((count, 1), spec.bos, np.int64))
-        embeds = np.concatenate([start, tokens], 1)
+        before, after = (np.tile(np.array(ids, np.int64), (count, 1)) for ids in ([spec.bos, *spec.prefix], spec.suffix))
+        seen = self.tower.run({"pixel_values": tokens[:, None]})["visual_tokens"] if self.tower else tokens
+        embeds = np.concatenate([self._embed(before), seen, *([self._embed(after)] if spec.suffix else [])], 1)
         capacity = embeds.shape[1] + spec.max_new_tokens
         caches = [np.zeros((count, spec.kv_heads, capacity, spec.head_dim), np.float32) for _ in self.past]
         logits: np.ndarray | None = None

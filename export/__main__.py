@@ -1,4 +1,4 @@
-"""`python -m export {bundle,measured}`: make a bundle, or record measured figures in one."""
+"""`python -m export {bundle,quantize,check,lint,tensorrt,triton,measured}`: make bundles, and prove what was made."""
 
 from __future__ import annotations
 
@@ -14,34 +14,134 @@ from edge.errors import EdgeError, InputError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, export, return an exit code."""
-    parser = argparse.ArgumentParser(prog="python -m export", description="Make bundles.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    bundle = commands.add_parser("bundle", help="trained parts → graphs → parity check → calibration → bundle")
-    for part in ("face", "encoder", "verifier"):
-        bundle.add_argument(f"--{part}", type=Path, default=Path("runs") / part, help=f"run of the {part}")
-    bundle.add_argument("--policy", type=Path, default=Path("runs/sft"), help="run of the policy")
-    bundle.add_argument("--data", help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
-    bundle.add_argument("--out", type=Path, default=SHIPPED, help="bundle folder (default: the shipped one)")
-    measured = commands.add_parser("measured", help="record benchmark results in a bundle's configuration and model card")
-    measured.add_argument("bundle", type=Path)
-    measured.add_argument("results", nargs="+", metavar="NAME=FILE.json", help="title and a JSON object of figures")
+    """Parse, do, return an exit code."""
+    parser = _parser()
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    for name in ("onnx_ir", "onnxscript", "torch.onnx"):
+    for name in ("onnx_ir", "onnxscript", "torch.onnx", "optimum"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        if args.command == "bundle":
-            from export.bundle import Runs, build
-            from training.data import data_folder
-
-            runs = Runs(args.face, args.encoder, args.policy, args.verifier)
-            print(json.dumps(build(runs, data_folder(args.data), args.out), indent=1))
-        else:
-            record(args.bundle, args.results)
+        return int({"bundle": _bundle, "quantize": _quantize, "check": _check, "lint": _lint, "tensorrt": _tensorrt, "triton": _triton,
+                    "measured": _measured}[args.command](args))  # fmt: skip
     except EdgeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m export", description="Make bundles, and prove what was made.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    data = {"help": "folder of the data packs, or for quantize and check of face crops (default: ERV_DATA, or ../shared/data)"}
+
+    bundle = commands.add_parser("bundle", help="trained parts → graphs → parity check → calibration → bundle")
+    for part in ("face", "encoder", "verifier"):
+        bundle.add_argument(f"--{part}", type=Path, default=Path("runs") / part, help=f"run of the {part}")
+    bundle.add_argument("--policy", type=Path, default=Path("runs/sft"), help="run of the policy, or folder of a SmolVLM-family model")
+    bundle.add_argument("--data", **data)
+    bundle.add_argument("--out", type=Path, default=SHIPPED, help="bundle folder (default: the shipped one)")
+
+    quantize = commands.add_parser("quantize", help="bundle → smaller bundle that decides the same")
+    quantize.add_argument("bundle", type=Path, help="a float32 bundle")
+    quantize.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
+    quantize.add_argument("--data", **data)
+    quantize.add_argument(
+        "--recipe", default="portable", help="portable, auto (this CPU's), x86-64, aarch64, gpu, sweep, or a JSON file (default: portable)"
+    )
+
+    check = commands.add_parser("check", help="do two bundles, or a bundle and its checkpoints, decide the same?")
+    check.add_argument("a", type=Path, help="the reference: a bundle, or a folder of runs (face, encoder, sft, verifier)")
+    check.add_argument("b", type=Path, help="the one under test, likewise")
+    check.add_argument("--data", **data)
+    check.add_argument("--split", default="test", choices=("valid", "test"), help="of the pack (default: test)")
+    check.add_argument("--faces", type=int, metavar="N", help="look at the first N faces only")
+    check.add_argument("--gate", nargs="+", default=[], metavar="NAME=VALUE", help="tensors, faces, labels, streams, verdicts, war")
+    check.add_argument("--report", type=Path, metavar="F.md", help="also write the report as Markdown")
+
+    lint = commands.add_parser("lint", help="would TensorRT take this bundle?")
+    lint.add_argument("bundle", type=Path)
+    lint.add_argument("--target", nargs="+", default=["trt10.3", "trt10.16"], help="trt10.3, trt10.16 (default: both)")
+
+    tensorrt = commands.add_parser("tensorrt", help="build the engines of a bundle on this machine")
+    tensorrt.add_argument("bundle", type=Path)
+
+    triton = commands.add_parser("triton", help="bundle → model repository for NVIDIA Triton")
+    triton.add_argument("bundle", type=Path)
+    triton.add_argument("--out", type=Path, required=True, help="folder of the repository")
+    triton.add_argument("--device", choices=("cpu", "gpu"), default="gpu", help="what Triton runs the graphs on (default: gpu)")
+
+    measured = commands.add_parser("measured", help="record benchmark results in a bundle's configuration and model card")
+    measured.add_argument("bundle", type=Path)
+    measured.add_argument("results", nargs="+", metavar="NAME=FILE.json", help="title and a JSON object of figures")
+    return parser
+
+
+def _bundle(args: argparse.Namespace) -> int:
+    from export.bundle import Runs, build
+    from export.large import build_large, is_large
+    from training.data import data_folder
+
+    runs = Runs(args.face, args.encoder, args.policy, args.verifier)
+    make = build_large if is_large(args.policy) else build
+    print(json.dumps(make(runs, data_folder(args.data), args.out), indent=1))
+    return 0
+
+
+def _quantize(args: argparse.Namespace) -> int:
+    from export.quantize import quantize, table
+    from export.recipe import read_recipe
+    from training.data import data_folder
+
+    done = quantize(args.bundle, args.out, data_folder(args.data), read_recipe(args.recipe))
+    print(table(done), file=sys.stderr)
+    print(json.dumps(done, indent=1))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from export.check import compare, read_gates, report
+    from training.data import data_folder
+
+    gates = read_gates(args.gate)
+    result = compare(args.a, args.b, data_folder(args.data), gates, split=args.split, faces=args.faces)
+    if args.report:
+        try:
+            args.report.write_text(report(result), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write '{args.report}': {error.strerror}") from None
+    print(json.dumps(result, indent=1))
+    return 0 if result["passed"] else 1
+
+
+def _lint(args: argparse.Namespace) -> int:
+    from export.lint import lint
+
+    count = 0
+    for target in args.target:
+        for finding in lint(args.bundle, target):
+            print(f"{target}: {finding}")
+            count += 1
+    print(f"{count} findings for {', '.join(args.target)}", file=sys.stderr)
+    return 1 if count else 0
+
+
+def _tensorrt(args: argparse.Namespace) -> int:
+    from export.tensorrt import build_engines
+
+    for engine in build_engines(args.bundle):
+        print(engine)
+    return 0
+
+
+def _triton(args: argparse.Namespace) -> int:
+    from export.triton import write_repository
+
+    for path in write_repository(args.bundle, args.out, gpu=args.device == "gpu"):
+        print(path)
+    return 0
+
+
+def _measured(args: argparse.Namespace) -> int:
+    record(args.bundle, args.results)
     return 0
 
 

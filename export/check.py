@@ -1,19 +1,95 @@
-"""Parity of a bundle's graphs with the torch modules they came from, on real faces: numbers, sentences, token streams."""
+"""Parity on real faces: of a bundle's graphs with the torch modules they came from (part of every export), and of any two sides that a
+user names (`python -m export check`), each a bundle or a folder of trained runs.
+"""
 
 from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from edge.errors import InputError
+from edge.bundle import HASHES, Bundle
+from edge.errors import InputError, UsageError
 from edge.face import letterbox
 from edge.pipeline import Pipeline
+from export.agreement import Gates, agreement, decisions, failures
+from export.checkpoint import checkpoint_pipeline
+from export.crops import load_crops
 from training.face import FaceFinder
 from training.policy import ErvPolicy, ErvProcessor
 from training.verifier import Verifier
 
 TOLERANCE = 2e-3
 """Largest absolute difference, relative to the tensor's own size."""
+
+
+def compare(a: Path, b: Path, data: Path, gates: Gates, *, split: str = "test", faces: int | None = None) -> dict[str, Any]:
+    """Compare what two sides decide.
+
+    Args:
+        a: the reference, a bundle or a folder of runs.
+        b: the one under test, likewise; at least one side is a bundle, whose configuration a checkpoint borrows.
+        data: folder of the data packs, or of face crops.
+        gates: what must hold.
+        split: of the pack.
+        faces: look at so many faces only.
+
+    Returns:
+        The figures of `agreement`, and `a`, `b`, `passed`, `failures`.
+
+    Raises:
+        BundleError: a bundle is damaged.
+        InputError: no faces, no bundle, or a side that is neither.
+    """
+    bundles = [folder for folder in (a, b) if (folder / HASHES).is_file()]
+    if not bundles:
+        raise InputError(f"neither '{a}' nor '{b}' is a bundle (a folder with {HASHES}): at least one side must be")
+    config = Bundle.load(bundles[0]).config
+    crops = load_crops(data, split, config.image.size).part(0, faces)
+    with _side(a, bundles[0]) as first, _side(b, bundles[0]) as second:
+        if first.bundle.config.labels != second.bundle.config.labels:
+            raise InputError(f"'{a}' and '{b}' have other labels: there is nothing to compare")
+        reference = decisions(first, crops)
+        figures = agreement(reference, decisions(second, crops, reference=reference), crops.labels)
+    against = failures(figures, gates)
+    return {"a": a.name, "b": b.name, **figures, "passed": not against, "failures": against}
+
+
+def _side(folder: Path, configured: Path) -> Pipeline:
+    if (folder / HASHES).is_file():
+        return Pipeline.load(folder, device="cpu")
+    return checkpoint_pipeline(folder, Bundle.load(configured))
+
+
+def read_gates(items: list[str]) -> Gates:
+    """Gates from `name=value` items, the others as they stand; `UsageError` for an unknown name or no number."""
+    known = {field.name for field in fields(Gates)}
+    values = {}
+    for item in items:
+        name, _, value = item.partition("=")
+        try:
+            values[name] = float(value)
+        except ValueError:
+            raise UsageError(f"gate '{item}': expected NAME=NUMBER") from None
+        if name not in known:
+            raise UsageError(f"unknown gate '{name}': expected one of {', '.join(sorted(known))}")
+    return Gates(**values)
+
+
+def report(result: dict[str, Any]) -> str:
+    """What `compare` found, as Markdown."""
+    lines = [f"# {result['b']} against {result['a']}: {'passed' if result['passed'] else 'FAILED'}", "", f"{result['n']} faces.", ""]
+    lines += [f"- {failure}" for failure in result["failures"]] + [""] * bool(result["failures"])
+    lines += ["| level | the same |", "|---|---|"]
+    lines += [f"| {level} | {result[level]:.2%} |" for level in ("faces", "labels", "streams", "verdicts")]
+    if "war_a" in result:
+        lines.append(f"| WAR | {result['war_a']:.4f} → {result['war_b']:.4f} |")
+    lines += ["", "| tensor | largest difference | relative (RMS over spread) |", "|---|---|---|"]
+    lines += [f"| {name} | {error['max']:.3g} | {error['relative']:.3g} |" for name, error in result["tensors"].items()]
+    return "\n".join(lines) + "\n"
 
 
 @torch.no_grad()

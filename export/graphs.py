@@ -14,8 +14,11 @@ import onnx
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers import LlamaModel
 
+from edge.errors import InputError
 from edge.policy import cache_names
+from training.encoder import Encoder
 from training.face import FaceFinder
 from training.policy import ErvPolicy
 from training.verifier import Verifier
@@ -35,18 +38,30 @@ class VisionGraph(nn.Module):
         return self.projector(read), read["emotion"], read["cues"], read["points"], read["pose"]
 
 
+class ReadingsGraph(nn.Module):
+    """Encoder without a projector, for a policy with a vision tower: the crop is handed on in place of visual tokens."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        read = self.encoder(pixel_values)
+        return pixel_values[:, 0] + 0.0, read["emotion"], read["cues"], read["points"], read["pose"]
+
+
 class DecoderGraph(nn.Module):
-    """One decoding step over fixed-length caches.
+    """One decoding step of a Llama-type model over fixed-length caches.
 
     Inputs: `inputs_embeds [N,L,D]`, `cache_position [L]`, caches `[N,K,S,H]`. Outputs: `logits [N,V]` of the last position and the caches
     with positions `cache_position` written.
     """
 
-    def __init__(self, policy: ErvPolicy) -> None:
+    def __init__(self, model: LlamaModel, head: nn.Linear, positions: int) -> None:
         super().__init__()
-        config, model = policy.config.get_text_config(), policy.decoder.model
+        config = model.config
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.head_dim = config.hidden_size // self.heads
+        self.head_dim = config.head_dim
         self.epsilon = config.rms_norm_eps
         self.sizes = [self.heads * self.head_dim, self.kv_heads * self.head_dim, self.kv_heads * self.head_dim]
         self.attend, self.gather, self.widen, self.narrow = (nn.ParameterList() for _ in range(4))
@@ -58,9 +73,8 @@ class DecoderGraph(nn.Module):
             up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
             self.widen.append((up * layer.post_attention_layernorm.weight).T.contiguous())
             self.narrow.append(mlp.down_proj.weight.T.contiguous())
-        self.out = nn.Parameter((policy.decoder.lm_head.weight * model.norm.weight).T.contiguous())
-        positions = torch.arange(config.max_position_embeddings)[None]
-        cos, sin = model.rotary_emb(torch.zeros(1), positions)
+        self.out = nn.Parameter((head.weight * model.norm.weight).T.contiguous())
+        cos, sin = model.rotary_emb(torch.zeros(1), torch.arange(positions)[None])
         half = self.head_dim // 2
         self.register_buffer("cos", cos[0])
         self.register_buffer("sin", torch.cat([-sin[0, :, :half], sin[0, :, half:]], 1))
@@ -99,9 +113,9 @@ class DecoderGraph(nn.Module):
 class EmbedGraph(nn.Module):
     """Token ids → embeddings."""
 
-    def __init__(self, policy: ErvPolicy) -> None:
+    def __init__(self, table: nn.Module) -> None:
         super().__init__()
-        self.table = policy.get_input_embeddings()
+        self.table = table
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
         return self.table(input_ids)
@@ -121,36 +135,61 @@ class VerifierGraph(nn.Module):
 
 def export_graphs(folder: Path, face: FaceFinder, policy: ErvPolicy, verifier: Verifier) -> None:
     """Write the five float32 graphs into `folder`."""
-    text = policy.config.get_text_config()
+    export_readers(folder, face, VisionGraph(policy), verifier)
+    positions = policy.config.get_text_config().max_position_embeddings
+    export_language(folder, policy.decoder.model, policy.decoder.lm_head, longest=128, capacity=256, positions=positions)
+
+
+def export_readers(folder: Path, face: FaceFinder, vision: nn.Module, verifier: Verifier) -> None:
+    """Write face finder, encoder and verifier."""
     count, length = torch.export.Dim("faces", min=1, max=64), torch.export.Dim("length", min=1, max=128)
-    capacity, sentences = torch.export.Dim("capacity", min=2, max=256), torch.export.Dim("sentences", min=1, max=512)
+    sentences = torch.export.Dim("sentences", min=1, max=512)
     high, wide = torch.export.Dim("high", min=4, max=64), torch.export.Dim("wide", min=4, max=64)
     verifier.body.config._attn_implementation = "eager"
 
-    _write(folder / "face.onnx", face, (torch.rand(1, 1, 256, 320),), {"picture": {2: 32 * high, 3: 32 * wide}}, ["faces"])
-    _write(
-        folder / "vision_encoder.onnx", VisionGraph(policy), (torch.rand(2, 1, 48, 48),), {"pixel_values": {0: count}},
+    export_graph(folder / "face.onnx", face, (torch.rand(1, 1, 256, 320),), {"picture": {2: 32 * high, 3: 32 * wide}}, ["faces"])
+    export_graph(
+        folder / "vision_encoder.onnx", vision, (torch.rand(2, 1, 48, 48),), {"pixel_values": {0: count}},
         ["visual_tokens", "emotion_logits", "cues", "points", "pose"],
     )  # fmt: skip
-    ids = torch.ones(2, 3, dtype=torch.long)
-    _write(folder / "embed_tokens.onnx", EmbedGraph(policy), (ids,), {"input_ids": {0: count, 1: length}}, ["inputs_embeds"])
-    past, present = cache_names(text.num_hidden_layers)
-    caches = tuple(torch.zeros(2, text.num_key_value_heads, 24, text.hidden_size // text.num_attention_heads) for _ in past)
-    _write(
-        folder / "decoder_model_merged.onnx", DecoderGraph(policy), (torch.rand(2, 3, text.hidden_size), torch.arange(3), *caches),
-        {"inputs_embeds": {0: count, 1: length}, "cache_position": {0: length}, "past": tuple({0: count, 2: capacity} for _ in past)},
-        ["logits", *present], ["inputs_embeds", "cache_position", *past],
-    )  # fmt: skip
-    _write(
+    export_graph(
         folder / "verifier.onnx", VerifierGraph(verifier), (torch.ones(2, 7, dtype=torch.long), torch.ones(2, 7, dtype=torch.long)),
         {"input_ids": {0: sentences, 1: length}, "attention_mask": {0: sentences, 1: length}}, ["emotions", "claims"],
     )  # fmt: skip
 
 
-def _write(
+def export_language(folder: Path, model: LlamaModel, head: nn.Linear, *, longest: int, capacity: int, positions: int) -> None:
+    """Write token embeddings and decoder.
+
+    Args:
+        folder: where to.
+        model: the Llama-type language model.
+        head: its output layer.
+        longest: prompt, in tokens.
+        capacity: of the caches, in tokens.
+        positions: of the rotary tables.
+    """
+    config = model.config
+    count, length = torch.export.Dim("faces", min=1, max=64), torch.export.Dim("length", min=1, max=longest)
+    room = torch.export.Dim("capacity", min=2, max=capacity)
+    ids = torch.ones(2, 3, dtype=torch.long)
+    table = EmbedGraph(model.get_input_embeddings())
+    export_graph(folder / "embed_tokens.onnx", table, (ids,), {"input_ids": {0: count, 1: length}}, ["inputs_embeds"])
+    past, present = cache_names(config.num_hidden_layers)
+    caches = tuple(torch.zeros(2, config.num_key_value_heads, 24, config.head_dim) for _ in past)
+    export_graph(
+        folder / "decoder_model_merged.onnx", DecoderGraph(model, head, positions),
+        (torch.rand(2, 3, config.hidden_size), torch.arange(3), *caches),
+        {"inputs_embeds": {0: count, 1: length}, "cache_position": {0: length}, "past": tuple({0: count, 2: room} for _ in past)},
+        ["logits", *present], ["inputs_embeds", "cache_position", *past],
+    )  # fmt: skip
+
+
+def export_graph(
     path: Path, module: nn.Module, example: tuple[torch.Tensor, ...], dynamic: dict[str, Any], outputs: list[str],
     inputs: list[str] | None = None,
 ) -> None:  # fmt: skip
+    """Write one module as ONNX; `InputError` when it is too large for one file."""
     names = inputs or list(dynamic)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
@@ -160,6 +199,10 @@ def _write(
         )  # fmt: skip
     model = program.model_proto
     strip(model)
+    if model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF:
+        raise InputError(
+            f"{path.name} would have {model.ByteSize() / 1e9:.1f} GB: a graph of a bundle may have 2 at most; take a smaller model"
+        )
     onnx.save(model, str(path))
 
 

@@ -1,0 +1,106 @@
+"""A pipeline whose networks are the trained torch modules themselves, so that a bundle can be compared with what it came from.
+
+The modules run behind the runtime's session protocol; everything around them (templates, tokenizers, verdicts) is the runtime's own. The
+decoder is `LlamaForCausalLM` with its usual cache, not the graph that the exporter writes out: that is what is under test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import DynamicCache
+
+from edge.bundle import Bundle
+from edge.encoder import FaceEncoder
+from edge.errors import InputError
+from edge.explain import Explainer
+from edge.face import FaceFinder
+from edge.pipeline import Pipeline
+from edge.policy import RationalePolicy
+from edge.verifier import SentenceVerifier
+from export.graphs import EmbedGraph, VerifierGraph, VisionGraph
+from training.face import load_face
+from training.policy import ErvPolicy, load_policy
+from training.verifier import load_verifier
+
+RUNS = {"face": "face", "policy": "sft", "verifier": "verifier"}
+
+
+class TorchSession:
+    """A torch module as a session."""
+
+    provider = "torch"
+
+    def __init__(self, module: Callable[..., object], inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
+        self.module, self.inputs, self.outputs = module, inputs, outputs
+
+    @torch.no_grad()
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the module."""
+        found = self.module(*(torch.from_numpy(inputs[name]) for name in self.inputs))
+        each = found if isinstance(found, tuple) else (found,)
+        return {name: value.numpy() for name, value in zip(self.outputs, each, strict=True)}
+
+    def run_into(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the module, copying the named outputs."""
+        found = self.run(inputs)
+        for name, array in outputs.items():
+            array[...] = found.pop(name)
+        return found
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class TorchDecoder(TorchSession):
+    """The policy's own decoder, whose cache stays in torch: the arrays that stand for it are left alone."""
+
+    def __init__(self, policy: ErvPolicy) -> None:
+        super().__init__(policy.decoder, (), ("logits",))
+        self.cache = DynamicCache()
+
+    @torch.no_grad()
+    def run_into(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """One step; one that starts at position 0 starts a new text."""
+        position = torch.from_numpy(inputs["cache_position"])
+        if position[0] == 0:
+            self.cache = DynamicCache()
+        found = self.module(
+            inputs_embeds=torch.from_numpy(inputs["inputs_embeds"]), past_key_values=self.cache, cache_position=position, use_cache=True
+        )
+        return {"logits": found.logits[:, -1].numpy().copy()}
+
+
+def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
+    """Put trained parts into a pipeline.
+
+    Args:
+        runs: a folder with the runs `face`, `sft` and `verifier` (the policy brings its encoder).
+        bundle: whose configuration is used: a checkpoint has no thresholds of its own.
+
+    Raises:
+        InputError: a run is missing or damaged.
+    """
+    if not (runs / RUNS["policy"] / "policy").is_dir():
+        raise InputError(f"'{runs}' is neither a bundle nor a folder of runs: it has no {RUNS['policy']}/policy")
+    face, (verifier, tokenizer) = load_face(runs / RUNS["face"]), load_verifier(runs / RUNS["verifier"])
+    policy, processor = load_policy(runs / RUNS["policy"] / "policy")
+    config = bundle.config
+    vision = ("visual_tokens", "emotion_logits", "cues", "points", "pose")
+    written = RationalePolicy(
+        TorchSession(EmbedGraph(policy.get_input_embeddings()), ("input_ids",), ("inputs_embeds",)),
+        TorchDecoder(policy),
+        processor.tokenizer.backend_tokenizer,
+        config.policy,
+    )
+    reader = TorchSession(VerifierGraph(verifier), ("input_ids", "attention_mask"), ("emotions", "claims"))
+    return Pipeline(
+        bundle,
+        FaceFinder(TorchSession(face, ("picture",), ("faces",)), config.face),
+        FaceEncoder(TorchSession(VisionGraph(policy).eval(), ("pixel_values",), vision), config),
+        Explainer(written, SentenceVerifier(reader, tokenizer, config), config),
+        "torch",
+    )
