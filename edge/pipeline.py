@@ -7,7 +7,7 @@ import math
 import time
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -17,16 +17,16 @@ import numpy as np
 from edge.backend import OrtSession, resolve_device
 from edge.bundle import Bundle
 from edge.camera import Frame, Source
-from edge.cv import cv2
-from edge.encoder import Encoded, FaceEncoder
+from edge.encoder import FaceEncoder
 from edge.errors import BackendError, BundleError
 from edge.explain import Explainer, Subject
-from edge.face import FaceFinder, align
-from edge.picture import as_bgr, as_grey
+from edge.face import FaceFinder
+from edge.look import Seen, look
+from edge.picture import as_bgr
 from edge.policy import RationalePolicy, load_tokenizer
 from edge.rationale import Completion
 from edge.track import Tracker
-from edge.types import Detection, Face, Pose, Reading
+from edge.types import Face, Reading
 from edge.verifier import SentenceVerifier
 
 if TYPE_CHECKING:
@@ -117,29 +117,7 @@ class Pipeline:
 
     def look(self, frame: Frame, tracker: Tracker | None = None) -> Seen:
         """The fast path: find (or follow), align, encode; no explanation."""
-        started = time.perf_counter()
-        grey = as_grey(frame.image_bgr)
-        found, aligned, numbers = self._locate(grey, frame.t_ms, tracker)
-        located = time.perf_counter()
-        crops = np.stack([crop for crop, _ in aligned]) if aligned else np.zeros((0, 0, 0), np.uint8)
-        encoded = self.encoder(crops) if aligned else None
-        tokens = encoded.tokens if encoded else np.zeros((0, 0, 0), np.float32)
-        faces: tuple[Face, ...] = ()
-        backs = [np.asarray(cv2.invertAffineTransform(matrix)) for _, matrix in aligned]
-        if encoded:
-            size = self.bundle.config.image.size
-            points = np.stack([read * size @ back[:, :2].T + back[:, 2] for read, back in zip(encoded.points_xy, backs, strict=True)])
-            found = tracker.settle(numbers, points, frame.t_ms) if tracker else found
-            faces = tuple(
-                self._face(number, place, encoded, i, points[i], backs[i])
-                for i, (number, place) in enumerate(zip(numbers, found, strict=True))
-            )
-        done = time.perf_counter()
-        height, width = grey.shape
-        spent = {"face": (located - started) * 1e3, "encode": (done - located) * 1e3, "explain": 0.0, "verify": 0.0}
-        spent["total"] = (done - started) * 1e3
-        reading = Reading(frame.source, frame.index, frame.t_ms, width, height, faces, spent, frame.captured_s)
-        return Seen(reading, tokens, crops, tuple(math.hypot(back[0, 0], back[1, 0]) * self.bundle.config.image.size for back in backs))
+        return look(frame, self.finder, self.encoder, self.bundle.config, tracker)
 
     def explain(self, seen: Seen, which: frozenset[int] | None = None) -> Reading:
         """The slow path: explain the faces of `seen` (or those whose index is in `which`) from their visual tokens."""
@@ -238,50 +216,6 @@ class Pipeline:
         except Exception as error:  # whatever does not fit together, in whichever library it shows
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BundleError(f"bundle '{self.bundle.folder}': its graphs and its configuration do not fit together: {text}") from None
-
-    def _locate(
-        self, grey: np.ndarray, t_ms: float, tracker: Tracker | None
-    ) -> tuple[list[Detection], list[tuple[np.ndarray, np.ndarray]], list[int]]:
-        """The faces, their crops with the matrices, and their numbers: where the tracker expects them, else by the finder."""
-        spec = self.bundle.config.image
-        if tracker and (found := tracker.expected(t_ms)):
-            aligned = [align(grey, detection, spec) for detection in found]
-            if numbers := tracker.recognised([crop for crop, _ in aligned]):
-                return found, aligned, numbers
-        found = self.finder(grey)
-        aligned = [align(grey, detection, spec) for detection in found]
-        crops = [crop for crop, _ in aligned]
-        return found, aligned, tracker.match(found, crops, t_ms) if tracker else list(range(1, len(found) + 1))
-
-    def _face(self, track: int, detection: Detection, read: Encoded, i: int, points_xy: np.ndarray, back: np.ndarray) -> Face:
-        config = self.bundle.config
-        probabilities = dict(zip(config.labels, map(float, read.probabilities[i]), strict=True))
-        emotion = max(probabilities, key=probabilities.__getitem__)
-        yaw, pitch, roll = map(float, read.pose_deg[i])
-        turned = math.degrees(math.atan2(back[1, 0], back[0, 0]))  # the crop was levelled: add that turn back
-        return Face(
-            track=track,
-            detection=detection,
-            emotion=emotion,
-            confidence=probabilities[emotion],
-            probabilities=probabilities,
-            cues=dict(zip((cue.name for cue in config.cues), map(float, read.cues[i]), strict=True)),
-            points_xy=points_xy.astype(np.float32),
-            pose=Pose(yaw, pitch, roll + turned),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the fast path leaves for the slow one."""
-
-    reading: Reading
-    tokens: np.ndarray
-    """`[N,T,D]` visual tokens, one row per face."""
-    crops: np.ndarray
-    """`[N,S,S]` uint8, what the encoder saw."""
-    sides_px: tuple[float, ...]
-    """Side of the square in the picture that each crop was sampled from, pixels."""
 
 
 def _subject(face: Face, tokens: np.ndarray) -> Subject:

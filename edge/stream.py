@@ -21,13 +21,14 @@ from edge.baseline import Baseline
 from edge.camera import Frame, Source, find_feed, pictures, recorded
 from edge.capture import NewestFrame
 from edge.errors import UsageError
+from edge.look import Seen
 from edge.person import Person
 from edge.schedule import Due, Outcome, Task, Worker
 from edge.track import FORGET_MS, Tracker
 from edge.types import Face, Reading, StreamStatus
 
 if TYPE_CHECKING:
-    from edge.pipeline import Pipeline, Seen
+    from edge.pipeline import Pipeline
 
 
 class Stream(Iterator[Reading]):
