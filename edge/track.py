@@ -17,7 +17,7 @@ from edge.types import Detection
 
 KEYFRAME_MS = 200.0
 """The finder runs at least this often; a newcomer waits no longer."""
-FORGET_MS = 1000.0
+FORGET_MS = 2000.0
 """A track survives this long without being seen."""
 
 _CROSSING = 0.02  # boxes that overlap this much may soon be one: the finder runs on every frame
