@@ -1,4 +1,4 @@
-"""Drawn scenes with real faces: the public-domain portrait's head and variants of it, moved over a grey room, and a camera that shows them."""
+"""Drawn scenes with a real face: the public-domain portrait's head and variants of it in a grey room, and a camera that shows them."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
     if callable(source):
         return Feed("capture", True, source, "the function that opens the capture gave none that delivers frames")
     text = str(source)
-    if re.fullmatch(r"-?\d+", text):
+    if not isinstance(source, Path) and re.fullmatch(r"-?\d+", text):
         return _camera(int(text))
     scheme, found, rest = text.partition("://")
     if isinstance(source, str) and " ! " in text:

@@ -53,4 +53,4 @@ class LabelSmoother:
 
 def _toward(old: np.ndarray, new: np.ndarray, steps: float) -> np.ndarray:
     """Exponential smoothing over `steps` time constants."""
-    return old + (1 - math.exp(-steps)) * (new - old)
+    return np.asarray(old + (1 - math.exp(-steps)) * (new - old))

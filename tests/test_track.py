@@ -140,9 +140,7 @@ def test_two_crossing_faces_keep_their_numbers(pipeline, fps, seconds):
         share = i / (count - 1)
         return [(other, 500 - 360 * share, 250, 1.0), (happy, 140 + 360 * share, 240, 1.0)]
 
-    seen = [
-        sorted((float(f.detection.box_xyxy[0]), f.track) for f in faces) for _, faces, _ in _follow(pipeline, places, count, fps)
-    ]
+    seen = [sorted((float(f.detection.box_xyxy[0]), f.track) for f in faces) for _, faces, _ in _follow(pipeline, places, count, fps)]
     left, right = (track for _, track in seen[0])
     assert [track for _, track in seen[-1]] == [right, left]
     assert {track for faces in seen for _, track in faces} == {left, right}
