@@ -55,7 +55,8 @@ class Stream(Iterator[Reading]):
         self._pipeline, self._config = pipeline, pipeline.bundle.config
         self._due, self._tracker = Due(explain), Tracker()
         self._people: dict[int, Person] = {}
-        self._baseline, self._calibrate_s, self._calibrated = baseline, calibrate_s, list[Baseline]()
+        self._baseline, self._calibrate_s = baseline, calibrate_s
+        self._calibrated: Baseline | None = None
         self._live: NewestFrame | None = None
         self._worker: Worker | None = None
         self._frames: Generator[Frame] = pictures([])
@@ -114,8 +115,8 @@ class Stream(Iterator[Reading]):
 
     def baseline(self) -> Baseline | None:
         """The neutral face that was measured here, the one from most frames where there are several; `None` before there is one."""
-        found = self._calibrated + [person.calibrated for person in self._people.values() if person.calibrated]
-        return max(found, key=lambda baseline: baseline.frames, default=None)
+        found = [self._calibrated, *(person.calibrated for person in list(self._people.values()))]
+        return max(filter(None, found), key=lambda baseline: baseline.frames, default=None)
 
     def close(self) -> None:
         """End the threads and release the source; once or more often."""
@@ -161,9 +162,11 @@ class Stream(Iterator[Reading]):
                 person = Person(self._config, baseline=self._baseline, calibrate_s=self._calibrate_s)
                 self._people[face.track] = person
             faces.append(person.see(face, seen.crops[i], seen.sides_px[i], seen.tokens[i], t_ms))
-        for track in [track for track, person in self._people.items() if t_ms - person.seen_ms > FORGET_MS]:
-            gone = self._people.pop(track).calibrated
-            self._calibrated += [gone] if gone else []
+        gone = [track for track, person in self._people.items() if t_ms - person.seen_ms > FORGET_MS]
+        if gone:
+            self._calibrated = self.baseline()
+        for track in gone:
+            del self._people[track]
         return faces
 
     def _explain(self, reading: Reading) -> Reading:
