@@ -30,6 +30,7 @@ COMMANDS = {
     "robustness": ("robustness", "blur, noise, darkness, JPEG, rotation, low resolution, occlusion, crop error"),
     "align": ("align", "what each alignment recipe does to the explanations, under the verifier and an independent judge"),
     "attacks": ("attacks", "how often texts that deceive pass the verdict, and true ones do"),
+    "soak": ("soak", "a live stream for a long time: memory, threads, age of frames, fast path beside explanations"),
     "faces": ("faces", "the face finder"),
     "points": ("points", "how much of the finder's point error is the teacher's own"),
     "crop": ("crop", "does the runtime's own crop of a face read like the FER+ image?"),

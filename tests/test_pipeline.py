@@ -16,6 +16,7 @@ def test_the_portrait_is_read_as_happy_with_a_checked_explanation(pipeline, port
     assert face.explanation.status is Verdict.VERIFIED
     assert face.explanation.answer == "happiness"
     assert face.explanation.text
+    assert face.explained_t_ms == reading.t_ms
     assert all(not claim.contradicted for claim in face.explanation.claims)
     assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert set(reading.latency_ms) == {"face", "encode", "explain", "verify", "total"}
@@ -26,6 +27,7 @@ def test_a_reading_is_plain_json_with_the_documented_keys(pipeline, portrait):
     assert list(data) == ["schema", "source", "frame", "t_ms", "width", "height", "latency_ms", "faces"]
     assert list(data["faces"][0]) == [
         "track", "box", "score", "emotion", "confidence", "probabilities", "cues", "pose", "explanation",
+        "explained_t_ms", "unclear", "baseline",
     ]  # fmt: skip
     assert list(data["faces"][0]["explanation"]) == ["text", "answer", "status", "consistency", "grounding", "claims", "attempts"]
     assert (data["width"], data["height"]) == (512, 512)

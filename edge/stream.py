@@ -1,0 +1,150 @@
+"""A stream: a source whose frames are read as one scene, and how it is doing.
+
+A recording is read frame by frame with its explanations in line. A live source (or a recording in real time) always gives its newest frame,
+and explanations come from a worker beside the fast path.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from edge.baseline import Baseline
+from edge.camera import Frame, Source, find_feed, pictures, recorded
+from edge.capture import NewestFrame
+from edge.errors import UsageError
+from edge.scene import Scene
+from edge.schedule import Worker
+from edge.types import Reading, StreamStatus
+
+if TYPE_CHECKING:
+    from edge.pipeline import Pipeline
+
+
+class Stream(Iterator[Reading]):
+    """An iterator of readings and a context manager; made by `Pipeline.stream`.
+
+    `status`, `explain` and `close` may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        source: Source,
+        *,
+        explain: str | float,
+        realtime: bool,
+        patience_s: float,
+        baseline: Baseline | None,
+        calibrate_s: float,
+    ) -> None:
+        self.frame: Frame | None = None
+        """The frame of the newest reading."""
+        self._live: NewestFrame | None = None
+        self._frames: Generator[Frame] = pictures([])
+        self._pictures = isinstance(source, list)
+        if isinstance(source, list):
+            if realtime:
+                raise UsageError("pictures have no time of their own: realtime is for a video file")
+            self._frames = pictures(source)
+        else:
+            feed = find_feed(source)
+            if feed.live or realtime:
+                self._live = NewestFrame(feed, patience_s=patience_s)
+            else:
+                self._frames = recorded(feed)
+        self._scene = Scene(pipeline, explain=explain, beside=self._live is not None, baseline=baseline, calibrate_s=calibrate_s)
+        self._started, self._closed, self._count, self._message = False, False, 0, ""
+        self._delivered: deque[float] = deque(maxlen=30)
+        self._release = weakref.finalize(self, _release, self._live, self._scene.worker)
+
+    def __next__(self) -> Reading:
+        """Wait for the next frame and read it.
+
+        Raises:
+            StopIteration: the source has ended, or the stream is closed.
+            InputError: the source cannot be opened or read, or was lost for good.
+        """
+        if self._closed:
+            self.close()  # again, now that nothing is being read: another thread may have been first
+            raise StopIteration
+        try:
+            frame = self._next_frame()
+            if frame is not None:
+                return self._read(frame)
+        except BaseException as error:  # Ctrl-C too: no thread outlives it
+            self._message = str(error)
+            self.close()
+            raise
+        self.close()
+        raise StopIteration
+
+    @property
+    def status(self) -> StreamStatus:
+        """How the stream is doing."""
+        live, times, state = self._live, self._delivered, "live" if self._started else "opening"
+        span_s = times[-1] - times[0] if len(times) > 1 else 0.0
+        fps = (len(times) - 1) / span_s if span_s > 0 else 0.0
+        if live is None:
+            return StreamStatus("ended" if self._closed else state, fps, self._count, 0, 0.0, 0, self._message)
+        state = "ended" if self._closed else live.state
+        if times and time.monotonic() - times[-1] > max(2.0, 3 * span_s):
+            fps = 0.0
+        return StreamStatus(state, fps, self._count, live.dropped, live.age_ms, live.reconnects, self._message or live.message)
+
+    def explain(self, track: int | None = None) -> None:
+        """Ask for an explanation of one face, or of all that the next frame shows; it comes with one of the next readings."""
+        self._scene.explain(track)
+
+    def baseline(self) -> Baseline | None:
+        """The neutral face that was measured here, the one from most frames where there are several; `None` before there is one."""
+        return self._scene.baseline()
+
+    def close(self) -> None:
+        """End the threads and release the source; once or more often."""
+        self._closed = True
+        self._release()
+        with suppress(ValueError):  # it is just being read in another thread, which sees that the stream is closed
+            self._frames.close()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _next_frame(self) -> Frame | None:
+        if self._live is None:
+            return next(self._frames, None)
+        if not self._started:
+            self._started = True
+            self._live.start()
+        return self._live.next()
+
+    def _read(self, frame: Frame) -> Reading:
+        self._started = True
+        reading = self._scene.read_picture(frame) if self._pictures else self._scene.read(frame)
+        self.frame = frame
+        self._count += 1
+        self._delivered.append(time.monotonic())
+        return reading
+
+
+def watch(stream: Stream) -> Iterator[tuple[Frame, Reading]]:
+    """The stream's readings with their frames; closes it at the end."""
+    with stream:
+        for reading in stream:
+            assert stream.frame is not None
+            yield stream.frame, reading
+
+
+def _release(live: NewestFrame | None, worker: Worker | None) -> None:
+    if live:
+        live.close()
+    if worker:
+        worker.close()
