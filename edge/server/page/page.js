@@ -32,7 +32,7 @@ function draw() {
     boxes = drawStage(byId("picture"), frame, chosen, about.cues);
     panel.offer(faces, chosen, choose);
     panel.show(face);
-    timeline.draw(chosen, performance.now(), panel.colours(), marks());
+    timeline.draw(chosen, performance.now(), panel.colours(), marks(), getComputedStyle(document.querySelector(".rail")).backgroundColor);
     speak(face);
   });
 }

@@ -94,7 +94,10 @@ export class Panel {
     list.dataset.key = key;
     list.replaceChildren(...claims.map((claim) => {
       const sign = claim.measured < 0 ? "−" : "+", held = claim.supported;
-      const value = make("span", "value", `${sign}${Math.abs(claim.measured).toFixed(1)} ${held ? "holds" : "open"}`);
+      const value = make("span", "value", `${sign}${Math.abs(claim.measured).toFixed(1)} `, [
+        Object.assign(make("span", "", held ? "✓" : "–"), { ariaHidden: "true" }),
+        make("span", "unseen", held ? "supported" : "not supported"),
+      ]);
       value.dataset.held = held ? "yes" : "no";
       const name = make("span", "", `${plain(claim.cue)} ${arrow(claim.direction)}`);
       name.title = this.cues[claim.cue]?.formula ?? "";
@@ -121,11 +124,11 @@ function scale(claim) {
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     return element;
   };
-  const x = (value) => 8 + ((Math.max(-4, Math.min(4, value)) + 4) / 8) * 100;
-  const drawing = make("svg", { class: "scale", viewBox: "0 0 116 16", "aria-hidden": "true" });
+  const x = (value) => 8 + ((Math.max(-4, Math.min(4, value)) + 4) / 8) * 144;
+  const drawing = make("svg", { class: "scale", viewBox: "0 0 160 16", "aria-hidden": "true" });
   const ticks = claim.direction ? [claim.direction] : [-1, 1];
   drawing.append(
-    make("line", { x1: 8, x2: 108, y1: 8, y2: 8, stroke: "var(--line)", "stroke-width": 2, "stroke-linecap": "round" }),
+    make("line", { x1: 8, x2: 152, y1: 8, y2: 8, stroke: "var(--line)", "stroke-width": 2, "stroke-linecap": "round" }),
     make("line", { x1: x(0), x2: x(0), y1: 4, y2: 12, stroke: "var(--quiet)", "stroke-width": 1 }),
     ...ticks.map((at) => make("line", { x1: x(at), x2: x(at), y1: 4, y2: 12, stroke: "var(--accent)", "stroke-width": 2 })),
     make("line", { x1: x(0), x2: x(claim.measured), y1: 8, y2: 8, stroke: "var(--accent)", "stroke-width": 2 }),

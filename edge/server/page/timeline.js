@@ -26,8 +26,8 @@ export class Timeline {
     while (this.tracks.size > KEPT) this.tracks.delete(this.tracks.keys().next().value);
   }
 
-  /** Draw one face's minute; `colours` maps labels to CSS colours, `marks` verdicts. */
-  draw(track, now, colours, marks) {
+  /** Draw one face's minute; `colours` maps labels to CSS colours, `marks` verdicts, `ground` is the empty part's. */
+  draw(track, now, colours, marks, ground) {
     const past = this.tracks.get(track) ?? [], canvas = this.canvas, dense = Math.min(2, devicePixelRatio || 1);
     const width = canvas.clientWidth, height = canvas.clientHeight, floor = height - 12;
     canvas.width = Math.round(width * dense);
@@ -35,6 +35,12 @@ export class Timeline {
     const pen = canvas.getContext("2d");
     pen.scale(dense, dense);
     const x = (at) => width * (1 - (now - at) / SPAN_MS);
+    pen.fillStyle = ground;
+    pen.beginPath();
+    pen.roundRect(0, 0, width, floor, 6);
+    pen.roundRect(0, height - 6, width, 6, 3);
+    pen.fill();
+    pen.clip(); // what follows keeps the rounded corners
     for (const run of runs(past)) {
       const base = run.map(() => 0);
       for (const [name, colour] of Object.entries(colours)) {
@@ -51,7 +57,7 @@ export class Timeline {
       }
       for (let i = 1; i < run.length; i++) {
         pen.fillStyle = marks[run[i].status];
-        pen.fillRect(x(run[i - 1].at), height - 5, x(run[i].at) - x(run[i - 1].at) + 0.5, 5);
+        pen.fillRect(x(run[i - 1].at), height - 6, x(run[i].at) - x(run[i - 1].at) + 0.5, 6);
       }
     }
     const said = past.length ? `Face ${track}, last minute: mostly ${mostly(past)}` : "No readings of a face in the last minute";
@@ -68,7 +74,7 @@ function runs(past) {
   const parts = [];
   for (const moment of past) {
     if (parts.length && moment.at - parts.at(-1).at(-1).at < 2000) parts.at(-1).push(moment);
-    else parts.push([moment]);
+    else parts.push([{ ...moment, at: moment.at - STEP_MS }, moment]); // a moment by itself is as wide as its step
   }
   return parts;
 }
