@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -33,7 +34,7 @@ class JsonLinesSink(Sink):
 
     def close(self) -> None:
         if self._owned:
-            self._stream.close()
+            _finish(self._stream)
 
 
 class CsvSink(Sink):
@@ -65,7 +66,7 @@ class CsvSink(Sink):
         self._writer.writerows(rows(reading))
 
     def close(self) -> None:
-        self._stream.close()
+        _finish(self._stream)
 
 
 def columns(labels: Sequence[str], cues: Sequence[str]) -> list[str]:
@@ -115,6 +116,11 @@ def _put(stream: TextIO, text: str) -> int:
     except OSError as error:
         raise UsageError(f"cannot write to '{getattr(stream, 'name', 'the output')}': {error.strerror or error}") from None
     return count
+
+
+def _finish(stream: TextIO) -> None:
+    with suppress(OSError):  # every write was flushed: this can only repeat a failure that was raised then
+        stream.close()
 
 
 def _create(path: Path) -> TextIO:

@@ -65,6 +65,11 @@ class Gate:
         return not is_loopback(self.host) and (name == socket.gethostname().lower() or _address(name) is not None)
 
 
+def token_for(host: str, chosen: str | None) -> str | None:
+    """The token that a server bound to `host` asks for: the one that was chosen, else a new one, else on loopback none."""
+    return chosen or (None if is_loopback(host) else secrets.token_urlsafe(24))
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`."""
     address = _address(host)

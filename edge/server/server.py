@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +18,7 @@ from edge.bundle import BundleConfig
 from edge.errors import UsageError
 from edge.outputs.sink import Sink
 from edge.server.app import build_app
-from edge.server.guard import Gate, is_loopback
+from edge.server.guard import Gate, token_for
 from edge.server.http import web
 from edge.server.hub import Hub, Places
 from edge.server.uploads import PictureReader
@@ -69,7 +68,7 @@ class Server(Sink):
         Raises:
             UsageError: it cannot listen there.
         """
-        self.token = os.environ.get(TOKEN_VARIABLE) or (None if is_loopback(host) else secrets.token_urlsafe(24))
+        self.token = token_for(host, os.environ.get(TOKEN_VARIABLE))
         self.hub = Hub(Places(clients))
         self._host, self._port = host, port
         self._reader = PictureReader(reader, explain=explain) if reader else None
