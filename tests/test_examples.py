@@ -71,7 +71,8 @@ def test_async_service_reads_a_posted_picture_and_refuses_what_is_none(portrait)
 
 
 def test_qt_window_shows_picture_and_reading(tmp_path, video):
-    pytest.importorskip("PySide6.QtWidgets", reason="the example needs PySide6 and the libraries of Qt's widgets")
+    reason = "the example needs PySide6 and the libraries of Qt's widgets"
+    pytest.importorskip("PySide6.QtWidgets", reason=reason, exc_type=ImportError)
     shot = tmp_path / "window.png"
     code = f"""
 import sys

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class LslSink(Sink):
     """Two outlets of irregular rate, for the largest face of each reading.
 
-    `NAME`, type `Expression`, float32: `track, score, confidence`, then `p_<label>`, `cue_<cue>`, `yaw, pitch, roll`; NaN while there
-    is no face. `NAME-events`, type `Markers`, one string: a JSON object `{"track", "emotion", "confidence", "status", "text"}`
-    whenever label, track, verdict or text changes, and `{"track": null}` when the last face goes.
+    `NAME`, type `Expression`, float32: `track, score, confidence`, then `p_<label>`, `cue_<cue>`, `yaw, pitch, roll`; NaN while
+    there is no face, or it is not read. `NAME-events`, type `Markers`, one string: a JSON object
+    `{"track", "emotion", "confidence", "status", "text"}` whenever label, track, verdict or text changes, and `{"track": null}` when
+    the last face goes.
 
     A sample's time is when its frame was taken up: LSL's clock less the reading's total latency.
     """
@@ -38,6 +39,7 @@ class LslSink(Sink):
         """
         lsl = _pylsl()
         self._clock = lsl.local_clock
+        self._labels, self._cues = tuple(labels), tuple(cues)
         self.channels = [
             "track", "score", "confidence", *(f"p_{n}" for n in labels), *(f"cue_{n}" for n in cues), "yaw", "pitch", "roll",
         ]  # fmt: skip
@@ -55,20 +57,19 @@ class LslSink(Sink):
             return
         stamp = self._clock() - reading.latency_ms.get("total", 0.0) / 1000
         face = reading.faces[0] if reading.faces else None
-        self._numbers.push_sample(_sample(face) if face else [math.nan] * len(self.channels), stamp)
+        self._numbers.push_sample(self._sample(face) if face else [math.nan] * len(self.channels), stamp)
         event = _event(face)
         if {**event, "confidence": 0} != {**self._last, "confidence": 0}:
             self._events.push_sample([json.dumps(event)], stamp)
         self._last = event
 
+    def _sample(self, face: Face) -> list[float]:
+        read = [face.probabilities.get(n, math.nan) for n in self._labels] + [face.cues.get(n, math.nan) for n in self._cues]
+        pose = face.pose
+        return [float(face.track), face.detection.score, face.confidence, *read, pose.yaw_deg, pose.pitch_deg, pose.roll_deg]
+
     def close(self) -> None:
         self._numbers = self._events = None  # the outlets' destructors close them
-
-
-def _sample(face: Face) -> list[float]:
-    pose = face.pose
-    numbers = [face.track, face.detection.score, face.confidence, *face.probabilities.values(), *face.cues.values()]
-    return [float(v) for v in (*numbers, pose.yaw_deg, pose.pitch_deg, pose.roll_deg)]
 
 
 def _event(face: Face | None) -> dict[str, Any]:

@@ -70,15 +70,15 @@ def open_outputs(args: argparse.Namespace, pipeline: Pipeline) -> Outputs:
         if args.osc:
             sinks.append(opened.enter_context(OscSink(*args.osc)))
         server = opened.enter_context(_server(args, pipeline)) if args.serve else None
-        return Outputs(sinks, server, opened.pop_all())
+        return Outputs(sinks, server, opened.pop_all(), paced=args.video is not None)
 
 
 class Outputs:
     """Everything one run writes to; a context manager."""
 
-    def __init__(self, sinks: list[Sink], server: Server | None, opened: contextlib.ExitStack) -> None:
+    def __init__(self, sinks: list[Sink], server: Server | None, opened: contextlib.ExitStack, *, paced: bool) -> None:
         self.sinks, self.server = sinks, server
-        self._opened = opened
+        self._opened, self._paced = opened, paced
         self._began: float | None = None
 
     def write(self, reading: Reading, image_bgr: np.ndarray) -> None:
@@ -86,9 +86,10 @@ class Outputs:
         for sink in self.sinks:
             sink.write(reading)
         if self.server:
-            now = time.monotonic() - reading.t_ms / 1000
-            self._began = now if self._began is None else self._began
-            time.sleep(max(0.0, self._began - now))
+            if self._paced:
+                now = time.monotonic() - reading.t_ms / 1000
+                self._began = now if self._began is None else self._began
+                time.sleep(max(0.0, self._began - now))
             self.server.write(reading, image_bgr)
 
     def hold(self) -> None:
@@ -107,6 +108,7 @@ class Outputs:
 def _server(args: argparse.Namespace, pipeline: Pipeline) -> Server:
     from edge.pipeline import Pipeline
     from edge.server import Server
+    from edge.server.guard import is_loopback
 
     source = has_source(args)
 
@@ -116,6 +118,8 @@ def _server(args: argparse.Namespace, pipeline: Pipeline) -> Server:
     host, port = args.serve
     server = Server(pipeline.bundle.config, reader, host=host, port=port, source=source, explain=args.explain != "off")
     print(f"edge-run: the page is at {server.url}", file=sys.stderr, flush=True)
+    if not is_loopback(host):
+        print("edge-run: whoever has this address sees the pictures, and they travel unencrypted", file=sys.stderr, flush=True)
     return server
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -92,8 +93,9 @@ class Server(Sink):
 
     @property
     def url(self) -> str:
-        """Address of the page, with its token where one is asked for."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        """Address of the page, with its token where one is asked for; bound to every address, by this machine's name."""
+        host = socket.gethostname() if self._host in ("0.0.0.0", "::") else self._host
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self._port}/" + (f"?token={quote(self.token)}" if self.token else "")
 
     def write(self, reading: Reading, image_bgr: np.ndarray | None = None) -> None:

@@ -51,7 +51,7 @@ function marks() {
 const spoken = { text: "", since: 0, said: "", at: -Infinity };
 function speak(face) {
   const status = { verified: "explanation verified", rejected: "no explanation passed", abstained: "unsure" }[face?.explanation?.status];
-  const text = face ? [`Face ${face.track}: ${face.emotion}`, status].filter(Boolean).join(", ") : "No face in view";
+  const text = face ? [`Face ${face.track}: ${face.emotion || "not clear enough"}`, status].filter(Boolean).join(", ") : "No face in view";
   const now = performance.now();
   if (text !== spoken.text) Object.assign(spoken, { text, since: now });
   if (text === spoken.said || now - spoken.since < 1500 || now - spoken.at < 8000) return;

@@ -69,9 +69,9 @@ export class Panel {
   }
 
   show(face) {
-    byId("emotion").classList.toggle("empty", !face);
-    set(byId("emotion"), face ? face.emotion : "No face in view");
-    set(byId("confidence"), face ? `${Math.round(face.confidence * 100)} %` : "");
+    byId("emotion").classList.toggle("empty", !face?.emotion);
+    set(byId("emotion"), face ? face.emotion || "Not clear enough" : "No face in view");
+    set(byId("confidence"), face?.emotion ? `${Math.round(face.confidence * 100)} %` : (face?.unclear ?? []).join(", "));
     for (const { name, item, fill, value } of this.bars) {
       const probability = face?.probabilities[name] ?? 0;
       item.classList.toggle("top", name === face?.emotion);

@@ -58,7 +58,10 @@ export function ownCamera(show, tell) {
     tell("Asking for the camera …");
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, height: { ideal: 480 } }, audio: false });
     if (ended) return stop();
-    stream.getVideoTracks()[0].onended = () => tell("The camera was unplugged or taken away.");
+    stream.getVideoTracks()[0].onended = () => {
+      stop();
+      tell("The camera was unplugged or taken away.");
+    };
     video.srcObject = stream;
     await video.play();
     let send = null;

@@ -57,7 +57,7 @@ function drawFace(pen, face, box, spots, chosen) {
     pen.fillStyle = "rgb(255 255 255 / 0.75)";
     for (const spot of spots) dot(pen, spot, 1.2);
   }
-  const text = `${face.track}  ${face.emotion}  ${Math.round(face.confidence * 100)} %`;
+  const text = face.emotion ? `${face.track}  ${face.emotion}  ${Math.round(face.confidence * 100)} %` : `${face.track}  not clear enough`;
   label(pen, text, Math.max(4, box.x), Math.max(28, box.y - 10), colour, "#14201b", "600 13px");
 }
 

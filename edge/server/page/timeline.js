@@ -81,6 +81,6 @@ function runs(past) {
 
 function mostly(past) {
   const counts = {};
-  for (const { emotion } of past) counts[emotion] = (counts[emotion] ?? 0) + 1;
+  for (const { emotion } of past) counts[emotion || "not clear enough"] = (counts[emotion || "not clear enough"] ?? 0) + 1;
   return Object.entries(counts).sort((a, b) => b[1] - a[1])[0][0];
 }
