@@ -132,6 +132,33 @@ def test_page_follows_the_servers_source_and_says_when_it_has_ended(page, server
     assert page.inner_text("#emotion").lower() == "happiness"
 
 
+class Watched:
+    def __init__(self) -> None:
+        self.state, self.asked = "live", []
+
+    def status(self) -> dict:
+        return {"state": self.state, "message": "camera:0 was lost", "dropped": 7}
+
+    def explain(self, track: int | None) -> None:
+        self.asked.append(track)
+
+
+def test_page_asks_for_an_explanation_and_says_that_the_source_is_lost(page, server, pipeline, portrait):
+    watched = Watched()
+    server.follow(watched)
+    page.goto(server.url)
+    for _ in range(4):
+        server.write(pipeline(portrait, explain=False), portrait)
+        page.wait_for_timeout(100)
+    _reads(page, "#rate", re.compile("7 left out"))
+    page.click("#ask")
+    watched.state = "reconnecting"
+    _reads(page, "#state", re.compile("The source is lost.*camera:0 was lost"))
+    assert watched.asked == [1]
+    watched.state = "live"
+    _reads(page, "#state", "")
+
+
 def test_page_draws_the_claims_on_the_face(page, server, pipeline, portrait):
     reading = pipeline(portrait)
     page.goto(server.url)

@@ -295,6 +295,57 @@ def test_a_client_that_talks_where_it_should_listen_is_sent_away(server):
     assert _speak(server, talk) == 1003
 
 
+class Watched:
+    """A source that can be asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[int | None] = []
+
+    def status(self) -> dict:
+        return {"state": "reconnecting", "message": "camera:0 was lost"}
+
+    def explain(self, track: int | None) -> None:
+        self.asked.append(track)
+
+
+def test_clients_hear_how_a_silent_source_is_doing_and_may_ask_for_explanations(server, monkeypatch):
+    monkeypatch.setattr(app, "_QUIET_S", 0.1)
+    watched = Watched()
+    server.follow(watched)
+
+    async def talk(session, url):
+        async with session.ws_connect(url + "/live") as ws:
+            quiet = unpack_any((await ws.receive(10)).data)
+            for message in ('{"explain": 3}', '{"explain": null}'):
+                await ws.send_str(message)
+            server.write(_reading(0))
+            while "reading" not in (packet := unpack_any((await ws.receive(10)).data)):
+                pass
+        return quiet, packet["status"]
+
+    assert _speak(server, talk) == ({"status": watched.status()}, watched.status())
+    _wait_for(lambda: watched.asked == [3, None])
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["", "{", "[]", "[" * 900, "{}", '{"explain": 0}', '{"explain": true}', '{"explain": "1"}', '{"explain": 1, "more": 2}', b"\0"],
+)
+def test_a_question_that_makes_no_sense_ends_the_conversation(server, message):
+    watched = Watched()
+    server.follow(watched)
+
+    async def talk(session, url):
+        async with session.ws_connect(url + "/live") as ws:
+            await (ws.send_bytes(message) if isinstance(message, bytes) else ws.send_str(message))
+            while not ws.closed:
+                await ws.receive(10)
+            return ws.close_code
+
+    assert _speak(server, talk) == (1003 if isinstance(message, bytes) else 1007)
+    assert watched.asked == []
+
+
 # who is told
 
 

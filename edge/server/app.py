@@ -15,7 +15,7 @@ from edge.server.guard import HEADERS, Gate
 from edge.server.http import web
 from edge.server.hub import FullError, Hub, Mailbox, Places
 from edge.server.uploads import PictureReader, Visit
-from edge.server.wire import described, pack, sent_time, unpack
+from edge.server.wire import Packet, asked_track, described, pack, sent_time, unpack
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ MAX_UPLOAD = 4 * 1024 * 1024
 MAX_CAMERAS = 4
 """Browsers whose cameras are read at the same time."""
 _PATIENCE_S = 10.0
+_QUIET_S = 1.0
 _BUFFER = 256 * 1024
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -47,11 +48,11 @@ def build_app(gate: Gate, hub: Hub, about: dict[str, Any], reader: PictureReader
 
     async def live(request: web.Request) -> web.StreamResponse:
         with hub.listen(pictures=True) as box:
-            return await _tell(request, sockets, box, lambda ws, packet: ws.send_bytes(packet.data))
+            return await _tell(request, sockets, box, _show_packet, hub)
 
     async def readings(request: web.Request) -> web.StreamResponse:
         with hub.listen(pictures=False) as box:
-            return await _tell(request, sockets, box, lambda ws, packet: ws.send_str(packet.text))
+            return await _tell(request, sockets, box, _send_text, None)
 
     async def camera(request: web.Request) -> web.StreamResponse:
         if reader is None:
@@ -119,33 +120,67 @@ async def _open(request: web.Request, sockets: set[web.WebSocketResponse], longe
     return ws
 
 
+async def _send_text(ws: web.WebSocketResponse, packet: Packet) -> None:
+    await ws.send_str(packet.text)
+
+
+async def _show_packet(ws: web.WebSocketResponse, packet: Packet) -> None:
+    await ws.send_bytes(packet.data)
+
+
 async def _tell(
-    request: web.Request, sockets: set[web.WebSocketResponse], box: Mailbox, send: Callable[[web.WebSocketResponse, Any], Awaitable[None]]
+    request: web.Request,
+    sockets: set[web.WebSocketResponse],
+    box: Mailbox,
+    send: Callable[[web.WebSocketResponse, Packet], Awaitable[None]],
+    hub: Hub | None,
 ) -> web.WebSocketResponse:
-    """Send every packet of a box until the client leaves; one that takes nothing for too long is cut off, one that talks is sent away."""
+    """Send every packet of a box until the client leaves; one that takes nothing for too long is cut off.
+
+    With a `hub`, its follower's status is sent while no packet comes, and the client may ask it for explanations; without, or in any
+    other words, a client that talks is sent away.
+    """
     ws = await _open(request, sockets, 1024)
-
-    async def forward() -> None:
-        try:
-            while True:
-                packet = await box.take()
-                await asyncio.wait_for(send(ws, packet), _PATIENCE_S)
-        except asyncio.TimeoutError:
-            log.info("a client took nothing for %.0f s and was cut off", _PATIENCE_S)
-            if request.transport:
-                request.transport.abort()
-        except ConnectionError:
-            pass  # it has left; the loop below ends
-
-    sender = asyncio.create_task(forward())
+    sender = asyncio.create_task(_forward(request, ws, box, send, hub))
     try:
-        message = await ws.receive()
-        if message.type in (web.WSMsgType.TEXT, web.WSMsgType.BINARY):
-            await ws.close(code=1003, message=b"nothing is expected here")
+        async for message in ws:
+            followed = hub.followed if hub else None
+            try:
+                if followed is None or message.type is not web.WSMsgType.TEXT:
+                    await ws.close(code=1003, message=b"nothing is expected here")
+                    break
+                followed.explain(asked_track(message.data))
+            except InputError as error:
+                await ws.close(code=1007, message=str(error).encode())
+                break
     finally:
         sender.cancel()
         sockets.discard(ws)
     return ws
+
+
+async def _forward(
+    request: web.Request,
+    ws: web.WebSocketResponse,
+    box: Mailbox,
+    send: Callable[[web.WebSocketResponse, Packet], Awaitable[None]],
+    hub: Hub | None,
+) -> None:
+    try:
+        while True:
+            try:
+                packet = await asyncio.wait_for(box.take(), _QUIET_S)
+            except asyncio.TimeoutError:
+                if hub and hub.followed:
+                    await asyncio.wait_for(ws.send_bytes(pack({"status": hub.followed.status()})), _PATIENCE_S)
+                continue
+            await asyncio.wait_for(send(ws, packet), _PATIENCE_S)
+    except asyncio.TimeoutError:
+        log.info("a client took nothing for %.0f s and was cut off", _PATIENCE_S)
+        if request.transport:
+            request.transport.abort()
+    except ConnectionError:
+        pass  # it has left; so ends the loop that listens to it
 
 
 async def _read(request: web.Request, sockets: set[web.WebSocketResponse], reader: PictureReader) -> web.WebSocketResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 from edge.errors import UsageError
 from edge.server.wire import Packet
@@ -55,6 +56,18 @@ class Places:
             self.taken -= 1
 
 
+class Follower(Protocol):
+    """What reads the source; its two parts may be used from any thread."""
+
+    def status(self) -> dict[str, Any]:
+        """How the source is doing, plain JSON types."""
+        ...
+
+    def explain(self, track: int | None) -> None:
+        """Ask for an explanation of one face, or of all."""
+        ...
+
+
 class Hub:
     """Everyone who is told; belongs to the server's event loop, except for `pictures`, which may be read anywhere."""
 
@@ -62,6 +75,8 @@ class Hub:
         self.places = places
         self.pictures = 0
         """Clients that want pictures."""
+        self.followed: Follower | None = None
+        """What clients may ask, where there is something to be asked."""
         self._boxes: set[Mailbox] = set()
         self._newest: Packet | None = None
 

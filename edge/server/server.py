@@ -21,7 +21,7 @@ from edge.outputs.sink import Sink
 from edge.server.app import build_app
 from edge.server.guard import Gate, token_for
 from edge.server.http import web
-from edge.server.hub import Hub, Places
+from edge.server.hub import Follower, Hub, Places
 from edge.server.uploads import PictureReader
 from edge.server.wire import Packet
 from edge.types import Reading
@@ -100,7 +100,12 @@ class Server(Sink):
 
     def write(self, reading: Reading, image_bgr: np.ndarray | None = None) -> None:
         """Show a reading, with its picture `[H,W,3]` where there is one; callable from any one thread."""
-        self._publish(Packet(reading, image_bgr))
+        followed = self.hub.followed
+        self._publish(Packet(reading, image_bgr, status=followed.status() if followed else None))
+
+    def follow(self, followed: Follower) -> None:
+        """Let the page show how the source is doing, also while no reading comes, and ask it for explanations."""
+        self.hub.followed = followed
 
     def end(self) -> None:
         """Say that no further reading comes; the last one stays."""

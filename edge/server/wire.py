@@ -54,6 +54,24 @@ def sent_time(header: dict[str, Any]) -> float:
     return float(value)
 
 
+def asked_track(text: str) -> int | None:
+    """The track that a client wants explained: `{"explain": 1}`, or `{"explain": null}` for every face.
+
+    Raises:
+        InputError: anything else.
+    """
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InputError("the message is not JSON") from None
+    if not isinstance(message, dict) or list(message) != ["explain"]:
+        raise InputError('expected {"explain": TRACK} or {"explain": null}')
+    track = message["explain"]
+    if track is not None and (isinstance(track, bool) or not isinstance(track, int) or not 0 < track < 2**31):
+        raise InputError("explain needs the track of a face, or null for all")
+    return track
+
+
 def jpeg_size(data: bytes) -> tuple[int, int]:
     """Width and height that a JPEG's frame header states, so that it can be refused before it is decoded.
 
@@ -103,6 +121,8 @@ class Packet:
     """`[H,W,3]` uint8."""
     live: bool = True
     """Whether the source goes on."""
+    status: dict[str, Any] | None = None
+    """How the source was doing, plain JSON types."""
 
     @cached_property
     def text(self) -> str:
@@ -112,7 +132,7 @@ class Packet:
     @cached_property
     def data(self) -> bytes:
         """The packet with its picture, scaled down to what a page shows."""
-        header = {"live": self.live, **described(self.reading)}
+        header = {"live": self.live, "status": self.status, **described(self.reading)}
         if self.image_bgr is None:
             return pack(header)
         height, width = self.image_bgr.shape[:2]

@@ -18,7 +18,8 @@ function show(next) {
   if (!faces.some((face) => face.track === chosen)) chosen = faces[0]?.track ?? null;
   arrivals = [...arrivals.filter((at) => at > now - 2000), now];
   timeline.note(frame.reading, now);
-  panel.latency(frame.reading.latency_ms, arrivals.length > 2 ? ((arrivals.length - 1) * 1000) / (now - arrivals[0]) : 0);
+  byId("ask").hidden = !frame.explain || chosen === null;
+  panel.latency(frame.reading.latency_ms, frame.status?.dropped ?? 0, arrivals.length > 2 ? ((arrivals.length - 1) * 1000) / (now - arrivals[0]) : 0);
   draw();
 }
 
@@ -90,6 +91,7 @@ for (const input of document.querySelectorAll("input[name=source]")) {
     start();
   };
 }
+byId("ask").onclick = () => frame?.explain?.(chosen);
 byId("picture").onclick = (event) => {
   const { offsetX: x, offsetY: y } = event;
   const hit = boxes.find((box) => x >= box.x && x <= box.x + box.w && y >= box.y && y <= box.y + box.h);

@@ -105,10 +105,11 @@ export class Panel {
     }));
   }
 
-  latency(spent, rate) {
+  latency(spent, dropped, rate) {
     const total = spent.total ?? 0;
     set(byId("total"), total ? `${total.toFixed(total < 10 ? 1 : 0)} ms` : "–");
-    set(byId("rate"), rate ? `a picture, ${rate.toFixed(rate < 10 ? 1 : 0)} pictures a second` : "");
+    const left = dropped ? `, ${dropped} left out` : "";
+    set(byId("rate"), rate ? `a picture, ${rate.toFixed(rate < 10 ? 1 : 0)} pictures a second${left}` : "");
     for (const { name, word, part, value } of this.stages) {
       const ms = spent[name] ?? 0;
       part.style.flexGrow = String(ms);

@@ -5,9 +5,15 @@ import { connect, pack } from "./wire.js";
 
 const LONG_SIDE = 640;
 
-/** Follow the server's source; returns a function that ends it. */
+const TROUBLE = {
+  opening: "The source is being opened …",
+  reconnecting: "The source is lost; trying to get it back …",
+};
+
+/** Follow the server's source; returns a function that ends it. `show` is also given `explain(track)` where the server can be asked. */
 export function follow(show, tell) {
-  let newest = null, busy = false, ended = false;
+  let newest = null, busy = false, ended = false, ask = () => {};
+  const explain = (track) => ask(JSON.stringify({ explain: track }));
   const next = async () => {
     if (busy || !newest || ended) return;
     busy = true;
@@ -15,15 +21,19 @@ export function follow(show, tell) {
     newest = null;
     const picture = packet.jpeg ? await createImageBitmap(packet.jpeg).catch(() => null) : null;
     if (!ended) {
-      show({ ...packet, picture, mirrored: false });
+      show({ ...packet, picture, mirrored: false, explain: packet.status && packet.live ? explain : null });
       tell(packet.live ? "" : "The source has ended; this is its last picture.");
     }
     busy = false;
     next();
   };
   const end = connect("live", {
-    open: () => tell("Waiting for the first picture …"),
+    open: (send) => {
+      ask = send;
+      tell("Waiting for the first picture …");
+    },
     packet: (packet) => {
+      if (!packet.reading) return tell(TROUBLE[packet.status.state] ? `${TROUBLE[packet.status.state]} ${packet.status.message}` : "");
       newest = packet; // a picture that was not shown in time is not shown at all
       next();
     },
