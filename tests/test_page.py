@@ -252,7 +252,6 @@ def test_page_comes_back_when_the_server_does(page, pipeline, portrait):
     with Server(config, port=0) as server:
         page.goto(server.url)
         port = int(server.url.rsplit(":", 1)[1].strip("/"))
-        page.wait_for_timeout(200)
         until = time.monotonic() + 15
         while not server.hub.pictures:
             assert time.monotonic() < until, "the page does not connect"
