@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from edge.errors import EdgeError, UsageError
+from edge.outputs.options import Outputs, add_options, check_options, has_source, open_outputs
 from edge.types import Reading, Verdict
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="edge-run",
         description="Read the apparent expression of faces and explain it; every explanation is checked before it is shown.",
     )
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", metavar="N", help="camera number or path, rtsp:// or http:// address, csi://N, GStreamer pipeline")
     source.add_argument("--video", type=Path, metavar="F", help="video file")
     source.add_argument("--image", type=Path, metavar="F", nargs="+", help="picture files")
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--save", type=Path, metavar="F", help="write the annotated picture or video; a folder for several pictures")
     parser.add_argument("--max-frames", type=_positive, metavar="N", help="stop after N frames")
     parser.add_argument("--verbose", action="store_true", help="debug log on stderr")
+    add_options(parser)
     return parser
 
 
@@ -103,14 +105,19 @@ def _run(args: argparse.Namespace) -> int:
     from edge.camera import demo_picture
     from edge.pipeline import Pipeline
 
+    check_options(args)
     if not 0 <= args.threads <= 1024:
         raise UsageError(f"--threads {args.threads}: expected 0 to 1024")
     _check_live(args)
     pictures = ([demo_picture()] if args.demo else args.image or [])[: args.max_frames]
-    targets = _targets(pictures or [args.video], args.save, video=not pictures) if args.save else []
-    with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
+    targets = _targets(pictures or [args.video], args.save, video=not pictures) if args.save and has_source(args) else []
+    with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline, open_outputs(args, pipeline) as outputs:
         log.debug("graphs run on %s", pipeline.provider)
-        return _pictures(pipeline, pictures, targets, args) if pictures else _stream(pipeline, args)
+        code = 0
+        if has_source(args):
+            code = _pictures(pipeline, pictures, targets, args, outputs) if pictures else _stream(pipeline, args, outputs)
+        outputs.hold()
+        return code
 
 
 def _check_live(args: argparse.Namespace) -> None:
@@ -145,12 +152,13 @@ def _targets(sources: list[Path | None], save: Path, *, video: bool) -> list[Pat
     return targets
 
 
-def _pictures(pipeline, paths: list[Path], targets: list[Path], args: argparse.Namespace) -> int:  # type: ignore[no-untyped-def]
+def _pictures(pipeline, paths: list[Path], targets: list[Path], args: argparse.Namespace, outputs: Outputs) -> int:  # type: ignore[no-untyped-def]
     """Read every picture; one that cannot be read is named and does not keep the others from being read."""
     from edge.draw import annotate
     from edge.save import save_picture
 
-    show, code = not args.json and sys.stdout.isatty() and not args.no_display and _has_display(), 0
+    show = not args.json and sys.stdout.isatty() and not args.no_display and not args.serve and _has_display()
+    code = 0
     for i, path in enumerate(paths):
         try:
             frame, reading = next(pipeline.watch([path], explain=args.explain))
@@ -159,6 +167,7 @@ def _pictures(pipeline, paths: list[Path], targets: list[Path], args: argparse.N
             code = error.exit_code
             continue
         _print(reading, args.json)
+        outputs.write(reading, frame.image_bgr)
         if targets or show:
             picture = annotate(frame.image_bgr, reading, _cue_points(pipeline))
             if targets:
@@ -168,14 +177,14 @@ def _pictures(pipeline, paths: list[Path], targets: list[Path], args: argparse.N
     return code
 
 
-def _stream(pipeline, args: argparse.Namespace) -> int:  # type: ignore[no-untyped-def]
+def _stream(pipeline, args: argparse.Namespace, outputs: Outputs) -> int:  # type: ignore[no-untyped-def]
     from edge.baseline import Baseline
     from edge.draw import annotate
     from edge.save import VideoSink
 
     source = args.camera if args.camera is not None else args.video
     baseline = Baseline.load(args.baseline) if args.baseline else None
-    show = not args.no_display and _has_display()
+    show = not args.no_display and not args.serve and _has_display()
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(VideoSink(args.save, _rate(args.video))) if args.save else None
         if show:
@@ -186,6 +195,7 @@ def _stream(pipeline, args: argparse.Namespace) -> int:  # type: ignore[no-untyp
             stack.callback(_save_baseline, stream, args.save_baseline)
         for reading in itertools.islice(stream, args.max_frames):
             _print(reading, args.json)
+            outputs.write(reading, stream.frame.image_bgr)
             if sink or show:
                 picture = annotate(stream.frame.image_bgr, reading, _cue_points(pipeline))
                 if sink:

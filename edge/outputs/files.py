@@ -1,0 +1,132 @@
+"""Readings to files: JSON lines and CSV. Each reading is on disk before the next one is taken, so that a crash loses none."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from edge.errors import UsageError
+from edge.outputs.sink import Sink
+from edge.types import Face, Reading
+
+
+class JsonLinesSink(Sink):
+    """One `Reading.to_dict()` a line, as `edge-run --json` prints it."""
+
+    def __init__(self, target: Path | TextIO) -> None:
+        """Open `target`.
+
+        Args:
+            target: a new file, or an open text stream, which is not closed.
+
+        Raises:
+            UsageError: the file exists or cannot be written.
+        """
+        self._owned = isinstance(target, Path)
+        self._stream = _create(target) if isinstance(target, Path) else target
+
+    def write(self, reading: Reading) -> None:
+        _put(self._stream, json.dumps(reading.to_dict()) + "\n")
+
+    def close(self) -> None:
+        if self._owned:
+            _finish(self._stream)
+
+
+class CsvSink(Sink):
+    """A table with one row per face and frame; a frame without a face has one row in which the face's columns are empty.
+
+    Columns: `source, frame, t_ms, faces, track, x1, y1, x2, y2, score, emotion, confidence`, then `p_<label>` for every label and
+    `cue_<cue>` for every cue, then `yaw, pitch, roll, status, answer, text, consistency, grounding, attempts, latency_ms`. Units are
+    those of the JSON object; `faces` counts the faces of the frame, `latency_ms` is its total, the columns from `status` to
+    `attempts` are empty where no explanation was due.
+    """
+
+    def __init__(self, path: Path, labels: Sequence[str], cues: Sequence[str]) -> None:
+        """Create the file and write its header.
+
+        Args:
+            path: a new file.
+            labels: the bundle's labels, in its order.
+            cues: the bundle's cues, in its order.
+
+        Raises:
+            UsageError: the file exists or cannot be written.
+        """
+        self.columns = columns(labels, cues)
+        self._stream = _create(path)
+        self._writer = csv.DictWriter(_Flushed(self._stream), self.columns, restval="")
+        self._writer.writeheader()
+
+    def write(self, reading: Reading) -> None:
+        self._writer.writerows(rows(reading))
+
+    def close(self) -> None:
+        _finish(self._stream)
+
+
+def columns(labels: Sequence[str], cues: Sequence[str]) -> list[str]:
+    """The table's columns, in order."""
+    first = ["source", "frame", "t_ms", "faces", "track", "x1", "y1", "x2", "y2", "score", "emotion", "confidence"]
+    last = ["yaw", "pitch", "roll", "status", "answer", "text", "consistency", "grounding", "attempts", "latency_ms"]
+    return [*first, *(f"p_{name}" for name in labels), *(f"cue_{name}" for name in cues), *last]
+
+
+def rows(reading: Reading) -> Iterator[dict[str, Any]]:
+    """The table's rows for one reading; absent keys are empty cells."""
+    whole = reading.to_dict()
+    frame = {name: whole[name] for name in ("source", "frame", "t_ms")}
+    frame |= {"faces": len(reading.faces), "latency_ms": whole["latency_ms"].get("total", "")}
+    if not reading.faces:
+        yield frame
+    for face in reading.faces:
+        yield frame | _cells(face)
+
+
+def _cells(face: Face) -> dict[str, Any]:
+    whole = face.to_dict()
+    cells = {name: whole[name] for name in ("track", "score", "emotion", "confidence")}
+    cells |= dict(zip(("x1", "y1", "x2", "y2"), whole["box"], strict=True)) | whole["pose"]
+    cells |= {f"p_{name}": value for name, value in whole["probabilities"].items()}
+    cells |= {f"cue_{name}": value for name, value in whole["cues"].items()}
+    said = whole["explanation"] or {}
+    return cells | {name: said[name] for name in ("status", "answer", "text", "consistency", "grounding", "attempts") if name in said}
+
+
+class _Flushed:
+    """Lets the csv writer's every line through to the disk."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return _put(self._stream, text)
+
+
+def _put(stream: TextIO, text: str) -> int:
+    try:
+        count = stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        raise  # the reader of our output has gone, which is no fault of the output
+    except OSError as error:
+        raise UsageError(f"cannot write to '{getattr(stream, 'name', 'the output')}': {error.strerror or error}") from None
+    return count
+
+
+def _finish(stream: TextIO) -> None:
+    with suppress(OSError):  # every write was flushed: this can only repeat a failure that was raised then
+        stream.close()
+
+
+def _create(path: Path) -> TextIO:
+    try:
+        return path.open("x", encoding="utf-8", newline="")
+    except FileExistsError:
+        raise UsageError(f"'{path}' exists: name a new file, recordings are never overwritten") from None
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror}") from None

@@ -1,0 +1,95 @@
+"""Lab Streaming Layer: the largest face as a numeric stream, what is said about it as a stream of markers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from edge.errors import BackendError
+from edge.outputs.sink import Sink
+from edge.types import Face, Reading
+
+if TYPE_CHECKING:
+    import pylsl
+
+
+class LslSink(Sink):
+    """Two outlets of irregular rate, for the largest face of each reading.
+
+    `NAME`, type `Expression`, float32: `track, score, confidence`, then `p_<label>`, `cue_<cue>`, `yaw, pitch, roll`; NaN while
+    there is no face, or it is not read. `NAME-events`, type `Markers`, one string: a JSON object
+    `{"track", "emotion", "confidence", "status", "text"}` whenever label, track, verdict or text changes, and `{"track": null}` when
+    the last face goes.
+
+    A sample's time is when its frame was taken up: LSL's clock less the reading's total latency.
+    """
+
+    def __init__(self, name: str, labels: Sequence[str], cues: Sequence[str]) -> None:
+        """Open the outlets.
+
+        Args:
+            name: of the stream, and of its source id: a recorder finds it again after a restart.
+            labels: the bundle's labels, in its order.
+            cues: the bundle's cues, in its order.
+
+        Raises:
+            BackendError: pylsl or its library is missing.
+        """
+        lsl = _pylsl()
+        self._clock = lsl.local_clock
+        self._labels, self._cues = tuple(labels), tuple(cues)
+        self.channels = [
+            "track", "score", "confidence", *(f"p_{n}" for n in labels), *(f"cue_{n}" for n in cues), "yaw", "pitch", "roll",
+        ]  # fmt: skip
+        info = lsl.StreamInfo(name, "Expression", len(self.channels), lsl.IRREGULAR_RATE, lsl.cf_float32, f"erv-edge-{name}")
+        listed = info.desc().append_child("channels")
+        for channel in self.channels:
+            listed.append_child("channel").append_child_value("label", channel)
+        self._numbers: pylsl.StreamOutlet | None = lsl.StreamOutlet(info)
+        events = lsl.StreamInfo(f"{name}-events", "Markers", 1, lsl.IRREGULAR_RATE, lsl.cf_string, f"erv-edge-{name}-events")
+        self._events: pylsl.StreamOutlet | None = lsl.StreamOutlet(events)
+        self._last: dict[str, Any] = {"track": None}
+
+    def write(self, reading: Reading) -> None:
+        if self._numbers is None or self._events is None:
+            return
+        stamp = self._clock() - reading.latency_ms.get("total", 0.0) / 1000
+        face = reading.faces[0] if reading.faces else None
+        self._numbers.push_sample(self._sample(face) if face else [math.nan] * len(self.channels), stamp)
+        event = _event(face)
+        if {**event, "confidence": 0} != {**self._last, "confidence": 0}:
+            self._events.push_sample([json.dumps(event)], stamp)
+        self._last = event
+
+    def _sample(self, face: Face) -> list[float]:
+        read = [face.probabilities.get(n, math.nan) for n in self._labels] + [face.cues.get(n, math.nan) for n in self._cues]
+        pose = face.pose
+        return [float(face.track), face.detection.score, face.confidence, *read, pose.yaw_deg, pose.pitch_deg, pose.roll_deg]
+
+    def close(self) -> None:
+        self._numbers = self._events = None  # the outlets' destructors close them
+
+
+def _event(face: Face | None) -> dict[str, Any]:
+    if face is None:
+        return {"track": None}
+    said = face.explanation
+    return {
+        "track": face.track,
+        "emotion": face.emotion,
+        "confidence": round(face.confidence, 4),
+        "status": said.status.value if said else None,
+        "text": said.text if said else "",
+    }
+
+
+def _pylsl() -> Any:  # a module without types
+    try:
+        import pylsl
+    except ImportError:
+        raise BackendError("Lab Streaming Layer needs pylsl: pip install 'erv-edge[lsl]'") from None
+    except RuntimeError:  # pylsl is there, its shared library is not
+        raise BackendError("pylsl found no liblsl library: install liblsl, or set PYLSL_LIB to its path") from None
+    return pylsl

@@ -1,0 +1,139 @@
+"""The outputs of `edge-run`: its options, and everything that one run writes to."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.errors import UsageError
+from edge.outputs import CsvSink, LslSink, OscSink, Sink
+from edge.types import Reading
+
+if TYPE_CHECKING:
+    from edge.pipeline import Pipeline
+    from edge.server import Server
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where readings go."""
+    group = parser.add_argument_group("outputs")
+    group.add_argument(
+        "--serve", type=_address, metavar="[HOST:]PORT",
+        help="a local page with the live picture, and the readings at /readings as a WebSocket (needs the 'serve' extra); "
+        "without a source it reads the browser's own camera",
+    )  # fmt: skip
+    group.add_argument("--csv", type=Path, metavar="F", help="write a table, one row a face and frame, to a new file")
+    group.add_argument("--lsl", metavar="NAME", help="publish a Lab Streaming Layer stream (needs the 'lsl' extra)")
+    group.add_argument("--osc", type=_receiver, metavar="HOST:PORT", help="send Open Sound Control messages (needs the 'osc' extra)")
+
+
+def has_source(args: argparse.Namespace) -> bool:
+    """Whether the run reads a source of its own, and not only browsers' cameras."""
+    return bool(args.demo or args.image or args.video or args.camera is not None)
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Raise `UsageError` when there is nothing to read, or nothing that an output could be written from."""
+    if has_source(args):
+        return
+    if not args.serve:
+        raise UsageError("no source: give --camera, --video, --image or --demo, or --serve for the browser's own camera")
+    if args.csv or args.lsl or args.osc or args.save or args.json:
+        raise UsageError("--json, --save, --csv, --lsl and --osc need a source: the browser's own camera is only shown on the page")
+
+
+def open_outputs(args: argparse.Namespace, pipeline: Pipeline) -> Outputs:
+    """Open what the options ask for.
+
+    Args:
+        args: parsed options.
+        pipeline: gives the labels and cues; without a source of its own, the run leaves it to the page.
+
+    Raises:
+        UsageError: an output cannot be opened.
+        BackendError: an extra is missing.
+    """
+    labels, cues = pipeline.bundle.config.labels, [cue.name for cue in pipeline.bundle.config.cues]
+    with contextlib.ExitStack() as opened:
+        sinks: list[Sink] = []
+        if args.csv:
+            sinks.append(opened.enter_context(CsvSink(args.csv, labels, cues)))
+        if args.lsl:
+            sinks.append(opened.enter_context(LslSink(args.lsl, labels, cues)))
+        if args.osc:
+            sinks.append(opened.enter_context(OscSink(*args.osc)))
+        server = opened.enter_context(_server(args, pipeline)) if args.serve else None
+        return Outputs(sinks, server, opened.pop_all(), paced=args.video is not None)
+
+
+class Outputs:
+    """Everything one run writes to; a context manager."""
+
+    def __init__(self, sinks: list[Sink], server: Server | None, opened: contextlib.ExitStack, *, paced: bool) -> None:
+        self.sinks, self.server = sinks, server
+        self._opened, self._paced = opened, paced
+        self._began: float | None = None
+
+    def write(self, reading: Reading, image_bgr: np.ndarray) -> None:
+        """Give a reading and its picture `[H,W,3]` to every output; a page is shown a file no faster than the file's own clock."""
+        for sink in self.sinks:
+            sink.write(reading)
+        if self.server:
+            if self._paced:
+                now = time.monotonic() - reading.t_ms / 1000
+                self._began = now if self._began is None else self._began
+                time.sleep(max(0.0, self._began - now))
+            self.server.write(reading, image_bgr)
+
+    def hold(self) -> None:
+        """With a page: keep it up until the command is interrupted; without: return."""
+        if self.server:
+            self.server.end()
+            threading.Event().wait()
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+
+def _server(args: argparse.Namespace, pipeline: Pipeline) -> Server:
+    from edge.pipeline import Pipeline
+    from edge.server import Server
+    from edge.server.guard import is_loopback
+
+    source = has_source(args)
+
+    def reader() -> Pipeline:  # one pipeline serves one thread: with a source, the browsers' pictures need their own
+        return Pipeline.load(args.bundle, device=args.device, threads=args.threads) if source else pipeline
+
+    host, port = args.serve
+    server = Server(pipeline.bundle.config, reader, host=host, port=port, source=source, explain=args.explain != "off")
+    print(f"edge-run: the page is at {server.url}", file=sys.stderr, flush=True)
+    if not is_loopback(host):
+        print("edge-run: whoever has this address sees the pictures, and they travel unencrypted", file=sys.stderr, flush=True)
+    return server
+
+
+def _address(text: str) -> tuple[str, int]:
+    """`[HOST:]PORT`; loopback without a host."""
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        host = "127.0.0.1"
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"expected [HOST:]PORT, e.g. 8000 or 127.0.0.1:8000, got '{text}'")
+    return host.strip("[]"), int(port)
+
+
+def _receiver(text: str) -> tuple[str, int]:
+    if ":" not in text or text.endswith(":0"):
+        raise argparse.ArgumentTypeError(f"expected HOST:PORT, e.g. 127.0.0.1:9000, got '{text}'")
+    return _address(text)

@@ -1,0 +1,100 @@
+"""Newest reading to every client: each has a box for one packet, so that a slow one misses readings and delays nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from edge.errors import UsageError
+from edge.server.wire import Packet
+
+
+class Mailbox:
+    """Holds the newest packet that a client has not taken yet."""
+
+    def __init__(self, first: Packet | None) -> None:
+        self._packet = first
+        self._filled = asyncio.Event()
+        if first:
+            self._filled.set()
+
+    def put(self, packet: Packet) -> None:
+        """Leave a packet; one that still lies there is thrown away."""
+        self._packet = packet
+        self._filled.set()
+
+    async def take(self) -> Packet:
+        """Wait for a packet."""
+        await self._filled.wait()
+        self._filled.clear()
+        assert self._packet is not None
+        packet, self._packet = self._packet, None
+        return packet
+
+
+class FullError(UsageError):
+    """No further client is let in."""
+
+
+class Places:
+    """A bounded number of places for clients."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.taken = limit, 0
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Take a place; `FullError` when there is none."""
+        if self.taken >= self.limit:
+            raise FullError(f"{self.limit} clients are connected: no more are let in")
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+
+class Follower(Protocol):
+    """What reads the source; its two parts may be used from any thread."""
+
+    def status(self) -> dict[str, Any]:
+        """How the source is doing, plain JSON types."""
+        ...
+
+    def explain(self, track: int | None) -> None:
+        """Ask for an explanation of one face, or of all."""
+        ...
+
+
+class Hub:
+    """Everyone who is told; belongs to the server's event loop, except for `pictures`, which may be read anywhere."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.pictures = 0
+        """Clients that want pictures."""
+        self.followed: Follower | None = None
+        """What clients may ask, where there is something to be asked."""
+        self._boxes: set[Mailbox] = set()
+        self._newest: Packet | None = None
+
+    @contextmanager
+    def listen(self, *, pictures: bool) -> Iterator[Mailbox]:
+        """A box that is filled from now on, beginning with the newest packet there is; `FullError` when there is no place."""
+        with self.places.take():
+            box = Mailbox(self._newest)
+            self._boxes.add(box)
+            self.pictures += pictures
+            try:
+                yield box
+            finally:
+                self.pictures -= pictures
+                self._boxes.discard(box)
+
+    def spread(self, packet: Packet) -> None:
+        """Leave a packet in every box."""
+        self._newest = packet
+        for box in self._boxes:
+            box.put(packet)

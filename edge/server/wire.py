@@ -1,0 +1,143 @@
+"""The socket's language: a packet is the length of a JSON object (four bytes, big-endian), the object, and a JPEG or nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from edge.cv import cv2
+from edge.errors import InputError
+from edge.types import Reading
+
+MAX_HEADER = 4096
+"""Longest JSON object that a client may send, bytes."""
+MAX_PIXELS = 4_000_000
+"""Largest picture that a client may send: width times height."""
+_SHOWN_WIDTH = 960
+_QUALITY = 80
+
+
+def pack(header: dict[str, Any], body: bytes = b"") -> bytes:
+    """Build a packet."""
+    text = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+    return len(text).to_bytes(4, "big") + text + body
+
+
+def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Take a client's packet apart.
+
+    Raises:
+        InputError: too short, the header longer than `MAX_HEADER`, or not a JSON object.
+    """
+    size = int.from_bytes(data[:4], "big")
+    if len(data) < 4 or size > min(MAX_HEADER, len(data) - 4):
+        raise InputError("the packet's length does not fit its header")
+    try:
+        header = json.loads(data[4 : 4 + size])
+    except (ValueError, RecursionError):
+        raise InputError("the packet's header is not JSON") from None
+    if not isinstance(header, dict):
+        raise InputError("the packet's header is not a JSON object")
+    return header, data[4 + size :]
+
+
+def sent_time(header: dict[str, Any]) -> float:
+    """The `t_ms` of a client's header, milliseconds; `InputError` when it is no finite number from 0."""
+    value = header.get("t_ms")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise InputError("the packet's header needs t_ms, a number from 0")
+    return float(value)
+
+
+def asked_track(text: str) -> int | None:
+    """The track that a client wants explained: `{"explain": 1}`, or `{"explain": null}` for every face.
+
+    Raises:
+        InputError: anything else.
+    """
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InputError("the message is not JSON") from None
+    if not isinstance(message, dict) or list(message) != ["explain"]:
+        raise InputError('expected {"explain": TRACK} or {"explain": null}')
+    track = message["explain"]
+    if track is not None and (isinstance(track, bool) or not isinstance(track, int) or not 0 < track < 2**31):
+        raise InputError("explain needs the track of a face, or null for all")
+    return track
+
+
+def jpeg_size(data: bytes) -> tuple[int, int]:
+    """Width and height that a JPEG's frame header states, so that it can be refused before it is decoded.
+
+    Raises:
+        InputError: not a JPEG, or one without a frame header.
+    """
+    at = 2
+    if data[:2] != b"\xff\xd8":
+        raise InputError("the picture is not a JPEG")
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # start of frame (ITU-T T.81, table B.1)
+            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
+        at += 1 if kind == 0xFF else 2 + length
+    raise InputError("the picture is a JPEG without a frame header")
+
+
+def decode_jpeg(data: bytes) -> np.ndarray:
+    """Decode a client's picture to `[H,W,3]` uint8 BGR.
+
+    Raises:
+        InputError: not a JPEG, larger than `MAX_PIXELS`, or damaged.
+    """
+    width, height = jpeg_size(data)
+    if width * height > MAX_PIXELS:
+        raise InputError(f"the picture has {width}×{height} pixels: at most {MAX_PIXELS} are read")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise InputError("the picture is a damaged JPEG")
+    return np.asarray(image)
+
+
+def described(reading: Reading) -> dict[str, Any]:
+    """A reading with what a page needs to draw it: `points`, for every face the landmark points `[P][2]` in pixels of the picture."""
+    return {"reading": reading.to_dict(), "points": [np.round(face.points_xy, 1).tolist() for face in reading.faces]}
+
+
+@dataclass(frozen=True)
+class Packet:
+    """One reading on its way to the clients; encoded once, when first asked for."""
+
+    reading: Reading
+    image_bgr: np.ndarray | None
+    """`[H,W,3]` uint8."""
+    live: bool = True
+    """Whether the source goes on."""
+    status: dict[str, Any] | None = None
+    """How the source was doing, plain JSON types."""
+
+    @cached_property
+    def text(self) -> str:
+        """The `--json` object."""
+        return json.dumps(self.reading.to_dict())
+
+    @cached_property
+    def data(self) -> bytes:
+        """The packet with its picture, scaled down to what a page shows."""
+        header = {"live": self.live, "status": self.status, **described(self.reading)}
+        if self.image_bgr is None:
+            return pack(header)
+        height, width = self.image_bgr.shape[:2]
+        scale = min(1.0, _SHOWN_WIDTH / width)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        shown = self.image_bgr if scale == 1 else cv2.resize(self.image_bgr, size, interpolation=cv2.INTER_AREA)
+        done, jpeg = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        return pack(header, jpeg.tobytes() if done else b"")

@@ -1,0 +1,228 @@
+import csv
+import io
+import json
+import math
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge import Claim, Detection, Explanation, Face, Pose, Reading, UsageError, Verdict
+from edge.cli import main
+from edge.outputs import CsvSink, JsonLinesSink, LslSink, OscSink
+from edge.outputs.files import columns
+
+LABELS, CUES = ("neutral", "happiness"), ("lip_corners", "jaw_drop")
+
+
+def _face(track: int = 1, emotion: str = "happiness", status: Verdict | None = Verdict.VERIFIED) -> Face:
+    said = None
+    if status:
+        said = Explanation('He "smiles", broadly.', "happiness", status, 0.97, 1.0, (Claim("lip_corners", 1, 2.5),), 1)
+    box = np.array([64, 48, 192, 240], np.float32)
+    detection = Detection(box, np.zeros((5, 2), np.float32), 0.9)
+    points = np.zeros((3, 2), np.float32)
+    return Face(
+        track,
+        detection,
+        emotion,
+        0.8,
+        {"neutral": 0.2, "happiness": 0.8},
+        {"lip_corners": 2.5, "jaw_drop": -0.5},
+        points,
+        Pose(1, 2, 3),
+        said,
+    )
+
+
+def _reading(frame: int = 0, *faces: Face) -> Reading:
+    return Reading("clip.avi", frame, frame * 40.0, 640, 480, faces, {"face": 1.0, "total": 5.0})
+
+
+def test_json_lines_are_the_readings_and_are_on_disk_at_once(tmp_path):
+    path, stream = tmp_path / "r.jsonl", io.StringIO()
+    readings = [_reading(0, _face()), _reading(1)]
+    with JsonLinesSink(path) as sink, JsonLinesSink(stream) as other:
+        for i, reading in enumerate(readings, 1):
+            sink.write(reading)
+            other.write(reading)
+            assert len(path.read_text().splitlines()) == i
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [r.to_dict() for r in readings]
+    assert stream.getvalue() == path.read_text()
+    assert not stream.closed
+
+
+def test_csv_has_a_row_per_face_and_one_for_a_frame_without(tmp_path):
+    path = tmp_path / "r.csv"
+    with CsvSink(path, LABELS, CUES) as sink:
+        sink.write(_reading(0, _face(1), _face(2, status=None)))
+        sink.write(_reading(1))
+        sink.write(_reading(2, _face(1, status=Verdict.REJECTED)))
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(r["frame"], r["faces"], r["track"], r["status"]) for r in rows] == [
+        ("0", "2", "1", "verified"), ("0", "2", "2", ""), ("1", "0", "", ""), ("2", "1", "1", "rejected"),
+    ]  # fmt: skip
+    assert rows[0]["text"] == 'He "smiles", broadly.'
+    assert rows[3]["text"] == ""
+    assert [float(rows[0][c]) for c in ("t_ms", "x1", "y2", "p_happiness", "cue_jaw_drop", "roll", "latency_ms")] == [
+        0, 64, 240, 0.8, -0.5, 3, 5,
+    ]  # fmt: skip
+    assert list(rows[0]) == columns(LABELS, CUES)
+
+
+@pytest.mark.parametrize("kind", [JsonLinesSink, lambda path: CsvSink(path, LABELS, CUES)])
+def test_a_recording_never_overwrites_a_file(tmp_path, kind):
+    path = tmp_path / "r"
+    path.write_text("precious")
+    with pytest.raises(UsageError, match="exists"):
+        kind(path)
+    assert path.read_text() == "precious"
+    with pytest.raises(UsageError, match="cannot write"):
+        kind(tmp_path / "no" / "folder")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk without room")
+def test_a_full_disk_is_one_sentence():
+    with suppress(OSError), Path("/dev/full").open("w") as full, pytest.raises(UsageError, match="No space left"):
+        JsonLinesSink(full).write(_reading())
+
+
+def test_osc_arrives_at_a_real_receiver():
+    server = pytest.importorskip("pythonosc.osc_server", reason="OSC needs python-osc")
+    dispatcher, got = __import__("pythonosc.dispatcher").dispatcher.Dispatcher(), []
+    dispatcher.set_default_handler(lambda address, *values: got.append((address, values)))
+    receiver = server.ThreadingOSCUDPServer(("127.0.0.1", 0), dispatcher)
+    thread = threading.Thread(target=receiver.serve_forever, daemon=True)
+    thread.start()
+    try:
+        with OscSink("127.0.0.1", receiver.server_address[1]) as sink:
+            sink.write(_reading(7, _face(3)))
+            sink.write(_reading(8))
+            _wait_for(lambda: len(got) >= 7)
+        sink.write(_reading(9))  # closed: nothing is sent, nothing fails
+    finally:
+        receiver.shutdown()
+        receiver.server_close()
+        thread.join()
+    found = dict(got)
+    assert sorted(address for address, _ in got) == [
+        "/edge/cues", "/edge/explanation", "/edge/face", "/edge/frame", "/edge/frame", "/edge/pose", "/edge/probabilities",
+    ]  # fmt: skip
+    assert {values[0] for address, values in got if address == "/edge/frame"} == {7, 8}
+    assert found["/edge/face"][:2] == (3, "happiness")
+    assert found["/edge/face"][2:] == pytest.approx((0.8, 0.1, 0.1, 0.2, 0.4))
+    assert found["/edge/probabilities"] == pytest.approx((3, 0.2, 0.8))
+    assert found["/edge/explanation"] == (3, "verified", 'He "smiles", broadly.')
+
+
+def test_osc_without_a_receiver_is_no_error_and_a_host_that_is_none_is():
+    pytest.importorskip("pythonosc", reason="OSC needs python-osc")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with OscSink("127.0.0.1", port) as sink:
+        for i in range(20):
+            sink.write(_reading(i, _face()))
+    with pytest.raises(UsageError, match="cannot send"):
+        OscSink("no host at all", 9000)
+
+
+def test_lsl_arrives_at_a_real_inlet(tmp_path, monkeypatch):
+    (tmp_path / "lsl.cfg").write_text("[multicast]\nResolveScope = machine\n")
+    monkeypatch.setenv("LSLAPICFG", str(tmp_path / "lsl.cfg"))  # nothing leaves this machine
+    try:
+        import pylsl
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"Lab Streaming Layer needs pylsl with liblsl: {error}")
+    name = f"edge-test-{time.monotonic_ns()}"
+    with LslSink(name, LABELS, CUES) as sink:
+        numbers = pylsl.StreamInlet(_resolved(pylsl, name))
+        events = pylsl.StreamInlet(_resolved(pylsl, f"{name}-events"))
+        for inlet in (numbers, events):
+            inlet.open_stream(timeout=10)
+        labels = numbers.info(timeout=10).desc().child("channels").first_child()
+        names = []
+        while not labels.empty():
+            names.append(labels.child_value("label"))
+            labels = labels.next_sibling()
+        for reading in (_reading(0, _face(4)), _reading(1, _face(4)), _reading(2)):
+            sink.write(reading)
+        samples = [numbers.pull_sample(timeout=10) for _ in range(3)]
+        said = [json.loads(events.pull_sample(timeout=10)[0][0]) for _ in range(2)]
+        assert events.pull_sample(timeout=0.2) == (None, None), "nothing has changed between the first two readings"
+        numbers.close_stream()
+        events.close_stream()
+    assert names == sink.channels
+    assert samples[0][0] == pytest.approx([4, 0.9, 0.8, 0.2, 0.8, 2.5, -0.5, 1, 2, 3])
+    assert all(math.isnan(v) for v in samples[2][0])
+    assert abs(samples[2][1] - pylsl.local_clock()) < 10
+    assert said == [
+        {"track": 4, "emotion": "happiness", "confidence": 0.8, "status": "verified", "text": 'He "smiles", broadly.'}, {"track": None},
+    ]  # fmt: skip
+
+
+def test_outputs_import_no_extra_before_it_is_used():
+    code = "import sys, edge.cli, edge.outputs; print({'aiohttp', 'pylsl', 'pythonosc', 'cv2', 'edge.server'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("module", "option", "extra"),
+    [("pylsl", ["--lsl", "x"], "lsl"), ("pythonosc", ["--osc", "127.0.0.1:9"], "osc"), ("aiohttp", ["--serve", "0"], "serve")],
+)
+def test_a_missing_extra_names_itself(module, option, extra):
+    code = f"import sys; sys.modules['{module}'] = None; from edge.cli import main; sys.exit(main(['--demo', *{option}]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert f"erv-edge[{extra}]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_writes_a_table_beside_its_output(tmp_path, capsys, video):
+    path = tmp_path / "r.csv"
+    assert main(["--video", str(video), "--explain", "off", "--json", "--no-display", "--csv", str(path)]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(r["frame"]) for r in rows] == [line["frame"] for line in lines]
+    assert [r["emotion"] for r in rows] == [line["faces"][0]["emotion"] for line in lines]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--csv", "x.csv"],
+        ["--serve", "0", "--json"],
+        ["--demo", "--serve", "99999"],
+        ["--demo", "--serve", ":80"],
+        ["--demo", "--osc", "9000"],
+    ],
+)
+def test_outputs_that_make_no_sense_are_usage_errors(capsys, arguments):
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert "edge-run" in capsys.readouterr().err
+
+
+def _resolved(pylsl, name: str):
+    found = pylsl.resolve_byprop("name", name, timeout=10)
+    if not found:
+        pytest.skip("this machine's network does not carry LSL's discovery, not even to itself")
+    return found[0]
+
+
+def _wait_for(condition, seconds: float = 5.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
