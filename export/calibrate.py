@@ -22,8 +22,6 @@ from training.drafts import Drafts, cases_of, draft
 
 FALSE_ACCEPTS = 0.02
 """Share of deceiving texts that the verdict may let through, mean over the attacks that deceive."""
-WORST_ATTACK = 0.04
-"""And of each attack alone."""
 UNSURE_SHARE = 0.05
 """Share of validation faces below the confidence at which the pipeline abstains."""
 
@@ -115,7 +113,7 @@ def choose_thresholds(explainer: Explainer, drafts: Drafts, spec: VerdictSpec) -
     for least_consistency, least_grounding in grid:
         rates = {name: _passing(group, least_consistency, least_grounding) for name, group in judged.items()}
         deceits = [rates[name] for name in DECEITS if not np.isnan(rates[name])] or [0.0]
-        kept = np.mean(deceits) <= FALSE_ACCEPTS and max(deceits) <= WORST_ATTACK
+        kept = np.mean(deceits) <= FALSE_ACCEPTS
         merit = (1.0, rates[TRUE]) if kept else (0.0, -float(np.mean(deceits)))
         if best is None or merit > best[0]:
             best = merit, replace(spec, min_consistency=float(least_consistency), min_grounding=least_grounding), rates
