@@ -10,7 +10,7 @@ import argparse
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import scaling
@@ -103,7 +103,7 @@ def _with_face(pipeline: Pipeline, source: Source, patience: int = 100) -> Frame
     for count, frame in enumerate(running):
         if count == patience or pipeline.look(frame).reading.faces:
             break
-    running.close()  # type: ignore[attr-defined]  # frees the camera
+    running.close()  # frees the camera
     return frame
 
 
@@ -120,7 +120,7 @@ def _dropped(scene: Scene, fps: float, seconds: float = 2.0) -> Figures:
             seen = newest
             work()
             read += 1
-        return max(0.0, 1 - read / (int(seconds * fps)))
+        return max(0.0, 1 - read / max(1, int(seconds * fps)))
 
     pipeline = scene.pipeline
     return {
@@ -140,7 +140,7 @@ def variant_names(folders: list[Path | None]) -> list[str]:
 
 
 @contextlib.contextmanager
-def loaded(folders: list[Path] | None, device: str, threads: int):  # type: ignore[no-untyped-def]
+def loaded(folders: list[Path] | None, device: str, threads: int) -> Iterator[dict[str, Pipeline]]:
     """Load several bundles: name → pipeline."""
     wanted: list[Path | None] = list(folders) if folders else [None]
     with contextlib.ExitStack() as stack:

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from benchmarks.accuracy import Faces
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
-from benchmarks.corruptions import SEVERITIES, SIMPLE, cover
+from benchmarks.corruptions import SEVERITIES, SIMPLE, Corrupt, cover
 from benchmarks.reading import Read, data_options, explain, load_faces, read_crops
 from edge.bundle import CueSpec
 from edge.metrics import expected_calibration_error, war_uar
@@ -44,21 +44,18 @@ def measure(pipeline: Pipeline, faces: Faces, *, seed: int = 0) -> Figures:
     read = read_crops(pipeline, faces.crops)
     before, settled = explain(pipeline, read, title="clean")
     points = read.encoded.points_xy * config.image.size
-    changes: dict[str, Callable[[int, int], np.ndarray]] = {}
-    for name, corrupt in SIMPLE.items():
-        changes[name] = lambda i, severity, corrupt=corrupt: corrupt(faces.crops[i], severity, np.random.default_rng([seed, i]))  # type: ignore[misc]
+    changes = {name: _each(faces.crops, corrupt, seed) for name, corrupt in SIMPLE.items()}
     for part in ("eyes", "mouth"):
         shown = sorted({point for cue in cues_of(part, config.cues) for point in cue.points})
         if shown:
-            changes[f"{part} hidden"] = lambda i, severity, shown=shown: cover(faces.crops[i], points[i, shown], severity)  # type: ignore[misc]
+            changes[f"{part} hidden"] = _covered(faces.crops, points[:, shown])
     figures: Figures = {"n": len(faces.labels), "clean": _figures(pipeline, faces, read, settled), "corrupted": {}}
     hidden: tuple[list[Explanation], list[Explanation]] | None = None
     with tqdm(total=len(changes) * len(SEVERITIES), desc="robustness", leave=False, disable=None) as bar:
         for name, change in changes.items():
             rows = figures["corrupted"].setdefault(name, {})
             for severity in SEVERITIES:
-                crops = np.stack([change(i, severity) for i in range(len(faces.crops))])
-                bad = read_crops(pipeline, crops)
+                bad = read_crops(pipeline, change(severity))
                 drafts, final = explain(pipeline, bad, title=f"{name} {severity}")
                 rows[str(severity)] = _figures(pipeline, faces, bad, final)
                 if name == "mouth hidden" and severity == SEVERITIES[-1]:
@@ -66,6 +63,15 @@ def measure(pipeline: Pipeline, faces: Faces, *, seed: int = 0) -> Figures:
                 bar.update()
     figures["mouth_hidden"] = mouth_claims(before, *hidden, {c.name for c in cues_of("mouth", config.cues)}) if hidden else None
     return figures
+
+
+def _each(crops: np.ndarray, corrupt: Corrupt, seed: int) -> Callable[[int], np.ndarray]:
+    """Severity → all crops corrupted, each with random numbers of its own that do not depend on the others."""
+    return lambda severity: np.stack([corrupt(crop, severity, np.random.default_rng([seed, i])) for i, crop in enumerate(crops)])
+
+
+def _covered(crops: np.ndarray, points: np.ndarray) -> Callable[[int], np.ndarray]:
+    return lambda severity: np.stack([cover(crop, each, severity) for crop, each in zip(crops, points, strict=True)])
 
 
 def mouth_claims(
