@@ -56,7 +56,8 @@ def fold_constants(source: Path, target: Path) -> None:
     options.optimized_model_filepath = str(target)
     options.log_severity_level = 3
     try:
-        ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+        # int32 biases suit ONNX Runtime's own kernels; TensorRT wants them in float
+        ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=["WeightBiasQuantization"])
     except Exception as error:  # onnxruntime raises its own unrelated classes
         raise BundleError(f"cannot load the graph '{source.name}': {str(error).splitlines()[0]}") from None
 

@@ -23,7 +23,7 @@ from edge.bundle import GRAPHS, Bundle, write_hashes
 from edge.errors import BundleError, InputError
 from edge.pipeline import Pipeline
 from edge.profiles import graph_profiles
-from export.agreement import Decisions, Gates, ParityError, agreement, decisions, failures
+from export.agreement import Decisions, ParityError, agreement, decisions, failures
 from export.card import write_card
 from export.crops import Crops, load_crops
 from export.lint import lint_graph
@@ -56,15 +56,14 @@ class Trial:
     path: Path | None
 
 
-def quantize(folder: Path, out: Path, data: Path, recipe: Recipe, *, gates: Gates | None = None) -> dict[str, Any]:
+def quantize(folder: Path, out: Path, data: Path, recipe: Recipe) -> dict[str, Any]:
     """Make a quantised bundle.
 
     Args:
         folder: the float32 bundle.
         out: the new bundle; an existing one is replaced at the very end.
         data: folder of the data packs, or a folder of face crops (see `load_crops`).
-        recipe: what to try.
-        gates: what the result must keep to, next to the recipe's size.
+        recipe: what to try, and what the result must keep to.
 
     Returns:
         `trials` (one row each), `kept` (graph → strategy), `size`, `time`, `agreement`.
@@ -74,7 +73,6 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe, *, gates: Gate
         InputError: no faces, or `out` cannot be written.
         ParityError: the result decides differently, or is not small enough; nothing is written.
     """
-    gates = gates or Gates()
     bundle = Bundle.load(folder)
     calibration, judged, proof = _faces(data, bundle.config.image.size, recipe)
     with new_folder(out) as fresh, Pipeline.load(folder, device=recipe.device, threads=1) as pipeline:
@@ -82,8 +80,8 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe, *, gates: Gate
         wanted = decisions(pipeline, judged)
         work = fresh.with_name("candidates")
         work.mkdir()
-        trials = list(_trials(pipeline, recipe, feeds, (judged, wanted), gates, work))
-        chosen = _fit_together(pipeline, trials, (judged, wanted), gates, recipe.device)
+        trials = list(_trials(pipeline, recipe, feeds, (judged, wanted), work))
+        chosen = _fit_together(pipeline, trials, (judged, wanted), recipe)
         for path in bundle.folder.iterdir():
             shutil.copyfile(path, fresh / path.name)
         for name, trial in chosen.items():
@@ -92,7 +90,7 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe, *, gates: Gate
         kept = {name: str(chosen[name].strategy) if name in chosen else str(_FLOAT) for name in GRAPHS}
         size = _bytes(fresh) / _bytes(bundle.folder)
         write_config(fresh, bundle, {})  # so that it loads; its figures follow
-        figures, ratio = _prove(pipeline, fresh, proof, gates, recipe, size)
+        figures, ratio = _prove(pipeline, fresh, proof, recipe, size)
         chosen_by = {"recipe": recipe.name, **kept, "size": round(size, 4), "full_path_time": round(ratio, 3)}
         shown = {**figures, "tensors": {name: error["relative"] for name, error in figures["tensors"].items()}}
         write_config(fresh, bundle, {"quantised": chosen_by, "agreement with float32": shown})
@@ -100,13 +98,13 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe, *, gates: Gate
     return {"trials": [_row(trial) for trial in trials], "kept": kept, "size": size, "time": ratio, "agreement": figures}
 
 
-def _prove(pipeline: Pipeline, fresh: Path, proof: Crops, gates: Gates, recipe: Recipe, size: float) -> tuple[dict[str, Any], float]:
+def _prove(pipeline: Pipeline, fresh: Path, proof: Crops, recipe: Recipe, size: float) -> tuple[dict[str, Any], float]:
     """Agreement and time of the finished bundle, next to the float32 pipeline; `ParityError` when it does not pass."""
     with Pipeline.load(fresh, device=recipe.device, threads=1) as small:
         reference = decisions(pipeline, proof)
         figures = agreement(reference, decisions(small, proof, reference=reference), proof.labels)
         ratio = full_path(pipeline, small, proof)
-    against = failures(figures, gates)
+    against = failures(figures, recipe.gates)
     against += [f"it takes {ratio:.2f} times as long"] * (ratio > NOISE)
     against += [f"it has {size:.1%} of the bytes (gate {recipe.max_size:.0%})"] * (size > recipe.max_size)
     if against:
@@ -127,12 +125,12 @@ def _faces(data: Path, size: int, recipe: Recipe) -> tuple[Crops, Crops, Crops]:
 
 
 def _trials(
-    pipeline: Pipeline, recipe: Recipe, feeds: dict[str, list[Feed]], judged: tuple[Crops, Decisions], gates: Gates, work: Path
+    pipeline: Pipeline, recipe: Recipe, feeds: dict[str, list[Feed]], judged: tuple[Crops, Decisions], work: Path
 ) -> Iterator[Trial]:
     """Try each graph's candidates in order."""
     for graph, strategies in recipe.graphs.items():
         for i, strategy in enumerate(progress(strategies, graph)):
-            trial = try_one(pipeline, graph, strategy, feeds[graph], judged, gates, work / f"{graph}-{i}.onnx", recipe.device)
+            trial = try_one(pipeline, graph, strategy, feeds[graph], judged, work / f"{graph}-{i}.onnx", recipe)
             if trial.path and recipe.targets:
                 profiles = graph_profiles(graph, pipeline.bundle.config)
                 found = [str(finding) for target in recipe.targets for finding in lint_graph(trial.path, profiles, target)]
@@ -149,9 +147,8 @@ def try_one(
     strategy: Strategy,
     feeds: list[Feed],
     judged: tuple[Crops, Decisions],
-    gates: Gates,
     path: Path,
-    device: str,
+    recipe: Recipe,
 ) -> Trial:
     """Make, time and judge one candidate; one that cannot be made, or does not run, is a trial that failed."""
     source = pipeline.bundle.graph(graph)
@@ -159,14 +156,14 @@ def try_one(
         return Trial(graph, strategy, 1.0, 1.0, {}, [], None)
     try:
         apply(strategy, source, path, feeds)
-        session = OrtSession(path, device=device, threads=1)
+        session = OrtSession(path, device=recipe.device, threads=1)
     except (BundleError, InputError):
         raise
     except Exception as error:  # whatever the quantisers cannot take
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return Trial(graph, strategy, 1.0, 1.0, {}, [f"it cannot be made: {reason}"], None)
     crops, wanted = judged
-    whole = OrtSession(source, device=device, threads=1)  # as fresh as the candidate: the pipeline's own has grown its memory
+    whole = OrtSession(source, device=recipe.device, threads=1)  # as fresh as the candidate: the pipeline's own has grown its memory
     try:
         ratio = paired_time(whole, session, feeds[len(feeds) // 2])
         with replaced(pipeline, graph, session):
@@ -174,19 +171,19 @@ def try_one(
     finally:
         session.close()
         whole.close()
-    against = failures(figures, gates.halved())
+    against = failures(figures, recipe.gates.halved())
     against += [f"it takes {ratio:.2f} times as long"] * (ratio > NOISE)
     return Trial(graph, strategy, path.stat().st_size / source.stat().st_size, ratio, figures, against, path)
 
 
-def _fit_together(pipeline: Pipeline, trials: list[Trial], judged: tuple[Crops, Decisions], gates: Gates, device: str) -> dict[str, Trial]:
+def _fit_together(pipeline: Pipeline, trials: list[Trial], judged: tuple[Crops, Decisions], recipe: Recipe) -> dict[str, Trial]:
     """The smallest passing candidate of every graph; where they do not pass together, the one that costs most agreement steps back."""
     passing = {
         graph: sorted((t for t in trials if t.graph == graph and not t.against and t.path), key=lambda t: t.size) for graph in GRAPHS
     }
     crops, wanted = judged
     while chosen := {graph: options[0] for graph, options in passing.items() if options}:
-        if not (against := failures(_together(pipeline, list(chosen.values()), crops, wanted, device), gates)):
+        if not (against := failures(_together(pipeline, list(chosen.values()), crops, wanted, recipe.device), recipe.gates)):
             break
         worst = min(chosen.values(), key=lambda t: (t.figures["streams"] + t.figures["verdicts"], -t.size))
         log.info("together: %s; %s gives up %s", "; ".join(against), worst.graph, worst.strategy)

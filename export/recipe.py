@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.bundle import GRAPHS
 from edge.errors import UsageError
+from export.agreement import Gates
 from export.strategies import Strategy
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -33,6 +34,8 @@ class Recipe:
     """What the candidates are timed and judged on."""
     max_size: float = 0.45
     """Largest size of the quantised bundle, of the float32 one."""
+    gates: Gates = field(default_factory=Gates)
+    """What the quantised bundle must keep to; each graph alone must keep to half the room."""
     every: bool = False
     """Try every candidate, and not only up to the first that passes."""
 
@@ -57,7 +60,8 @@ def read_recipe(given: str) -> Recipe:
             graph: [Strategy(**{**entry, "keep": tuple(entry.get("keep", ()))}) for entry in entries]
             for graph, entries in values.pop("graphs").items()
         }
-        recipe = Recipe(graphs=graphs, targets=tuple(values.pop("targets")), **values)
+        gates, targets = Gates(**values.pop("gates", {})), tuple(values.pop("targets"))
+        recipe = Recipe(graphs=graphs, targets=targets, gates=gates, **values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"the recipe '{path}' is malformed: {error}") from None
     if min(recipe.calibration, recipe.judged) < 1:

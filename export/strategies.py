@@ -112,9 +112,7 @@ def apply(strategy: Strategy, source: Path, target: Path, feeds: list[Feed]) -> 
         elif strategy.kind == "int4":
             model = _int4(model, strategy)
         elif strategy.kind == "half":
-            from onnxruntime.transformers.float16 import convert_float_to_float16
-
-            model = convert_float_to_float16(model, keep_io_types=True, node_block_list=_matching(model, strategy.keep))
+            model = _half(model, strategy)
     strip(model)
     onnx.save(model, str(target))
     load_graph(target)
@@ -168,6 +166,15 @@ def _int4(model: onnx.ModelProto, strategy: Strategy) -> onnx.ModelProto:
     quantizer = MatMulNBitsQuantizer(model, block_size=32, is_symmetric=True, nodes_to_exclude=_matching(model, strategy.keep))
     quantizer.process()
     return quantizer.model.model
+
+
+def _half(model: onnx.ModelProto, strategy: Strategy) -> onnx.ModelProto:
+    from onnxruntime.quantization.onnx_model import ONNXModel
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    half = ONNXModel(convert_float_to_float16(model, keep_io_types=True, node_block_list=_matching(model, strategy.keep)))
+    half.topological_sort()  # its casts come last, behind what reads them
+    return half.model
 
 
 def _matching(model: onnx.ModelProto, keep: tuple[str, ...]) -> list[str]:

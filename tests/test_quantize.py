@@ -16,7 +16,7 @@ from edge.errors import BundleError, InputError, UsageError
 from edge.pipeline import Pipeline
 from edge.profiles import graph_profiles
 from export.__main__ import main
-from export.agreement import ParityError
+from export.agreement import Gates, ParityError
 from export.crops import load_crops
 from export.lint import lint, lint_graph
 from export.probe import full_path, paired_time
@@ -245,3 +245,15 @@ def test_the_report_on_stdout_is_json_alone(faces, tmp_path, capfd):
     out, err = capfd.readouterr()
     assert json.loads(out)["kept"]["verifier"] == "weights stored in 8 bits"
     assert "| verifier | weights stored in 8 bits |" in err
+
+
+def test_a_recipe_brings_its_own_gates(tmp_path):
+    (tmp_path / "r.json").write_text(
+        json.dumps({"name": "r", "note": "", "calibration": 8, "judged": 8, "targets": [], "gates": {"streams": 0.5}, "graphs": {}})
+    )
+    assert read_recipe(str(tmp_path / "r.json")).gates == Gates(streams=0.5)
+    (tmp_path / "r.json").write_text(
+        json.dumps({"name": "r", "note": "", "calibration": 8, "judged": 8, "targets": [], "gates": {"noses": 1}, "graphs": {}})
+    )
+    with pytest.raises(UsageError, match="noses"):
+        read_recipe(str(tmp_path / "r.json"))
