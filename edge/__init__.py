@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import BackendError, BundleError, EdgeError, InputError, UsageError
-from edge.types import Claim, Detection, Explanation, Face, Pose, Reading, Verdict
+from edge.types import Claim, Detection, Explanation, Face, Pose, Reading, StreamStatus, Verdict
 
 if TYPE_CHECKING:
     from edge.pipeline import Pipeline
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BackendError", "BundleError", "Claim", "Detection", "EdgeError", "Explanation", "Face", "InputError", "Pipeline", "Pose",
-    "Reading", "UsageError", "Verdict",
+    "Reading", "StreamStatus", "UsageError", "Verdict",
 ]  # fmt: skip
 
 

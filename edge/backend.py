@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cpu", "cuda", "tensorrt")
+_NO_TELEMETRY = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")  # the name has changed between releases
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 
 
@@ -119,8 +122,16 @@ def resolve_device(device: str) -> str:
 
 
 def _onnxruntime() -> Any:  # a module; its stubs differ by wheel
+    """Import ONNX Runtime with its telemetry off: from 1.31 on its wheels keep a device identifier and report to their maker by default."""
+    late = "onnxruntime" in sys.modules
+    for name in _NO_TELEMETRY:
+        late = late and name not in os.environ
+        os.environ.setdefault(name, "1")  # read once, when the library is loaded
     try:
         import onnxruntime
     except ImportError:
         raise BackendError("ONNX Runtime is not installed: pip install 'erv-edge[cpu]' or 'erv-edge[gpu]'") from None
+    onnxruntime.disable_telemetry_events()
+    if late:
+        log.warning("ONNX Runtime was imported before edge and may have reported to its maker: set %s=1", _NO_TELEMETRY[0])
     return onnxruntime

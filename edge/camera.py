@@ -1,18 +1,54 @@
-"""Where frames come from: image files, a video file, a camera; each an iterator of `Frame`s that says clearly when it cannot be read."""
+"""Where frames come from: pictures, video files, cameras, network streams, or a capture of the caller's own.
+
+`find_feed` says what a source is and how it is opened; `recorded` reads a file frame by frame; `edge.capture` follows a live one.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import time
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from edge.cv import cv2
-from edge.errors import InputError
+from edge.errors import BackendError, InputError
 from edge.picture import as_bgr, read_image
+
+NETWORK = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
+"""Schemes of the URLs that are handed to FFmpeg."""
+
+_TIMEOUT_MS = 5000
+_CSI = (
+    "nvarguscamerasrc sensor-id={number} ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=30/1 ! nvvidconv ! "
+    "video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
+)
+
+
+class Capture(Protocol):
+    """An opened device, in OpenCV's protocol; `cv2.VideoCapture` is one."""
+
+    def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
+        """Whether it can deliver."""
+        ...
+
+    def grab(self) -> bool:
+        """Wait for the next frame; False when there is none any more."""
+        ...
+
+    def retrieve(self) -> tuple[bool, np.ndarray | None]:
+        """The grabbed frame, in an array of its own, as `edge.picture.as_bgr` takes it."""
+        ...
+
+    def release(self) -> None:
+        """Let go of the device."""
+        ...
+
+
+Opener = Callable[[], Capture]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +59,149 @@ class Frame:
     """`[H,W,3]` uint8."""
     source: str
     index: int
-    """From 0."""
+    """From 0; live, frames that were never read count too."""
     t_ms: float
-    """Time within the source, milliseconds."""
+    """Time within the source, milliseconds: a file's own timestamp; live, the time of capture since the first frame's."""
+    captured_s: float = 0.0
+    """`time.monotonic()` at capture; 0 for a picture or a file that is not played in real time."""
 
 
-Source = int | str | Path | list[Path]
-"""A camera number, a video file, or image files."""
+Source = int | str | Path | list[Path] | Opener | Iterator[Frame]
+"""A camera number or path, a URL, `csi://N`, a GStreamer pipeline, a video file, picture files, a function that opens a capture, or frames
+of the caller's own, which are read one by one like a file's."""
 
 
-def frames(source: Source) -> Iterator[Frame]:
-    """Iterate over a source; it is opened at the first frame and closed when the iterator ends or is dropped.
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A source that is opened as a capture."""
+
+    name: str
+    """As readings call it: a path, a URL without its password, `camera:0`."""
+    live: bool
+    """Whether it goes on by itself; a file waits."""
+    open: Opener
+    trouble: str
+    """The error when it cannot be opened."""
+
+
+def find_feed(source: int | str | Path | Opener) -> Feed:
+    """Say what a source is; nothing is opened yet.
 
     Raises:
-        InputError: a file or camera that cannot be opened or read.
+        InputError: a negative camera number, no such file, an unknown kind of URL.
+        BackendError: the source needs GStreamer and this OpenCV has none.
     """
-    if isinstance(source, list):
-        return _images(source)
-    if isinstance(source, int):
-        return _camera(source)
-    return _video(Path(source))
+    if callable(source):
+        return Feed("capture", True, source, "the function that opens the capture gave none that delivers frames")
+    text = str(source)
+    if not isinstance(source, Path) and re.fullmatch(r"-?\d+", text):
+        return _camera(int(text))
+    scheme, found, rest = text.partition("://")
+    if isinstance(source, str) and " ! " in text:
+        return _gstreamer(text, "gstreamer")
+    if isinstance(source, str) and found:
+        if scheme == "csi" and rest.isdigit():
+            return _gstreamer(_CSI.format(number=rest), text)
+        if scheme not in NETWORK:
+            raise InputError(f"cannot read '{text}': expected csi://N or one of {', '.join(NETWORK)}")
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
+        name = re.sub(r"//[^/@]*@", "//", text)  # a password is nobody's business downstream
+        trouble = f"cannot read '{name}': check the address, and that it is reachable"
+        return Feed(name, True, lambda: cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits), trouble)
+    path = Path(text)
+    if path.is_char_device():
+        return Feed(text, True, lambda: cv2.VideoCapture(text, cv2.CAP_V4L2), f"no camera at '{text}': {_CHECK}")
+    if text.startswith("/dev/"):
+        raise InputError(f"no camera at '{text}': {_CHECK}")
+    if not path.is_file():
+        raise InputError(f"no video file at '{path}'")
+    return Feed(text, False, lambda: cv2.VideoCapture(text), f"'{text}' is not a video that OpenCV can decode")
+
+
+_CHECK = "check that it is plugged in, free, and that this user may open it"
+
+
+def _camera(number: int) -> Feed:
+    if not 0 <= number < 1000:
+        raise InputError(f"no camera {number}: cameras are numbered from 0")
+    return Feed(f"camera:{number}", True, lambda: _open_camera(number), f"no camera {number}: {_CHECK}")
+
+
+def _open_camera(number: int) -> Capture:
+    capture = cv2.VideoCapture(number)
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    return capture
+
+
+def _gstreamer(pipeline: str, name: str) -> Feed:
+    if not re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()):
+        raise BackendError(f"'{name}' needs an OpenCV with GStreamer, which this one lacks: on a Jetson use the OpenCV of JetPack")
+    return Feed(
+        name, True, lambda: cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER), f"cannot open '{name}': try the pipeline with gst-launch-1.0"
+    )
+
+
+def length(capture: Capture) -> int:
+    """Frames that a capture promises; 0 when it has no end that it knows of."""
+    count = capture.get(cv2.CAP_PROP_FRAME_COUNT) if isinstance(capture, cv2.VideoCapture) else 0
+    return max(0, int(count))
+
+
+class Clock:
+    """Timestamps of a recording: its own, or by the frame rate where it has none."""
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        rate = capture.get(cv2.CAP_PROP_FPS) if isinstance(capture, cv2.VideoCapture) else 0.0
+        self._step_ms = 1000 / rate if 1 <= rate <= 1000 else 40.0
+        self._last_ms = -1.0
+
+    def __call__(self) -> float:
+        """Milliseconds of the frame just grabbed, to the microsecond; they always rise."""
+        own = self._capture.get(cv2.CAP_PROP_POS_MSEC) if isinstance(self._capture, cv2.VideoCapture) else -1.0
+        if own <= self._last_ms:
+            own = self._last_ms + self._step_ms if self._last_ms >= 0 else 0.0
+        self._last_ms = round(float(own), 3)
+        return self._last_ms
+
+
+def pictures(paths: list[Path]) -> Iterator[Frame]:
+    """Read picture files one after the other.
+
+    Raises:
+        InputError: one that cannot be read.
+    """
+    for index, path in enumerate(paths):
+        yield Frame(read_image(path), str(path), index, 0.0)
+
+
+def recorded(feed: Feed) -> Iterator[Frame]:
+    """Read every frame of a file, as fast as they are asked for; it is closed when the iterator ends or is dropped.
+
+    Raises:
+        InputError: not a video, or it breaks off (after its last good frame).
+    """
+    capture = feed.open()
+    try:
+        clock, index = Clock(capture), 0
+        while capture.grab():
+            good, image = capture.retrieve()
+            if not good or image is None:
+                break
+            yield Frame(as_bgr(image), feed.name, index, clock())
+            index += 1
+        check_whole(feed, capture, index)
+    finally:
+        capture.release()
+
+
+def check_whole(feed: Feed, capture: Capture, count: int) -> None:
+    """Raise `InputError` when a file gave no frame, or far fewer than it promises."""
+    if count == 0:
+        raise InputError(feed.trouble)
+    promised = length(capture)
+    if count < 0.9 * promised:  # some containers only estimate their length
+        raise InputError(f"'{feed.name}' is truncated: {count} of {promised} frames could be decoded")
 
 
 def demo_picture() -> Path:
@@ -58,50 +217,3 @@ def demo_picture() -> Path:
         if path.is_file():
             return path
     raise InputError("the demo picture comes with scikit-image: pip install 'erv-edge[demo]'")
-
-
-def _images(paths: list[Path]) -> Iterator[Frame]:
-    for index, path in enumerate(paths):
-        yield Frame(read_image(path), str(path), index, 0.0)
-
-
-def _video(path: Path) -> Iterator[Frame]:
-    if not path.is_file():
-        raise InputError(f"no video file at '{path}'")
-    capture = cv2.VideoCapture(str(path))
-    try:
-        rate = capture.get(cv2.CAP_PROP_FPS) if capture.isOpened() else 0.0
-        index = 0
-        while True:
-            good, image = capture.read()
-            if not good:
-                break
-            t_ms = index * 1000 / rate if rate > 0 else capture.get(cv2.CAP_PROP_POS_MSEC)
-            yield Frame(as_bgr(image), str(path), index, t_ms)
-            index += 1
-        if index == 0:
-            raise InputError(f"'{path}' is not a video that OpenCV can decode")
-        promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if index < 0.9 * promised:  # some containers only estimate their length
-            raise InputError(f"'{path}' is truncated: {index} of {promised} frames could be decoded")
-    finally:
-        capture.release()
-
-
-def _camera(number: int) -> Iterator[Frame]:
-    if not 0 <= number < 1000:
-        raise InputError(f"no camera {number}: cameras are numbered from 0")
-    capture = cv2.VideoCapture(number)
-    try:
-        if not capture.isOpened():
-            raise InputError(f"no camera {number}: check that it is plugged in, free, and that this user may open it")
-        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        started, index = time.perf_counter(), 0
-        while True:
-            good, image = capture.read()
-            if not good:
-                raise InputError(f"camera {number} stopped delivering frames after {index}")
-            yield Frame(as_bgr(image), f"camera:{number}", index, (time.perf_counter() - started) * 1e3)
-            index += 1
-    finally:
-        capture.release()

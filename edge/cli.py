@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from edge.errors import EdgeError, UsageError
@@ -17,6 +17,7 @@ from edge.outputs.options import Outputs, add_options, check_options, has_source
 from edge.types import Reading, Verdict
 
 log = logging.getLogger(__name__)
+_QUIT = (27, ord("q"))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Read the apparent expression of faces and explain it; every explanation is checked before it is shown.",
     )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--camera", type=int, metavar="N", help="camera number")
+    source.add_argument("--camera", metavar="N", help="camera number or path, rtsp:// or http:// address, csi://N, GStreamer pipeline")
     source.add_argument("--video", type=Path, metavar="F", help="video file")
     source.add_argument("--image", type=Path, metavar="F", nargs="+", help="picture files")
     source.add_argument("--demo", action="store_true", help="a public-domain portrait (needs the 'demo' extra)")
@@ -56,8 +57,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads per graph (default: the runtime's choice)")
     parser.add_argument(
-        "--explain", type=_when, default="every", metavar="every|change|off|SECONDS", help="when to explain (default: every)"
+        "--explain",
+        type=_when,
+        default="every",
+        metavar="every|change|request|off|SECONDS",
+        help="when to explain (default: every); request: when e is pressed in the window",
     )
+    parser.add_argument("--realtime", action="store_true", help="play the video at its own speed, leaving out what is not read in time")
+    parser.add_argument("--calibrate", type=_seconds, default=0.0, metavar="SECONDS", help="take each new face's first seconds as neutral")
+    parser.add_argument("--baseline", type=Path, metavar="F", help="a saved neutral face; cues are measured against it")
+    parser.add_argument("--save-baseline", type=Path, metavar="F", help="save the calibrated neutral face (needs --calibrate)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
     parser.add_argument("--no-display", action="store_true", help="open no window")
     parser.add_argument("--save", type=Path, metavar="F", help="write the annotated picture or video; a folder for several pictures")
@@ -68,14 +77,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _when(text: str) -> str | float:
-    if text in ("every", "change", "off"):
+    if text in ("every", "change", "request", "off"):
         return text
+    try:
+        return _seconds(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"expected every, change, request, off or seconds above 0, got '{text}'") from None
+
+
+def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected every, change, off or seconds above 0, got '{text}'")
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, got '{text}'")
     return seconds
 
 
@@ -92,6 +108,7 @@ def _run(args: argparse.Namespace) -> int:
     check_options(args)
     if not 0 <= args.threads <= 1024:
         raise UsageError(f"--threads {args.threads}: expected 0 to 1024")
+    _check_live(args)
     pictures = ([demo_picture()] if args.demo else args.image or [])[: args.max_frames]
     targets = _targets(pictures or [args.video], args.save, video=not pictures) if args.save and has_source(args) else []
     with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline, open_outputs(args, pipeline) as outputs:
@@ -101,6 +118,18 @@ def _run(args: argparse.Namespace) -> int:
             code = _pictures(pipeline, pictures, targets, args, outputs) if pictures else _stream(pipeline, args, outputs)
         outputs.hold()
         return code
+
+
+def _check_live(args: argparse.Namespace) -> None:
+    """Options that need another one, or a source with time."""
+    if args.realtime and not args.video:
+        raise UsageError("--realtime is for --video: a camera is always read in real time, pictures have no time")
+    if args.save_baseline and not args.calibrate:
+        raise UsageError("--save-baseline needs --calibrate SECONDS: there is nothing to save without it")
+    if args.save_baseline and not args.save_baseline.absolute().parent.is_dir():
+        raise UsageError(f"--save-baseline '{args.save_baseline}': there is no folder '{args.save_baseline.parent}'")
+    if (args.calibrate or args.baseline) and args.camera is None and not args.video:
+        raise UsageError("--calibrate and --baseline are for --camera and --video: pictures have no history")
 
 
 def _targets(sources: list[Path | None], save: Path, *, video: bool) -> list[Path]:
@@ -143,35 +172,50 @@ def _pictures(pipeline, paths: list[Path], targets: list[Path], args: argparse.N
             picture = annotate(frame.image_bgr, reading, _cue_points(pipeline))
             if targets:
                 save_picture(targets[i], picture)
-            if show and not _show(picture, wait_ms=0):
+            if show and _key(picture, wait_ms=0) in _QUIT:
                 break
     return code
 
 
 def _stream(pipeline, args: argparse.Namespace, outputs: Outputs) -> int:  # type: ignore[no-untyped-def]
+    from edge.baseline import Baseline
     from edge.draw import annotate
     from edge.save import VideoSink
 
     source = args.camera if args.camera is not None else args.video
+    baseline = Baseline.load(args.baseline) if args.baseline else None
     show = not args.no_display and not args.serve and _has_display()
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(VideoSink(args.save, _rate(args.video))) if args.save else None
         if show:
             stack.callback(_close_windows)
-        watched: Iterator[tuple] = pipeline.watch(source, explain=args.explain)  # type: ignore[type-arg]
-        stack.callback(watched.close)  # type: ignore[attr-defined]
-        for count, (frame, reading) in enumerate(watched, 1):
+        realtime = args.realtime or bool(args.video and args.serve)  # a page is watched: a file plays at its own speed
+        stream = pipeline.stream(source, explain=args.explain, realtime=realtime, baseline=baseline, calibrate_s=args.calibrate)
+        stack.enter_context(stream)
+        outputs.follow(stream)
+        if args.save_baseline:
+            stack.callback(_save_baseline, stream, args.save_baseline)
+        for reading in itertools.islice(stream, args.max_frames):
             _print(reading, args.json)
-            outputs.write(reading, frame.image_bgr)
+            outputs.write(reading, stream.frame.image_bgr)
             if sink or show:
-                picture = annotate(frame.image_bgr, reading, _cue_points(pipeline))
+                picture = annotate(stream.frame.image_bgr, reading, _cue_points(pipeline))
                 if sink:
                     sink.write(picture)
-                if show and not _show(picture):
+                key = _key(picture) if show else 0
+                if key in _QUIT:
                     break
-            if count == args.max_frames:
-                break
+                if key == ord("e"):
+                    stream.explain()
     return 0
+
+
+def _save_baseline(stream, path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Also after Ctrl-C: what has been measured by then is whole."""
+    baseline = stream.baseline()
+    if baseline is None:
+        raise UsageError(f"no face was seen clearly for long enough: '{path}' is not written")
+    baseline.save(path)
 
 
 def _print(reading: Reading, as_json: bool) -> None:
@@ -182,7 +226,8 @@ def _print(reading: Reading, as_json: bool) -> None:
     if not reading.faces:
         print(f"{where}: no face", flush=True)
     for face in reading.faces:
-        print(f"{where}: face {face.track}: {face.emotion} ({face.confidence:.0%})", flush=True)
+        label = f"{face.emotion} ({face.confidence:.0%})" if face.emotion else f"not read ({', '.join(face.unclear)})"
+        print(f"{where}: face {face.track}: {label}", flush=True)
         if face.explanation:
             said = face.explanation.text if face.explanation.status is Verdict.VERIFIED else "no explanation is shown"
             print(f"  {face.explanation.status.value}: {said}", flush=True)
@@ -215,12 +260,12 @@ def _has_display() -> bool:
     return done.returncode == 0
 
 
-def _show(picture, *, wait_ms: int = 1) -> bool:  # type: ignore[no-untyped-def]
-    """Show a frame; False when the user pressed q or Escape. `wait_ms` 0 waits for a key."""
+def _key(picture, *, wait_ms: int = 1) -> int:  # type: ignore[no-untyped-def]
+    """Show a frame; return the key that was pressed, 255 for none. `wait_ms` 0 waits for one."""
     from edge.cv import cv2
 
     cv2.imshow("erv-edge", picture)
-    return cv2.waitKey(wait_ms) & 0xFF not in (27, ord("q"))
+    return int(cv2.waitKey(wait_ms)) & 0xFF
 
 
 def _close_windows() -> None:

@@ -63,7 +63,7 @@ def _mark(frame: np.ndarray, face: Face, scale: float, cue_points: dict[str, lis
     for i, (x, y) in enumerate(face.points_xy * scale):
         radius, ink = (4, colour) if i in claimed else (1, _INK)
         cv2.circle(frame, (round(float(x)), round(float(y))), radius, ink, -1, cv2.LINE_AA)
-    label = f"{face.track}  {face.emotion} {face.confidence:.0%}"
+    label = f"{face.track}  {face.emotion} {face.confidence:.0%}" if face.emotion else f"{face.track}  not read: {', '.join(face.unclear)}"
     (wide, high), _ = cv2.getTextSize(label, _FONT, 0.5, 1)
     left, base = max(0, min(x1, frame.shape[1] - wide - 8)), max(high + 8, y1 - 6)
     cv2.rectangle(frame, (left, base - high - 7), (left + wide + 8, base + 4), colour, -1)
@@ -71,6 +71,9 @@ def _mark(frame: np.ndarray, face: Face, scale: float, cue_points: dict[str, lis
 
 
 def _panel(panel: np.ndarray, face: Face) -> None:
+    if not face.emotion:
+        _text(panel, f"not read: {', '.join(face.unclear)}", 20, 42, 0.7, _DIM)
+        return
     _text(panel, face.emotion, 20, 42, 1.0, _INK)
     _text(panel, f"{face.confidence:.0%}", PANEL_PX - 80, 42, 0.8, _INK)
     y = 72
@@ -94,7 +97,7 @@ def _explanation(panel: np.ndarray, explanation: Explanation, y: int) -> None:
     if explanation.text:
         y += 6
         for claim in explanation.claims[:5]:
-            sign = "+" if claim.direction > 0 else "-"
+            sign = "+" if claim.direction > 0 else "-" if claim.direction < 0 else "="
             mark = _COLOURS[Verdict.VERIFIED] if claim.supported else _DIM
             _text(panel, f"{claim.cue} {sign}", 20, y, 0.42, mark)
             _text(panel, f"measured {claim.measured:+.1f}", 190, y, 0.42, mark)

@@ -5,30 +5,35 @@ from __future__ import annotations
 import logging
 import math
 import time
+import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge.backend import OrtSession, resolve_device
 from edge.bundle import Bundle
-from edge.camera import Frame, Source, frames
-from edge.cv import cv2
-from edge.encoder import Encoded, FaceEncoder
-from edge.errors import BackendError, BundleError, UsageError
+from edge.camera import Frame, Source
+from edge.encoder import FaceEncoder
+from edge.errors import BackendError, BundleError
 from edge.explain import Explainer, Subject
-from edge.face import FaceFinder, align
-from edge.picture import as_bgr, as_grey
+from edge.face import FaceFinder
+from edge.look import Seen, look
+from edge.picture import as_bgr
 from edge.policy import RationalePolicy, load_tokenizer
 from edge.rationale import Completion
 from edge.track import Tracker
-from edge.types import Detection, Explanation, Face, Pose, Reading
+from edge.types import Face, Reading
 from edge.verifier import SentenceVerifier
 
+if TYPE_CHECKING:
+    from edge.baseline import Baseline
+    from edge.stream import Stream
+
 log = logging.getLogger(__name__)
-_REMEMBERED = 64
 
 
 class Pipeline:
@@ -47,6 +52,7 @@ class Pipeline:
         self.provider = provider
         """Execution provider that runs the graphs."""
         self.sessions: list[OrtSession] = []
+        self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
 
     @classmethod
     def load(cls, bundle: Path | str | None = None, *, device: str = "auto", threads: int = 0) -> Pipeline:
@@ -110,22 +116,8 @@ class Pipeline:
         return self.explain(seen) if explain else seen.reading
 
     def look(self, frame: Frame, tracker: Tracker | None = None) -> Seen:
-        """The fast path: find, align, encode; no explanation."""
-        started = time.perf_counter()
-        grey = as_grey(frame.image_bgr)
-        found = self.finder(grey)
-        numbers = tracker(found) if tracker else list(range(1, len(found) + 1))
-        located = time.perf_counter()
-        size = self.bundle.config.image.size
-        aligned = [align(grey, detection, self.bundle.config.image) for detection in found]
-        encoded = self.encoder(np.stack([crop for crop, _ in aligned])) if aligned else None
-        faces = tuple(self._face(numbers[i], detection, encoded, i, aligned[i][1], size) for i, detection in enumerate(found) if encoded)
-        done = time.perf_counter()
-        height, width = grey.shape
-        spent = {"face": (located - started) * 1e3, "encode": (done - located) * 1e3, "explain": 0.0, "verify": 0.0}
-        spent["total"] = (done - started) * 1e3
-        reading = Reading(frame.source, frame.index, frame.t_ms, width, height, faces, spent)
-        return Seen(reading, encoded.tokens if encoded is not None else np.zeros((0, 0, 0), np.float32))
+        """The fast path: find (or follow), align, encode; no explanation."""
+        return look(frame, self.finder, self.encoder, self.bundle.config, tracker)
 
     def explain(self, seen: Seen, which: frozenset[int] | None = None) -> Reading:
         """The slow path: explain the faces of `seen` (or those whose index is in `which`) from their visual tokens."""
@@ -138,32 +130,68 @@ class Pipeline:
         spent["total"] += (time.perf_counter() - started) * 1e3
         return replace(seen.reading, faces=faces, latency_ms=spent)
 
-    def stream(self, source: Source, *, explain: str | float = "every") -> Iterator[Reading]:
-        """Read a camera number, a video file or a list of image files, frame by frame.
+    def stream(
+        self,
+        source: Source,
+        *,
+        explain: str | float = "every",
+        realtime: bool = False,
+        patience_s: float = math.inf,
+        baseline: Baseline | None = None,
+        calibrate_s: float = 0.0,
+    ) -> Stream:
+        """Read a source frame by frame; it is opened at the first one.
 
         Args:
-            source: as above.
-            explain: `every` frame, on `change` of a face's label, `off`, or every so many seconds.
+            source: a camera number or path, a URL, `csi://N`, a GStreamer pipeline, a video file, a list of picture files, or a function
+                that opens an `edge.camera.Capture`.
+            explain: `every` frame (live: as often as the device can), on `change` of a face's label, on `request`, `off`, or every so many
+                seconds.
+            realtime: play a video file at its own speed, like a camera; otherwise every frame of it is read as fast as possible.
+            patience_s: how long a lost live source is tried again.
+            baseline: one person's neutral face; every face's cues are measured against it.
+            calibrate_s: seconds of each new face that become its own neutral face.
 
         Raises:
-            InputError: the source cannot be opened or breaks off.
+            InputError: the source cannot be opened or read, or was lost for longer than `patience_s`.
             UsageError: not one of these ways to explain.
+            BackendError: the source needs GStreamer and this OpenCV has none.
         """
-        return (reading for _, reading in self.watch(source, explain=explain))
+        from edge.stream import Stream
 
-    def watch(self, source: Source, *, explain: str | float = "every") -> Iterator[tuple[Frame, Reading]]:
+        stream = Stream(
+            self,
+            source,
+            explain=explain,
+            realtime=realtime,
+            patience_s=patience_s,
+            baseline=baseline,
+            calibrate_s=calibrate_s,
+        )
+        self._streams.add(stream)
+        return stream
+
+    def watch(
+        self,
+        source: Source,
+        *,
+        explain: str | float = "every",
+        realtime: bool = False,
+        patience_s: float = math.inf,
+        baseline: Baseline | None = None,
+        calibrate_s: float = 0.0,
+    ) -> Iterator[tuple[Frame, Reading]]:
         """Like `stream`, with each frame's picture beside its reading."""
-        due, tracker = Due(explain), Tracker()
-        for frame in frames(source):
-            if isinstance(source, list):
-                tracker = Tracker()  # separate pictures have no history
-                due = Due(explain)
-            seen = self.look(frame, tracker)
-            which = due(seen.reading)
-            yield frame, due.remember(self.explain(seen, which))
+        from edge.stream import watch
+
+        return watch(
+            self.stream(source, explain=explain, realtime=realtime, patience_s=patience_s, baseline=baseline, calibrate_s=calibrate_s)
+        )
 
     def close(self) -> None:
-        """Free the sessions; the pipeline is of no use afterwards."""
+        """End the streams and free the sessions; the pipeline is of no use afterwards."""
+        for stream in list(self._streams):
+            stream.close()
         for session in self.sessions:
             session.close()
         self.sessions = []
@@ -188,71 +216,6 @@ class Pipeline:
         except Exception as error:  # whatever does not fit together, in whichever library it shows
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BundleError(f"bundle '{self.bundle.folder}': its graphs and its configuration do not fit together: {text}") from None
-
-    def _face(self, track: int, detection: Detection, read: Encoded, i: int, matrix: np.ndarray, size: int) -> Face:
-        config = self.bundle.config
-        probabilities = dict(zip(config.labels, map(float, read.probabilities[i]), strict=True))
-        emotion = max(probabilities, key=probabilities.__getitem__)
-        back = cv2.invertAffineTransform(matrix)
-        points = read.points_xy[i] * size @ back[:, :2].T + back[:, 2]
-        yaw, pitch, roll = map(float, read.pose_deg[i])
-        turned = math.degrees(math.atan2(back[1, 0], back[0, 0]))  # the crop was levelled: add that turn back
-        return Face(
-            track=track,
-            detection=detection,
-            emotion=emotion,
-            confidence=probabilities[emotion],
-            probabilities=probabilities,
-            cues=dict(zip((cue.name for cue in config.cues), map(float, read.cues[i]), strict=True)),
-            points_xy=points.astype(np.float32),
-            pose=Pose(yaw, pitch, roll + turned),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the fast path leaves for the slow one."""
-
-    reading: Reading
-    tokens: np.ndarray
-    """`[N,T,D]` visual tokens, one row per face."""
-
-
-class Due:
-    """Decides which faces of a frame are to be explained now, and carries explanations over to the frames between."""
-
-    def __init__(self, explain: str | float) -> None:
-        if explain not in ("every", "change", "off") and not (isinstance(explain, int | float) and 0 < explain < math.inf):
-            raise UsageError(f"explain must be 'every', 'change', 'off' or seconds above 0, got {explain!r}")
-        self.explain = explain
-        self._last: dict[int, tuple[str, float, Explanation]] = {}
-
-    def __call__(self, reading: Reading) -> frozenset[int]:
-        """Indices of the faces that are due."""
-        return frozenset(i for i, face in enumerate(reading.faces) if self._due(face, reading.t_ms))
-
-    def remember(self, reading: Reading) -> Reading:
-        """Note the new explanations; give faces that were not due their last one, while their label is still the same."""
-        faces = []
-        for face in reading.faces:
-            last = self._last.get(face.track)
-            if face.explanation:
-                self._last.pop(face.track, None)  # the newest last
-                self._last[face.track] = (face.emotion, reading.t_ms, face.explanation)
-            elif last and last[0] == face.emotion:
-                face = replace(face, explanation=last[2])
-            faces.append(face)
-        while len(self._last) > _REMEMBERED:
-            del self._last[next(iter(self._last))]
-        return replace(reading, faces=tuple(faces))
-
-    def _due(self, face: Face, t_ms: float) -> bool:
-        if isinstance(self.explain, str) and self.explain != "change":
-            return self.explain == "every"
-        last = self._last.get(face.track)
-        if last is None or last[0] != face.emotion:
-            return last is None or self.explain == "change" or t_ms - last[1] >= 1000 * float(self.explain)
-        return self.explain != "change" and t_ms - last[1] >= 1000 * float(self.explain)
 
 
 def _subject(face: Face, tokens: np.ndarray) -> Subject:

@@ -1,49 +1,164 @@
-"""Identities over time: a face keeps its track number while its box overlaps the one of the frame before."""
+"""Identities over time, and where a face is between two runs of the finder.
+
+A track knows where its face was, how fast it moves and what it looks like. On a *keyframe* the finder's faces are matched to the tracks
+by both: place, predicted by motion, and look, the correlation of the aligned crops. Between keyframes a face *follows* its landmarks:
+the similarity that brings the landmarks of the last keyframe onto the newest ones moves box and points, and the finder rests.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from edge.face import box_overlap
+from edge.face import box_overlap, crop_matrix
 from edge.types import Detection
 
-MIN_OVERLAP = 0.2
-MAX_MISSED = 15
-"""Frames that a track survives without being seen."""
+KEYFRAME_MS = 200.0
+"""The finder runs at least this often; a newcomer waits no longer."""
+FORGET_MS = 2000.0
+"""A track survives this long without being seen."""
+
+_CROSSING = 0.02  # boxes that overlap this much may soon be one: the finder runs on every frame
+_REACH, _REACH_PER_S = 0.5, 1.5  # how far from its predicted place a face may be, in box sides, and more per second unseen
+_ALIKE, _ALIKE_AGAIN = 0.3, 0.5  # least correlation of a face with its track, and with one that was out of sight
+_SAME = 0.6  # least correlation of a followed crop
+_COAST_MS = 400.0  # a hidden face is thought to move on for this long
+_NEVER = -math.inf
 
 
 @dataclass(slots=True)
 class _Track:
     number: int
-    box_xyxy: np.ndarray
-    missed: int = 0
+    anchor: Detection
+    """The finder's, at the last keyframe."""
+    landmarks_xy: np.ndarray
+    """`[P,2]` at that keyframe; empty until they are known."""
+    now: Detection
+    """Newest, by landmarks."""
+    look: np.ndarray
+    """`[S·S]` centred crop of length 1, slowly renewed."""
+    seen_ms: float
+    velocity: np.ndarray
+    """`[2]` pixels per millisecond of the box's middle."""
+
+    def at(self, t_ms: float) -> Detection:
+        """Where the face should be, by its motion."""
+        ahead = self.velocity * min(max(t_ms - self.seen_ms, 0.0), _COAST_MS)
+        return moved(self.now, np.array([[1.0, 0.0, ahead[0]], [0.0, 1.0, ahead[1]]]))
+
+    def go(self, place: Detection, t_ms: float) -> None:
+        """The face was seen at a place."""
+        passed_ms = t_ms - self.seen_ms
+        if passed_ms > 0:
+            step = (_middle(place) - _middle(self.now)) / passed_ms
+            self.velocity = 0.5 * self.velocity + 0.5 * step if passed_ms < KEYFRAME_MS else step
+        self.now, self.seen_ms = place, t_ms
 
 
 class Tracker:
-    """Greedy overlap tracker; one per stream."""
+    """Gives faces numbers that stay theirs; one per stream.
+
+    On every frame: `expected`, and when that is empty or not `recognised`, the finder and `match`; then `settle`.
+    """
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
         self._next = 1
+        self._keyframe_ms = _NEVER
 
-    def __call__(self, faces: list[Detection]) -> list[int]:
-        """Give each face of a frame its track number (from 1)."""
-        numbers = [0] * len(faces)
-        if faces and self._tracks:
-            overlap = box_overlap(np.stack([f.box_xyxy for f in faces]), np.stack([t.box_xyxy for t in self._tracks]))
-            while overlap.max() >= MIN_OVERLAP:
-                i, j = divmod(int(overlap.argmax()), overlap.shape[1])
-                numbers[i] = self._tracks[j].number
-                self._tracks[j].box_xyxy, self._tracks[j].missed = faces[i].box_xyxy, -1
-                overlap[i], overlap[:, j] = -1, -1
-        for track in self._tracks:
-            track.missed += 1
-        self._tracks = [track for track in self._tracks if track.missed <= MAX_MISSED]
-        for i, face in enumerate(faces):
+    def expected(self, t_ms: float) -> list[Detection]:
+        """Where the faces should be, largest first, when following them suffices; empty when the finder must run."""
+        if not self._tracks or not 0 <= t_ms - self._keyframe_ms < KEYFRAME_MS:
+            return []
+        if any(track.seen_ms < self._keyframe_ms or not len(track.landmarks_xy) for track in self._tracks):
+            return []
+        self._tracks.sort(key=lambda track: -_side(track.now))
+        places = [track.at(t_ms) for track in self._tracks]
+        boxes = np.stack([place.box_xyxy for place in places])
+        shared = box_overlap(boxes, boxes) - np.eye(len(boxes))
+        return places if shared.max() < _CROSSING else []
+
+    def recognised(self, crops: list[np.ndarray]) -> list[int]:
+        """The numbers of the expected faces; empty when a crop `[S,S]` there looks like something else."""
+        alike = [float(_look(crop) @ track.look) for crop, track in zip(crops, self._tracks, strict=True)]
+        return [track.number for track in self._tracks] if min(alike, default=0.0) >= _SAME else []
+
+    def match(self, found: list[Detection], crops: list[np.ndarray], t_ms: float) -> list[int]:
+        """Give each face that the finder found, with its crop `[S,S]`, the number of its track, or a new one (from 1)."""
+        self._keyframe_ms = t_ms
+        looks = [_look(crop) for crop in crops]
+        numbers = [0] * len(found)
+        pairs = [(self._fit(track, face, look, t_ms), i, track) for i, (face, look) in enumerate(zip(found, looks, strict=True))
+                 for track in self._tracks]  # fmt: skip
+        taken: set[int] = set()
+        for fit, i, track in sorted(pairs, key=lambda pair: -pair[0]):
+            if fit > _NEVER and not numbers[i] and track.number not in taken:
+                numbers[i] = track.number
+                taken.add(track.number)
+                self._renew(track, found, i, looks[i], t_ms)
+        self._tracks = [track for track in self._tracks if t_ms - track.seen_ms <= FORGET_MS]
+        for i, face in enumerate(found):
             if not numbers[i]:
                 numbers[i] = self._next
-                self._tracks.append(_Track(self._next, face.box_xyxy))
+                self._tracks.append(_Track(self._next, face, np.zeros((0, 2)), face, looks[i], t_ms, np.zeros(2)))
                 self._next += 1
         return numbers
+
+    def settle(self, numbers: list[int], landmarks_xy: np.ndarray, t_ms: float) -> list[Detection]:
+        """Where the faces are, now that their landmarks `[N,P,2]` are known: the finder's places, or the followed ones."""
+        mine = {track.number: track for track in self._tracks}
+        for number, points in zip(numbers, landmarks_xy, strict=True):
+            track = mine[number]
+            if t_ms == self._keyframe_ms:
+                track.landmarks_xy = points.astype(np.float64)
+            else:
+                track.go(moved(track.anchor, crop_matrix(track.landmarks_xy, points)), t_ms)
+        return [mine[number].now for number in numbers]
+
+    def _fit(self, track: _Track, face: Detection, look: np.ndarray, t_ms: float) -> float:
+        """How well a face fits a track: likeness less distance; −inf when it cannot be it."""
+        place = track.at(t_ms)
+        unseen_s = max(t_ms - track.seen_ms, 0.0) / 1e3
+        side = math.sqrt(_side(face) * _side(place))
+        away = float(np.linalg.norm(_middle(face) - _middle(place))) / side
+        alike = float(look @ track.look)
+        hidden = track.seen_ms < self._keyframe_ms - KEYFRAME_MS
+        if away > _REACH + _REACH_PER_S * unseen_s or not 0.5 < _side(face) / _side(place) < 2:
+            return _NEVER
+        return alike - away if alike >= (_ALIKE_AGAIN if hidden else _ALIKE) else _NEVER
+
+    def _renew(self, track: _Track, found: list[Detection], i: int, look: np.ndarray, t_ms: float) -> None:
+        """Move a track to the face it was given; its look is renewed only from a face that no other one covers."""
+        boxes = np.stack([face.box_xyxy for face in found])
+        shared = box_overlap(boxes[i : i + 1], boxes)[0]
+        if (np.delete(shared, i) < _CROSSING).all():
+            mixed = 0.8 * track.look + 0.2 * look
+            track.look = mixed / max(float(np.linalg.norm(mixed)), 1e-9)
+        track.anchor = found[i]
+        track.go(found[i], t_ms)
+
+
+def moved(place: Detection, matrix: np.ndarray) -> Detection:
+    """A detection carried by a similarity `[2,3]`; its box stays upright."""
+    middle = matrix[:, :2] @ _middle(place) + matrix[:, 2]
+    half = (place.box_xyxy[2:] - place.box_xyxy[:2]) / 2 * math.hypot(matrix[0, 0], matrix[1, 0])
+    points = place.points_xy @ matrix[:, :2].T + matrix[:, 2]
+    return Detection(np.concatenate([middle - half, middle + half]).astype(np.float32), points.astype(np.float32), place.score)
+
+
+def _middle(place: Detection) -> np.ndarray:
+    return np.asarray((place.box_xyxy[:2] + place.box_xyxy[2:]) / 2, np.float64)
+
+
+def _side(place: Detection) -> float:
+    width, height = place.box_xyxy[2:] - place.box_xyxy[:2]
+    return math.sqrt(max(float(width), 1.0) * max(float(height), 1.0))
+
+
+def _look(crop: np.ndarray) -> np.ndarray:
+    """A crop as a vector whose dot product with another's is their correlation; a blank one is like nothing."""
+    values = crop.astype(np.float64).ravel()
+    values -= values.mean()
+    return np.asarray(values / max(float(np.linalg.norm(values)), 1e-9))

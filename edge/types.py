@@ -125,11 +125,12 @@ class Face:
     """Identity within a stream, from 1; within one image simply a number."""
     detection: Detection
     emotion: str
-    """The most probable label. It is the apparent expression, not what the person feels."""
+    """The most probable label; in a stream the one on display, which gives way when another leads clearly, and empty while the face is
+    too unclear to read. It is the apparent expression, not what the person feels."""
     confidence: float
-    """Its calibrated probability, 0…1."""
+    """Its calibrated probability, 0…1; 0 when the face is not read."""
     probabilities: dict[str, float]
-    """Calibrated probability of every label; they sum to 1."""
+    """Calibrated probability of every label; they sum to 1. Smoothed in a stream; empty when the face is not read."""
     cues: dict[str, float]
     """Cue → standard deviations from neutral faces."""
     points_xy: np.ndarray
@@ -137,6 +138,12 @@ class Face:
     pose: Pose
     explanation: Explanation | None = None
     """`None` when no explanation was due."""
+    explained_t_ms: float | None = None
+    """`Reading.t_ms` of the frame that the explanation describes."""
+    unclear: tuple[str, ...] = ()
+    """In a stream: why this frame does not show the face well enough, any of `size`, `pose`, `blur`."""
+    baseline: str = "population"
+    """What the cues are measured against: `population`, `calibrating` (the population, until it is done) or `personal`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -150,6 +157,9 @@ class Face:
             "cues": {name: round(value, 3) for name, value in self.cues.items()},
             "pose": self.pose.to_dict(),
             "explanation": self.explanation.to_dict() if self.explanation else None,
+            "explained_t_ms": None if self.explained_t_ms is None else round(self.explained_t_ms, 2),
+            "unclear": list(self.unclear),
+            "baseline": self.baseline,
         }
 
 
@@ -168,7 +178,10 @@ class Reading:
     faces: tuple[Face, ...]
     """Largest first; empty when no face was found."""
     latency_ms: dict[str, float] = field(default_factory=dict)
-    """Milliseconds spent in `face`, `encode`, `explain`, `verify` and in `total`."""
+    """Milliseconds spent in `face`, `encode`, `explain`, `verify` and in `total`. In real time `explain` and `verify` are those of the
+    explanations that arrived with this frame, made beside it and not part of `total`."""
+    captured_s: float = 0.0
+    """`time.monotonic()` when the frame was captured; 0 for a picture or a file that is not played in real time."""
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `edge-run --json` prints, plain JSON types."""
@@ -181,4 +194,36 @@ class Reading:
             "height": self.height,
             "latency_ms": {name: round(value, 3) for name, value in self.latency_ms.items()},
             "faces": [face.to_dict() for face in self.faces],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """How a stream is doing."""
+
+    state: str
+    """`opening`, `live`, `reconnecting` (the source is lost or silent) or `ended`."""
+    fps: float
+    """Readings delivered per second, over the last ones."""
+    frames: int
+    """Readings delivered."""
+    dropped: int
+    """Frames that were captured and never read, since a newer one had come."""
+    age_ms: float
+    """Time since the newest frame was captured; 0 before the first, and for files that are not played in real time."""
+    reconnects: int
+    """How often the source was lost and found again."""
+    message: str
+    """What went wrong last, one sentence; empty while nothing has."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "state": self.state,
+            "fps": round(self.fps, 1),
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "age_ms": round(self.age_ms, 1),
+            "reconnects": self.reconnects,
+            "message": self.message,
         }

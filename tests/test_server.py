@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge import InputError, Reading, UsageError
+from edge import InputError, Reading, StreamStatus, UsageError
 
 aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
 
@@ -242,6 +242,17 @@ def unpack_any(data: bytes) -> dict:
     return json.loads(data[4 : 4 + int.from_bytes(data[:4], "big")])
 
 
+def test_a_browsers_time_must_rise(server, portrait):
+    async def talk(session, url):
+        async with session.ws_connect(url + "/camera") as ws:
+            for _ in range(2):
+                await ws.send_bytes(pack({"t_ms": 5}, _jpeg(portrait)))
+            answers = [await ws.receive(30), await ws.receive(30)]
+            return answers[0].type, ws.close_code
+
+    assert _speak(server, talk) == (aiohttp.WSMsgType.BINARY, 1007)
+
+
 NONSENSE = {
     "malformed JSON": (b"\0\0\0\x05{nope" + b"\xff\xd8", 1007),
     "a JSON list": (b"\0\0\0\x02[]", 1007),
@@ -301,10 +312,9 @@ class Watched:
     def __init__(self) -> None:
         self.asked: list[int | None] = []
 
-    def status(self) -> dict:
-        return {"state": "reconnecting", "message": "camera:0 was lost"}
+    status = StreamStatus("reconnecting", 0.0, 5, 7, 2500.0, 1, "camera:0 was lost")
 
-    def explain(self, track: int | None) -> None:
+    def explain(self, track: int | None = None) -> None:
         self.asked.append(track)
 
 
@@ -323,7 +333,7 @@ def test_clients_hear_how_a_silent_source_is_doing_and_may_ask_for_explanations(
                 pass
         return quiet, packet["status"]
 
-    assert _speak(server, talk) == ({"status": watched.status()}, watched.status())
+    assert _speak(server, talk) == ({"status": watched.status.to_dict()}, watched.status.to_dict())
     _wait_for(lambda: watched.asked == [3, None])
 
 

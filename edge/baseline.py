@@ -1,0 +1,93 @@
+"""A person's own neutral face: cues are then measured against it instead of against the population's.
+
+Some people's lip corners hang and some people's brows sit low; without a baseline that reads as expression. A baseline stays in memory
+unless it is saved on request; it holds one number per cue and nothing that would tell whose face it is.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.errors import InputError, UsageError
+
+SCHEMA = 1
+"""Version of the baseline file."""
+MIN_FRAMES = 5
+"""Fewer clear frames make no baseline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """One person's neutral face."""
+
+    cues: dict[str, float]
+    """Cue → its middle on the neutral face, standard deviations from the population's neutral faces."""
+    frames: int
+    """Clear frames that it was taken from."""
+
+    def apply(self, cues: dict[str, float]) -> dict[str, float]:
+        """Cues measured against the population → against this person."""
+        return {name: value - self.cues.get(name, 0.0) for name, value in cues.items()}
+
+    def save(self, path: Path | str) -> None:
+        """Write it as JSON, whole or not at all.
+
+        Raises:
+            UsageError: it cannot be written there.
+        """
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.part")
+        text = json.dumps({"schema": SCHEMA, "frames": self.frames, "cues": {n: round(v, 4) for n, v in self.cues.items()}}, indent=1)
+        try:
+            temporary.write_text(text + "\n", encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            raise UsageError(f"cannot write the baseline '{path}': {error.strerror or error}") from None
+
+    @classmethod
+    def load(cls, path: Path | str) -> Baseline:
+        """Read a saved baseline.
+
+        Raises:
+            InputError: no such file, or not a baseline.
+        """
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            if data["schema"] != SCHEMA:
+                raise ValueError(f"schema {data['schema']!r}, expected {SCHEMA}")
+            cues = {str(name): float(value) for name, value in data["cues"].items()}
+            if not cues or not np.isfinite(list(cues.values())).all():
+                raise ValueError("its cues are not finite numbers")
+            return cls(cues, int(data["frames"]))
+        except OSError as error:
+            raise InputError(f"cannot read the baseline '{path}': {error.strerror or error}") from None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"'{path}' is not a baseline file: {error}") from None
+
+
+class Calibration:
+    """Collects one face's neutral cues for a while; their medians become its baseline."""
+
+    def __init__(self, seconds: float) -> None:
+        self.baseline: Baseline | None = None
+        """`None` until enough clear frames over enough time were seen."""
+        self._wanted_ms = seconds * 1e3
+        self._spent_ms = 0.0
+        self._last_ms: float | None = None
+        self._seen: list[dict[str, float]] = []
+
+    def see(self, cues: dict[str, float], t_ms: float) -> None:
+        """Take in the population cues of a clear frame; time during which the face was not seen does not count."""
+        if self.baseline is not None:
+            return
+        self._seen.append(cues)
+        if self._last_ms is not None:
+            self._spent_ms += min(max(t_ms - self._last_ms, 0.0), 200.0)
+        self._last_ms = t_ms
+        if self._spent_ms >= self._wanted_ms and len(self._seen) >= MIN_FRAMES:
+            middle = {name: float(np.median([one[name] for one in self._seen])) for name in cues}
+            self.baseline, self._seen = Baseline(middle, len(self._seen)), []

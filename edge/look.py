@@ -1,0 +1,100 @@
+"""The fast path: picture → faces (found, or followed) → aligned crops → encoder → a reading without explanations."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.bundle import BundleConfig
+from edge.camera import Frame
+from edge.cv import cv2
+from edge.encoder import Encoded, FaceEncoder
+from edge.face import FaceFinder, align
+from edge.picture import as_grey
+from edge.track import Tracker
+from edge.types import Detection, Face, Pose, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the fast path leaves for the slow one."""
+
+    reading: Reading
+    tokens: np.ndarray
+    """`[N,T,D]` visual tokens, one row per face."""
+    crops: np.ndarray
+    """`[N,S,S]` uint8, what the encoder saw."""
+    sides_px: tuple[float, ...]
+    """Side of the square in the picture that each crop was sampled from, pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """The faces of a frame before they are read."""
+
+    detections: list[Detection]
+    numbers: list[int]
+    crops: list[np.ndarray]
+    backs: list[np.ndarray]
+    """`[2,3]` from crop to picture."""
+
+
+def look(frame: Frame, finder: FaceFinder, encoder: FaceEncoder, config: BundleConfig, tracker: Tracker | None) -> Seen:
+    """Read the faces of a frame; with a tracker they keep their numbers, and the finder runs only when it must."""
+    started = time.perf_counter()
+    grey = as_grey(frame.image_bgr)
+    located = _locate(grey, frame.t_ms, finder, config, tracker)
+    between = time.perf_counter()
+    crops = np.stack(located.crops) if located.crops else np.zeros((0, 0, 0), np.uint8)
+    tokens, faces, size = np.zeros((0, 0, 0), np.float32), [], config.image.size
+    if len(crops):
+        read = encoder(crops)
+        tokens = read.tokens
+        points = np.stack([p * size @ back[:, :2].T + back[:, 2] for p, back in zip(read.points_xy, located.backs, strict=True)])
+        places = tracker.settle(located.numbers, points, frame.t_ms) if tracker else located.detections
+        for i, place in enumerate(places):
+            faces.append(_face(located.numbers[i], place, read, i, points[i], located.backs[i], config))
+    done = time.perf_counter()
+    spent = {"face": (between - started) * 1e3, "encode": (done - between) * 1e3, "explain": 0.0, "verify": 0.0}
+    spent["total"] = (done - started) * 1e3
+    height, width = grey.shape
+    reading = Reading(frame.source, frame.index, frame.t_ms, width, height, tuple(faces), spent, frame.captured_s)
+    return Seen(reading, tokens, crops, tuple(math.hypot(back[0, 0], back[1, 0]) * size for back in located.backs))
+
+
+def _locate(grey: np.ndarray, t_ms: float, finder: FaceFinder, config: BundleConfig, tracker: Tracker | None) -> _Located:
+    """The faces where the tracker expects them, if they are there, else as the finder finds them."""
+    if tracker and (expected := tracker.expected(t_ms)):
+        crops, backs = _crops(grey, expected, config)
+        if numbers := tracker.recognised(crops):
+            return _Located(expected, numbers, crops, backs)
+    found = finder(grey)
+    crops, backs = _crops(grey, found, config)
+    numbers = tracker.match(found, crops, t_ms) if tracker else list(range(1, len(found) + 1))
+    return _Located(found, numbers, crops, backs)
+
+
+def _crops(grey: np.ndarray, places: list[Detection], config: BundleConfig) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    aligned = [align(grey, place, config.image) for place in places]
+    return [crop for crop, _ in aligned], [np.asarray(cv2.invertAffineTransform(matrix)) for _, matrix in aligned]
+
+
+def _face(number: int, place: Detection, read: Encoded, i: int, points_xy: np.ndarray, back: np.ndarray, config: BundleConfig) -> Face:
+    """Row `i` of what the encoder read, as a face; `back` leads from its crop to the picture."""
+    probabilities = dict(zip(config.labels, map(float, read.probabilities[i]), strict=True))
+    emotion = max(probabilities, key=probabilities.__getitem__)
+    yaw, pitch, roll = map(float, read.pose_deg[i])
+    turned = math.degrees(math.atan2(back[1, 0], back[0, 0]))  # the crop was levelled: add that turn back
+    return Face(
+        track=number,
+        detection=place,
+        emotion=emotion,
+        confidence=probabilities[emotion],
+        probabilities=probabilities,
+        cues=dict(zip((cue.name for cue in config.cues), map(float, read.cues[i]), strict=True)),
+        points_xy=points_xy.astype(np.float32),
+        pose=Pose(yaw, pitch, roll + turned),
+    )

@@ -1,0 +1,119 @@
+"""What a stream remembers of one face: its smoothed label, its last frames for the policy, its neutral face, its explanation."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edge.baseline import Baseline, Calibration
+from edge.bundle import BundleConfig
+from edge.explain import Subject
+from edge.quality import unclear
+from edge.schedule import Outcome, Task
+from edge.smooth import LabelSmoother
+from edge.types import Explanation, Face
+
+WINDOW_MS = 1000.0
+"""Frames older than this are not shown to the policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Glimpse:
+    """A clear frame of the face."""
+
+    t_ms: float
+    label: int
+    tokens: np.ndarray
+    cues: dict[str, float]
+
+
+class Person:
+    """One track's memory."""
+
+    def __init__(self, config: BundleConfig, *, baseline: Baseline | None, calibrate_s: float) -> None:
+        self.config = config
+        self.seen_ms = 0.0
+        self.spell = 0
+        """Counts the changes of the shown label."""
+        self._given = baseline
+        self._calibration = Calibration(calibrate_s) if calibrate_s > 0 else None
+        self._smoother = LabelSmoother()
+        self._glimpses: deque[_Glimpse] = deque(maxlen=config.policy.max_frames)
+        self._explanation: Explanation | None = None
+        self._explained_ms: float | None = None
+
+    @property
+    def calibrated(self) -> Baseline | None:
+        """This face's own neutral, once it has been measured here."""
+        return self._calibration.baseline if self._calibration else None
+
+    def see(self, face: Face, crop: np.ndarray, side_px: float, tokens: np.ndarray, t_ms: float) -> Face:
+        """Take in one frame of the face as the encoder read it; return it as the stream shows it, without explanation.
+
+        Args:
+            face: the encoder's reading.
+            crop: `[S,S]` uint8.
+            side_px: side of the crop in the picture.
+            tokens: `[T,D]` visual tokens.
+            t_ms: time of the frame.
+        """
+        self.seen_ms = t_ms
+        before, smoother = self._smoother.shown, self._smoother
+        faults = unclear(crop, side_px, face.pose)
+        if faults:
+            smoother.miss(t_ms)
+        else:
+            probabilities = np.array(list(face.probabilities.values()))
+            smoother.see(probabilities, t_ms)
+            if self._calibration:
+                self._calibration.see(face.cues, t_ms)
+            self._glimpses.append(_Glimpse(t_ms, int(probabilities.argmax()), tokens, face.cues))
+        if smoother.shown != before:
+            self.spell += 1
+            self._explanation = self._explained_ms = None
+        return self._shown(face, faults)
+
+    def task(self, face: Face, t_ms: float) -> Task | None:
+        """What to explain now: the last clear frames that read as the shown label; `None` without any."""
+        recent = [g for g in self._glimpses if g.label == self._smoother.shown and t_ms - g.t_ms <= WINDOW_MS]
+        if not recent or not face.emotion:
+            return None
+        middle = {name: float(np.mean([g.cues[name] for g in recent])) for name in recent[0].cues}
+        subject = Subject(np.concatenate([g.tokens for g in recent]), face.emotion, face.confidence, self._measured(middle))
+        return Task(face.track, self.spell, recent[-1].t_ms, subject)
+
+    def attach(self, outcome: Outcome) -> bool:
+        """Keep an explanation, if it is about this spell and not older than the one at hand."""
+        if outcome.task.spell != self.spell or outcome.task.t_ms < (self._explained_ms or 0.0):
+            return False
+        self._explanation, self._explained_ms = outcome.explanation, outcome.task.t_ms
+        return True
+
+    def explained(self, face: Face) -> Face:
+        """The face with the explanation at hand."""
+        return replace(face, explanation=self._explanation, explained_t_ms=self._explained_ms)
+
+    def _shown(self, face: Face, faults: tuple[str, ...]) -> Face:
+        shown, values = self._smoother.shown, self._smoother.probabilities
+        read: Mapping[str, float] = dict(zip(self.config.labels, map(float, values), strict=True)) if shown >= 0 else {}
+        emotion = self.config.labels[shown] if shown >= 0 else ""
+        neutral = "personal" if self._baseline else "calibrating" if self._calibration else "population"
+        return replace(
+            face,
+            emotion=emotion,
+            confidence=read.get(emotion, 0.0),
+            probabilities=dict(read),
+            cues=self._measured(face.cues),
+            unclear=faults,
+            baseline=neutral,
+        )
+
+    @property
+    def _baseline(self) -> Baseline | None:
+        return self.calibrated or self._given
+
+    def _measured(self, cues: dict[str, float]) -> dict[str, float]:
+        return self._baseline.apply(cues) if self._baseline else cues
