@@ -1,4 +1,4 @@
-"""`python -m benchmarks {accuracy,latency,faces,points,crop}`: measure a bundle; `--json` prints one object and nothing else."""
+"""`python -m benchmarks {accuracy,latency,soak,faces,points,crop}`: measure a bundle; `--json` prints one object and nothing else."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def main(argv: list[str] | None = None) -> int:
         for name in ("rounds", "burst"):
             if getattr(args, name, 1) < 1:
                 raise UsageError(f"--{name} {getattr(args, name)}: expected 1 or more")
+        if not 0 < getattr(args, "minutes", 1) < math.inf:
+            raise UsageError(f"--minutes {args.minutes}: expected more than 0")
         with Pipeline.load(args.bundle, device=args.device, threads=threads) as pipeline:
             figures = _plain(_measure(args, pipeline))
     except EdgeError as error:
@@ -46,6 +48,10 @@ def _measure(args: argparse.Namespace, pipeline: Pipeline) -> dict[str, Any]:
         from benchmarks import latency
 
         return latency.measure(pipeline, args.threads, rounds=args.rounds, burst=args.burst)
+    if args.command == "soak":
+        from benchmarks import soak
+
+        return soak.measure(pipeline, args.minutes)
     if args.command == "crop":
         from benchmarks import crop
 
@@ -70,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     latency = commands.add_parser("latency", help="milliseconds and matmuls per stage")
     latency.add_argument("--rounds", type=int, default=30)
     latency.add_argument("--burst", type=int, default=4, help="calls of a stage in a row (default: 4); 1 measures with cold caches")
+    soak = commands.add_parser("soak", help="a live stream for a long time: memory, threads, age of frames, fast path beside explanations")
+    soak.add_argument("--minutes", type=float, default=30.0)
     faces = commands.add_parser("faces", help="the face finder")
     faces.add_argument("--data", type=Path, required=True, help="faces_in_context.zip")
     faces.add_argument("--split", choices=("train", "valid", "all"), default="valid", help="sources held out of training: valid")
@@ -79,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     crop = commands.add_parser("crop", help="does the runtime's own crop of a face read like the FER+ image?")
     crop.add_argument("--data", type=Path, required=True, help="ferplus_images.npz")
     crop.add_argument("--split", choices=("train", "valid", "test"), default="test")
-    for command in (accuracy, latency, faces, points, crop):
+    for command in (accuracy, latency, soak, faces, points, crop):
         command.add_argument("--bundle", type=Path, help="bundle folder (default: the shipped one)")
         command.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="cpu")
         command.add_argument("--threads", type=int, default=2 if command is latency else 0, help="threads per graph")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -165,7 +165,7 @@ class Clock:
         return self._last_ms
 
 
-def pictures(paths: list[Path]) -> Iterator[Frame]:
+def pictures(paths: list[Path]) -> Generator[Frame]:
     """Read picture files one after the other.
 
     Raises:
@@ -175,7 +175,7 @@ def pictures(paths: list[Path]) -> Iterator[Frame]:
         yield Frame(read_image(path), str(path), index, 0.0)
 
 
-def recorded(feed: Feed) -> Iterator[Frame]:
+def recorded(feed: Feed) -> Generator[Frame]:
     """Read every frame of a file, as fast as they are asked for; it is closed when the iterator ends or is dropped.
 
     Raises:

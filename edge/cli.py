@@ -201,7 +201,7 @@ def _stream(pipeline, args: argparse.Namespace, outputs: Outputs) -> int:  # typ
             if sink or show:
                 picture = annotate(stream.frame.image_bgr, reading, _cue_points(pipeline))
                 if sink:
-                    sink.write(picture)
+                    sink.write(picture, reading.t_ms)
                 key = _key(picture) if show else 0
                 if key in _QUIT:
                     break

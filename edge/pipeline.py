@@ -125,7 +125,10 @@ class Pipeline:
         chosen = [i for i in range(len(seen.reading.faces)) if which is None or i in which]
         subjects = [_subject(seen.reading.faces[i], seen.tokens[i]) for i in chosen]
         explained = dict(zip(chosen, self.explainer(subjects), strict=True))
-        faces = tuple(replace(f, explanation=explained.get(i, f.explanation)) for i, f in enumerate(seen.reading.faces))
+        faces = tuple(
+            replace(face, explanation=explained[i], explained_t_ms=seen.reading.t_ms) if i in explained else face
+            for i, face in enumerate(seen.reading.faces)
+        )
         spent = seen.reading.latency_ms | self.explainer.spent_ms
         spent["total"] += (time.perf_counter() - started) * 1e3
         return replace(seen.reading, faces=faces, latency_ms=spent)

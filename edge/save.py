@@ -10,6 +10,7 @@ from edge.cv import cv2
 from edge.errors import UsageError
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
+_GAP_S = 2.0
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
 
@@ -47,7 +48,8 @@ def save_picture(path: Path, image_bgr: np.ndarray) -> None:
 class VideoSink:
     """A video file that appears when it is complete, and not at all after an error; a context manager.
 
-    Frames of another size are scaled to the first one's.
+    Frames of another size are scaled to the first one's; frames with a time are repeated or left out, so that the file runs at the speed of
+    what it shows.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -55,9 +57,10 @@ class VideoSink:
         self._temporary = path.with_name(f".{path.stem}.part{path.suffix}")
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
+        self._written, self._start_ms = 0, 0.0
 
-    def write(self, image_bgr: np.ndarray) -> None:
-        """Append a frame."""
+    def write(self, image_bgr: np.ndarray, t_ms: float | None = None) -> None:
+        """Append a frame, or show it from `t_ms` on; a gap of more than `_GAP_S` is cut short."""
         if self._writer is None:
             self._size = image_bgr.shape[1] // 2 * 2, image_bgr.shape[0] // 2 * 2
             codec = cv2.VideoWriter.fourcc(*_CODECS[self.path.suffix.lower()])
@@ -66,7 +69,20 @@ class VideoSink:
                 raise UsageError(f"cannot write the video '{self.path}'")
         if (image_bgr.shape[1], image_bgr.shape[0]) != self._size:
             image_bgr = np.asarray(cv2.resize(image_bgr, self._size))
-        self._writer.write(image_bgr)
+        for _ in range(self._copies(t_ms)):
+            self._writer.write(image_bgr)
+            self._written += 1
+
+    def _copies(self, t_ms: float | None) -> int:
+        """How often the frame is written so that the file has come to its time."""
+        if t_ms is None:
+            return 1
+        if not self._written:
+            self._start_ms = t_ms
+        due = round((t_ms - self._start_ms) * self.fps / 1e3) + 1 - self._written
+        cut = max(0, due - round(_GAP_S * self.fps))
+        self._start_ms += cut / self.fps * 1e3
+        return max(0, due - cut)
 
     def __enter__(self) -> VideoSink:
         return self

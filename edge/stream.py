@@ -11,8 +11,8 @@ import math
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -55,10 +55,11 @@ class Stream(Iterator[Reading]):
         self._pipeline, self._config = pipeline, pipeline.bundle.config
         self._due, self._tracker = Due(explain), Tracker()
         self._people: dict[int, Person] = {}
-        self._baseline, self._calibrate_s, self._calibrated = baseline, calibrate_s, list[Baseline]()
+        self._baseline, self._calibrate_s = baseline, calibrate_s
+        self._calibrated: Baseline | None = None
         self._live: NewestFrame | None = None
         self._worker: Worker | None = None
-        self._frames: Iterator[Frame] = iter(())
+        self._frames: Generator[Frame] = pictures([])
         self._pictures = isinstance(source, list)
         if isinstance(source, list):
             if realtime:
@@ -74,7 +75,7 @@ class Stream(Iterator[Reading]):
                 self._live, self._worker = NewestFrame(feed, patience_s=patience_s), Worker(pipeline.explainer)
             else:
                 self._frames = recorded(feed)
-        self._state, self._count, self._message = "opening", 0, ""
+        self._started, self._closed, self._count, self._message = False, False, 0, ""
         self._delivered: deque[float] = deque(maxlen=30)
         self._release = weakref.finalize(self, _release, self._live, self._worker)
 
@@ -85,7 +86,8 @@ class Stream(Iterator[Reading]):
             StopIteration: the source has ended, or the stream is closed.
             InputError: the source cannot be opened or read, or was lost for good.
         """
-        if self._state == "ended":
+        if self._closed:
+            self.close()  # again, now that nothing is being read: another thread may have been first
             raise StopIteration
         try:
             frame = self._next_frame()
@@ -101,12 +103,12 @@ class Stream(Iterator[Reading]):
     @property
     def status(self) -> StreamStatus:
         """How the stream is doing."""
-        live, times = self._live, self._delivered
+        live, times, state = self._live, self._delivered, "live" if self._started else "opening"
         span_s = times[-1] - times[0] if len(times) > 1 else 0.0
         fps = (len(times) - 1) / span_s if span_s > 0 else 0.0
         if live is None:
-            return StreamStatus(self._state, fps, self._count, 0, 0.0, 0, self._message)
-        state = "ended" if self._state == "ended" else live.state
+            return StreamStatus("ended" if self._closed else state, fps, self._count, 0, 0.0, 0, self._message)
+        state = "ended" if self._closed else live.state
         if times and time.monotonic() - times[-1] > max(2.0, 3 * span_s):
             fps = 0.0
         return StreamStatus(state, fps, self._count, live.dropped, live.age_ms, live.reconnects, self._message or live.message)
@@ -117,14 +119,14 @@ class Stream(Iterator[Reading]):
 
     def baseline(self) -> Baseline | None:
         """The neutral face that was measured here, the one from most frames where there are several; `None` before there is one."""
-        found = self._calibrated + [person.calibrated for person in self._people.values() if person.calibrated]
-        return max(found, key=lambda baseline: baseline.frames, default=None)
+        found = [self._calibrated, *(person.calibrated for person in list(self._people.values()))]
+        return max(filter(None, found), key=lambda baseline: baseline.frames, default=None)
 
     def close(self) -> None:
         """End the threads and release the source; once or more often."""
-        self._state = "ended"
+        self._closed = True
         self._release()
-        if hasattr(self._frames, "close"):
+        with suppress(ValueError):  # it is just being read in another thread, which sees that the stream is closed
             self._frames.close()
 
     def __enter__(self) -> Stream:
@@ -136,13 +138,13 @@ class Stream(Iterator[Reading]):
     def _next_frame(self) -> Frame | None:
         if self._live is None:
             return next(self._frames, None)
-        if self._state == "opening":
+        if not self._started:
+            self._started = True
             self._live.start()
-            self._state = "live"
         return self._live.next()
 
     def _read(self, frame: Frame) -> Reading:
-        self._state = "live"
+        self._started = True
         with self._worker.fast_path() if self._worker else nullcontext():
             seen = self._pipeline.look(frame, None if self._pictures else self._tracker)
             faces = list(seen.reading.faces) if self._pictures else self._recognise(seen, frame.t_ms)
@@ -164,9 +166,11 @@ class Stream(Iterator[Reading]):
                 person = Person(self._config, baseline=self._baseline, calibrate_s=self._calibrate_s)
                 self._people[face.track] = person
             faces.append(person.see(face, seen.crops[i], seen.sides_px[i], seen.tokens[i], t_ms))
-        for track in [track for track, person in self._people.items() if t_ms - person.seen_ms > FORGET_MS]:
-            gone = self._people.pop(track).calibrated
-            self._calibrated += [gone] if gone else []
+        gone = [track for track, person in self._people.items() if t_ms - person.seen_ms > FORGET_MS]
+        if gone:
+            self._calibrated = self.baseline()
+        for track in gone:
+            del self._people[track]
         return faces
 
     def _explain(self, reading: Reading) -> Reading:

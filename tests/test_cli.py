@@ -103,10 +103,42 @@ def test_a_file_that_is_no_video_is_named_and_nothing_is_written(capsys, tmp_pat
     assert [p.name for p in tmp_path.iterdir()] == ["x.mp4"]
 
 
-@pytest.mark.parametrize("number", ["97", "-1", "99999999999"])
+def test_a_neutral_face_is_saved_on_request_and_taken_again(capsys, tmp_path, video):
+    target = tmp_path / "me.json"
+    assert main(["--video", str(video), "--json", "--explain", "off", "--calibrate", "0.5", "--save-baseline", str(target)]) == 0
+    lines = _lines(capsys)
+    assert [line["faces"][0]["baseline"] for line in lines][::11] == ["calibrating", "personal"]
+    assert main(["--video", str(video), "--json", "--explain", "off", "--baseline", str(target), "--max-frames", "1"]) == 0
+    (face,) = _lines(capsys)[0]["faces"]
+    assert face["baseline"] == "personal"
+    assert abs(face["cues"]["lip_corners"]) < abs(lines[0]["faces"][0]["cues"]["lip_corners"])
+
+
+def test_a_neutral_face_that_was_not_measured_is_not_saved(capsys, tmp_path, video):
+    target = tmp_path / "me.json"
+    arguments = ["--video", str(video), "--explain", "off", "--calibrate", "60", "--save-baseline", str(target)]
+    assert main(arguments) == 2
+    assert "is not written" in capsys.readouterr().err
+    assert not target.exists()
+    assert main(["--video", str(video), "--baseline", str(target)]) == 4
+    assert "me.json" in capsys.readouterr().err
+
+
+def test_a_video_in_real_time_may_leave_frames_out_but_keeps_its_length(capsys, tmp_path, video):
+    target = tmp_path / "read.avi"
+    assert main(["--video", str(video), "--realtime", "--json", "--save", str(target)]) == 0
+    lines = _lines(capsys)
+    assert all(line["t_ms"] == 100 * line["frame"] for line in lines)
+    capture = cv2.VideoCapture(str(target))
+    assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == lines[-1]["frame"] - lines[0]["frame"] + 1
+    capture.release()
+
+
+@pytest.mark.parametrize("number", ["97", "-1", "99999999999", "/dev/video977"])
 def test_a_camera_that_is_not_there_is_named(capsys, number):
     assert main(["--camera", number, "--no-display"]) == 4
-    assert f"no camera {number}" in capsys.readouterr().err
+    assert "no camera" in (said := capsys.readouterr().err)
+    assert number in said
 
 
 @pytest.mark.parametrize(
@@ -123,6 +155,11 @@ def test_a_camera_that_is_not_there_is_named(capsys, number):
         ["--demo", "--save", "reading.txt"],
         ["--demo", "--save", "no/such/folder/x.png"],
         ["--video", "x.mp4", "--save", "x.png"],
+        ["--camera", "0", "--realtime"],
+        ["--demo", "--calibrate", "2"],
+        ["--video", "x.mp4", "--calibrate", "0"],
+        ["--video", "x.mp4", "--save-baseline", "x.json"],
+        ["--video", "x.mp4", "--calibrate", "1", "--save-baseline", "no/such/folder/x.json"],
     ],
 )
 def test_usage_errors_exit_with_2(capsys, arguments):

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
@@ -68,3 +71,21 @@ def test_a_video_appears_only_when_it_is_complete(tmp_path):
     with VideoSink(tmp_path / "none.avi", 10):
         pass
     assert not (tmp_path / "none.avi").exists()
+
+
+def test_a_video_keeps_the_time_of_frames_that_come_unevenly(tmp_path):
+    with VideoSink(tmp_path / "a.avi", 10) as sink:
+        for t_ms in (500, 600, 620, 900, 60_000):  # one too early for the rate, a short and a long gap
+            sink.write(np.full((48, 64, 3), 100, np.uint8), t_ms)
+    capture = cv2.VideoCapture(str(tmp_path / "a.avi"))
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+    assert count == 5 + 20
+
+
+def test_a_face_that_is_not_read_is_marked_with_the_reason(pipeline, portrait):
+    reading = pipeline(portrait)
+    unread = replace(reading.faces[0], emotion="", confidence=0.0, probabilities={}, explanation=None, unclear=("blur",))
+    picture = annotate(portrait, replace(reading, faces=(unread,)), _cue_points(pipeline))
+    assert (picture != annotate(portrait, reading, _cue_points(pipeline))).any()
+    assert picture.shape == annotate(portrait, reading, _cue_points(pipeline)).shape

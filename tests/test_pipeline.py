@@ -16,6 +16,7 @@ def test_the_portrait_is_read_as_happy_with_a_checked_explanation(pipeline, port
     assert face.explanation.status is Verdict.VERIFIED
     assert face.explanation.answer == "happiness"
     assert face.explanation.text
+    assert face.explained_t_ms == reading.t_ms
     assert all(not claim.contradicted for claim in face.explanation.claims)
     assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert set(reading.latency_ms) == {"face", "encode", "explain", "verify", "total"}
