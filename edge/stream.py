@@ -68,7 +68,7 @@ class Stream(Iterator[Reading]):
         elif isinstance(source, Iterator):
             if realtime:
                 raise UsageError("frames that are handed in have their own time: realtime is for a video file")
-            self._frames = source
+            self._frames = (frame for frame in source)
         else:
             feed = find_feed(source)
             if feed.live or realtime:
