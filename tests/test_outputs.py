@@ -168,6 +168,11 @@ def test_lsl_arrives_at_a_real_inlet(tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
+def test_outputs_import_no_extra_before_it_is_used():
+    code = "import sys, edge.cli, edge.outputs; print({'aiohttp', 'pylsl', 'pythonosc', 'cv2', 'edge.server'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
+
+
 @pytest.mark.parametrize(
     ("module", "option", "extra"),
     [("pylsl", ["--lsl", "x"], "lsl"), ("pythonosc", ["--osc", "127.0.0.1:9"], "osc"), ("aiohttp", ["--serve", "0"], "serve")],

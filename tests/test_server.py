@@ -157,6 +157,7 @@ def test_a_token_opens_by_address_header_or_cookie_and_a_wrong_one_does_not(pipe
                 return await talk(session, server.url.split("/?")[0])
 
         assert asyncio.run(run()) == (200, False)
+        assert _status(server, "/?token=wrong", Authorization="Bearer correct horse") == 303, "a wrong one beside a right one does no harm"
 
 
 def test_the_page_is_sealed_and_whole(server):
@@ -511,6 +512,18 @@ def test_clients_are_told_that_the_server_stops(pipeline):
 
     with Server(pipeline.bundle.config, port=0) as server:
         assert _speak(server, talk) == (aiohttp.WSMsgType.CLOSE, 1001)
+
+
+def test_a_server_with_stalled_clients_closes_soon(pipeline):
+    picture = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    with Server(pipeline.bundle.config, port=0) as server, _stalled(server, 5):
+        _wait_for(lambda: server.hub.places.taken == 5)
+        for frame in range(20):
+            server.write(_reading(frame), picture)
+            time.sleep(0.05)
+        began = time.monotonic()
+        server.close()
+        assert time.monotonic() - began < app._PATIENCE_S / 2
 
 
 def test_the_command_serves_until_it_is_interrupted(tmp_path):

@@ -24,11 +24,12 @@ MAX_UPLOAD = 4 * 1024 * 1024
 MAX_CAMERAS = 4
 """Browsers whose cameras are read at the same time."""
 _PATIENCE_S = 10.0
-_QUIET_S = 1.0
+_QUIET_S, _FAREWELL_S = 1.0, 1.0
 _BUFFER = 256 * 1024
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Sockets = dict[web.WebSocketResponse, asyncio.Transport | None]
 
 
 def build_app(gate: Gate, hub: Hub, about: dict[str, Any], reader: PictureReader | None, cookie: str) -> web.Application:
@@ -44,7 +45,7 @@ def build_app(gate: Gate, hub: Hub, about: dict[str, Any], reader: PictureReader
     app = web.Application(middlewares=[_guard(gate, cookie)], client_max_size=1024)
     app.on_response_prepare.append(_seal)
     cameras = Places(MAX_CAMERAS)
-    sockets: set[web.WebSocketResponse] = set()
+    sockets: Sockets = {}
 
     async def live(request: web.Request) -> web.StreamResponse:
         with hub.listen(pictures=True) as box:
@@ -61,8 +62,13 @@ def build_app(gate: Gate, hub: Hub, about: dict[str, Any], reader: PictureReader
             return await _read(request, sockets, reader)
 
     async def goodbye(_: web.Application) -> None:
-        for ws in list(sockets):
-            await ws.close(code=1001, message=b"the server stops")
+        lines = dict(sockets)
+        if lines:
+            closing = [asyncio.create_task(ws.close(code=1001, message=b"the server stops")) for ws in lines]
+            await asyncio.wait(closing, timeout=_FAREWELL_S)
+        for line in lines.values():  # also of a client that takes nothing
+            if line:
+                line.abort()
 
     app.on_shutdown.append(goodbye)
     app.router.add_get("/about", _fixed(json.dumps(about).encode(), "application/json"))
@@ -84,9 +90,10 @@ def _guard(gate: Gate, cookie: str) -> Any:  # aiohttp's middleware type
         refused = gate.refusal(request.headers.get("Host"), request.headers.get("Origin"), tokens)
         if refused:
             return web.Response(status=refused[0], text=refused[1])
-        if asked and request.path == "/":  # out of the address bar, into a cookie that scripts cannot read
+        if asked is not None and request.path == "/":  # out of the address bar, into a cookie that scripts cannot read
             answer = web.Response(status=303, headers={"Location": "/"})
-            answer.set_cookie(cookie, asked, httponly=True, samesite="Strict", path="/")
+            if gate.token:
+                answer.set_cookie(cookie, gate.token, httponly=True, samesite="Strict", path="/")
             return answer
         try:
             return await handler(request)
@@ -107,7 +114,7 @@ def _fixed(body: bytes, kind: str) -> Handler:
     return answer
 
 
-async def _open(request: web.Request, sockets: set[web.WebSocketResponse], longest: int) -> web.WebSocketResponse:
+async def _open(request: web.Request, sockets: Sockets, longest: int) -> web.WebSocketResponse:
     """Accept a WebSocket whose sending waits until the client has taken nearly everything."""
     ws = web.WebSocketResponse(heartbeat=20, max_msg_size=longest, compress=False, writer_limit=0)
     if not ws.can_prepare(request).ok:
@@ -116,7 +123,7 @@ async def _open(request: web.Request, sockets: set[web.WebSocketResponse], longe
     if line is not None:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
     await ws.prepare(request)
-    sockets.add(ws)
+    sockets[ws] = request.transport
     return ws
 
 
@@ -130,7 +137,7 @@ async def _show_packet(ws: web.WebSocketResponse, packet: Packet) -> None:
 
 async def _tell(
     request: web.Request,
-    sockets: set[web.WebSocketResponse],
+    sockets: Sockets,
     box: Mailbox,
     send: Callable[[web.WebSocketResponse, Packet], Awaitable[None]],
     hub: Hub | None,
@@ -155,7 +162,7 @@ async def _tell(
                 break
     finally:
         sender.cancel()
-        sockets.discard(ws)
+        sockets.pop(ws, None)
     return ws
 
 
@@ -183,7 +190,7 @@ async def _forward(
         pass  # it has left; so ends the loop that listens to it
 
 
-async def _read(request: web.Request, sockets: set[web.WebSocketResponse], reader: PictureReader) -> web.WebSocketResponse:
+async def _read(request: web.Request, sockets: Sockets, reader: PictureReader) -> web.WebSocketResponse:
     """Answer every picture of one browser with its reading; it may ask for explanations, and anything else ends the conversation."""
     ws, visit = await _open(request, sockets, MAX_UPLOAD), Visit()
     try:
@@ -203,5 +210,5 @@ async def _read(request: web.Request, sockets: set[web.WebSocketResponse], reade
         if request.transport:
             request.transport.abort()
     finally:
-        sockets.discard(ws)
+        sockets.pop(ws, None)
     return ws
