@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 RETRY_MS = 500.0
 """After a change of label, an explanation that was not verified is tried again after this long."""
-_YIELD_S = 0.02  # longest wait of one step for the fast path: explanations must get on even where that is always busy
+_YIELD_S = 0.01  # longest wait of one step for the fast path: explanations must get on even where that is always busy
 _JOIN_S = 5.0
 
 

@@ -1,4 +1,4 @@
-"""A stream: frames in, readings out, with what only time can tell: identities, a steady label, explanations when they are due.
+"""A stream: a source whose frames are read as one scene, and how it is doing.
 
 A recording is read frame by frame with its explanations in line. A live source (or a recording in real time) always gives its newest frame,
 and explanations come from a worker beside the fast path.
@@ -6,14 +6,11 @@ and explanations come from a worker beside the fast path.
 
 from __future__ import annotations
 
-import itertools
-import math
 import time
 import weakref
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import nullcontext, suppress
-from dataclasses import replace
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,11 +18,9 @@ from edge.baseline import Baseline
 from edge.camera import Frame, Source, find_feed, pictures, recorded
 from edge.capture import NewestFrame
 from edge.errors import UsageError
-from edge.look import Seen
-from edge.person import Person
-from edge.schedule import Due, Outcome, Task, Worker
-from edge.track import FORGET_MS, Tracker
-from edge.types import Face, Reading, StreamStatus
+from edge.scene import Scene
+from edge.schedule import Worker
+from edge.types import Reading, StreamStatus
 
 if TYPE_CHECKING:
     from edge.pipeline import Pipeline
@@ -48,17 +43,9 @@ class Stream(Iterator[Reading]):
         baseline: Baseline | None,
         calibrate_s: float,
     ) -> None:
-        if not 0 <= calibrate_s < math.inf:
-            raise UsageError(f"calibrate_s must be 0 or more seconds, got {calibrate_s!r}")
         self.frame: Frame | None = None
         """The frame of the newest reading."""
-        self._pipeline, self._config = pipeline, pipeline.bundle.config
-        self._due, self._tracker = Due(explain), Tracker()
-        self._people: dict[int, Person] = {}
-        self._baseline, self._calibrate_s = baseline, calibrate_s
-        self._calibrated: Baseline | None = None
         self._live: NewestFrame | None = None
-        self._worker: Worker | None = None
         self._frames: Generator[Frame] = pictures([])
         self._pictures = isinstance(source, list)
         if isinstance(source, list):
@@ -72,12 +59,13 @@ class Stream(Iterator[Reading]):
         else:
             feed = find_feed(source)
             if feed.live or realtime:
-                self._live, self._worker = NewestFrame(feed, patience_s=patience_s), Worker(pipeline.explainer)
+                self._live = NewestFrame(feed, patience_s=patience_s)
             else:
                 self._frames = recorded(feed)
+        self._scene = Scene(pipeline, explain=explain, beside=self._live is not None, baseline=baseline, calibrate_s=calibrate_s)
         self._started, self._closed, self._count, self._message = False, False, 0, ""
         self._delivered: deque[float] = deque(maxlen=30)
-        self._release = weakref.finalize(self, _release, self._live, self._worker)
+        self._release = weakref.finalize(self, _release, self._live, self._scene.worker)
 
     def __next__(self) -> Reading:
         """Wait for the next frame and read it.
@@ -115,12 +103,11 @@ class Stream(Iterator[Reading]):
 
     def explain(self, track: int | None = None) -> None:
         """Ask for an explanation of one face, or of all that the next frame shows; it comes with one of the next readings."""
-        self._due.ask(track)
+        self._scene.explain(track)
 
     def baseline(self) -> Baseline | None:
         """The neutral face that was measured here, the one from most frames where there are several; `None` before there is one."""
-        found = [self._calibrated, *(person.calibrated for person in list(self._people.values()))]
-        return max(filter(None, found), key=lambda baseline: baseline.frames, default=None)
+        return self._scene.baseline()
 
     def close(self) -> None:
         """End the threads and release the source; once or more often."""
@@ -145,76 +132,11 @@ class Stream(Iterator[Reading]):
 
     def _read(self, frame: Frame) -> Reading:
         self._started = True
-        with self._worker.fast_path() if self._worker else nullcontext():
-            seen = self._pipeline.look(frame, None if self._pictures else self._tracker)
-            faces = list(seen.reading.faces) if self._pictures else self._recognise(seen, frame.t_ms)
-        if self._pictures:
-            reading = self._pipeline.explain(seen) if self._due.explain not in ("off", "request") else seen.reading
-        else:
-            reading = self._explain(replace(seen.reading, faces=tuple(faces)))
+        reading = self._scene.read_picture(frame) if self._pictures else self._scene.read(frame)
         self.frame = frame
         self._count += 1
         self._delivered.append(time.monotonic())
         return reading
-
-    def _recognise(self, seen: Seen, t_ms: float) -> list[Face]:
-        """The faces of a frame as their people's memories show them."""
-        faces = []
-        for i, face in enumerate(seen.reading.faces):
-            person = self._people.get(face.track)
-            if person is None:
-                person = Person(self._config, baseline=self._baseline, calibrate_s=self._calibrate_s)
-                self._people[face.track] = person
-            faces.append(person.see(face, seen.crops[i], seen.sides_px[i], seen.tokens[i], t_ms))
-        gone = [track for track, person in self._people.items() if t_ms - person.seen_ms > FORGET_MS]
-        if gone:
-            self._calibrated = self.baseline()
-        for track in gone:
-            del self._people[track]
-        return faces
-
-    def _explain(self, reading: Reading) -> Reading:
-        """Attach what has been explained, see to what is due."""
-        started = time.perf_counter()
-        self._due.look([face.track for face in reading.faces], self._people)
-        if self._worker:
-            self._worker.keep({track: person.spell for track, person in self._people.items()})
-            outcomes = self._worker.collect()
-            for task in self._tasks(reading):
-                self._worker.submit(task)
-        else:
-            outcomes = self._in_line(self._tasks(reading))
-        spent = dict(reading.latency_ms)
-        for outcome in outcomes:
-            person = self._people.get(outcome.task.track)
-            if person and person.attach(outcome):
-                self._due.settled(outcome)
-                for stage, value in outcome.spent_ms.items():
-                    spent[stage] += value
-        spent["total"] += (time.perf_counter() - started) * 1e3
-        return replace(reading, faces=tuple(self._people[face.track].explained(face) for face in reading.faces), latency_ms=spent)
-
-    def _tasks(self, reading: Reading) -> list[Task]:
-        tasks = []
-        for face in reading.faces:
-            person = self._people[face.track]
-            if not face.unclear and self._due(face.track, person.spell, reading.t_ms):
-                task = person.task(face, reading.t_ms)
-                if task:
-                    self._due.tried(task)
-                    tasks.append(task)
-        return tasks
-
-    def _in_line(self, tasks: list[Task]) -> list[Outcome]:
-        """Explain now; faces with as many frames are decoded together."""
-        outcomes = []
-        tasks.sort(key=lambda task: len(task.subject.tokens))
-        for _, group in itertools.groupby(tasks, key=lambda task: len(task.subject.tokens)):
-            batch = list(group)
-            explanations = self._pipeline.explainer([task.subject for task in batch])
-            spent = {stage: value / len(batch) for stage, value in self._pipeline.explainer.spent_ms.items()}
-            outcomes += [Outcome(task, one, spent) for task, one in zip(batch, explanations, strict=True)]
-        return outcomes
 
 
 def watch(stream: Stream) -> Iterator[tuple[Frame, Reading]]:

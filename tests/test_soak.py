@@ -4,7 +4,7 @@ from benchmarks import soak
 
 
 def test_the_soak_measures_a_stream_and_leaves_nothing_behind(pipeline, monkeypatch):
-    monkeypatch.setattr(soak, "TURN_S", 1.5)
+    monkeypatch.setattr(soak, "TURN_S", 3.0)
     figures = soak.measure(pipeline, 0.1, warmup_s=1.0, calibrate_s=0.5)
     assert figures["minutes"] == pytest.approx(0.1, abs=0.05)
     assert figures["readings"] > 10

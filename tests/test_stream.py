@@ -14,7 +14,9 @@ import pytest
 
 from benchmarks.scenes import DrawnCamera, Grain, blend, draw, head
 from edge import InputError, UsageError, Verdict
+from edge.camera import Frame
 from edge.pipeline import Pipeline
+from edge.scene import Scene
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def _threads() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith(("capture", "explain"))]
 
 
-def _read(stream, until, seconds: float = 30.0) -> list:
+def _read(stream, until, seconds: float = 120.0) -> list:
     """Readings until those so far satisfy a condition; the time allows for a busy machine."""
     end, readings = time.monotonic() + seconds, []
     for reading in stream:
@@ -79,7 +81,7 @@ def test_a_live_stream_reads_the_newest_frames_and_explains_beside_them(pipeline
 
 
 def test_while_the_expression_turns_no_explanation_of_the_other_one_is_shown(pipeline, faces):
-    camera = DrawnCamera(lambda number: draw([(faces["happy" if number // 30 % 2 == 0 else "surprised"], 320, 240, 1.0)]), 20)
+    camera = DrawnCamera(lambda number: draw([(faces["happy" if number // 60 % 2 == 0 else "surprised"], 320, 240, 1.0)]), 20)
     with pipeline.stream(camera.open) as stream:
         wanted = {"happiness", "surprise"}
         readings = _read(stream, lambda so_far: _turns(so_far) >= 2 and {f.emotion for _, f in _explained(so_far)} >= wanted)
@@ -227,8 +229,6 @@ def test_a_still_face_between_two_labels_changes_at_most_once_in_a_minute(pipeli
 
 
 def _noisy(grain, scene, count, fps):
-    from edge.camera import Frame
-
     for i in range(count):
         yield Frame(grain(scene), "drawn", i, i * 1000 / fps)
 
@@ -260,6 +260,16 @@ def test_a_calibrated_stream_offers_its_baseline_and_takes_a_saved_one(pipeline,
     assert again.baseline == "personal"
     assert abs(again.cues["lip_corners"]) < 0.3
     assert all(abs(claim.measured) < 0.5 for claim in again.explanation.claims), "claims are held against the person's own neutral"
+
+
+def test_frames_that_are_handed_in_are_read_like_a_stream(pipeline, faces, tmp_path):
+    frames = [draw([(faces["happy" if i < 6 else "surprised"], 200 + 6 * i, 240, 1.0)]) for i in range(12)]
+    with Scene(pipeline, explain="change") as scene:
+        readings = [scene.read(Frame(picture, "browser", i, i * 100.0)) for i, picture in enumerate(frames)]
+    assert {f.track for r in readings for f in r.faces} == {1}
+    assert [r.faces[0].emotion for r in readings][::11] == ["happiness", "surprise"]
+    assert all(r.faces[0].explanation for r in readings)
+    assert readings[5].faces[0].explained_t_ms == 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

@@ -1,0 +1,157 @@
+"""A scene: frames in, readings out, with what only time can tell: identities, a steady label, explanations when due.
+
+`Stream` feeds one from a source; hand frames to one yourself where they come from elsewhere.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from edge.baseline import Baseline
+from edge.camera import Frame
+from edge.errors import UsageError
+from edge.look import Seen
+from edge.person import Person
+from edge.schedule import Due, Outcome, Task, Worker
+from edge.track import FORGET_MS, Tracker
+from edge.types import Face, Reading
+
+if TYPE_CHECKING:
+    from edge.pipeline import Pipeline
+
+
+class Scene:
+    """Remembers the faces of one scene.
+
+        with Scene(pipeline) as scene:
+            reading = scene.read(Frame(image_bgr, "browser", 0, t_ms=0.0))
+
+    `read` from one thread at a time; `explain` from any.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        explain: str | float = "every",
+        beside: bool = False,
+        baseline: Baseline | None = None,
+        calibrate_s: float = 0.0,
+    ) -> None:
+        """Begin with an empty memory.
+
+        Args:
+            pipeline: reads the frames.
+            explain: as in `Pipeline.stream`.
+            beside: explain in a worker thread beside the fast path, so that an explanation comes with a later reading; otherwise in line.
+            baseline: as in `Pipeline.stream`.
+            calibrate_s: as in `Pipeline.stream`.
+
+        Raises:
+            UsageError: not a way to explain, or not a time.
+        """
+        if not 0 <= calibrate_s < math.inf:
+            raise UsageError(f"calibrate_s must be 0 or more seconds, got {calibrate_s!r}")
+        self._pipeline, self._config = pipeline, pipeline.bundle.config
+        self._due, self._tracker = Due(explain), Tracker()
+        self._people: dict[int, Person] = {}
+        self._baseline, self._calibrate_s = baseline, calibrate_s
+        self._calibrated: Baseline | None = None
+        self.worker = Worker(pipeline.explainer) if beside else None
+
+    def read(self, frame: Frame) -> Reading:
+        """Read the next frame; its `t_ms` must not be less than the last one's."""
+        with self.worker.fast_path() if self.worker else nullcontext():
+            seen = self._pipeline.look(frame, self._tracker)
+            faces = self._recognise(seen, frame.t_ms)
+        return self._explain(replace(seen.reading, faces=tuple(faces)))
+
+    def read_picture(self, frame: Frame) -> Reading:
+        """Read a picture that has nothing to do with the ones before."""
+        seen = self._pipeline.look(frame)
+        return seen.reading if self._due.explain in ("off", "request") else self._pipeline.explain(seen)
+
+    def explain(self, track: int | None = None) -> None:
+        """Ask for an explanation of one face, or of all that the next frame shows; it comes with one of the next readings."""
+        self._due.ask(track)
+
+    def baseline(self) -> Baseline | None:
+        """The neutral face that was measured here, the one from most frames where there are several; `None` before there is one."""
+        found = [self._calibrated, *(person.calibrated for person in list(self._people.values()))]
+        return max(filter(None, found), key=lambda baseline: baseline.frames, default=None)
+
+    def close(self) -> None:
+        """End the worker; once or more often."""
+        if self.worker:
+            self.worker.close()
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _recognise(self, seen: Seen, t_ms: float) -> list[Face]:
+        """The faces of a frame as their people's memories show them."""
+        faces = []
+        for i, face in enumerate(seen.reading.faces):
+            person = self._people.get(face.track)
+            if person is None:
+                person = Person(self._config, baseline=self._baseline, calibrate_s=self._calibrate_s)
+                self._people[face.track] = person
+            faces.append(person.see(face, seen.crops[i], seen.sides_px[i], seen.tokens[i], t_ms))
+        gone = [track for track, person in self._people.items() if t_ms - person.seen_ms > FORGET_MS]
+        if gone:
+            self._calibrated = self.baseline()
+        for track in gone:
+            del self._people[track]
+        return faces
+
+    def _explain(self, reading: Reading) -> Reading:
+        """Attach what has been explained, see to what is due."""
+        started = time.perf_counter()
+        self._due.look([face.track for face in reading.faces], self._people)
+        if self.worker:
+            self.worker.keep({track: person.spell for track, person in self._people.items()})
+            outcomes = self.worker.collect()
+            for task in self._tasks(reading):
+                self.worker.submit(task)
+        else:
+            outcomes = self._in_line(self._tasks(reading))
+        spent = dict(reading.latency_ms)
+        for outcome in outcomes:
+            person = self._people.get(outcome.task.track)
+            if person and person.attach(outcome):
+                self._due.settled(outcome)
+                for stage, value in outcome.spent_ms.items():
+                    spent[stage] += value
+        spent["total"] += (time.perf_counter() - started) * 1e3
+        return replace(reading, faces=tuple(self._people[face.track].explained(face) for face in reading.faces), latency_ms=spent)
+
+    def _tasks(self, reading: Reading) -> list[Task]:
+        tasks = []
+        for face in reading.faces:
+            person = self._people[face.track]
+            if not face.unclear and self._due(face.track, person.spell, reading.t_ms):
+                task = person.task(face, reading.t_ms)
+                if task:
+                    self._due.tried(task)
+                    tasks.append(task)
+        return tasks
+
+    def _in_line(self, tasks: list[Task]) -> list[Outcome]:
+        """Explain now; faces with as many frames are decoded together."""
+        outcomes = []
+        tasks.sort(key=lambda task: len(task.subject.tokens))
+        for _, group in itertools.groupby(tasks, key=lambda task: len(task.subject.tokens)):
+            batch = list(group)
+            explanations = self._pipeline.explainer([task.subject for task in batch])
+            spent = {stage: value / len(batch) for stage, value in self._pipeline.explainer.spent_ms.items()}
+            outcomes += [Outcome(task, one, spent) for task, one in zip(batch, explanations, strict=True)]
+        return outcomes
