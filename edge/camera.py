@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -49,8 +49,6 @@ class Capture(Protocol):
 
 
 Opener = Callable[[], Capture]
-Source = int | str | Path | list[Path] | Opener
-"""A camera number or path, a URL, `csi://N`, a GStreamer pipeline, a video file, picture files, or a function that opens a capture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,11 @@ class Frame:
     """Time within the source, milliseconds: a file's own timestamp; live, the time of capture since the first frame's."""
     captured_s: float = 0.0
     """`time.monotonic()` at capture; 0 for a picture or a file that is not played in real time."""
+
+
+Source = int | str | Path | list[Path] | Opener | Iterator[Frame]
+"""A camera number or path, a URL, `csi://N`, a GStreamer pipeline, a video file, picture files, a function that opens a capture, or frames
+of the caller's own, which are read one by one like a file's."""
 
 
 @dataclass(frozen=True, slots=True)

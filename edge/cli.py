@@ -189,8 +189,10 @@ def _stream(pipeline, args: argparse.Namespace, outputs: Outputs) -> int:  # typ
         sink = stack.enter_context(VideoSink(args.save, _rate(args.video))) if args.save else None
         if show:
             stack.callback(_close_windows)
-        stream = pipeline.stream(source, explain=args.explain, realtime=args.realtime, baseline=baseline, calibrate_s=args.calibrate)
+        realtime = args.realtime or bool(args.video and args.serve)  # a page is watched: a file plays at its own speed
+        stream = pipeline.stream(source, explain=args.explain, realtime=realtime, baseline=baseline, calibrate_s=args.calibrate)
         stack.enter_context(stream)
+        outputs.follow(stream)
         if args.save_baseline:
             stack.callback(_save_baseline, stream, args.save_baseline)
         for reading in itertools.islice(stream, args.max_frames):

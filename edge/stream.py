@@ -52,6 +52,10 @@ class Stream(Iterator[Reading]):
             if realtime:
                 raise UsageError("pictures have no time of their own: realtime is for a video file")
             self._frames = pictures(source)
+        elif isinstance(source, Iterator):
+            if realtime:
+                raise UsageError("frames that are handed in have their own time: realtime is for a video file")
+            self._frames = (frame for frame in source)
         else:
             feed = find_feed(source)
             if feed.live or realtime:

@@ -13,6 +13,8 @@ from edge.errors import UsageError
 from edge.outputs.sink import Sink
 from edge.types import Face, Reading
 
+_SAID = ("status", "answer", "text", "consistency", "grounding", "attempts")
+
 
 class JsonLinesSink(Sink):
     """One `Reading.to_dict()` a line, as `edge-run --json` prints it."""
@@ -41,9 +43,9 @@ class CsvSink(Sink):
     """A table with one row per face and frame; a frame without a face has one row in which the face's columns are empty.
 
     Columns: `source, frame, t_ms, faces, track, x1, y1, x2, y2, score, emotion, confidence`, then `p_<label>` for every label and
-    `cue_<cue>` for every cue, then `yaw, pitch, roll, status, answer, text, consistency, grounding, attempts, latency_ms`. Units are
-    those of the JSON object; `faces` counts the faces of the frame, `latency_ms` is its total, the columns from `status` to
-    `attempts` are empty where no explanation was due.
+    `cue_<cue>` for every cue, then `yaw, pitch, roll, unclear, baseline, status, answer, text, consistency, grounding, attempts,
+    explained_t_ms, latency_ms`. Units are those of the JSON object; `faces` counts the faces of the frame, `unclear` separates its words
+    by spaces, `latency_ms` is the total, the columns from `status` to `explained_t_ms` are empty where no explanation was due.
     """
 
     def __init__(self, path: Path, labels: Sequence[str], cues: Sequence[str]) -> None:
@@ -72,7 +74,7 @@ class CsvSink(Sink):
 def columns(labels: Sequence[str], cues: Sequence[str]) -> list[str]:
     """The table's columns, in order."""
     first = ["source", "frame", "t_ms", "faces", "track", "x1", "y1", "x2", "y2", "score", "emotion", "confidence"]
-    last = ["yaw", "pitch", "roll", "status", "answer", "text", "consistency", "grounding", "attempts", "latency_ms"]
+    last = ["yaw", "pitch", "roll", "unclear", "baseline", *_SAID, "explained_t_ms", "latency_ms"]
     return [*first, *(f"p_{name}" for name in labels), *(f"cue_{name}" for name in cues), *last]
 
 
@@ -89,12 +91,13 @@ def rows(reading: Reading) -> Iterator[dict[str, Any]]:
 
 def _cells(face: Face) -> dict[str, Any]:
     whole = face.to_dict()
-    cells = {name: whole[name] for name in ("track", "score", "emotion", "confidence")}
+    cells = {name: whole[name] for name in ("track", "score", "emotion", "confidence", "baseline", "explained_t_ms")}
+    cells["unclear"] = " ".join(face.unclear)
     cells |= dict(zip(("x1", "y1", "x2", "y2"), whole["box"], strict=True)) | whole["pose"]
     cells |= {f"p_{name}": value for name, value in whole["probabilities"].items()}
     cells |= {f"cue_{name}": value for name, value in whole["cues"].items()}
     said = whole["explanation"] or {}
-    return cells | {name: said[name] for name in ("status", "answer", "text", "consistency", "grounding", "attempts") if name in said}
+    return cells | {name: said[name] for name in _SAID if name in said}
 
 
 class _Flushed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ class LslSink(Sink):
     `{"track", "emotion", "confidence", "status", "text"}` whenever label, track, verdict or text changes, and `{"track": null}` when
     the last face goes.
 
-    A sample's time is when its frame was taken up: LSL's clock less the reading's total latency.
+    A sample's time is when its frame was captured; of a file that is not played in real time, when it was taken up.
     """
 
     def __init__(self, name: str, labels: Sequence[str], cues: Sequence[str]) -> None:
@@ -55,7 +56,8 @@ class LslSink(Sink):
     def write(self, reading: Reading) -> None:
         if self._numbers is None or self._events is None:
             return
-        stamp = self._clock() - reading.latency_ms.get("total", 0.0) / 1000
+        age_s = time.monotonic() - reading.captured_s if reading.captured_s else reading.latency_ms.get("total", 0.0) / 1000
+        stamp = self._clock() - age_s
         face = reading.faces[0] if reading.faces else None
         self._numbers.push_sample(self._sample(face) if face else [math.nan] * len(self.channels), stamp)
         event = _event(face)

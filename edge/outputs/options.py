@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from edge.types import Reading
 if TYPE_CHECKING:
     from edge.pipeline import Pipeline
     from edge.server import Server
+    from edge.stream import Stream
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -70,26 +70,26 @@ def open_outputs(args: argparse.Namespace, pipeline: Pipeline) -> Outputs:
         if args.osc:
             sinks.append(opened.enter_context(OscSink(*args.osc)))
         server = opened.enter_context(_server(args, pipeline)) if args.serve else None
-        return Outputs(sinks, server, opened.pop_all(), paced=args.video is not None)
+        return Outputs(sinks, server, opened.pop_all())
 
 
 class Outputs:
     """Everything one run writes to; a context manager."""
 
-    def __init__(self, sinks: list[Sink], server: Server | None, opened: contextlib.ExitStack, *, paced: bool) -> None:
+    def __init__(self, sinks: list[Sink], server: Server | None, opened: contextlib.ExitStack) -> None:
         self.sinks, self.server = sinks, server
-        self._opened, self._paced = opened, paced
-        self._began: float | None = None
+        self._opened = opened
+
+    def follow(self, stream: Stream) -> None:
+        """Let a page show the stream's status, and ask it for explanations."""
+        if self.server:
+            self.server.follow(stream)
 
     def write(self, reading: Reading, image_bgr: np.ndarray) -> None:
-        """Give a reading and its picture `[H,W,3]` to every output; a page is shown a file no faster than the file's own clock."""
+        """Give a reading and its picture `[H,W,3]` to every output."""
         for sink in self.sinks:
             sink.write(reading)
         if self.server:
-            if self._paced:
-                now = time.monotonic() - reading.t_ms / 1000
-                self._began = now if self._began is None else self._began
-                time.sleep(max(0.0, self._began - now))
             self.server.write(reading, image_bgr)
 
     def hold(self) -> None:
@@ -116,7 +116,7 @@ def _server(args: argparse.Namespace, pipeline: Pipeline) -> Server:
         return Pipeline.load(args.bundle, device=args.device, threads=args.threads) if source else pipeline
 
     host, port = args.serve
-    server = Server(pipeline.bundle.config, reader, host=host, port=port, source=source, explain=args.explain != "off")
+    server = Server(pipeline.bundle.config, reader, host=host, port=port, source=source, explain=args.explain)
     print(f"edge-run: the page is at {server.url}", file=sys.stderr, flush=True)
     if not is_loopback(host):
         print("edge-run: whoever has this address sees the pictures, and they travel unencrypted", file=sys.stderr, flush=True)

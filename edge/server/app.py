@@ -179,7 +179,7 @@ async def _forward(
                 packet = await asyncio.wait_for(box.take(), _QUIET_S)
             except asyncio.TimeoutError:
                 if hub and hub.followed:
-                    await asyncio.wait_for(ws.send_bytes(pack({"status": hub.followed.status()})), _PATIENCE_S)
+                    await asyncio.wait_for(ws.send_bytes(pack({"status": hub.followed.status.to_dict()})), _PATIENCE_S)
                 continue
             await asyncio.wait_for(send(ws, packet), _PATIENCE_S)
     except asyncio.TimeoutError:
@@ -191,13 +191,14 @@ async def _forward(
 
 
 async def _read(request: web.Request, sockets: Sockets, reader: PictureReader) -> web.WebSocketResponse:
-    """Answer every picture of one browser with its reading; what is no picture ends the conversation."""
+    """Answer every picture of one browser with its reading; it may ask for explanations, and anything else ends the conversation."""
     ws, visit = await _open(request, sockets, MAX_UPLOAD), Visit()
     try:
         async for message in ws:
             try:
                 if message.type is not web.WSMsgType.BINARY:
-                    raise InputError("expected a packet: header and JPEG")
+                    visit.explain(asked_track(message.data))
+                    continue
                 header, jpeg = unpack(message.data)
                 reading = await reader(jpeg, sent_time(header), visit)
             except EdgeError as error:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 from edge.errors import UsageError
 from edge.server.wire import Packet
+from edge.types import StreamStatus
 
 
 class Mailbox:
@@ -56,14 +57,15 @@ class Places:
             self.taken -= 1
 
 
-class Follower(Protocol):
-    """What reads the source; its two parts may be used from any thread."""
+class Followed(Protocol):
+    """What reads the source, an `edge.stream.Stream`; both parts may be used from any thread."""
 
-    def status(self) -> dict[str, Any]:
-        """How the source is doing, plain JSON types."""
+    @property
+    def status(self) -> StreamStatus:
+        """How the source is doing."""
         ...
 
-    def explain(self, track: int | None) -> None:
+    def explain(self, track: int | None = None) -> None:
         """Ask for an explanation of one face, or of all."""
         ...
 
@@ -75,7 +77,7 @@ class Hub:
         self.places = places
         self.pictures = 0
         """Clients that want pictures."""
-        self.followed: Follower | None = None
+        self.followed: Followed | None = None
         """What clients may ask, where there is something to be asked."""
         self._boxes: set[Mailbox] = set()
         self._newest: Packet | None = None

@@ -21,7 +21,7 @@ from edge.outputs.sink import Sink
 from edge.server.app import build_app
 from edge.server.guard import Gate, token_for
 from edge.server.http import web
-from edge.server.hub import Follower, Hub, Places
+from edge.server.hub import Followed, Hub, Places
 from edge.server.uploads import PictureReader
 from edge.server.wire import Packet
 from edge.types import Reading
@@ -52,7 +52,7 @@ class Server(Sink):
         host: str = "127.0.0.1",
         port: int = 8000,
         source: bool = True,
-        explain: bool = True,
+        explain: str | float = "every",
         clients: int = 128,
     ) -> None:
         """Listen; the page can be opened when this returns.
@@ -63,7 +63,7 @@ class Server(Sink):
             host: address to listen on.
             port: 0 takes a free one.
             source: whether readings will be written; else the page begins with the browser's camera.
-            explain: whether the browsers' pictures are explained.
+            explain: when the browsers' pictures are explained, as `Pipeline.stream` takes it.
             clients: most connections at the same time.
 
         Raises:
@@ -101,9 +101,9 @@ class Server(Sink):
     def write(self, reading: Reading, image_bgr: np.ndarray | None = None) -> None:
         """Show a reading, with its picture `[H,W,3]` where there is one; callable from any one thread."""
         followed = self.hub.followed
-        self._publish(Packet(reading, image_bgr, status=followed.status() if followed else None))
+        self._publish(Packet(reading, image_bgr, status=followed.status.to_dict() if followed else None))
 
-    def follow(self, followed: Follower) -> None:
+    def follow(self, followed: Followed) -> None:
         """Let the page show how the source is doing, also while no reading comes, and ask it for explanations."""
         self.hub.followed = followed
 

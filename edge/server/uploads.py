@@ -3,31 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from edge.camera import Frame
+from edge.errors import InputError
 from edge.server.wire import decode_jpeg
-from edge.track import Tracker
 from edge.types import Reading
 
 if TYPE_CHECKING:
     from edge.pipeline import Pipeline
+    from edge.stream import Stream
 
 
 class Visit:
-    """One browser's camera: its count of pictures and the identities of its faces."""
+    """One browser's camera: a stream of its own, which is given a frame whenever a picture has come."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.tracker = Tracker()
+        self.stream: Stream | None = None
+        self._count, self._t_ms = 0, -1.0
+        self._frame: Frame | None = None
+
+    def read(self, pipeline: Pipeline, explain: str | float, jpeg: bytes, t_ms: float) -> Reading:
+        """Read a picture; on one thread.
+
+        Raises:
+            InputError: it cannot be decoded, or is not later than the one before.
+        """
+        if t_ms <= self._t_ms:
+            raise InputError(f"t_ms must rise from picture to picture: {t_ms:g} came after {self._t_ms:g}")
+        self._frame = Frame(decode_jpeg(jpeg), "browser", self._count, t_ms)
+        self._count, self._t_ms = self._count + 1, t_ms
+        if self.stream is None:
+            self.stream = pipeline.stream(self._frames(), explain=explain)
+        return next(self.stream)
+
+    def explain(self, track: int | None) -> None:
+        """Ask for an explanation of one face, or of all, with the next picture."""
+        if self.stream:
+            self.stream.explain(track)
+
+    def _frames(self) -> Iterator[Frame]:
+        while self._frame:
+            frame, self._frame = self._frame, None
+            yield frame
 
 
 class PictureReader:
     """Reads the pictures of all browsers; one pipeline, loaded when the first picture comes."""
 
-    def __init__(self, load: Callable[[], Pipeline], *, explain: bool) -> None:
+    def __init__(self, load: Callable[[], Pipeline], *, explain: str | float) -> None:
         self._load, self._explain = load, explain
         self._pipeline: Pipeline | None = None
         self._thread = ThreadPoolExecutor(1, "edge-uploads")
@@ -48,11 +74,6 @@ class PictureReader:
             self._pipeline.close()
 
     def _read(self, jpeg: bytes, t_ms: float, visit: Visit) -> Reading:
-        image = decode_jpeg(jpeg)
         if self._pipeline is None:
             self._pipeline = self._load()
-        reading = self._pipeline(image, explain=self._explain)
-        numbers = visit.tracker([face.detection for face in reading.faces])
-        faces = tuple(replace(face, track=number) for face, number in zip(reading.faces, numbers, strict=True))
-        visit.count += 1
-        return replace(reading, source="browser", frame=visit.count - 1, t_ms=t_ms, faces=faces)
+        return visit.read(self._pipeline, self._explain, jpeg, t_ms)

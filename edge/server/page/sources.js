@@ -82,7 +82,7 @@ export function ownCamera(show, tell) {
       },
       packet: (packet) => {
         tell("");
-        show({ ...packet, picture: sent, mirrored: true });
+        show({ ...packet, picture: sent, mirrored: true, explain: (track) => send(JSON.stringify({ explain: track })) });
         requestAnimationFrame(() => grab(send));
       },
       lost: (seconds, reason) => tell(`${sentence(reason, "The connection is lost")} Trying again in ${seconds} s.`),
