@@ -282,7 +282,7 @@ def test_ctrl_c_ends_the_command_at_once(tmp_path, faces, explain):
         for _ in range(3):
             running.stdout.readline()
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=10)
+        _, said = running.communicate(timeout=60)
     finally:
         running.kill()
     assert running.returncode == 130
