@@ -65,7 +65,7 @@ class Stream(Iterator[Reading]):
         self._scene = Scene(pipeline, explain=explain, beside=self._live is not None, baseline=baseline, calibrate_s=calibrate_s)
         self._started, self._closed, self._count, self._message = False, False, 0, ""
         self._delivered: deque[float] = deque(maxlen=30)
-        self._release = weakref.finalize(self, _release, self._live, self._scene.worker)
+        weakref.finalize(self, _release, self._live, self._scene.worker)  # a stream that is dropped leaves no thread
 
     def __next__(self) -> Reading:
         """Wait for the next frame and read it.
@@ -112,7 +112,7 @@ class Stream(Iterator[Reading]):
     def close(self) -> None:
         """End the threads and release the source; once or more often."""
         self._closed = True
-        self._release()
+        _release(self._live, self._scene.worker)
         with suppress(ValueError):  # it is just being read in another thread, which sees that the stream is closed
             self._frames.close()
 

@@ -58,7 +58,7 @@ def test_a_fast_reader_gets_every_frame_once_with_rising_times():
     assert frames[0].t_ms == 0
     passed = np.diff([f.t_ms for f in frames])
     assert (passed > 0).all()
-    assert np.median(passed) == pytest.approx(1000 / _FPS, rel=0.6)
+    assert [f.t_ms for f in frames] == pytest.approx([(f.captured_s - frames[0].captured_s) * 1e3 for f in frames], abs=0.01)
 
 
 def test_a_lost_camera_is_won_back_and_the_state_says_so():
@@ -162,7 +162,7 @@ def test_a_file_in_real_time_is_played_at_its_own_speed_and_ends(video):
     started, frames = time.monotonic(), []
     while (frame := capture.next()) is not None:
         frames.append((frame.index, frame.t_ms, time.monotonic() - started))
-    assert 1.0 < frames[-1][2] < 5.0, "twelve frames at ten a second"
+    assert 1.1 <= time.monotonic() - started < 10, "twelve frames at ten a second"
     assert all(t_ms == index * 100 for index, t_ms, _ in frames)
     assert all(now >= t_ms / 1e3 - 0.01 for _, t_ms, now in frames)
     assert capture.state == "ended"

@@ -277,12 +277,15 @@ def test_frames_that_are_handed_in_are_read_like_a_stream(pipeline, faces, tmp_p
 def test_ctrl_c_ends_the_command_at_once(tmp_path, faces, explain):
     path = _write(tmp_path / "long.avi", [draw([(faces["happy"], 320, 240, 1.0)])] * 150, 5)
     command = [sys.executable, "-m", "edge.cli", "--video", path, "--realtime", "--json", "--no-display", "--explain", explain]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job's children would ignore it
+    )  # fmt: skip
     try:
         for _ in range(3):
             running.stdout.readline()
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=10)
+        _, said = running.communicate(timeout=60)
     finally:
         running.kill()
     assert running.returncode == 130
