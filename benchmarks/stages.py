@@ -102,7 +102,8 @@ class _Clocked:
     """A session that notes when each of its runs ended."""
 
     def __init__(self, session: Session, clock: Clock) -> None:
-        self.session, self.provider, self.clock = session, session.provider, clock
+        self.session, self.clock = session, clock
+        self.provider, self.inputs = session.provider, session.inputs
         self.ends: list[float] = []
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

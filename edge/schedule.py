@@ -117,7 +117,8 @@ class _Yielding:
     """A session whose every run first lets the fast path pass, and ends the work when it is cancelled."""
 
     def __init__(self, session: Session, worker: Worker) -> None:
-        self.session, self.worker, self.provider = session, worker, session.provider
+        self.session, self.worker = session, worker
+        self.provider, self.inputs = session.provider, session.inputs
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         self.worker.pause()
