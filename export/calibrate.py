@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -21,7 +20,11 @@ from training.data import FerPlus
 from training.drafts import Drafts, cases_of, draft
 
 FALSE_ACCEPTS = 0.02
-"""Share of deceiving texts that the verdict may let through, mean over the attacks that deceive."""
+"""Share of deceiving texts that the verdict may let through, mean over the attacks that a threshold of consistency can tell apart."""
+WORST_ATTACK = 0.05
+"""And of each of them alone."""
+SUPPORTED = 1.0
+"""Share of a text's claims that the face must support: every one."""
 UNSURE_SHARE = 0.05
 """Share of validation faces below the confidence at which the pipeline abstains."""
 
@@ -95,7 +98,10 @@ def calibrate(pipeline: Pipeline, faces: FerPlus) -> Calibration:
 
 
 def choose_thresholds(explainer: Explainer, drafts: Drafts, spec: VerdictSpec) -> tuple[VerdictSpec, dict[str, float]]:
-    """The thresholds that accept most true rationales while letting through at most `FALSE_ACCEPTS` of the deceiving ones.
+    """The consistency that accepts most true rationales while letting through at most `FALSE_ACCEPTS` of the deceiving ones.
+
+    `cues_of_another_face` has no say: its texts speak for the right label, so that only the claims can give them away, all of which must be
+    supported anyway.
 
     Returns:
         The verdict with its thresholds, and the accept rates at them: `own` and each attack. Where no thresholds keep the limits, those
@@ -108,23 +114,21 @@ def choose_thresholds(explainer: Explainer, drafts: Drafts, spec: VerdictSpec) -
     if not cases:
         raise InputError("the policy answers no validation face correctly: train it longer before exporting it")
     judged = judge_suite(explainer, attempts(cases, list(explainer.config.labels)))
-    grid = product(np.unique(np.round(np.geomspace(0.001, 1, 60), 4)), (0.5, 0.6, 0.75, 1.0))
-    best: tuple[tuple[float, ...], VerdictSpec, dict[str, float]] | None = None
-    for least_consistency, least_grounding in grid:
-        rates = {name: _passing(group, least_consistency, least_grounding) for name, group in judged.items()}
-        deceits = [rates[name] for name in DECEITS if not np.isnan(rates[name])] or [0.0]
-        kept = np.mean(deceits) <= FALSE_ACCEPTS
+    best: tuple[tuple[float, ...], float, dict[str, float]] | None = None
+    for least in np.unique(np.round(np.geomspace(0.001, 1, 120), 4)):
+        rates = {name: _passing(group, float(least)) for name, group in judged.items()}
+        deceits = [rates[name] for name in DECEITS if name != "cues_of_another_face" and not np.isnan(rates[name])] or [0.0]
+        kept = np.mean(deceits) <= FALSE_ACCEPTS and max(deceits) <= WORST_ATTACK
         merit = (1.0, rates[TRUE]) if kept else (0.0, -float(np.mean(deceits)))
         if best is None or merit > best[0]:
-            best = merit, replace(spec, min_consistency=float(least_consistency), min_grounding=least_grounding), rates
+            best = merit, float(least), rates
     assert best is not None
-    return best[1], {("own_accepted" if name == TRUE else f"false_accepts.{name}"): rate for name, rate in best[2].items()}
+    verdict = replace(spec, min_consistency=best[1], min_grounding=SUPPORTED)
+    return verdict, {("own_accepted" if name == TRUE else f"false_accepts.{name}"): rate for name, rate in best[2].items()}
 
 
-def _passing(judged: list[Explanation], least_consistency: float, least_grounding: float) -> float:
-    """Share of texts, judged without thresholds, that pass with these."""
+def _passing(judged: list[Explanation], least: float) -> float:
+    """Share of texts, judged without thresholds, that pass with this consistency and every claim supported."""
     if not judged:
         return float("nan")
-    return float(
-        np.mean([e.status is Verdict.VERIFIED and e.consistency >= least_consistency and e.grounding >= least_grounding for e in judged])
-    )
+    return float(np.mean([e.status is Verdict.VERIFIED and e.consistency >= least and e.grounding >= SUPPORTED for e in judged]))

@@ -61,8 +61,10 @@ class Run:
         torch.manual_seed(seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.record = {"config": dataclasses.asdict(config), "seed": seed, "command": " ".join(sys.argv[1:]), **provenance()}
+        if resumed and (folder / "config.json").is_file():
+            self.record["resumed_from"] = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(self.record, indent=2) + "\n")
         if not resumed:
-            (folder / "config.json").write_text(json.dumps(self.record, indent=2) + "\n")
             (folder / "metrics.jsonl").write_text("")
 
     def metrics(self, **values: float | int | str) -> None:
