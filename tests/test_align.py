@@ -46,6 +46,10 @@ def test_alignment_goes_on_from_its_last_checkpoint(runs, data, tmp_path):
     assert (tmp_path / "run" / "checkpoints" / "checkpoint-3").is_dir()
     logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in logged][-1] == 3
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["resumed_from"]["config"]["steps"] == 2
+    assert train(_grpo(runs, data, tmp_path / "run", "steps=1")) == 0  # an earlier state is taken from its checkpoint
+    kept, first = (tmp_path / "run" / name / "model.safetensors" for name in ("policy", "checkpoints/checkpoint-1"))
+    assert kept.read_bytes() == first.read_bytes()
     assert {"reward", "kl", "rewards/format/mean", "rewards/masked/mean"} <= set(logged[-1])
 
 

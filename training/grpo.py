@@ -164,8 +164,10 @@ class Metrics(TrainerCallback):
 
 def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, policy: str, verifier: str) -> Path:
     """Align a policy; write the run, its checkpoints and the policy (`policy/`) to `out`."""
-    resumed = any(out.glob("checkpoints/checkpoint-*"))
-    run = Run(out, config, seed=config.seed, resumed=resumed)
+    done = max((int(path.name.split("-")[1]) for path in out.glob("checkpoints/checkpoint-*")), default=0)
+    run = Run(out, config, seed=config.seed, resumed=done > 0)
+    if done >= config.steps:  # the trainer would take one step more
+        return _keep(*load_any_policy(str(out / "checkpoints" / f"checkpoint-{config.steps}"))[:2], out)
     model, processor, tiny = load_any_policy(policy)
     if tiny:
         _, cue_model = load_encoder(Path(encoder))
@@ -178,9 +180,13 @@ def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, policy: 
     functions, weights = reward_functions(config, Reader(Path(verifier), processor))
     trainer = make_trainer(model, processor, rows, functions, weights, config, out / "checkpoints")
     trainer.add_callback(Metrics(run))
-    trainer.train(resume_from_checkpoint=resumed)
+    trainer.train(resume_from_checkpoint=done > 0)
+    return _keep(trainer.model, processor, out)
+
+
+def _keep(model: PreTrainedModel, processor: ProcessorMixin, out: Path) -> Path:
     if PartialState().is_main_process:
-        trainer.model.save_pretrained(out / "policy")
+        model.save_pretrained(out / "policy")
         processor.save_pretrained(out / "policy")
     return out
 
