@@ -18,7 +18,7 @@ from benchmarks.clock import UNIT, interleave, summary
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.hardware import mode_of, mode_options, state
 from benchmarks.stages import STAGES, Scene, capture, demo_frame, write_clip
-from edge.camera import Frame, Source, frames
+from edge.camera import Frame, Source, find_feed, recorded
 from edge.cv import cv2
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
@@ -99,7 +99,7 @@ def _labelled(variant: str) -> Callable[[str], str]:
 
 def _with_face(pipeline: Pipeline, source: Source, patience: int = 100) -> Frame:
     """The first picture of a source that shows a face, or the last one looked at."""
-    running = frames(source)
+    running = recorded(find_feed(source))
     for count, frame in enumerate(running):
         if count == patience or pipeline.look(frame).reading.faces:
             break

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.clock import Clock, Stage, timed
 from edge.backend import Session
-from edge.camera import Frame, Source, demo_picture, frames
+from edge.camera import Frame, Source, demo_picture, find_feed, recorded
 from edge.cv import cv2
 from edge.errors import InputError
 from edge.explain import Subject
@@ -152,7 +152,7 @@ def write_clip(path: Path, frame: Frame, count: int = 60) -> None:
 
 def capture(source: Source, label: Callable[[str], str] = str) -> Stage:
     """Taking the next frame of a source; a video starts again at its end, which is not timed."""
-    running: Iterator[Frame] = frames(source)
+    running: Iterator[Frame] = recorded(find_feed(source))
 
     def stage(calls: int) -> dict[str, list[float]]:
         nonlocal running
@@ -160,7 +160,7 @@ def capture(source: Source, label: Callable[[str], str] = str) -> Stage:
         while len(spent) < calls:
             started = time.perf_counter()
             if next(running, None) is None:
-                running = frames(source)
+                running = recorded(find_feed(source))
                 next(running)  # opens the file
             else:
                 spent.append((time.perf_counter() - started) * 1e3)
