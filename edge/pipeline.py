@@ -85,7 +85,10 @@ class Pipeline:
         def session(name: str) -> Session:
             # a decoding step of the small policy is too small to be worth a second thread
             one = name in ("embed_tokens", "decoder_model_merged") and not config.policy.tower
-            profiles = graph_profiles(name, config)
+            try:
+                profiles = graph_profiles(name, config)
+            except TypeError as error:
+                raise BundleError(f"'{checked.folder}': the configuration has a value of the wrong kind: {error}") from None
             return open_session(name, checked.graph(name), device=chosen, threads=1 if one else threads, profiles=profiles)
 
         face, vision = session("face"), session("vision_encoder")

@@ -44,18 +44,3 @@ def video(tmp_path: Path, portrait: np.ndarray) -> Path:
         writer.write(cv2.resize(portrait[0:480, i : i + 480], (320, 320), interpolation=cv2.INTER_AREA))
     writer.release()
     return path
-
-
-@pytest.fixture(scope="session")
-def small_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A folder of small trained runs (face, encoder, sft, verifier) and the data packs they were trained on."""
-    from packs import write_packs
-    from test_training import _SMALL
-
-    from training.__main__ import main as train
-
-    data, runs = write_packs(tmp_path_factory.mktemp("packs")), tmp_path_factory.mktemp("runs")
-    for stage, values in _SMALL.items():
-        extra = ["--encoder", str(runs / "encoder")] if stage in ("sft", "verifier") else []
-        assert train([stage, "--data", str(data), "--out", str(runs / stage), *extra, "--set", *values]) == 0
-    return runs, data

@@ -59,3 +59,12 @@ def bundle(runs, data) -> Path:
     ]
     assert export(["bundle", *parts, "--data", str(data), "--out", str(runs / "bundle")]) == 0
     return runs / "bundle"
+
+
+@pytest.fixture(scope="session")
+def small_runs(runs, data, tmp_path_factory) -> tuple[Path, Path]:
+    """The runs of an unaligned bundle under the names that `check` and `bundle` look for, and their data."""
+    folder = tmp_path_factory.mktemp("named")
+    for name, run in (("face", "face"), ("encoder", "encoder"), ("sft", "sft"), ("verifier", "distill")):
+        (folder / name).symlink_to(runs / run)
+    return folder, data

@@ -41,8 +41,8 @@ def test_every_attack_is_made_of_a_smiling_face(pipeline, cases):
     assert set(suite) == {TRUE, *DECEITS, "empty", "one_word", "ten_kilobytes", "other_script", "markup"}
     alone = {"label_among_foreign_cues"}  # needs a face with another answer
     assert all(suite[name] for name in set(suite) - alone)
-    texts = {a.completion for name, group in suite.items() if name != TRUE for a in group}
-    assert not texts & {a.completion for a in suite[TRUE]}
+    told = {(a.completion, a.subject.emotion) for name in set(suite) - {TRUE, "cues_of_another_face"} for a in suite[name]}
+    assert not told & {(a.completion, a.subject.emotion) for a in suite[TRUE]}
 
 
 def test_what_is_malformed_is_rejected_whatever_it_claims(pipeline, cases):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.bundle import FILES, SHIPPED, Bundle, write_hashes
+from edge.bundle import CALIBRATION, FILES, SHIPPED, Bundle, write_hashes
 from edge.errors import BackendError, BundleError, UsageError
 from edge.pipeline import Pipeline
 
@@ -17,8 +17,8 @@ def copy(tmp_path: Path) -> Path:
 def test_the_shipped_bundle_is_whole_small_and_has_no_engine():
     Bundle.load()
     names = {path.name for path in SHIPPED.iterdir()}
-    assert names == {*FILES, "SHA256SUMS"}
-    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) <= 15_000_000
+    assert names == {*FILES, CALIBRATION, "SHA256SUMS"}
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) <= 8_000_000
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from floats import float_bundle
 from onnx import numpy_helper
 from packs import draw_face
 
-from edge.bundle import SHIPPED, write_hashes
+from edge.bundle import write_hashes
 from edge.errors import UsageError
 from export.__main__ import main
 from export.agreement import Gates, difference
@@ -26,7 +27,7 @@ def faces(tmp_path_factory) -> Path:
 
 def _disturbed(tmp_path: Path, graph: str, name: str, amount: float) -> Path:
     """The shipped bundle with noise on one weight."""
-    copy = Path(shutil.copytree(SHIPPED, tmp_path / "disturbed"))
+    copy = Path(shutil.copytree(float_bundle(), tmp_path / "disturbed"))
     model = onnx.load(copy / f"{graph}.onnx")
     tensor = next(t for t in model.graph.initializer if t.name == name)
     values = numpy_helper.to_array(tensor)
@@ -39,7 +40,7 @@ def _disturbed(tmp_path: Path, graph: str, name: str, amount: float) -> Path:
 
 def test_a_bundle_agrees_with_itself_at_every_level(faces, tmp_path, capsys):
     report = tmp_path / "report.md"
-    assert main(["check", str(SHIPPED), str(SHIPPED), "--data", str(faces), "--report", str(report)]) == 0
+    assert main(["check", str(float_bundle()), str(float_bundle()), "--data", str(faces), "--report", str(report)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["passed"]
     assert found["n"] == 16
@@ -51,14 +52,14 @@ def test_a_bundle_agrees_with_itself_at_every_level(faces, tmp_path, capsys):
 
 def test_another_decoder_is_told_by_its_streams_and_another_encoder_by_its_tensors(faces, tmp_path, capsys):
     other = _disturbed(tmp_path, "decoder_model_merged", "out", 0.5)
-    assert main(["check", str(SHIPPED), str(other), "--data", str(faces)]) == 1
+    assert main(["check", str(float_bundle()), str(other), "--data", str(faces)]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["labels"] == 1.0
     assert found["streams"] < 0.98
     assert any("streams" in failure for failure in found["failures"])
     shutil.rmtree(other)
     other = _disturbed(tmp_path, "vision_encoder", "encoder.geometry.0.weight", 1.0)
-    assert main(["check", str(SHIPPED), str(other), "--data", str(faces), "--gate", "streams=0", "verdicts=0"]) == 1
+    assert main(["check", str(float_bundle()), str(other), "--data", str(faces), "--gate", "streams=0", "verdicts=0"]) == 1
     assert any(failure.startswith("cues differs") for failure in json.loads(capsys.readouterr().out)["failures"])
 
 
@@ -73,13 +74,13 @@ def test_a_bundle_agrees_with_the_checkpoints_it_came_from(small_runs, tmp_path,
         found = json.loads(capsys.readouterr().out)
         assert found["streams"] >= 0.98
         assert found["war_a"] == pytest.approx(found["war_b"], abs=0.003)
-    assert main(["check", str(SHIPPED), str(bundle), "--data", str(data), "--faces", "4"]) == 1
+    assert main(["check", str(float_bundle()), str(bundle), "--data", str(data), "--faces", "4"]) == 1
 
 
 def test_sides_that_cannot_be_compared_are_named(faces, tmp_path, capsys):
     assert main(["check", str(tmp_path), str(tmp_path), "--data", str(faces)]) == 4
     assert "at least one side" in capsys.readouterr().err
-    assert main(["check", str(SHIPPED), str(tmp_path), "--data", str(faces)]) == 4
+    assert main(["check", str(float_bundle()), str(tmp_path), "--data", str(faces)]) == 4
     assert "neither a bundle nor a folder of runs" in capsys.readouterr().err
 
 

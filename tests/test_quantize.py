@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from floats import float_bundle
 from packs import draw_face
 
 from edge.backend import OrtSession
-from edge.bundle import GRAPHS, SHIPPED, Bundle, write_hashes
+from edge.bundle import GRAPHS, Bundle, write_hashes
 from edge.errors import BundleError, InputError, UsageError
 from edge.pipeline import Pipeline
 from edge.profiles import graph_profiles
@@ -56,10 +57,10 @@ def _recipe(graphs: dict, **values: object) -> Recipe:
 
 def test_a_quantised_bundle_is_small_complete_and_says_what_was_done(faces, tmp_path):
     out = tmp_path / "small"
-    done = quantize(SHIPPED, out, faces, _recipe(_STORE))
+    done = quantize(float_bundle(), out, faces, _recipe(_STORE))
     bundle = Bundle.load(out)
     assert done["size"] <= 0.45
-    assert sum(p.stat().st_size for p in out.iterdir()) <= 0.45 * sum(p.stat().st_size for p in SHIPPED.iterdir())
+    assert sum(p.stat().st_size for p in out.iterdir()) <= 0.45 * sum(p.stat().st_size for p in float_bundle().iterdir())
     assert done["agreement"]["labels"] == 1.0
     assert bundle.config.metrics["quantised"]["vision_encoder"] == "weights stored in 12 bits"
     card = (out / "README.md").read_text()
@@ -72,27 +73,29 @@ def test_a_quantised_bundle_is_small_complete_and_says_what_was_done(faces, tmp_
 
 
 def test_an_older_bundle_is_replaced_and_something_else_is_not(faces, tmp_path):
-    shutil.copytree(SHIPPED, tmp_path / "old")
-    quantize(SHIPPED, tmp_path / "old", faces, _recipe(_STORE))
+    shutil.copytree(float_bundle(), tmp_path / "old")
+    quantize(float_bundle(), tmp_path / "old", faces, _recipe(_STORE))
     assert Bundle.load(tmp_path / "old").config.metrics["quantised"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
     with pytest.raises(InputError, match="did not write"):
-        quantize(SHIPPED, tmp_path / "mine", faces, _recipe(_STORE))
+        quantize(float_bundle(), tmp_path / "mine", faces, _recipe(_STORE))
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
 
 
 def test_what_does_not_pass_is_not_kept_and_what_is_not_small_is_not_written(faces, tmp_path):
     with pytest.raises(ParityError, match=r"of the bytes \(gate 45%\)"):
-        quantize(SHIPPED, tmp_path / "out", faces, _recipe({"verifier": [Strategy("store", 8)]}))
+        quantize(float_bundle(), tmp_path / "out", faces, _recipe({"verifier": [Strategy("store", 8)]}))
     assert list(tmp_path.iterdir()) == []
-    done = quantize(SHIPPED, tmp_path / "out", faces, _recipe({"decoder_model_merged": [Strategy("int4")]}, max_size=1.1))
+    done = quantize(float_bundle(), tmp_path / "out", faces, _recipe({"decoder_model_merged": [Strategy("int4")]}, max_size=1.1))
     assert done["kept"]["decoder_model_merged"] == "float32"
     assert done["trials"][0]["against"]
 
 
 def test_a_candidate_that_tensorrt_would_not_take_is_refused_for_that_reason(faces, tmp_path):
-    done = quantize(SHIPPED, tmp_path / "out", faces, _recipe({"verifier": [Strategy("dynamic"), Strategy("store", 8)]}, max_size=1.1))
+    done = quantize(
+        float_bundle(), tmp_path / "out", faces, _recipe({"verifier": [Strategy("dynamic"), Strategy("store", 8)]}, max_size=1.1)
+    )
     assert done["kept"]["verifier"] == "weights stored in 8 bits"
     assert any("not supported" in reason for reason in done["trials"][0]["against"])
 
@@ -100,7 +103,7 @@ def test_a_candidate_that_tensorrt_would_not_take_is_refused_for_that_reason(fac
 def test_a_slower_candidate_is_not_kept(faces, tmp_path, monkeypatch):
     monkeypatch.setattr("export.quantize.NOISE", 0.01)
     with pytest.raises(ParityError, match="as long"):
-        quantize(SHIPPED, tmp_path / "out", faces, _recipe({"verifier": [Strategy("store", 8)]}, max_size=1.1))
+        quantize(float_bundle(), tmp_path / "out", faces, _recipe({"verifier": [Strategy("store", 8)]}, max_size=1.1))
 
 
 def test_paired_time_tells_a_slower_session_from_the_same(pipeline):
@@ -119,11 +122,11 @@ def test_paired_time_tells_a_slower_session_from_the_same(pipeline):
 @pytest.mark.parametrize("target", ["avx512_vnni", "arm64"])
 def test_the_verifier_goes_through_optimum_and_computes_in_int8(tmp_path, target):
     out = tmp_path / "verifier.onnx"
-    apply(Strategy("dynamic", target=target), SHIPPED / "verifier.onnx", out, [])
+    apply(Strategy("dynamic", target=target), float_bundle() / "verifier.onnx", out, [])
     assert {"DynamicQuantizeLinear", "MatMulInteger"} <= {node.op_type for node in onnx.load(out).graph.node}
     rng = np.random.default_rng(0)
     feed = {"input_ids": rng.integers(5, 300, (3, 12)), "attention_mask": np.ones((3, 12), np.int64)}
-    a, b = OrtSession(SHIPPED / "verifier.onnx").run(feed), OrtSession(out).run(feed)
+    a, b = OrtSession(float_bundle() / "verifier.onnx").run(feed), OrtSession(out).run(feed)
     assert np.abs(a["emotions"] - b["emotions"]).max() < 0.1
 
 
@@ -131,28 +134,28 @@ def test_the_verifier_goes_through_optimum_and_computes_in_int8(tmp_path, target
 def test_static_quantisation_is_explicit_and_symmetric_where_a_gpu_wants_it(tmp_path, calibration):
     out, rng = tmp_path / "vision_encoder.onnx", np.random.default_rng(0)
     feeds = [{"pixel_values": np.stack([draw_face(i, rng)[None]]).astype(np.float32) / 255} for i in range(8)]
-    apply(Strategy("static", calibration=calibration, symmetric=True), SHIPPED / "vision_encoder.onnx", out, feeds)
+    apply(Strategy("static", calibration=calibration, symmetric=True), float_bundle() / "vision_encoder.onnx", out, feeds)
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in onnx.load(out).graph.node}
     assert lint_graph(out, graph_profiles("vision_encoder", Bundle.load().config), "trt10.3") == []
-    a, b = (OrtSession(path).run(feeds[0])["emotion_logits"] for path in (SHIPPED / "vision_encoder.onnx", out))
+    a, b = (OrtSession(path).run(feeds[0])["emotion_logits"] for path in (float_bundle() / "vision_encoder.onnx", out))
     assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.95
 
 
 def test_half_keeps_its_inputs_and_outputs_in_float32(tmp_path):
     out = tmp_path / "verifier.onnx"
-    apply(Strategy("half"), SHIPPED / "verifier.onnx", out, [])
+    apply(Strategy("half"), float_bundle() / "verifier.onnx", out, [])
     feed = {"input_ids": np.full((2, 8), 5), "attention_mask": np.ones((2, 8), np.int64)}
-    a, b = OrtSession(SHIPPED / "verifier.onnx").run(feed), OrtSession(out).run(feed)
+    a, b = OrtSession(float_bundle() / "verifier.onnx").run(feed), OrtSession(out).run(feed)
     assert b["emotions"].dtype == np.float32
     assert np.abs(a["emotions"] - b["emotions"]).max() < 0.01
 
 
 @pytest.mark.parametrize("damage", ["truncated", "corrupted", "empty", "opset"])
 def test_a_damaged_graph_is_named_and_nothing_is_written(tmp_path, damage):
-    data = bytearray((SHIPPED / "verifier.onnx").read_bytes())
+    data = bytearray((float_bundle() / "verifier.onnx").read_bytes())
     source, out = tmp_path / "verifier.onnx", tmp_path / "new.onnx"
     if damage == "opset":
-        model = onnx.load(SHIPPED / "verifier.onnx")
+        model = onnx.load(float_bundle() / "verifier.onnx")
         model.opset_import[0].version = OPSETS.start - 2
         onnx.save(model, source)
     else:
@@ -165,7 +168,7 @@ def test_a_damaged_graph_is_named_and_nothing_is_written(tmp_path, damage):
 
 @pytest.mark.parametrize("damage", ["truncated", "hash"])
 def test_a_damaged_bundle_is_refused_by_the_command_and_nothing_is_written(faces, tmp_path, capsys, damage):
-    copy = Path(shutil.copytree(SHIPPED, tmp_path / "bundle"))
+    copy = Path(shutil.copytree(float_bundle(), tmp_path / "bundle"))
     data = (copy / "verifier.onnx").read_bytes()
     (copy / "verifier.onnx").write_bytes(data[: len(data) // 2])
     if damage == "truncated":
@@ -177,23 +180,23 @@ def test_a_damaged_bundle_is_refused_by_the_command_and_nothing_is_written(faces
 
 def test_faces_that_are_not_there_are_named_and_nothing_is_written(tmp_path, capsys):
     (tmp_path / "none").mkdir()
-    assert main(["quantize", str(SHIPPED), "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 4
+    assert main(["quantize", str(float_bundle()), "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 4
     assert "neither ferplus_images.npz nor a picture" in capsys.readouterr().err
     cv2.imwrite(str(tmp_path / "none" / "one.png"), np.zeros((48, 48), np.uint8))
-    assert main(["quantize", str(SHIPPED), "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 4
+    assert main(["quantize", str(float_bundle()), "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 4
     assert "at least 3 are needed" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["none"]
 
 
 def test_a_full_disk_is_named_and_leaves_the_old_bundle_alone(tmp_path):
     """The operating system itself refuses to write on, at a megabyte."""
-    out = Path(shutil.copytree(SHIPPED, tmp_path / "out"))
+    out = Path(shutil.copytree(float_bundle(), tmp_path / "out"))
     before = (out / "SHA256SUMS").read_text()
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limit[1]))
     try:
         with pytest.raises(InputError, match=r"cannot write .*File too large; nothing was changed"), new_folder(out) as fresh:
-            apply(Strategy("store", 12), SHIPPED / "vision_encoder.onnx", fresh / "vision_encoder.onnx", [])
+            apply(Strategy("store", 12), float_bundle() / "vision_encoder.onnx", fresh / "vision_encoder.onnx", [])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert (out / "SHA256SUMS").read_text() == before
@@ -241,7 +244,7 @@ def test_the_report_on_stdout_is_json_alone(faces, tmp_path, capfd):
     graphs = {"verifier": [{"kind": "store", "bits": 8}]}
     values = {"name": "r", "note": "", "calibration": 4, "judged": 4, "targets": [], "max_size": 1.0, "graphs": graphs}
     recipe.write_text(json.dumps(values))
-    assert main(["quantize", str(SHIPPED), "--data", str(faces), "--out", str(tmp_path / "o"), "--recipe", str(recipe)]) == 0
+    assert main(["quantize", str(float_bundle()), "--data", str(faces), "--out", str(tmp_path / "o"), "--recipe", str(recipe)]) == 0
     out, err = capfd.readouterr()
     assert json.loads(out)["kept"]["verifier"] == "weights stored in 8 bits"
     assert "| verifier | weights stored in 8 bits |" in err

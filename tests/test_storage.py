@@ -2,11 +2,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from floats import float_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.bundle import GRAPHS, SHIPPED
+from edge.bundle import GRAPHS
 from export.storage import BITS, quantize, store_weights
 
 
@@ -39,7 +40,7 @@ def test_weights_come_back_within_half_a_step(bits, shape):
 
 
 def test_a_graph_with_stored_weights_is_as_small_as_it_says():
-    whole = onnx.load(SHIPPED / "vision_encoder.onnx")
+    whole = onnx.load(float_bundle() / "vision_encoder.onnx")
     for bits, share in ((16, 0.53), (12, 0.41), (8, 0.29)):
         model = onnx.ModelProto()
         model.CopyFrom(whole)
@@ -50,7 +51,7 @@ def test_a_graph_with_stored_weights_is_as_small_as_it_says():
 @pytest.mark.parametrize("name", GRAPHS)
 def test_stored_weights_are_unpacked_once_when_the_graph_is_loaded(name, tmp_path):
     """Nothing of the unpacking is left in the graph that runs: what is stored costs no time."""
-    model = onnx.load(SHIPPED / f"{name}.onnx")
+    model = onnx.load(float_bundle() / f"{name}.onnx")
     before = {node.op_type for node in model.graph.node}
     store_weights(model, 12)
     options = ort.SessionOptions()
@@ -59,7 +60,7 @@ def test_stored_weights_are_unpacked_once_when_the_graph_is_loaded(name, tmp_pat
     ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     left = onnx.load(tmp_path / "run.onnx").graph
     assert {node.op_type for node in left.node} <= before
-    assert not any(node.output[0] in {t.name for t in onnx.load(SHIPPED / f"{name}.onnx").graph.initializer} for node in left.node)
+    assert not any(node.output[0] in {t.name for t in onnx.load(float_bundle() / f"{name}.onnx").graph.initializer} for node in left.node)
 
 
 def test_named_and_small_weights_are_left_alone():
