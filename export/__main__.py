@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     bundle = commands.add_parser("bundle", help="trained parts → graphs → parity check → calibration → bundle")
     for part in ("face", "encoder", "verifier"):
         bundle.add_argument(f"--{part}", type=Path, default=Path("runs") / part, help=f"run of the {part}")
-    bundle.add_argument("--policy", type=Path, default=Path("runs/sft"), help="run of the policy, or folder of a SmolVLM-family model")
+    bundle.add_argument("--policy", type=Path, default=Path("runs/grpo"), help="run of the policy, or folder of a SmolVLM-family model")
     bundle.add_argument("--data", **data)
     bundle.add_argument("--out", type=Path, default=SHIPPED, help="bundle folder (default: the shipped one)")
 
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     check = commands.add_parser("check", help="do two bundles, or a bundle and its checkpoints, decide the same?")
-    check.add_argument("a", type=Path, help="the reference: a bundle, or a folder of runs (face, encoder, sft, verifier)")
+    check.add_argument("a", type=Path, help="the reference: a bundle, or a folder of runs (face, grpo or sft, verifier)")
     check.add_argument("b", type=Path, help="the one under test, likewise")
     check.add_argument("--data", **data)
     check.add_argument("--split", default="test", choices=("valid", "test"), help="of the pack (default: test)")

@@ -26,7 +26,8 @@ from training.face import load_face
 from training.policy import ErvPolicy, load_policy
 from training.verifier import load_verifier
 
-RUNS = {"face": "face", "policy": "sft", "verifier": "verifier"}
+POLICIES = ("grpo", "sft")
+"""Runs of the policy, the first that is there."""
 
 
 class TorchSession:
@@ -78,16 +79,17 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
     """Put trained parts into a pipeline.
 
     Args:
-        runs: a folder with the runs `face`, `sft` and `verifier` (the policy brings its encoder).
+        runs: a folder with the runs `face`, `grpo` (or `sft`) and `verifier` (the policy brings its encoder).
         bundle: whose configuration is used: a checkpoint has no thresholds of its own.
 
     Raises:
         InputError: a run is missing or damaged.
     """
-    if not (runs / RUNS["policy"] / "policy").is_dir():
-        raise InputError(f"'{runs}' is neither a bundle nor a folder of runs: it has no {RUNS['policy']}/policy")
-    face, (verifier, tokenizer) = load_face(runs / RUNS["face"]), load_verifier(runs / RUNS["verifier"])
-    policy, processor = load_policy(runs / RUNS["policy"] / "policy")
+    trained = [runs / name / "policy" for name in POLICIES if (runs / name / "policy").is_dir()]
+    if not trained:
+        raise InputError(f"'{runs}' is neither a bundle nor a folder of runs: it has no {' or '.join(f'{n}/policy' for n in POLICIES)}")
+    face, (verifier, tokenizer) = load_face(runs / "face"), load_verifier(runs / "verifier")
+    policy, processor = load_policy(trained[0])
     config = bundle.config
     vision = ("visual_tokens", "emotion_logits", "cues", "points", "pose")
     written = RationalePolicy(

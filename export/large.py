@@ -20,13 +20,14 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModelForImageTextToText, PreTrainedModel, PreTrainedTokenizerFast
 
-from edge.bundle import Bundle, PolicySpec
+from edge.bundle import CALIBRATION, Bundle, PolicySpec
 from edge.errors import InputError
 from edge.pipeline import Pipeline
 from edge.policy import prompt_length
 from export.bundle import Runs, _config, _write
 from export.calibrate import calibrate
 from export.graphs import ReadingsGraph, export_graph, export_language, export_readers
+from export.plots import draw_calibration
 from export.publish import new_folder
 from training.cues import mean_five_points
 from training.data import load_ferplus
@@ -181,9 +182,10 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         with Pipeline.load(folder, device="cpu") as pipeline:
             parity = check_large(pipeline, model, TowerGraph(model, *_normalisation(runs.policy)).eval(), valid.images[:8])
             log.info("parity %s", parity)
-            config, seen = calibrate(pipeline, valid.take(np.arange(min(CALIBRATION_FACES, len(valid)))))
-        figures = {"parity": parity, "validation": seen}
-        _write(folder, dataclasses.replace(config, metrics=figures), figures)
+            found = calibrate(pipeline, valid.take(np.arange(min(CALIBRATION_FACES, len(valid)))))
+        draw_calibration(folder / CALIBRATION, found.confidence, found.right)
+        figures = {"parity": parity, "validation": found.seen}
+        _write(folder, dataclasses.replace(found.config, metrics=figures), figures)
         Bundle.load(folder)
     return figures
 
