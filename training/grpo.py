@@ -9,6 +9,7 @@ off. A run that was stopped goes on from its last checkpoint when it is started 
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -227,7 +228,7 @@ def make_trainer(
         bf16=False,
         gradient_checkpointing=False,
         report_to=[],
-        disable_tqdm=None,
+        disable_tqdm=not sys.stderr.isatty(),
         generation_kwargs={"suppress_tokens": model.generation_config.suppress_tokens},
     )
     with warnings.catch_warnings():

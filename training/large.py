@@ -7,6 +7,7 @@ python -m training grpo --policy runs/large/policy --out runs/large-grpo
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,7 @@ def train(folder: Path, out: Path, config: LargeConfig, *, encoder: str, policy:
         logging_steps=10,
         save_strategy="epoch",
         report_to=[],
+        disable_tqdm=not sys.stderr.isatty(),
     )
     trainer = SFTTrainer(model=model, args=settings, train_dataset=conversations(examples, EMOTIONS_8), processing_class=processor)
     done = trainer.train(resume_from_checkpoint=any((out / "checkpoints").glob("checkpoint-*")))
