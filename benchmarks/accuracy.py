@@ -15,9 +15,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from edge.cv import cv2
-from edge.encoder import Encoded
 from edge.errors import InputError
-from edge.explain import Subject
+from edge.explain import Subject, subjects_of
 from edge.face import align
 from edge.labels import mask_emotions, parse_emotion
 from edge.metrics import claim_rates, coherence, expected_calibration_error, foreign_answers, recalls, selective_accuracy, war_uar
@@ -105,19 +104,14 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]
     config = pipeline.bundle.config
     names = list(config.labels)
     truth, count = faces.labels, len(names)
-    parts = [pipeline.encoder(faces.crops[i : i + _BATCH]) for i in range(0, len(truth), _BATCH)]
-    read = Encoded(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("tokens", "probabilities", "cues", "points_xy", "pose_deg")))
+    read = pipeline.encoder.read(faces.crops)
     probabilities = read.probabilities
     if closed:
         absent = np.bincount(truth, minlength=count) == 0
         probabilities = np.where(absent, 0, probabilities)
         probabilities = probabilities / probabilities.sum(1, keepdims=True)
     shown, confidence = probabilities.argmax(1), probabilities.max(1)
-    cue_names = [cue.name for cue in config.cues]
-    subjects = [
-        Subject(read.tokens[i], names[shown[i]], float(confidence[i]), dict(zip(cue_names, map(float, read.cues[i]), strict=True)))
-        for i in range(len(truth))
-    ]
+    subjects = subjects_of(replace(read, probabilities=probabilities), config)
     drafts: list[Explanation] = []
     for i in tqdm(range(0, len(subjects), _BATCH), desc="explain", leave=False, disable=None):
         drafts += pipeline.explainer.draft(subjects[i : i + _BATCH])
@@ -143,7 +137,7 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]
         "parseable": float((answer >= 0).mean()),
         **coherence(every, answers, judged),
         **{f"m{key}": value for key, value in coherence(every, answers, judged_masked).items()},
-        **_claims(drafts, faces.cues, cue_names),
+        **_claims(drafts, faces.cues, [cue.name for cue in config.cues]),
         "verified_rate": status.count(Verdict.VERIFIED) / len(every),
         "abstained_rate": status.count(Verdict.ABSTAINED) / len(every),
         **_verdicts(pipeline, drafts, subjects, answer, right),

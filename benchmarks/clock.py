@@ -1,9 +1,9 @@
 """Timing that two runs agree on: stages take turns, and each is set against the matmul of its own round.
 
 A *matmul* is a 1024³ float32 product on the same number of threads in ONNX Runtime. A machine that slows down for a minute slows both,
-so the ratio stays. Other work on the machine takes a core from what runs on two and not from what runs on one; so only the half of the
-rounds with the fastest matmuls speaks, which is chosen by the matmul alone and favours no stage. Calls return their results in host
-memory, so on a GPU the time includes its work and the copies: nothing is left running when the clock is read.
+so the ratio stays. Other work on the machine takes a core from what runs on two and not from what runs on one; so only the third of the
+rounds that was quietest as a whole speaks, with every stage counting alike. Calls return their results in host memory, so on a GPU the
+time includes its work and the copies: nothing is left running when the clock is read.
 """
 
 from __future__ import annotations
@@ -84,24 +84,29 @@ def interleave(
     return {name: np.array(values[warmup:]) for name, values in rows.items()}
 
 
-def summary(spent: np.ndarray, unit: np.ndarray, *, raw: bool = False) -> Figures:
+def summary(times: dict[str, np.ndarray], name: str, *, raw: bool = False) -> Figures:
     """Figures of one stage.
 
     Args:
-        spent: `[rounds, burst]` milliseconds.
-        unit: `[rounds, burst]` milliseconds of the matmul in the same rounds.
+        times: what `interleave` returned.
+        name: of the stage.
         raw: also every value.
 
     Returns:
         `median_ms`, `p90_ms`, `p95_ms`, `p99_ms` over all calls, and `matmuls`: the median over the quiet rounds of this stage's median
         in the matmul's median of the same round.
     """
+    spent, rows = times[name], quiet_rounds(times)
     p90, p95, p99 = np.percentile(spent, [90, 95, 99])
     figures = {"median_ms": float(np.median(spent)), "p90_ms": float(p90), "p95_ms": float(p95), "p99_ms": float(p99)}
-    each = np.median(unit, axis=1)
-    quiet = np.argsort(each, kind="stable")[: max(1, (len(each) + 1) // 2)]
-    figures["matmuls"] = float(np.median(np.median(spent, axis=1)[quiet] / each[quiet]))
+    figures["matmuls"] = float(np.median(np.median(spent[rows], axis=1) / np.median(times[UNIT][rows], axis=1)))
     return {**figures, "raw_ms": np.round(spent.ravel(), 4).tolist()} if raw else figures
+
+
+def quiet_rounds(times: dict[str, np.ndarray]) -> np.ndarray:
+    """Indices of the third of the rounds in which all stages together, each over its own median, took least."""
+    total = np.sum([np.median(spent, axis=1) / np.median(spent) for spent in times.values()], axis=0)
+    return np.argsort(total, kind="stable")[: -(-len(total) // 3)]
 
 
 def matmul(threads: int) -> Callable[[], object]:

@@ -78,8 +78,8 @@ def measure(pipeline: Pipeline, wanted: list[Wanted], faces: Faces | None, threa
             if title not in missing:
                 systems[title] = {k: worker.about[k] for k in ("version", "note", "finds", "labels", "package")}
         for title in systems:
-            stages = {key.partition("\n")[2]: spent for key, spent in times.items() if key.partition("\n")[0] == title}
-            systems[title]["stages"] = {stage: summary(spent, times[UNIT]) for stage, spent in stages.items()}
+            stages = {key.partition("\n")[2]: key for key in times if key.partition("\n")[0] == title}
+            systems[title]["stages"] = {stage: summary(times, key) for stage, key in stages.items()}
         if faces is not None:
             _accuracies(pipeline, faces, workers, systems, missing, Path(folder))
     return {"matmul_ms": float(np.median(times[UNIT])), "threads": threads, "systems": systems, "missing": missing}

@@ -68,19 +68,35 @@ SIMPLE: dict[str, Corrupt] = {
 }
 
 
-def cover(crop: np.ndarray, points: np.ndarray, severity: int) -> np.ndarray:
-    """Hide a part of the face behind a plain patch of the crop's mean grey.
+COVERS = ("plain", "grain", "skin")
+"""What can lie over a part of a face: the crop's mean grey, coarse grain around it, a cheek of another face."""
+
+
+def covering(kind: str, crop: np.ndarray, other: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A picture `[S,S]` uint8 of one of `COVERS`, to lie over `crop`; `other` is another face's crop."""
+    side, mean = len(crop), float(crop.mean())
+    if kind == "grain":
+        return _grey(mean + cv2.resize(random.normal(0, 30, (8, 8)), (side, side), interpolation=cv2.INTER_CUBIC))
+    if kind == "skin":
+        top, left, step = 22 * side // 48, 10 * side // 48, 10 * side // 48
+        return np.asarray(cv2.resize(other[top : top + step, left : left + step], (side, side), interpolation=cv2.INTER_CUBIC))
+    return np.full_like(crop, round(mean))
+
+
+def cover(crop: np.ndarray, points: np.ndarray, severity: int, over: np.ndarray) -> np.ndarray:
+    """Hide a part of the face behind a rectangle.
 
     Args:
         crop: `[S,S]` uint8.
         points: `[P,2]` pixels of the crop that show the part.
         severity: 1 and 2 hide the middle half and three quarters of its box, 3 all of it and a tenth more on every side.
+        over: `[S,S]` uint8, what the rectangle is cut from.
     """
     low, high = points.min(0), points.max(0)
     middle, half = (low + high) / 2, (high - low) / 2 * (0.5, 0.75, 1.2)[severity - 1]
     (x1, y1), (x2, y2) = (np.clip(corner, 0, len(crop)).round().astype(int) for corner in (middle - half, middle + half))
     hidden = crop.copy()
-    hidden[y1:y2, x1:x2] = round(float(crop.mean()))
+    hidden[y1:y2, x1:x2] = over[y1:y2, x1:x2]
     return hidden
 
 

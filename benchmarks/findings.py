@@ -76,6 +76,6 @@ def card_figures(results: Figures) -> dict[str, dict[str, Any]]:
             "clean": robust["clean"]["war"],
             **{name: rows[max(rows)]["war"] for name, rows in robust["corrupted"].items()},
         }
-        if robust["mouth_hidden"]:
-            tables["with the mouth hidden"] = robust["mouth_hidden"]
+        for kind, row in robust["mouth_hidden"].items():
+            tables[f"with the mouth hidden ({kind})"] = row
     return tables

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks import scaling
 from benchmarks.clock import UNIT, interleave, summary
 from benchmarks.command import Command, Figures, bundle_options, check, whole
@@ -70,11 +72,10 @@ def measure(
             work += turns
         before = state()
         times = interleave(work, threads, rounds=rounds, seconds=seconds, burst=burst, title="latency")
-    unit = times[UNIT]
     return {
-        "matmul_ms": float(summary(unit, unit)["median_ms"]),
+        "matmul_ms": float(np.median(times[UNIT])),
         "threads": threads,
-        "rounds": len(unit),
+        "rounds": len(times[UNIT]),
         "burst": burst,
         "width": frame.image_bgr.shape[1],
         "height": frame.image_bgr.shape[0],
@@ -85,7 +86,7 @@ def measure(
             name: {
                 "provider": scene.pipeline.provider,
                 "tokens": scene.length,
-                "stages": {s: summary(times.get(f"{name}\n{s}", times.get(s)), unit, raw=raw) for s in STAGES},
+                "stages": {s: summary(times, s if s in times else f"{name}\n{s}", raw=raw) for s in STAGES},
                 **({"dropped": _dropped(scene, fps)} if fps else {}),
             }
             for name, scene in scenes.items()
@@ -151,7 +152,7 @@ def loaded(folders: list[Path] | None, device: str, threads: int) -> Iterator[di
 def _options(parser: argparse.ArgumentParser) -> None:
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=30, metavar="N", help="turns of every stage, at least (default: 30)")
-    parser.add_argument("--seconds", type=float, default=0.0, metavar="T", help="measuring time, at least (default: 0)")
+    parser.add_argument("--seconds", type=float, default=20.0, metavar="T", help="measuring time, at least (default: 20)")
     parser.add_argument("--burst", type=whole, default=BURST, metavar="N", help="calls in a row (default: 4); 1 measures with cold caches")
     parser.add_argument("--fps", type=float, default=30.0, help="of the camera that is played for dropped frames (default: 30)")
     source = parser.add_mutually_exclusive_group()

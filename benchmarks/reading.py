@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from benchmarks.accuracy import Faces, load_folder, load_pack
 from benchmarks.command import whole
 from edge.encoder import Encoded
-from edge.explain import Subject
+from edge.explain import subjects_of
 from edge.pipeline import Pipeline
 from edge.types import Explanation
 
@@ -50,20 +50,13 @@ def load_faces(data: Path, split: str, faces: int, pipeline: Pipeline) -> Faces:
 
 def read_crops(pipeline: Pipeline, crops: np.ndarray) -> Read:
     """Encode `[N,S,S]` crops."""
-    parts = [pipeline.encoder(crops[i : i + _BATCH]) for i in range(0, len(crops), _BATCH)]
-    names = ("tokens", "probabilities", "cues", "points_xy", "pose_deg")
-    encoded = Encoded(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    encoded = pipeline.encoder.read(crops)
     return Read(encoded, encoded.probabilities.argmax(1), encoded.probabilities.max(1))
 
 
 def explain(pipeline: Pipeline, read: Read, *, title: str = "explain") -> tuple[list[Explanation], list[Explanation]]:
     """The greedy draft of every face, and what the runtime makes of it."""
-    config = pipeline.bundle.config
-    cues = [cue.name for cue in config.cues]
-    subjects = [
-        Subject(tokens, config.labels[label], float(sure), dict(zip(cues, map(float, row), strict=True)))
-        for tokens, label, sure, row in zip(read.encoded.tokens, read.shown, read.confidence, read.encoded.cues, strict=True)
-    ]
+    subjects = subjects_of(read.encoded, pipeline.bundle.config)
     drafts: list[Explanation] = []
     for i in tqdm(range(0, len(subjects), _BATCH), desc=title, leave=False, disable=None):
         drafts += pipeline.explainer.draft(subjects[i : i + _BATCH])

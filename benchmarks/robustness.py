@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from benchmarks.accuracy import Faces
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
-from benchmarks.corruptions import SEVERITIES, SIMPLE, Corrupt, cover
+from benchmarks.corruptions import COVERS, SEVERITIES, SIMPLE, Corrupt, cover, covering
 from benchmarks.reading import Read, data_options, explain, load_faces, read_crops
 from edge.bundle import CueSpec
 from edge.metrics import expected_calibration_error, war_uar
@@ -38,7 +38,7 @@ def measure(pipeline: Pipeline, faces: Faces, *, seed: int = 0) -> Figures:
 
     Returns:
         `n`, `clean`, and `corrupted`: name → severity (`1` … `3`) → `war`, `uar`, `ece`, `confidence`, `verified_rate`,
-        `abstained_rate`; and `mouth_hidden` (see `mouth_claims`), over the mouth wholly covered.
+        `abstained_rate`; and `mouth_hidden`: what lies over the wholly covered mouth (`COVERS`) → `mouth_claims`.
     """
     config = pipeline.bundle.config
     read = read_crops(pipeline, faces.crops)
@@ -47,10 +47,10 @@ def measure(pipeline: Pipeline, faces: Faces, *, seed: int = 0) -> Figures:
     changes = {name: _each(faces.crops, corrupt, seed) for name, corrupt in SIMPLE.items()}
     for part in ("eyes", "mouth"):
         shown = sorted({point for cue in cues_of(part, config.cues) for point in cue.points})
-        if shown:
-            changes[f"{part} hidden"] = _covered(faces.crops, points[:, shown])
-    figures: Figures = {"n": len(faces.labels), "clean": _figures(pipeline, faces, read, settled), "corrupted": {}}
-    hidden: tuple[list[Explanation], list[Explanation]] | None = None
+        for kind in COVERS if shown else ():
+            changes[f"{part} hidden, {kind}"] = _covered(faces.crops, points[:, shown], kind, seed)
+    figures: Figures = {"n": len(faces.labels), "clean": _figures(pipeline, faces, read, settled), "corrupted": {}, "mouth_hidden": {}}
+    mouth = {cue.name for cue in cues_of("mouth", config.cues)}
     with tqdm(total=len(changes) * len(SEVERITIES), desc="robustness", leave=False, disable=None) as bar:
         for name, change in changes.items():
             rows = figures["corrupted"].setdefault(name, {})
@@ -58,10 +58,9 @@ def measure(pipeline: Pipeline, faces: Faces, *, seed: int = 0) -> Figures:
                 bad = read_crops(pipeline, change(severity))
                 drafts, final = explain(pipeline, bad, title=f"{name} {severity}")
                 rows[str(severity)] = _figures(pipeline, faces, bad, final)
-                if name == "mouth hidden" and severity == SEVERITIES[-1]:
-                    hidden = drafts, final
+                if name.startswith("mouth hidden") and severity == SEVERITIES[-1]:
+                    figures["mouth_hidden"][name.rpartition(" ")[2]] = mouth_claims(before, drafts, final, mouth)
                 bar.update()
-    figures["mouth_hidden"] = mouth_claims(before, *hidden, {c.name for c in cues_of("mouth", config.cues)}) if hidden else None
     return figures
 
 
@@ -70,8 +69,10 @@ def _each(crops: np.ndarray, corrupt: Corrupt, seed: int) -> Callable[[int], np.
     return lambda severity: np.stack([corrupt(crop, severity, np.random.default_rng([seed, i])) for i, crop in enumerate(crops)])
 
 
-def _covered(crops: np.ndarray, points: np.ndarray) -> Callable[[int], np.ndarray]:
-    return lambda severity: np.stack([cover(crop, each, severity) for crop, each in zip(crops, points, strict=True)])
+def _covered(crops: np.ndarray, points: np.ndarray, kind: str, seed: int) -> Callable[[int], np.ndarray]:
+    others = np.roll(crops, 1, axis=0)
+    over = [covering(kind, crop, others[i], np.random.default_rng([seed, i])) for i, crop in enumerate(crops)]
+    return lambda severity: np.stack([cover(crop, each, severity, cut) for crop, each, cut in zip(crops, points, over, strict=True)])
 
 
 def mouth_claims(

@@ -51,8 +51,8 @@ def tiles(results: Figures) -> list[tuple[str, str]]:
     if right:
         found += [("accuracy (WAR)", f"{right['war']:.1%}"), ("mean recall (UAR)", f"{right['uar']:.1%}")]
         found.append(("explanations verified", f"{right['verified_rate']:.1%}"))
-    if robust and robust["mouth_hidden"] and robust["mouth_hidden"]["shown"] is not None:
-        found.append(("mouth hidden: claims about it still shown", f"{robust['mouth_hidden']['shown']:.0%}"))
+    if robust and (shown := [hidden["shown"] for hidden in robust["mouth_hidden"].values() if hidden["shown"] is not None]):
+        found.append(("mouth hidden: claims about it still shown", f"{max(shown):.0%}"))
     return [*found, ("bundle", f"{next(iter(results['bundles'].values()))['bytes'] / 1e6:.1f} MB")]
 
 
@@ -222,12 +222,9 @@ def _robustness(found: Figures) -> list[Block]:
         [f"{name} {severity}", *(row[key] for key in keys)] for name, each in found["corrupted"].items() for severity, row in each.items()
     ]
     blocks: list[Block] = [Text(f"{found['n']} faces, every corruption at three severities."), Pictures([plots.robustness(found)])]
-    hidden = found["mouth_hidden"]
-    if hidden and hidden["shown"] is not None:
-        told = (
-            f"With the mouth covered, of {hidden['faces']} faces whose text spoke of it the claim vanished in "
-            f"{hidden['vanished']:.0%}, was withheld with its explanation in {hidden['withheld']:.0%}, "
-            f"and was still shown in {hidden['shown']:.0%}."
-        )
-        blocks.append(Text(told))
+    outcomes = ("faces", "vanished", "withheld", "shown")
+    hidden = [[kind, *(row[key] for key in outcomes)] for kind, row in found["mouth_hidden"].items()]
+    if hidden:
+        blocks.append(Text("With the mouth covered, what became of the claims about it, over the faces whose clean text made one:"))
+        blocks.append(Table("Mouth hidden", ["behind", "faces", "vanished from the text", "withheld with it", "still shown"], hidden))
     return [*blocks, Table("", ["", *(key.replace("_", " ") for key in keys)], rows)]

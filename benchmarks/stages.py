@@ -21,7 +21,6 @@ from edge.pipeline import Pipeline, Seen
 from edge.policy import RationalePolicy
 from edge.rationale import parse_completion
 from edge.types import Detection
-from edge.verdict import decide
 
 STAGES = ("capture", "face", "align", "encode", "fast", "first_token", "per_token", "explain", "verify", "verdict", "full")
 """In the order of the data. `fast` = face, align, encode; `full` = `fast`, explained and verified, the end to end of a picture."""
@@ -70,7 +69,7 @@ class Scene:
         if not seen.reading.faces:
             raise InputError(f"the face finder of '{pipeline.bundle.folder}' finds no face in the picture: there is nothing to time")
         face = seen.reading.faces[0]
-        subject = Subject(seen.tokens[0], face.emotion, face.confidence, face.cues)
+        subject = Subject(seen.tokens[0], face.emotion, face.confidence, face.cues, frozenset(face.hidden))
         text = pipeline.explainer.policy.greedy(seen.tokens[:1])[0]
         return cls(pipeline, frame, as_grey(frame.image_bgr), face.detection, seen, subject, text)
 
@@ -91,7 +90,7 @@ class Scene:
             "encode": lambda: pipeline.encoder(crop),
             "fast": lambda: pipeline.look(self.frame),
             "verify": lambda: explainer.read(done),
-            "verdict": lambda: decide(candidate, self.subject.emotion, self.subject.cues, config, 1),
+            "verdict": lambda: explainer.decide(candidate, self.subject),
             "full": lambda: pipeline.explain(pipeline.look(self.frame)),
         }
         decoding = _decoding(explainer.policy, self.subject.tokens[None], label, clock)

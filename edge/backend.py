@@ -214,12 +214,16 @@ def tensorrt_options(path: Path, profiles: tuple[Profile, ...]) -> dict[str, str
     }  # fmt: skip
 
 
-def _onnxruntime() -> Any:  # a module; its stubs differ by wheel
-    """Import ONNX Runtime with its telemetry off: from 1.31 on its wheels keep a device identifier and report to their maker by default."""
-    late = "onnxruntime" in sys.modules
+def no_telemetry() -> None:
+    """Switch off the telemetry of an ONNX Runtime that is imported later; from 1.31 on its wheels report to their maker by default."""
     for name in _NO_TELEMETRY:
-        late = late and name not in os.environ
         os.environ.setdefault(name, "1")  # read once, when the library is loaded
+
+
+def _onnxruntime() -> Any:  # a module; its stubs differ by wheel
+    """Import ONNX Runtime with its telemetry off."""
+    late = "onnxruntime" in sys.modules and not any(name in os.environ for name in _NO_TELEMETRY)
+    no_telemetry()
     try:
         import onnxruntime
     except ImportError:

@@ -114,6 +114,8 @@ class VerdictSpec:
     """`[E]` mean emotion probabilities of the verifier over written sentences: what a sentence says that says nothing."""
     max_tokens: int
     """Longest sentence that the verifier reads, in its tokens."""
+    min_visible: float = 0.0
+    """Below this probability of being in sight a cue is hidden, and no claim about it holds; 0 where the encoder does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""The fast path's network: aligned faces → visual tokens, emotion probabilities, cues, points, pose."""
+"""The fast path's network: aligned faces → visual tokens, emotion probabilities, cues, points, pose, and which cues are in sight."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class Encoded:
     """`[N,P,2]` in fractions of the crop."""
     pose_deg: np.ndarray
     """`[N,3]` yaw, pitch, roll."""
+    visible: np.ndarray
+    """`[N,C]` probability 0…1 that the part of the face that shows the cue is in sight; 1 where the encoder does not tell."""
 
 
 def prepare(crops: np.ndarray, scale: float) -> np.ndarray:
@@ -50,4 +52,15 @@ class FaceEncoder:
         """Read `[N,S,S]` uint8 crops."""
         out = self.session.run({INPUT: prepare(crops, self.config.image.scale)})
         probabilities = softmax(out["emotion_logits"] / self.config.temperature)
-        return Encoded(out["visual_tokens"], probabilities, out["cues"], out["points"], out["pose"])
+        visible = out["visible"] if "visible" in out else np.ones_like(out["cues"])
+        return Encoded(out["visual_tokens"], probabilities, out["cues"], out["points"], out["pose"], visible)
+
+    def read(self, crops: np.ndarray, *, batch: int = 64) -> Encoded:
+        """Read any number (one at least) of `[N,S,S]` uint8 crops, so many at a time."""
+        parts = [self(crops[i : i + batch]) for i in range(0, len(crops), batch)]
+        return Encoded(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Encoded)))
+
+
+def hidden_cues(visible: np.ndarray, config: BundleConfig) -> tuple[str, ...]:
+    """Names of the cues that are out of sight, of one face's `[C]` probabilities."""
+    return tuple(cue.name for cue, p in zip(config.cues, visible, strict=True) if p < config.verdict.min_visible)

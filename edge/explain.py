@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from edge.bundle import BundleConfig
+from edge.encoder import Encoded, hidden_cues
 from edge.policy import RationalePolicy
 from edge.rationale import Completion, parse_completion
 from edge.types import Explanation, Verdict
@@ -28,6 +29,19 @@ class Subject:
     emotion: str
     confidence: float
     cues: dict[str, float]
+    hidden: frozenset[str] = frozenset()
+    """Cues that are out of sight."""
+
+
+def subjects_of(read: Encoded, config: BundleConfig) -> list[Subject]:
+    """Every face under its most probable label."""
+    names = [cue.name for cue in config.cues]
+    return [
+        Subject(tokens, config.labels[p.argmax()], float(p.max()), dict(zip(names, map(float, cues), strict=True)), frozenset(hidden))
+        for tokens, p, cues, hidden in zip(
+            read.tokens, read.probabilities, read.cues, (hidden_cues(row, config) for row in read.visible), strict=True
+        )
+    ]
 
 
 class Explainer:
@@ -73,7 +87,7 @@ class Explainer:
 
     def decide(self, candidate: Candidate, subject: Subject) -> Explanation:
         """Decide on a candidate that has been read (attempts = 1)."""
-        return decide(candidate, subject.emotion, subject.cues, self.config, 1)
+        return decide(candidate, subject.emotion, subject.cues, self.config, 1, subject.hidden)
 
     def read(self, completions: list[Completion]) -> list[Candidate]:
         """Let the verifier read every masked sentence of the completions, as one batch."""

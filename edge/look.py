@@ -11,7 +11,7 @@ import numpy as np
 from edge.bundle import BundleConfig
 from edge.camera import Frame
 from edge.cv import cv2
-from edge.encoder import Encoded, FaceEncoder
+from edge.encoder import Encoded, FaceEncoder, hidden_cues
 from edge.face import FaceFinder, align
 from edge.picture import as_grey
 from edge.track import Tracker
@@ -97,4 +97,5 @@ def _face(number: int, place: Detection, read: Encoded, i: int, points_xy: np.nd
         cues=dict(zip((cue.name for cue in config.cues), map(float, read.cues[i]), strict=True)),
         points_xy=points_xy.astype(np.float32),
         pose=Pose(yaw, pitch, roll + turned),
+        hidden=hidden_cues(read.visible[i], config),
     )

@@ -28,6 +28,7 @@ class _Glimpse:
     label: int
     tokens: np.ndarray
     cues: dict[str, float]
+    hidden: tuple[str, ...]
 
 
 class Person:
@@ -68,9 +69,9 @@ class Person:
         else:
             probabilities = np.array(list(face.probabilities.values()))
             smoother.see(probabilities, t_ms)
-            if self._calibration:
+            if self._calibration and not face.hidden:
                 self._calibration.see(face.cues, t_ms)
-            self._glimpses.append(_Glimpse(t_ms, int(probabilities.argmax()), tokens, face.cues))
+            self._glimpses.append(_Glimpse(t_ms, int(probabilities.argmax()), tokens, face.cues, face.hidden))
         if smoother.shown != before:
             self.spell += 1
             self._explanation = self._explained_ms = None
@@ -82,7 +83,8 @@ class Person:
         if not recent or not face.emotion:
             return None
         middle = {name: float(np.mean([g.cues[name] for g in recent])) for name in recent[0].cues}
-        subject = Subject(np.concatenate([g.tokens for g in recent]), face.emotion, face.confidence, self._measured(middle))
+        hidden = frozenset(name for name in middle if 2 * sum(name in g.hidden for g in recent) > len(recent))
+        subject = Subject(np.concatenate([g.tokens for g in recent]), face.emotion, face.confidence, self._measured(middle), hidden)
         return Task(face.track, self.spell, recent[-1].t_ms, subject)
 
     def attach(self, outcome: Outcome) -> bool:

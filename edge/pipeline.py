@@ -19,7 +19,7 @@ from edge.bundle import TOWER, Bundle
 from edge.camera import Frame, Source
 from edge.encoder import FaceEncoder
 from edge.errors import BackendError, BundleError
-from edge.explain import Explainer, Subject
+from edge.explain import Explainer, Subject, subjects_of
 from edge.face import FaceFinder
 from edge.look import Seen, look
 from edge.picture import as_bgr
@@ -219,9 +219,8 @@ class Pipeline:
         try:
             self.finder(np.zeros((size, size), np.uint8))
             read = self.encoder(np.zeros((1, size, size), np.uint8))
-            cues = dict(zip((cue.name for cue in config.cues), map(float, read.cues[0]), strict=True))
             dict(zip(config.labels, read.probabilities[0], strict=True))
-            self.explainer([Subject(read.tokens[0], config.labels[0], 1.0, cues)])
+            self.explainer([replace(subject, confidence=1.0) for subject in subjects_of(read, config)])
             self.explainer.read([Completion("The face is relaxed.", config.labels[0])])
         except Exception as error:  # whatever does not fit together, in whichever library it shows
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -229,4 +228,4 @@ class Pipeline:
 
 
 def _subject(face: Face, tokens: np.ndarray) -> Subject:
-    return Subject(tokens, face.emotion, face.confidence, face.cues)
+    return Subject(tokens, face.emotion, face.confidence, face.cues, frozenset(face.hidden))

@@ -48,10 +48,15 @@ class Claim:
     """+1 or −1: the side of a neutral face that the text claims; 0: it says that the cue is at rest."""
     measured: float
     """The cue on this face, in standard deviations of neutral faces."""
+    visible: bool = True
+    """Whether the part of the face that shows the cue is in sight; where it is not, `measured` is a guess from the rest of the face."""
 
     @property
     def supported(self) -> bool:
-        """The cue lies beyond one deviation on the claimed side; at rest: within 1.4 of neutral, where no movement is worth a claim."""
+        """The cue is in sight and beyond one deviation on the claimed side; at rest: within 1.4 of neutral, where no movement is worth a
+        claim."""
+        if not self.visible:
+            return False
         if not self.direction:
             return abs(self.measured) <= AT_REST
         return self.measured * self.direction > 1.0
@@ -70,6 +75,7 @@ class Claim:
             "direction": self.direction,
             "measured": round(self.measured, 3),
             "supported": self.supported,
+            "visible": self.visible,
         }
 
 
@@ -149,6 +155,8 @@ class Face:
     """`Reading.t_ms` of the frame that the explanation describes."""
     unclear: tuple[str, ...] = ()
     """In a stream: why this frame does not show the face well enough, any of `size`, `pose`, `blur`."""
+    hidden: tuple[str, ...] = ()
+    """Cues that something covers: their values are guesses from the rest of the face, and no explanation that speaks of them is shown."""
     baseline: str = "population"
     """What the cues are measured against: `population`, `calibrating` (the population, until it is done) or `personal`."""
 
@@ -166,6 +174,7 @@ class Face:
             "explanation": self.explanation.to_dict() if self.explanation else None,
             "explained_t_ms": None if self.explained_t_ms is None else round(self.explained_t_ms, 2),
             "unclear": list(self.unclear),
+            "hidden": list(self.hidden),
             "baseline": self.baseline,
         }
 

@@ -54,17 +54,18 @@ def consistency(emotions: np.ndarray, prior: np.ndarray, answer: int, count: int
     return float(np.exp(scores[answer] - scores.max()))
 
 
-def read_claims(claims: np.ndarray, cues: dict[str, float], threshold: float) -> tuple[Claim, ...]:
+def read_claims(claims: np.ndarray, cues: dict[str, float], threshold: float, hidden: frozenset[str] = frozenset()) -> tuple[Claim, ...]:
     """The cues that the sentences claim, each once, with what was measured.
 
     Args:
         claims: `[S,C,3]` claim probabilities (above, below, at rest), cues in the order of `cues`.
         cues: cue → z-score of this face.
         threshold: probability from which a cue is claimed.
+        hidden: cues that are out of sight.
     """
     found = claims.max(0, initial=0) >= threshold
     return tuple(
-        Claim(name, direction, cues[name])
+        Claim(name, direction, cues[name], name not in hidden)
         for row, name in enumerate(cues)
         for column, direction in enumerate(DIRECTIONS)
         if found[row, column]
@@ -76,14 +77,21 @@ def grounding(claims: tuple[Claim, ...]) -> float:
     return sum(claim.supported for claim in claims) / len(claims) if claims else 1.0
 
 
-def decide(candidate: Candidate, shown: str, cues: dict[str, float], config: BundleConfig, attempts: int) -> Explanation:
+def decide(
+    candidate: Candidate,
+    shown: str,
+    cues: dict[str, float],
+    config: BundleConfig,
+    attempts: int,
+    hidden: frozenset[str] = frozenset(),
+) -> Explanation:
     """Judge one candidate against the label that is shown and the face that it describes.
 
     Verified when it is parseable, answers the shown label, names no other emotion, claims something that can be checked, and consistency
-    and grounding reach the bundle's thresholds without a contradicted claim.
+    and grounding reach the bundle's thresholds without a claim that is contradicted or about something that is out of sight.
     """
     spec, done = config.verdict, candidate.completion
-    claims = read_claims(candidate.reading.claims, cues, spec.claim_threshold)
+    claims = read_claims(candidate.reading.claims, cues, spec.claim_threshold, hidden)
     held = grounding(claims)
     spoken = 0.0
     if done.answer:
@@ -95,7 +103,7 @@ def decide(candidate: Candidate, shown: str, cues: dict[str, float], config: Bun
         and spoken >= spec.min_consistency
         and claims
         and held >= spec.min_grounding
-        and not any(claim.contradicted for claim in claims)
+        and all(claim.visible and not claim.contradicted for claim in claims)
     )
     status = Verdict.VERIFIED if passed else Verdict.REJECTED
     return Explanation(done.rationale, done.answer, status, spoken, held, claims, attempts)

@@ -1,4 +1,4 @@
-"""`python -m export {bundle,quantize,check,lint,tensorrt,triton,measured}`: make bundles, and prove what was made."""
+"""`python -m export {bundle,visibility,quantize,check,lint,tensorrt,triton,measured}`: make bundles, and prove what was made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
-from edge.bundle import SHIPPED, Bundle, write_hashes
+from edge.bundle import SHIPPED, Bundle
 from edge.errors import EdgeError, InputError
 
 
@@ -21,8 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("onnx_ir", "onnxscript", "torch.onnx", "optimum"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        return int({"bundle": _bundle, "quantize": _quantize, "check": _check, "lint": _lint, "tensorrt": _tensorrt, "triton": _triton,
-                    "measured": _measured}[args.command](args))  # fmt: skip
+        return int(args.run_command(args))
     except EdgeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
@@ -34,11 +33,17 @@ def _parser() -> argparse.ArgumentParser:
     data = {"help": "folder of the data packs, or for quantize and check of face crops (default: ERV_DATA, or ../shared/data)"}
 
     bundle = commands.add_parser("bundle", help="trained parts → graphs → parity check → calibration → bundle")
-    for part in ("face", "encoder", "verifier"):
+    for part in ("face", "encoder", "verifier", "visibility"):
         bundle.add_argument(f"--{part}", type=Path, default=Path("runs") / part, help=f"run of the {part}")
     bundle.add_argument("--policy", type=Path, default=Path("runs/grpo"), help="run of the policy, or folder of a SmolVLM-family model")
     bundle.add_argument("--data", **data)
     bundle.add_argument("--out", type=Path, default=SHIPPED, help="bundle folder (default: the shipped one)")
+
+    visibility = commands.add_parser("visibility", help="put a trained visibility network into a finished bundle")
+    visibility.add_argument("bundle", type=Path)
+    visibility.add_argument("--run", type=Path, default=Path("runs/visibility"), help="of training visibility (default: runs/visibility)")
+    visibility.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
+    visibility.add_argument("--data", **data)
 
     quantize = commands.add_parser("quantize", help="bundle → smaller bundle that decides the same")
     quantize.add_argument("bundle", type=Path, help="a float32 bundle")
@@ -72,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     measured = commands.add_parser("measured", help="record benchmark results in a bundle's configuration and model card")
     measured.add_argument("bundle", type=Path)
     measured.add_argument("results", nargs="+", metavar="NAME=FILE.json", help="title and a JSON object of figures")
+    for name, command in (("bundle", _bundle), ("visibility", _visibility), ("quantize", _quantize), ("check", _check), ("lint", _lint),
+                          ("tensorrt", _tensorrt), ("triton", _triton), ("measured", _measured)):  # fmt: skip
+        commands.choices[name].set_defaults(run_command=command)
     return parser
 
 
@@ -80,9 +88,17 @@ def _bundle(args: argparse.Namespace) -> int:
     from export.large import build_large, is_large
     from training.data import data_folder
 
-    runs = Runs(args.face, args.encoder, args.policy, args.verifier)
+    runs = Runs(args.face, args.encoder, args.policy, args.verifier, args.visibility)
     make = build_large if is_large(args.policy) else build
     print(json.dumps(make(runs, data_folder(args.data), args.out), indent=1))
+    return 0
+
+
+def _visibility(args: argparse.Namespace) -> int:
+    from export.visibility import add_visibility
+    from training.data import data_folder
+
+    print(json.dumps(add_visibility(args.bundle, args.run, args.out, data_folder(args.data)), indent=1))
     return 0
 
 
@@ -147,7 +163,7 @@ def _measured(args: argparse.Namespace) -> int:
 
 def record(folder: Path, results: list[str]) -> None:
     """Put benchmark results into a bundle's configuration and card; raises `InputError` for an unreadable file."""
-    from export.card import write_card
+    from export.publish import write_config
 
     config = Bundle.load(folder).config
     figures = dict(config.metrics)
@@ -160,11 +176,7 @@ def record(folder: Path, results: list[str]) -> None:
         if not isinstance(found, dict):
             raise InputError(f"'{path}' holds no JSON object of figures")
         figures[name] = found
-    config = dataclasses.replace(config, metrics=figures)
-    text = json.dumps(dataclasses.asdict(config), indent=1, ensure_ascii=False) + "\n"
-    (folder / "config.json").write_text(text, encoding="utf-8")
-    write_card(folder, config, figures)
-    write_hashes(folder)
+    write_config(folder, dataclasses.replace(config, metrics=figures))
 
 
 if __name__ == "__main__":

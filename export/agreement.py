@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.encoder import Encoded
 from edge.errors import EdgeError
-from edge.explain import Subject
+from edge.explain import subjects_of
 from edge.face import box_overlap
 from edge.metrics import war_uar
 from edge.pipeline import Pipeline
@@ -30,6 +30,7 @@ TENSORS = {
     "cues": "cues",
     "points": "points_xy",
     "pose": "pose_deg",
+    "visible": "visible",
 }
 
 
@@ -89,15 +90,8 @@ def decisions(pipeline: Pipeline, crops: Crops, *, reference: Decisions | None =
     """
     images, explainer, config = crops.images, pipeline.explainer, pipeline.bundle.config
     found = [pipeline.finder(picture) for picture in scenes(images, min(SCENES, len(images)))]
-    parts = [pipeline.encoder(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
-    fields = ("tokens", "probabilities", "cues", "points_xy", "pose_deg")
-    read = Encoded(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
-    labels = read.probabilities.argmax(1)
-    names = [cue.name for cue in config.cues]
-    subjects = [
-        Subject(read.tokens[i], config.labels[k], float(read.probabilities[i, k]), dict(zip(names, map(float, read.cues[i]), strict=True)))
-        for i, k in enumerate(labels)
-    ]
+    read = pipeline.encoder.read(images)
+    labels, subjects = read.probabilities.argmax(1), subjects_of(read, config)
     streams: list[str] = []
     verdicts: list[str] = []
     for i in range(0, len(subjects), BATCH):
@@ -126,6 +120,8 @@ def agreement(a: Decisions, b: Decisions, truth: np.ndarray | None) -> dict[str,
         `verdicts`, and on labelled faces `war_a`, `war_b`.
     """
     pairs = {name: (getattr(a.read, key), getattr(b.read, key)) for name, key in TENSORS.items()}
+    if any((side.read.visible == 1).all() for side in (a, b)):
+        del pairs["visible"]  # one of them does not tell
     pairs |= {"sentence emotions": (a.sentences, b.sentences), "sentence claims": (a.claims, b.claims)}
     figures: dict[str, Any] = {
         "n": len(a.labels),

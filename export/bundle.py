@@ -23,16 +23,16 @@ from edge.bundle import (
     ImageSpec,
     PolicySpec,
     VerdictSpec,
-    write_hashes,
 )  # fmt: skip
 from edge.errors import InputError
 from edge.labels import EMOTIONS_8, EMOTIONS_11
 from edge.pipeline import Pipeline
 from export.calibrate import calibrate
-from export.card import write_card
 from export.check import check_parity
 from export.graphs import export_graphs
 from export.plots import draw_calibration
+from export.publish import write_config
+from export.visibility import graft
 from training.cues import CUES, POINTS, CueModel, mean_five_points
 from training.data import load_ferplus
 from training.encoder import SIZE, load_encoder
@@ -41,6 +41,7 @@ from training.policy import MAX_FRAMES, TOKENS_PER_FRAME, ErvPolicy, ErvProcesso
 from training.run import provenance
 from training.sft import MAX_NEW_TOKENS
 from training.verifier import load_verifier
+from training.visibility import load_visibility
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Runs:
     policy: Path
     """Run of the cold start (or a later stage); its model is in `policy/`."""
     verifier: Path
+    visibility: Path
 
 
 def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         raise InputError(f"no trained policy in '{runs.policy}': run `python -m training sft` first")
     face, (verifier, verifier_tokenizer) = load_face(runs.face), load_verifier(runs.verifier)
     policy, processor = load_policy(runs.policy / "policy")
+    visibility, least = load_visibility(runs.visibility)
     _, cue_model = load_encoder(runs.encoder)
     faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid")
     five = mean_five_points(faces.landmarks, faces.point_index)
@@ -84,10 +87,11 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         folder = Path(name) / "bundle"
         folder.mkdir()
         export_graphs(folder, face, policy, verifier)
+        graft(folder / "vision_encoder.onnx", visibility)
         processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))
-        config = _config(policy, processor, cue_model, five, runs)
-        _write(folder, config, {})
+        config = _config(policy, processor, cue_model, five, runs, least)
+        write_config(folder, config)
         with Pipeline.load(folder, device="cpu") as pipeline:
             parity = check_parity(pipeline, face, policy, processor, verifier, valid.images[:128])
             log.info("parity %s", parity)
@@ -95,7 +99,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
             log.info("calibration %s", found.seen)
         draw_calibration(folder / CALIBRATION, found.confidence, found.right)
         figures = {"parity": parity, "validation": found.seen}
-        _write(folder, dataclasses.replace(found.config, metrics=figures), figures)
+        write_config(folder, dataclasses.replace(found.config, metrics=figures))
         Bundle.load(folder)
         if out.exists():
             out.rename(Path(name) / "replaced")
@@ -103,7 +107,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     return figures
 
 
-def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, five: np.ndarray, runs: Runs) -> BundleConfig:
+def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, five: np.ndarray, runs: Runs, least: float) -> BundleConfig:
     """A configuration with everything but what calibration measures."""
     tokenizer, text = processor.tokenizer, policy.config.get_text_config()
     cues = [
@@ -131,7 +135,7 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
             candidates=4,
             temperature=0.8,
         ),
-        verdict=VerdictSpec(0.0, 0.0, 0.0, 0.5, [1.0] * len(EMOTIONS_11), 64),
+        verdict=VerdictSpec(0.0, 0.0, 0.0, 0.5, [1.0] * len(EMOTIONS_11), 64, round(least, 4)),
         temperature=1.0,
         rigid_shape=[[round(float(v), 6) for v in point] for point in cue_model.shape],
         provenance={
@@ -146,9 +150,3 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
 def _record(folder: Path) -> dict[str, Any]:
     record: dict[str, Any] = json.loads((folder / "config.json").read_text())
     return record
-
-
-def _write(folder: Path, config: BundleConfig, figures: dict[str, Any]) -> None:
-    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_card(folder, config, figures)
-    write_hashes(folder)

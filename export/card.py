@@ -8,7 +8,7 @@ from typing import Any
 from edge.bundle import CALIBRATION, GRAPHS, BundleConfig
 
 
-def write_card(folder: Path, config: BundleConfig, figures: dict[str, Any]) -> None:
+def write_card(folder: Path, config: BundleConfig) -> None:
     """Write `README.md` into a bundle folder."""
     sizes = [(f"{name}.onnx", (folder / f"{name}.onnx").stat().st_size / 1e6) for name in GRAPHS]
     verdict = config.verdict
@@ -49,7 +49,10 @@ def write_card(folder: Path, config: BundleConfig, figures: dict[str, Any]) -> N
         "",
         f"An explanation is shown when its masked sentences speak for the answer (consistency ≥ {verdict.min_consistency}), it names no",
         f"other emotion, it claims something that can be checked, {verdict.min_grounding:.0%} of its claims or more are supported by this",
-        "face and none is contradicted.",
+        "face and none is contradicted."
+        + (
+            f" A claim about a cue that is less than {verdict.min_visible:.0%} likely to be in sight is not." if verdict.min_visible else ""
+        ),
         f"Below a calibrated confidence of {verdict.min_confidence} the pipeline abstains. The thresholds were chosen on validation faces,",
         "for at most 2 % of the texts made to deceive, mean over the attacks (`false_accepts` below); temperature",
         f"{config.temperature}.",
@@ -58,7 +61,7 @@ def write_card(folder: Path, config: BundleConfig, figures: dict[str, Any]) -> N
         "## Figures",
         "",
     ]
-    for title, values in figures.items():
+    for title, values in config.metrics.items():
         lines += [f"### {title}", "", "| figure | value |", "|---|---|", *_rows(values), ""]
     record = config.provenance
     lines += ["## Provenance", "", f"Trained on: {', '.join(record['data'])}. Exported at commit {record['commit']}.", ""]

@@ -22,9 +22,11 @@ from edge.pipeline import Pipeline
 from edge.policy import RationalePolicy
 from edge.verifier import SentenceVerifier
 from export.graphs import EmbedGraph, VerifierGraph, VisionGraph
+from export.visibility import VisibilityGraph
 from training.face import load_face
 from training.policy import ErvPolicy, load_policy
 from training.verifier import load_verifier
+from training.visibility import load_visibility
 
 POLICIES = ("grpo", "sft")
 """Runs of the policy, the first that is there."""
@@ -91,7 +93,14 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
     face, (verifier, tokenizer) = load_face(runs / "face"), load_verifier(runs / "verifier")
     policy, processor = load_policy(trained[0])
     config = bundle.config
-    vision = ("visual_tokens", "emotion_logits", "cues", "points", "pose")
+    vision, outputs = VisionGraph(policy).eval(), ("visual_tokens", "emotion_logits", "cues", "points", "pose")
+    whole: Callable[..., object] = vision
+    if (runs / "visibility").is_dir():
+        sight, outputs = VisibilityGraph(load_visibility(runs / "visibility")[0]), (*outputs, "visible")
+
+        def whole(pixels: torch.Tensor) -> object:
+            return *vision(pixels), sight(pixels)
+
     written = RationalePolicy(
         TorchSession(EmbedGraph(policy.get_input_embeddings()), ("input_ids",), ("inputs_embeds",)),
         TorchDecoder(policy),
@@ -102,7 +111,7 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
     return Pipeline(
         bundle,
         FaceFinder(TorchSession(face, ("picture",), ("faces",)), config.face),
-        FaceEncoder(TorchSession(VisionGraph(policy).eval(), ("pixel_values",), vision), config),
+        FaceEncoder(TorchSession(whole, ("pixel_values",), outputs), config),
         Explainer(written, SentenceVerifier(reader, tokenizer, config), config),
         "torch",
     )

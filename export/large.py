@@ -24,16 +24,18 @@ from edge.bundle import CALIBRATION, Bundle, PolicySpec
 from edge.errors import InputError
 from edge.pipeline import Pipeline
 from edge.policy import prompt_length
-from export.bundle import Runs, _config, _write
+from export.bundle import Runs, _config
 from export.calibrate import calibrate
 from export.graphs import ReadingsGraph, export_graph, export_language, export_readers
 from export.plots import draw_calibration
-from export.publish import new_folder
+from export.publish import new_folder, write_config
+from export.visibility import graft
 from training.cues import mean_five_points
 from training.data import load_ferplus
 from training.encoder import SIZE, load_encoder
 from training.face import load_face
 from training.verifier import load_verifier
+from training.visibility import load_visibility
 
 log = logging.getLogger(__name__)
 FAMILY = ("smolvlm", "idefics3")
@@ -171,21 +173,23 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid")
     five = mean_five_points(faces.landmarks, faces.point_index)
     spec = policy_spec(model, tokenizer)
+    visibility, least = load_visibility(runs.visibility)
     with new_folder(out) as folder:
         export_readers(folder, face, ReadingsGraph(encoder.eval()), verifier)
+        graft(folder / "vision_encoder.onnx", visibility)
         export_policy(folder, model, tokenizer, spec, runs.policy)
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))
-        config = _config(model, _Speaks(tokenizer), cue_model, five, dataclasses.replace(runs, policy=runs.encoder))
+        config = _config(model, _Speaks(tokenizer), cue_model, five, dataclasses.replace(runs, policy=runs.encoder), least)
         record = {name: run for name, run in config.provenance["runs"].items() if name != "policy"}
         config = dataclasses.replace(config, policy=spec, provenance={**config.provenance, "runs": record, "policy": runs.policy.name})
-        _write(folder, config, {})
+        write_config(folder, config)
         with Pipeline.load(folder, device="cpu") as pipeline:
             parity = check_large(pipeline, model, TowerGraph(model, *_normalisation(runs.policy)).eval(), valid.images[:8])
             log.info("parity %s", parity)
             found = calibrate(pipeline, valid.take(np.arange(min(CALIBRATION_FACES, len(valid)))))
         draw_calibration(folder / CALIBRATION, found.confidence, found.right)
         figures = {"parity": parity, "validation": found.seen}
-        _write(folder, dataclasses.replace(found.config, metrics=figures), figures)
+        write_config(folder, dataclasses.replace(found.config, metrics=figures))
         Bundle.load(folder)
     return figures
 

@@ -1,14 +1,17 @@
-"""Writing a folder whole or not at all."""
+"""Writing a folder whole or not at all, and a bundle's configuration with all that is made from it."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge.bundle import HASHES
+from edge.bundle import HASHES, BundleConfig, write_hashes
 from edge.errors import InputError
+from export.card import write_card
 
 
 @contextmanager
@@ -35,3 +38,11 @@ def new_folder(out: Path, marker: str = HASHES) -> Iterator[Path]:
             folder.rename(out)
     except OSError as error:
         raise InputError(f"cannot write '{out}': {error.strerror or error}; nothing was changed") from None
+
+
+def write_config(folder: Path, config: BundleConfig) -> None:
+    """Write `config.json`, model card and hashes of a bundle whose other files are there."""
+    text = json.dumps(dataclasses.asdict(config), indent=1, ensure_ascii=False) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")
+    write_card(folder, config)
+    write_hashes(folder)

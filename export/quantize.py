@@ -8,7 +8,6 @@ the float32 bundle once more, on faces that took no part in any choice.
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import shutil
 from collections.abc import Iterator
@@ -19,16 +18,15 @@ from typing import Any
 import onnxruntime
 
 from edge.backend import OrtSession
-from edge.bundle import GRAPHS, Bundle, write_hashes
+from edge.bundle import GRAPHS, Bundle, BundleConfig
 from edge.errors import BundleError, InputError
 from edge.pipeline import Pipeline
 from edge.profiles import graph_profiles
 from export.agreement import Decisions, ParityError, agreement, decisions, failures
-from export.card import write_card
 from export.crops import Crops, load_crops
 from export.lint import lint_graph
 from export.probe import full_path, paired_time, record, replaced
-from export.publish import new_folder
+from export.publish import new_folder, write_config
 from export.recipe import Recipe
 from export.strategies import Feed, Strategy, apply
 from training.run import progress
@@ -89,11 +87,11 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe) -> dict[str, A
                 shutil.copyfile(trial.path, fresh / f"{name}.onnx")
         kept = {name: str(chosen[name].strategy) if name in chosen else str(_FLOAT) for name in GRAPHS}
         size = _bytes(fresh) / _bytes(bundle.folder)
-        write_config(fresh, bundle, {})  # so that it loads; its figures follow
+        write_config(fresh, _noted(bundle, {}))  # so that it loads; its figures follow
         figures, ratio = _prove(pipeline, fresh, proof, recipe, size)
         chosen_by = {"recipe": recipe.name, **kept, "size": round(size, 4), "full_path_time": round(ratio, 3)}
         shown = {**figures, "tensors": {name: error["relative"] for name, error in figures["tensors"].items()}}
-        write_config(fresh, bundle, {"quantised": chosen_by, "agreement with float32": shown})
+        write_config(fresh, _noted(bundle, {"quantised": chosen_by, "agreement with float32": shown}))
         Bundle.load(fresh)
     return {"trials": [_row(trial) for trial in trials], "kept": kept, "size": size, "time": ratio, "agreement": figures}
 
@@ -199,15 +197,10 @@ def _together(pipeline: Pipeline, trials: list[Trial], crops: Crops, wanted: Dec
         return _together(pipeline, trials[1:], crops, wanted, device)
 
 
-def write_config(fresh: Path, bundle: Bundle, figures: dict[str, Any]) -> None:
-    """Write configuration, model card and hashes of a bundle made from `bundle`, with further figures."""
-    metrics = {**bundle.config.metrics, **figures}
+def _noted(bundle: Bundle, figures: dict[str, Any]) -> BundleConfig:
+    """The configuration of a bundle made from `bundle`, with further figures."""
     record = {**bundle.config.provenance, "quantiser": f"onnxruntime {onnxruntime.__version__}"}
-    config = dataclasses.replace(bundle.config, metrics=metrics, provenance=record)
-    text = json.dumps(dataclasses.asdict(config), indent=1, ensure_ascii=False) + "\n"
-    (fresh / "config.json").write_text(text, encoding="utf-8")
-    write_card(fresh, config, metrics)
-    write_hashes(fresh)
+    return dataclasses.replace(bundle.config, metrics={**bundle.config.metrics, **figures}, provenance=record)
 
 
 def table(result: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """`python -m export triton`: a model repository for NVIDIA Triton, for those who outgrow one device.
 
     erv_face, erv_vision, erv_embed, erv_decoder, erv_verifier    the bundle's graphs, by Triton's ONNX Runtime backend
-    erv_fast                                                      crops → visual tokens, probabilities, cues, points, pose
-    erv_explain                                                   visual tokens, probabilities, cues → explanations with their verdicts
+    erv_fast                                                      crops → visual tokens, probabilities, cues, points, pose, visible cues
+    erv_explain                                                   visual tokens, probabilities, cues, visible → explanations with verdicts
 
 The two paths are Triton's *business logic scripts*: Python models that call the graphs on the server and take everything else (softmax,
 decoding, templates, verdict) from the `edge` package itself, so that a server and a device cannot drift apart. An ensemble could not hold
@@ -54,7 +54,12 @@ def write_repository(folder: Path, out: Path, *, gpu: bool) -> list[Path]:
         for graph in GRAPHS:
             _graph_model(fresh / SERVED[graph], bundle.graph(graph), gpu)
         size = bundle.config.image.size
-        readings = [("probabilities", "TYPE_FP32", [-1, len(bundle.config.labels)]), ("cues", "TYPE_FP32", [-1, len(bundle.config.cues)])]
+        cues = [-1, len(bundle.config.cues)]
+        readings = [
+            ("probabilities", "TYPE_FP32", [-1, len(bundle.config.labels)]),
+            ("cues", "TYPE_FP32", cues),
+            ("visible", "TYPE_FP32", cues),
+        ]
         tokens = ("visual_tokens", "TYPE_FP32", [-1, -1, -1])
         places = [("points", "TYPE_FP32", [-1, -1, 2]), ("pose", "TYPE_FP32", [-1, 3])]
         fast = {"inputs": [("crops", "TYPE_UINT8", [-1, size, size])], "outputs": [tokens, *readings, *places]}

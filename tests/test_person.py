@@ -119,6 +119,15 @@ def test_the_policy_sees_the_last_frames_that_read_as_the_shown_label(pipeline, 
     assert task.t_ms == (frames + 4) * 33.0, "the frames of the coming label are not among them"
 
 
+def test_a_cue_is_hidden_when_most_of_the_frames_do_not_show_it(pipeline, portrait):
+    sitter = _Sitter(pipeline, portrait)
+    plain = sitter.face
+    for i in range(6):
+        sitter.face = replace(plain, hidden=("lip_corners", "jaw_drop") if i < 2 else ("lip_corners",) if i < 4 else ())
+        face = sitter.see("happiness", i * 33.0)
+    assert sitter.person.task(face, 165.0).subject.hidden == frozenset({"lip_corners"})
+
+
 def test_several_frames_are_explained_like_one(pipeline, portrait):
     sitter = _Sitter(pipeline, portrait)
     for i in range(8):

@@ -27,7 +27,7 @@ def test_a_reading_is_plain_json_with_the_documented_keys(pipeline, portrait):
     assert list(data) == ["schema", "source", "frame", "t_ms", "width", "height", "latency_ms", "faces"]
     assert list(data["faces"][0]) == [
         "track", "box", "score", "emotion", "confidence", "probabilities", "cues", "pose", "explanation",
-        "explained_t_ms", "unclear", "baseline",
+        "explained_t_ms", "unclear", "hidden", "baseline",
     ]  # fmt: skip
     assert list(data["faces"][0]["explanation"]) == ["text", "answer", "status", "consistency", "grounding", "claims", "attempts"]
     assert (data["width"], data["height"]) == (512, 512)

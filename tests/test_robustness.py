@@ -6,7 +6,7 @@ import pytest
 from packs import write_packs
 
 from benchmarks.__main__ import main
-from benchmarks.corruptions import SEVERITIES, SIMPLE, cover
+from benchmarks.corruptions import COVERS, SEVERITIES, SIMPLE, cover, covering
 from benchmarks.curves import measure as curves
 from benchmarks.robustness import cues_of, mouth_claims
 from edge.types import Claim, Explanation, Verdict
@@ -28,11 +28,12 @@ def test_a_corruption_grows_with_its_severity_and_repeats_itself(name, portrait)
 def test_covering_hides_the_whole_part_at_the_last_severity():
     crop = np.arange(48 * 48, dtype=np.uint32).astype(np.uint8).reshape(48, 48)
     points = np.array([[16.0, 30.0], [32.0, 30.0], [24.0, 38.0]])
-    hidden = [(cover(crop, points, severity) != crop) for severity in SEVERITIES]
+    plain = covering("plain", crop, crop, np.random.default_rng(0))
+    hidden = [(cover(crop, points, severity, plain) != crop) for severity in SEVERITIES]
     assert hidden[0].sum() < hidden[1].sum() < hidden[2].sum()
-    assert len(np.unique(cover(crop, points, 3)[30:38, 16:32])) == 1
-    assert (cover(crop, points, 3)[:25] == crop[:25]).all()
-    assert cover(crop, points + 100, 3).shape == crop.shape, "a part outside the crop hides nothing"
+    assert len(np.unique(cover(crop, points, 3, plain)[30:38, 16:32])) == 1
+    assert (cover(crop, points, 3, plain)[:25] == crop[:25]).all()
+    assert cover(crop, points + 100, 3, plain).shape == crop.shape, "a part outside the crop hides nothing"
 
 
 def test_cues_are_told_apart_by_their_action_units(pipeline):
@@ -63,7 +64,8 @@ def test_robustness_reports_every_corruption(capsys, tmp_path):
     assert main(["robustness", "--data", str(tmp_path / "ferplus_images.npz"), "--faces", "4", "--threads", "1", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["n"] == 4
-    assert set(figures["corrupted"]) == {*SIMPLE, "eyes hidden", "mouth hidden"}
+    assert set(figures["corrupted"]) == {*SIMPLE, *(f"{part} hidden, {kind}" for part in ("eyes", "mouth") for kind in COVERS)}
+    assert set(figures["mouth_hidden"]) == set(COVERS)
     for rows in figures["corrupted"].values():
         assert set(rows) == {"1", "2", "3"}
         for row in rows.values():

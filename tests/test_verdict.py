@@ -91,3 +91,13 @@ def test_decide_rejects_and_withholds_the_text(config, rationale, answer, shown,
     assert done.status is Verdict.REJECTED
     assert done.text == ""
     assert done.to_dict()["text"] == ""
+
+
+def test_a_claim_about_something_out_of_sight_is_not_supported_and_not_shown(config):
+    cues = {c.name: 2.0 for c in config.cues}
+    candidate = _candidate(config, "Lips up.", "happiness", claimed=[("lip_corners", 0), ("inner_brow", 0)])
+    done = decide(candidate, "happiness", cues, config, 1, frozenset({"lip_corners"}))
+    assert done.status is Verdict.REJECTED
+    assert done.grounding == 0.5
+    assert [(c.cue, c.visible, c.supported) for c in done.claims] == [("inner_brow", True, True), ("lip_corners", False, False)]
+    assert decide(candidate, "happiness", cues, config, 1, frozenset({"jaw_drop"})).status is Verdict.VERIFIED

@@ -1,4 +1,4 @@
-"""`python -m training {face,encoder,sft,verifier,distill,judge,grpo}`: train one part of the model. `--help` after each tells more."""
+"""`python -m training STAGE`: train one part of the model. `--help` lists the stages, and after each of them tells more."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from training.data import data_folder
 STAGES = {
     "face": "the face finder, from faces_in_context.zip",
     "encoder": "the vision encoder, from FER+ images, votes and landmarks",
+    "visibility": "which cues are in sight, from FER+ faces that are covered on the spot",
     "sft": "the policy's cold start on written rationales",
     "large": "a large policy's cold start: a Hugging Face vision-language model on written rationales",
     "verifier": "the teacher: a pretrained text encoder that reads sentences, from GoEmotions and written rationales",

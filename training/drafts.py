@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.bundle import BundleConfig
-from edge.explain import Explainer, Subject
+from edge.explain import Explainer, Subject, subjects_of
 from edge.pipeline import Pipeline
 from edge.rationale import parse_completion
 from edge.verdict import Candidate
@@ -33,13 +33,8 @@ class Drafts:
 def draft(pipeline: Pipeline, faces: FerPlus, batch: int = 64) -> Drafts:
     """Read faces and write their most probable rationales, verifier's reading included."""
     config = pipeline.bundle.config
-    raw = pipeline.encoder(faces.images)
-    names = [cue.name for cue in config.cues]
-    shown, confidence = raw.probabilities.argmax(1), raw.probabilities.max(1)
-    subjects = [
-        Subject(raw.tokens[i], config.labels[shown[i]], float(confidence[i]), dict(zip(names, map(float, raw.cues[i]), strict=True)))
-        for i in range(len(faces))
-    ]
+    raw = pipeline.encoder.read(faces.images)
+    subjects = subjects_of(raw, config)
     explainer, labels = pipeline.explainer, tuple(config.labels)
     candidates: list[Candidate] = []
     for start in range(0, len(subjects), batch):

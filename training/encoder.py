@@ -8,7 +8,7 @@ often (`rare_power`); what that does to the prior is undone by per-class offsets
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -138,40 +138,53 @@ class Targets:
 
 def augment(batch: Targets, generator: torch.Generator) -> Targets:
     """Mirror, turn, zoom, shift, relight, blur and partly cover a batch; points and pose follow."""
+    moved = move(batch, generator)
+    images = relight(moved.images, generator)
+    n, axis = len(images), torch.arange(SIZE)
+    corner, extent = _uniform(n, -8, SIZE - 8, 2, generator=generator), _uniform(n, 8, 20, 2, generator=generator)
+    inside = [(axis >= corner[:, i, None]) & (axis < (corner + extent)[:, i, None]) for i in (0, 1)]
+    chosen = _uniform(n, 0, 1, 1, 1, 1, generator=generator) < 0.35
+    covered = inside[0][:, None, :, None] & inside[1][:, None, None, :] & chosen
+    images = torch.where(covered, _uniform(n, 0, 1, 1, 1, 1, generator=generator), images)
+    return replace(moved, images=images)
+
+
+def move(batch: Targets, generator: torch.Generator) -> Targets:
+    """Mirror, turn, zoom and shift a batch; points and pose follow. Its images become `[N,1,48,48]` float, 0…1."""
     n = len(batch.images)
-
-    def uniform(low: float, high: float, *shape: int) -> torch.Tensor:
-        return torch.rand(n, *shape, generator=generator) * (high - low) + low
-
     images = batch.images.unsqueeze(1).float() / 255
     cues, points, pose = batch.cues.clone(), batch.points.clone(), batch.pose.clone()
-    flip = uniform(0, 1) < 0.5
+    flip = _uniform(n, 0, 1, generator=generator) < 0.5
     images[flip] = images[flip].flip(3)
     cues[flip] *= torch.from_numpy(MIRROR_SIGN)
     points[flip] = points[flip][:, torch.from_numpy(POINT_MIRROR)] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
     pose[flip] *= torch.tensor([-1.0, 1.0, -1.0])
 
     # `matrix` maps output to input coordinates (centred, ±1), as affine_grid wants; points take its inverse
-    angle, zoom = torch.deg2rad(uniform(-14, 14)), uniform(0.88, 1.12)
+    angle, zoom = torch.deg2rad(_uniform(n, -14, 14, generator=generator)), _uniform(n, 0.88, 1.12, generator=generator)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     matrix = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)
-    shift = uniform(-0.12, 0.12, 2)
+    shift = _uniform(n, -0.12, 0.12, 2, generator=generator)
     grid = F.affine_grid(torch.cat([matrix, shift[:, :, None]], 2), [n, 1, SIZE, SIZE], align_corners=False)
     images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     centred = points * 2 - 1 - shift[:, None]
     points = (torch.linalg.solve(matrix[:, None], centred[..., None])[..., 0] + 1) / 2
     pose[:, 2] += torch.rad2deg(angle)
-
-    images = images.clamp(1e-4, 1) ** uniform(0.7, 1.4, 1, 1, 1)
-    blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    images = torch.lerp(images, blurred, uniform(0, 1, 1, 1, 1) * (uniform(0, 1, 1, 1, 1) < 0.3))
-    images = images + torch.randn(images.shape, generator=generator) * uniform(0, 0.04, 1, 1, 1)
-    axis = torch.arange(SIZE)
-    corner, extent = uniform(-8, SIZE - 8, 2), uniform(8, 20, 2)
-    inside = [(axis >= corner[:, i, None]) & (axis < (corner + extent)[:, i, None]) for i in (0, 1)]
-    covered = inside[0][:, None, :, None] & inside[1][:, None, None, :] & (uniform(0, 1, 1, 1, 1) < 0.35)
-    images = torch.where(covered, uniform(0, 1, 1, 1, 1), images)
     return Targets(images, batch.emotion, cues, points, pose)
+
+
+def relight(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Change gamma, blur and add noise: `[N,1,48,48]`, 0…1."""
+    n = len(images)
+    images = images.clamp(1e-4, 1) ** _uniform(n, 0.7, 1.4, 1, 1, 1, generator=generator)
+    blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    share = _uniform(n, 0, 1, 1, 1, 1, generator=generator) * (_uniform(n, 0, 1, 1, 1, 1, generator=generator) < 0.3)
+    images = torch.lerp(images, blurred, share)
+    return images + torch.randn(images.shape, generator=generator) * _uniform(n, 0, 0.04, 1, 1, 1, generator=generator)
+
+
+def _uniform(n: int, low: float, high: float, *shape: int, generator: torch.Generator) -> torch.Tensor:
+    return torch.rand(n, *shape, generator=generator) * (high - low) + low
 
 
 def losses(out: dict[str, torch.Tensor], target: Targets, config: EncoderConfig) -> torch.Tensor:

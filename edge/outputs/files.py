@@ -43,9 +43,9 @@ class CsvSink(Sink):
     """A table with one row per face and frame; a frame without a face has one row in which the face's columns are empty.
 
     Columns: `source, frame, t_ms, faces, track, x1, y1, x2, y2, score, emotion, confidence`, then `p_<label>` for every label and
-    `cue_<cue>` for every cue, then `yaw, pitch, roll, unclear, baseline, status, answer, text, consistency, grounding, attempts,
-    explained_t_ms, latency_ms`. Units are those of the JSON object; `faces` counts the faces of the frame, `unclear` separates its words
-    by spaces, `latency_ms` is the total, the columns from `status` to `explained_t_ms` are empty where no explanation was due.
+    `cue_<cue>` for every cue, then `yaw, pitch, roll, unclear, hidden, baseline, status, answer, text, consistency, grounding, attempts,
+    explained_t_ms, latency_ms`. Units are those of the JSON object; `faces` counts the faces of the frame, `unclear` and `hidden` separate
+    their words by spaces, `latency_ms` is the total, the columns from `status` to `explained_t_ms` are empty where no explanation was due.
     """
 
     def __init__(self, path: Path, labels: Sequence[str], cues: Sequence[str]) -> None:
@@ -74,7 +74,7 @@ class CsvSink(Sink):
 def columns(labels: Sequence[str], cues: Sequence[str]) -> list[str]:
     """The table's columns, in order."""
     first = ["source", "frame", "t_ms", "faces", "track", "x1", "y1", "x2", "y2", "score", "emotion", "confidence"]
-    last = ["yaw", "pitch", "roll", "unclear", "baseline", *_SAID, "explained_t_ms", "latency_ms"]
+    last = ["yaw", "pitch", "roll", "unclear", "hidden", "baseline", *_SAID, "explained_t_ms", "latency_ms"]
     return [*first, *(f"p_{name}" for name in labels), *(f"cue_{name}" for name in cues), *last]
 
 
@@ -92,7 +92,7 @@ def rows(reading: Reading) -> Iterator[dict[str, Any]]:
 def _cells(face: Face) -> dict[str, Any]:
     whole = face.to_dict()
     cells = {name: whole[name] for name in ("track", "score", "emotion", "confidence", "baseline", "explained_t_ms")}
-    cells["unclear"] = " ".join(face.unclear)
+    cells["unclear"], cells["hidden"] = " ".join(face.unclear), " ".join(face.hidden)
     cells |= dict(zip(("x1", "y1", "x2", "y2"), whole["box"], strict=True)) | whole["pose"]
     cells |= {f"p_{name}": value for name, value in whole["probabilities"].items()}
     cells |= {f"cue_{name}": value for name, value in whole["cues"].items()}

@@ -1,4 +1,4 @@
-"""The slow path on a Triton server: visual tokens, probabilities, cues → explanations with their verdicts, one JSON object a face."""
+"""The slow path on a Triton server: visual tokens, probabilities, cues and which are in sight → explanations, one JSON object each."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from served import ServedGraph, configuration
 
-from edge.explain import Explainer, Subject
+from edge.encoder import Encoded
+from edge.explain import Explainer, subjects_of
 from edge.policy import RationalePolicy, cache_names, load_tokenizer
 from edge.verifier import INPUTS, SentenceVerifier
 
@@ -33,11 +34,8 @@ class TritonPythonModel:
 
     def explain(self, request: object) -> np.ndarray:
         """JSON texts `[N]`."""
-        names = ("visual_tokens", "probabilities", "cues")
-        tokens, probabilities, cues = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in names)
-        cue_names = [cue.name for cue in self.config.cues]
-        subjects = [
-            Subject(tokens[i], self.config.labels[row.argmax()], float(row.max()), dict(zip(cue_names, map(float, cues[i]), strict=True)))
-            for i, row in enumerate(probabilities)
-        ]
+        names = ("visual_tokens", "probabilities", "cues", "visible")
+        tokens, probabilities, cues, visible = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in names)
+        nowhere = np.zeros((len(tokens), 0), np.float32)  # an explanation takes neither points nor pose
+        subjects = subjects_of(Encoded(tokens, probabilities, cues, nowhere, nowhere, visible), self.config)
         return np.array([json.dumps(found.to_dict()) for found in self.explainer(subjects)], object)

@@ -1,4 +1,4 @@
-"""The fast path on a Triton server: face crops → visual tokens, probabilities, cues, points, pose."""
+"""The fast path on a Triton server: face crops → visual tokens, probabilities, cues, points, pose, which cues are in sight."""
 
 from pathlib import Path
 
@@ -27,6 +27,7 @@ class TritonPythonModel:
                 "cues": read.cues,
                 "points": read.points_xy,
                 "pose": read.pose_deg,
+                "visible": read.visible,
             }
             tensors = [pb_utils.Tensor(name, array.astype("float32")) for name, array in named.items()]
             responses.append(pb_utils.InferenceResponse(tensors))

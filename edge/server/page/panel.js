@@ -96,7 +96,7 @@ export class Panel {
       const sign = claim.measured < 0 ? "−" : "+", held = claim.supported;
       const value = make("span", "value", `${sign}${Math.abs(claim.measured).toFixed(1)} `, [
         Object.assign(make("span", "", held ? "✓" : "–"), { ariaHidden: "true" }),
-        make("span", "unseen", held ? "supported" : "not supported"),
+        make("span", "unseen", held ? "supported" : claim.visible ? "not supported" : "out of sight"),
       ]);
       value.dataset.held = held ? "yes" : "no";
       const name = make("span", "", `${plain(claim.cue)} ${arrow(claim.direction)}`);

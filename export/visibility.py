@@ -1,0 +1,145 @@
+"""The visibility network as one more output, `visible`, of a bundle's vision encoder.
+
+`python -m export visibility BUNDLE --run RUN --out DIR` puts it into a finished bundle (or replaces it there) without touching anything
+else: labels and texts stay what they were, to the bit, and only verdicts on covered faces change.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from edge.backend import OrtSession
+from edge.bundle import Bundle
+from edge.encoder import INPUT
+from edge.errors import InputError
+from edge.pipeline import Pipeline
+from export.agreement import agreement, decisions
+from export.crops import load_crops
+from export.graphs import export_graph
+from export.publish import new_folder, write_config
+from export.storage import store_weights
+from export.strategies import load_graph
+from training.run import load_checkpoint
+from training.visibility import Visibility, load_visibility
+
+log = logging.getLogger(__name__)
+OUTPUT = "visible"
+PREFIX = "visibility/"
+"""Of the names of all that belongs to the network."""
+STORED_BITS = 12
+TOLERANCE = 2e-3
+"""Of a probability, between torch and the finished graph with stored weights."""
+
+
+class VisibilityGraph(nn.Module):
+    """Crops → probability of each cue of being in sight."""
+
+    def __init__(self, network: Visibility) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return self.network(pixel_values).sigmoid()
+
+
+def graft(path: Path, network: Visibility, *, stored: bool = False) -> None:
+    """Add the network to a vision encoder's graph, in place; one that is there already is replaced.
+
+    Args:
+        path: `vision_encoder.onnx`.
+        network: trained.
+        stored: keep its weights in `STORED_BITS`, as a quantised bundle does.
+
+    Raises:
+        InputError: torch and the finished graph disagree.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        alone = Path(name) / "visibility.onnx"
+        faces = torch.export.Dim("faces", min=1, max=64)
+        export_graph(alone, VisibilityGraph(network), (torch.rand(2, 1, 48, 48),), {INPUT: {0: faces}}, [OUTPUT])
+        part = onnx.load(alone)
+    if stored:
+        store_weights(part, STORED_BITS)
+    _prefix(part.graph)
+    whole = load_graph(path)
+    graph = whole.graph
+    for field in (graph.node, graph.initializer):
+        kept = [item for item in field if not item.name.startswith(PREFIX)]
+        del field[:]
+        field.extend(kept)
+    outputs = [value for value in graph.output if value.name != OUTPUT]
+    del graph.output[:]
+    graph.output.extend([*outputs, *part.graph.output])
+    graph.node.extend(part.graph.node)
+    graph.initializer.extend(part.graph.initializer)
+    onnx.checker.check_model(whole)
+    onnx.save(whole, str(path))
+
+    crops = np.random.default_rng(0).random((4, 1, 48, 48), np.float32)
+    with torch.no_grad():
+        wanted = VisibilityGraph(network)(torch.from_numpy(crops)).numpy()
+    error = float(np.abs(OrtSession(path).run({INPUT: crops})[OUTPUT] - wanted).max())
+    if not error <= TOLERANCE:
+        raise InputError(f"torch and ONNX disagree about which cues are in sight, by {error:.1e}")
+
+
+def _prefix(graph: onnx.GraphProto) -> None:
+    """Put `PREFIX` before every name but those of input and output."""
+
+    def renamed(name: str) -> str:
+        return name if name in ("", INPUT, OUTPUT) else PREFIX + name
+
+    for node in graph.node:
+        node.name = renamed(node.name or node.output[0]) if node.output[0] != OUTPUT else PREFIX + OUTPUT
+        for names in (node.input, node.output):
+            names[:] = [renamed(name) for name in names]
+    for tensor in graph.initializer:
+        tensor.name = renamed(tensor.name)
+
+
+def add_visibility(folder: Path, run: Path, out: Path, data: Path) -> dict[str, Any]:
+    """Write a copy of a bundle with the network of a run in it.
+
+    Args:
+        folder: the bundle.
+        run: of `python -m training visibility`.
+        out: the new bundle; an existing one is replaced at the very end.
+        data: data packs or face crops, to compare both bundles on.
+
+    Returns:
+        `agreement` of the new bundle with the old one, and `visibility`: what the run measured.
+
+    Raises:
+        BundleError: the bundle is damaged.
+        InputError: no such run, no faces, or `out` cannot be written.
+    """
+    bundle = Bundle.load(folder)
+    network, threshold = load_visibility(run)
+    checkpoint = load_checkpoint(run)
+    crops = load_crops(data, "valid", bundle.config.image.size)
+    with new_folder(out) as fresh:
+        for path in bundle.folder.iterdir():
+            shutil.copyfile(path, fresh / path.name)
+        graft(fresh / "vision_encoder.onnx", network, stored="quantised" in bundle.config.metrics)
+        config = bundle.config
+        config = dataclasses.replace(
+            config,
+            verdict=dataclasses.replace(config.verdict, min_visible=round(threshold, 4)),
+            provenance={**config.provenance, "runs": {**config.provenance["runs"], "visibility": checkpoint["record"]}},
+            metrics={**config.metrics, "visibility, covered validation faces": checkpoint["figures"]},
+        )
+        write_config(fresh, config)
+        with Pipeline.load(folder, device="cpu") as before, Pipeline.load(fresh, device="cpu") as after:
+            reference = decisions(before, crops)
+            figures = agreement(reference, decisions(after, crops, reference=reference), crops.labels)
+    return {"agreement": figures, "visibility": checkpoint["figures"]}
