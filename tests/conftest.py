@@ -12,7 +12,7 @@ from edge.camera import demo_picture
 from edge.picture import read_image
 from edge.pipeline import Pipeline
 
-pytest_plugins = ["line"]
+pytest_plugins = ["line", "serving"]
 
 settings.register_profile("shared machines", deadline=None)  # a slow moment is no failure
 settings.load_profile("shared machines")
