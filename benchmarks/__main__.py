@@ -28,6 +28,7 @@ COMMANDS = {
     "variants": ("variants", "size and agreement of bundles with the first one"),
     "compare": ("compare", "the same frames through other packages"),
     "robustness": ("robustness", "blur, noise, darkness, JPEG, rotation, low resolution, occlusion, crop error"),
+    "gates": ("gates", "size, blur and pose at which a face is no longer read"),
     "align": ("align", "what each alignment recipe does to the explanations, under the verifier and an independent judge"),
     "attacks": ("attacks", "how often texts that deceive pass the verdict, and true ones do"),
     "soak": ("soak", "a live stream for a long time: memory, threads, age of frames, fast path beside explanations"),

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.command import Figures
+from benchmarks.corruptions import SEVERITIES
 from benchmarks.stages import STAGES
 
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ec4899", "#8b5cf6", "#64748b")
@@ -207,12 +208,13 @@ def robustness(figures: Figures) -> str:
     def draw(figure: Figure) -> None:
         grid = np.atleast_1d(figure.subplots(-(-len(names) // 3), 3, sharex=True, sharey=True)).ravel()
         for axes, name in zip(grid, names, strict=False):
-            rows = [clean, *(figures["corrupted"][name][key] for key in sorted(figures["corrupted"][name]))]
+            each = figures["corrupted"][name]
+            rows, places = [clean, *(each[key] for key in sorted(each))], [0, *map(int, sorted(each))]
             for key, label in (("war", "accuracy"), ("verified_rate", "verified"), ("ece", "calibration error")):
-                axes.plot(range(len(rows)), [row[key] for row in rows], marker="o", markersize=3.5, label=label)
+                axes.plot(places, [row[key] for row in rows], marker="o", markersize=3.5, label=label)
             axes.set_title(name)
             axes.set_ylim(0, 1)
-            axes.set_xticks(range(len(rows)), ["clean", *map(str, range(1, len(rows)))])
+            axes.set_xticks(range(len(SEVERITIES) + 1), ["clean", *map(str, SEVERITIES)])
         for axes in grid[len(names) :]:
             axes.set_visible(False)
         figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)

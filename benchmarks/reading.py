@@ -30,10 +30,10 @@ class Read:
     """`[N]` its calibrated probability."""
 
 
-def data_options(parser: argparse.ArgumentParser, *, faces: int) -> None:
+def data_options(parser: argparse.ArgumentParser, *, faces: int, split: str = "test") -> None:
     """Add `--data`, `--split` and `--faces`."""
     parser.add_argument("--data", type=Path, required=True, help="ferplus_images.npz, or a folder DIR/<emotion>/*.png|jpg")
-    parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of a pack (default: test)")
+    parser.add_argument("--split", choices=("train", "valid", "test"), default=split, help=f"of a pack (default: {split})")
     text = "all" if faces == 0 else str(faces)
     parser.add_argument("--faces", type=whole, default=faces, metavar="N", help=f"evenly chosen; 0: all (default: {text})")
 

@@ -34,7 +34,7 @@ def cues_of(part: str, cues: list[CueSpec]) -> list[CueSpec]:
 
 
 def measure(pipeline: Pipeline, faces: Faces, *, seed: int = 0) -> Figures:
-    """Read the faces clean and under every corruption.
+    """Read the faces clean and under every corruption (grain and skin over eyes or mouth at the last severity only).
 
     Returns:
         `n`, `clean`, and `corrupted`: name → severity (`1` … `3`) → `war`, `uar`, `ece`, `confidence`, `verified_rate`,
@@ -51,16 +51,14 @@ def measure(pipeline: Pipeline, faces: Faces, *, seed: int = 0) -> Figures:
             changes[f"{part} hidden, {kind}"] = _covered(faces.crops, points[:, shown], kind, seed)
     figures: Figures = {"n": len(faces.labels), "clean": _figures(pipeline, faces, read, settled), "corrupted": {}, "mouth_hidden": {}}
     mouth = {cue.name for cue in cues_of("mouth", config.cues)}
-    with tqdm(total=len(changes) * len(SEVERITIES), desc="robustness", leave=False, disable=None) as bar:
-        for name, change in changes.items():
-            rows = figures["corrupted"].setdefault(name, {})
-            for severity in SEVERITIES:
-                bad = read_crops(pipeline, change(severity))
-                drafts, final = explain(pipeline, bad, title=f"{name} {severity}")
-                rows[str(severity)] = _figures(pipeline, faces, bad, final)
-                if name.startswith("mouth hidden") and severity == SEVERITIES[-1]:
-                    figures["mouth_hidden"][name.rpartition(" ")[2]] = mouth_claims(before, drafts, final, mouth)
-                bar.update()
+    cells = [(name, severity) for name in changes for severity in SEVERITIES if severity == SEVERITIES[-1] or not name.endswith(COVERS[1:])]
+    with tqdm(cells, desc="robustness", leave=False, disable=None) as bar:
+        for name, severity in bar:
+            bad = read_crops(pipeline, changes[name](severity))
+            drafts, final = explain(pipeline, bad, title=f"{name} {severity}")
+            figures["corrupted"].setdefault(name, {})[str(severity)] = _figures(pipeline, faces, bad, final)
+            if name.startswith("mouth hidden") and severity == SEVERITIES[-1]:
+                figures["mouth_hidden"][name.rpartition(" ")[2]] = mouth_claims(before, drafts, final, mouth)
     return figures
 
 

@@ -49,9 +49,10 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         "",
         f"An explanation is shown when its masked sentences speak for the answer (consistency ≥ {verdict.min_consistency}), it names no",
         f"other emotion, it claims something that can be checked, {verdict.min_grounding:.0%} of its claims or more are supported by this",
-        "face and none is contradicted."
-        + (
-            f" A claim about a cue that is less than {verdict.min_visible:.0%} likely to be in sight is not." if verdict.min_visible else ""
+        "face and none is contradicted.",
+        *(
+            [f"A claim about a cue that is in sight with a probability below {verdict.min_visible} counts as unsupported."]
+            * bool(verdict.min_visible)
         ),
         f"Below a calibrated confidence of {verdict.min_confidence} the pipeline abstains. The thresholds were chosen on validation faces,",
         "for at most 2 % of the texts made to deceive, mean over the attacks (`false_accepts` below); temperature",

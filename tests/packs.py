@@ -159,7 +159,7 @@ def _write_photos(path: Path, rng: np.random.Generator) -> None:
                 picture[y : y + side, x : x + side] = draw_face(i % 8, rng, side)
                 spots = np.array([[16, 19], [32, 19], [24, 29], [17, 36], [31, 36]]) * side / 48 + [x, y]
                 faces = [{"box": [x, y, side, side], "points": spots.ravel().tolist(), "score": 0.9}]
-            name = f"scene/{i}.jpg"
+            name = f"{'scene' if faces else 'empty'}/{i}.jpg"
             pack.writestr(name, cv2.imencode(".jpg", picture)[1].tobytes())
             kind = "face_box" if faces else "no_face"
             row = {"file": name, "source": "drawn", "group": f"group{i % 12}", "width": 160, "height": 120, "kind": kind}

@@ -66,11 +66,22 @@ def test_robustness_reports_every_corruption(capsys, tmp_path):
     assert figures["n"] == 4
     assert set(figures["corrupted"]) == {*SIMPLE, *(f"{part} hidden, {kind}" for part in ("eyes", "mouth") for kind in COVERS)}
     assert set(figures["mouth_hidden"]) == set(COVERS)
-    for rows in figures["corrupted"].values():
-        assert set(rows) == {"1", "2", "3"}
+    for name, rows in figures["corrupted"].items():
+        assert set(rows) == ({"3"} if name.endswith(COVERS[1:]) else {"1", "2", "3"})
         for row in rows.values():
             assert 0 <= row["war"] <= 1
             assert 0 <= row["verified_rate"] + row["abstained_rate"] <= 1
+
+
+def test_gates_follow_size_blur_and_pose(capsys, tmp_path):
+    write_packs(tmp_path, 32)
+    given = ["gates", "--data", str(tmp_path / "ferplus_images.npz"), "--faces", "6", "--threads", "1", "--json"]
+    assert main(given) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["n"] == 6
+    assert [row["side_px"] for row in figures["size"]] == sorted((row["side_px"] for row in figures["size"]), reverse=True)
+    assert figures["blur"][0]["unsharp"] <= figures["blur"][-1]["unsharp"] == 1
+    assert figures["size"][0]["war"] == figures["blur"][0]["war"], "neither is changed"
 
 
 def test_curves_count_what_was_shown():

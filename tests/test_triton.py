@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2
 
 from edge.backend import OrtSession
 from edge.bundle import GRAPHS, SHIPPED
-from edge.explain import Subject
+from edge.explain import subjects_of
 from export.__main__ import main
 from export.triton import MARKER, SERVED, write_repository
 
@@ -121,11 +121,9 @@ def test_the_scripts_decide_what_a_device_decides(server, pipeline):
     assert np.allclose(fast.tensors["probabilities"].array, read.probabilities, atol=1e-4)
     assert np.allclose(fast.tensors["points"].array, read.points_xy, atol=1e-4)
 
-    given = {name: fast.tensors[name] for name in ("visual_tokens", "probabilities", "cues")}
+    given = {name: fast.tensors[name] for name in ("visual_tokens", "probabilities", "cues", "visible")}
     (said,) = server("erv_explain").execute([given])
-    names = [cue.name for cue in pipeline.bundle.config.cues]
-    labels, cues = pipeline.bundle.config.labels, [dict(zip(names, map(float, row), strict=True)) for row in read.cues]
-    subjects = [Subject(read.tokens[i], labels[row.argmax()], float(row.max()), cues[i]) for i, row in enumerate(read.probabilities)]
-    for text, wanted in zip(said.tensors["explanations"].array, pipeline.explainer(subjects), strict=True):
+    wanted_of_all = pipeline.explainer(subjects_of(read, pipeline.bundle.config))
+    for text, wanted in zip(said.tensors["explanations"].array, wanted_of_all, strict=True):
         assert json.loads(text)["answer"] == wanted.answer
         assert json.loads(text)["status"] == wanted.status.value

@@ -71,7 +71,7 @@ def test_a_finished_bundle_takes_a_network_and_decides_the_same_on_faces_in_sigh
     made = Bundle.load(tmp_path / "new")
     assert made.config.verdict.min_visible == pytest.approx(load_visibility(runs / "visibility")[1], abs=1e-4)
     assert made.config.provenance["runs"]["visibility"]["seed"] == 1
-    assert "training visibility" in (tmp_path / "new" / "README.md").read_text()
+    assert "- visibility: `python -m training" in (tmp_path / "new" / "README.md").read_text()
     with Pipeline.load(bundle, device="cpu") as before, Pipeline.load(tmp_path / "new", device="cpu") as after:
         crops = np.random.default_rng(0).integers(0, 255, (3, 48, 48), np.uint8)
         old, new = before.encoder(crops), after.encoder(crops)

@@ -19,6 +19,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from edge.cv import cv2
+from edge.errors import InputError
 from training.cues import CUE_NAMES, CUES, POINTS, fit_cue_model
 from training.data import FerPlus, load_ferplus
 from training.encoder import SIZE, Targets, move, relight
@@ -128,10 +130,10 @@ def cover(images: torch.Tensor, points: torch.Tensor, photos: torch.Tensor, gene
 
 def photo_patches(archive: Path, split: str, count: int, seed: int) -> torch.Tensor:
     """`[count,S,S]` float patches, 0…1, of photos of the pack that show no face, mirrored and zoomed at random."""
-    from edge.cv import cv2
-
     rng = np.random.default_rng(seed)
     empty = [photo.image for photo in load_photos(archive, split) if photo.checked_empty]
+    if not empty:
+        raise InputError(f"'{archive}' has no photo without faces in its {split} split")
     patches = []
     for _ in range(count):
         image = empty[rng.integers(len(empty))]
