@@ -145,7 +145,7 @@ def _accuracies(
         found.append(_as_face(seen.faces[0].detection) if seen.faces else None)
         ours.append(config.labels.index(seen.faces[0].emotion) if seen.faces else -1)
     own = np.array(ours)
-    given = np.concatenate([pipeline.encoder(faces.crops[i : i + 64]).probabilities.argmax(1) for i in range(0, len(own), 64)])
+    given = pipeline.encoder.read(faces.crops).probabilities.argmax(1)
     every = np.arange(len(config.labels))
     systems["erv-edge"]["accuracy"] = _score(faces.labels, own, given, every)
     for title, worker in workers.items():

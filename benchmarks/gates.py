@@ -10,6 +10,7 @@ from benchmarks.accuracy import Faces
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
 from benchmarks.reading import data_options, load_faces, read_crops
 from edge.cv import cv2
+from edge.encoder import hidden_cues
 from edge.pipeline import Pipeline
 from edge.quality import MAX_PITCH_DEG, MAX_YAW_DEG, MIN_SHARPNESS, sharpness
 
@@ -23,7 +24,7 @@ def measure(pipeline: Pipeline, faces: Faces) -> Figures:
 
     Returns:
         `n`; `size` and `blur`, rows with `war` and `unsharp`, the share of crops under the limit of sharpness; `turned`, the share of
-        faces beyond the limits of pose, and `war_turned`, `war_facing`.
+        faces beyond the limits of pose, and `war_turned`, `war_facing`; `hidden`, the share of faces with a cue that counts as covered.
     """
     read = read_crops(pipeline, faces.crops)
     right = read.shown == faces.labels
@@ -41,6 +42,7 @@ def measure(pipeline: Pipeline, faces: Faces) -> Figures:
         "blur": [{"sigma_px": sigma, **row(np.stack([_blurred(crop, sigma) for crop in faces.crops]))} for sigma in BLURS_PX],
         "turned": float(turned.mean()),
         "war_turned": float(right[turned].mean()) if turned.any() else None,
+        "hidden": float(np.mean([bool(hidden_cues(row, pipeline.bundle.config)) for row in read.encoded.visible])),
         "war_facing": float(right[~turned].mean()) if (~turned).any() else None,
     }
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks robustness`: how reading, checking and calibration fare when the picture is bad.
 
-Every corruption (see `benchmarks.corruptions`) at three severities. With the mouth hidden, a text that still speaks of the mouth describes
-nothing that can be seen: such claims must vanish from the draft, or the explanation must not be shown.
+Every corruption (see `benchmarks.corruptions`) at up to three severities. With the mouth hidden, a text that still speaks of the mouth
+describes nothing that can be seen: such claims must vanish from the draft, or the explanation must not be shown.
 """
 
 from __future__ import annotations

@@ -221,7 +221,7 @@ def _robustness(found: Figures) -> list[Block]:
     rows += [
         [f"{name} {severity}", *(row[key] for key in keys)] for name, each in found["corrupted"].items() for severity, row in each.items()
     ]
-    blocks: list[Block] = [Text(f"{found['n']} faces, every corruption at three severities."), Pictures([plots.robustness(found)])]
+    blocks: list[Block] = [Text(f"{found['n']} faces, every corruption at up to three severities."), Pictures([plots.robustness(found)])]
     outcomes = ("faces", "vanished", "withheld", "shown")
     hidden = [[kind, *(row[key] for key in outcomes)] for kind, row in found["mouth_hidden"].items()]
     if hidden:

@@ -14,7 +14,7 @@ from edge.backend import Session
 from edge.camera import Frame, Source, demo_picture, find_feed, recorded
 from edge.cv import cv2
 from edge.errors import InputError
-from edge.explain import Subject
+from edge.explain import Subject, subject_of
 from edge.face import align
 from edge.picture import as_grey, read_image
 from edge.pipeline import Pipeline, Seen
@@ -69,7 +69,7 @@ class Scene:
         if not seen.reading.faces:
             raise InputError(f"the face finder of '{pipeline.bundle.folder}' finds no face in the picture: there is nothing to time")
         face = seen.reading.faces[0]
-        subject = Subject(seen.tokens[0], face.emotion, face.confidence, face.cues, frozenset(face.hidden))
+        subject = subject_of(face, seen.tokens[0])
         text = pipeline.explainer.policy.greedy(seen.tokens[:1])[0]
         return cls(pipeline, frame, as_grey(frame.image_bgr), face.detection, seen, subject, text)
 

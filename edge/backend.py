@@ -14,6 +14,7 @@ import numpy as np
 
 from edge.engines import OWN, Profile, cache_folder
 from edge.errors import BackendError, BundleError, UsageError
+from edge.fold import folded
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -75,8 +76,11 @@ class OrtSession:
         chosen: list[Any] = [wanted] if device == "cpu" else [wanted, _PROVIDERS["cpu"]]
         if device == "tensorrt":
             chosen = [(wanted, tensorrt_options(path, profiles)), _PROVIDERS["cuda"], _PROVIDERS["cpu"]]
+        graph = path if device == "tensorrt" else folded(path)  # that provider names its engines by the file
         try:
-            self.ort: onnxruntime.InferenceSession = ort.InferenceSession(str(path), options, providers=chosen)
+            self.ort: onnxruntime.InferenceSession = ort.InferenceSession(
+                graph if isinstance(graph, bytes) else str(graph), options, providers=chosen
+            )
         except Exception as error:  # onnxruntime raises its own unrelated classes
             raise BundleError(f"cannot load the graph '{path.name}': {str(error).splitlines()[0]}") from None
         self.provider = self.ort.get_providers()[0]

@@ -25,7 +25,7 @@ class Baseline:
     """One person's neutral face."""
 
     cues: dict[str, float]
-    """Cue → its middle on the neutral face, standard deviations from the population's neutral faces."""
+    """Cue → its middle on the neutral face, standard deviations from the population's neutral faces; a cue that was hidden has none."""
     frames: int
     """Clear frames that it was taken from."""
 
@@ -81,13 +81,15 @@ class Calibration:
         self._seen: list[dict[str, float]] = []
 
     def see(self, cues: dict[str, float], t_ms: float) -> None:
-        """Take in the population cues of a clear frame; time during which the face was not seen does not count."""
+        """Take in the population cues that a clear frame shows; time during which the face was not seen does not count."""
         if self.baseline is not None:
             return
         self._seen.append(cues)
         if self._last_ms is not None:
             self._spent_ms += min(max(t_ms - self._last_ms, 0.0), 200.0)
         self._last_ms = t_ms
-        if self._spent_ms >= self._wanted_ms and len(self._seen) >= MIN_FRAMES:
-            middle = {name: float(np.median([one[name] for one in self._seen])) for name in cues}
-            self.baseline, self._seen = Baseline(middle, len(self._seen)), []
+        if self._spent_ms >= self._wanted_ms:
+            shown = {name: [one[name] for one in self._seen if name in one] for name in {n: None for one in self._seen for n in one}}
+            middle = {name: float(np.median(values)) for name, values in shown.items() if len(values) >= MIN_FRAMES}
+            if middle:
+                self.baseline, self._seen = Baseline(middle, len(self._seen)), []

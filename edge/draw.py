@@ -82,6 +82,10 @@ def _panel(panel: np.ndarray, face: Face) -> None:
         cv2.rectangle(panel, (120, y - 9), (PANEL_PX - 20, y - 1), (58, 52, 48), -1)
         cv2.rectangle(panel, (120, y - 9), (120 + round(value * (PANEL_PX - 140)), y - 1), _BAR, -1)
         y += 20
+    if face.hidden:
+        for line in textwrap.wrap(f"out of sight: {', '.join(face.hidden)}", 50)[:3]:
+            _text(panel, line, 20, y, 0.42, _DIM)
+            y += 17
     if face.explanation:
         _explanation(panel, face.explanation, y + 14)
 

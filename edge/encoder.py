@@ -8,6 +8,7 @@ import numpy as np
 
 from edge.backend import Session
 from edge.bundle import BundleConfig, check_graph
+from edge.errors import BundleError
 
 INPUT = "pixel_values"
 
@@ -49,11 +50,18 @@ class FaceEncoder:
         self.session, self.config = session, config
 
     def __call__(self, crops: np.ndarray) -> Encoded:
-        """Read `[N,S,S]` uint8 crops."""
+        """Read `[N,S,S]` uint8 crops.
+
+        Raises:
+            BundleError: the configuration asks what is visible, and the graph does not tell.
+        """
         out = self.session.run({INPUT: prepare(crops, self.config.image.scale)})
         probabilities = softmax(out["emotion_logits"] / self.config.temperature)
-        visible = out["visible"] if "visible" in out else np.ones_like(out["cues"])
-        return Encoded(out["visual_tokens"], probabilities, out["cues"], out["points"], out["pose"], visible)
+        if "visible" not in out:
+            if self.config.verdict.min_visible:
+                raise BundleError("min_visible is set, but graph 'vision_encoder' has no output 'visible': export the bundle again")
+            out["visible"] = np.ones_like(out["cues"])
+        return Encoded(out["visual_tokens"], probabilities, out["cues"], out["points"], out["pose"], out["visible"])
 
     def read(self, crops: np.ndarray, *, batch: int = 64) -> Encoded:
         """Read any number (one at least) of `[N,S,S]` uint8 crops, so many at a time."""
@@ -63,4 +71,4 @@ class FaceEncoder:
 
 def hidden_cues(visible: np.ndarray, config: BundleConfig) -> tuple[str, ...]:
     """Names of the cues that are out of sight, of one face's `[C]` probabilities."""
-    return tuple(cue.name for cue, p in zip(config.cues, visible, strict=True) if p < config.verdict.min_visible)
+    return tuple(cue.name for cue, p in zip(config.cues, visible, strict=True) if not p >= config.verdict.min_visible)

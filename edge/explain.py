@@ -13,7 +13,7 @@ from edge.bundle import BundleConfig
 from edge.encoder import Encoded, hidden_cues
 from edge.policy import RationalePolicy
 from edge.rationale import Completion, parse_completion
-from edge.types import Explanation, Verdict
+from edge.types import Explanation, Face, Verdict
 from edge.verdict import Candidate, decide, rank, sentences_of
 from edge.verifier import SentenceReading, SentenceVerifier
 
@@ -42,6 +42,11 @@ def subjects_of(read: Encoded, config: BundleConfig) -> list[Subject]:
             read.tokens, read.probabilities, read.cues, (hidden_cues(row, config) for row in read.visible), strict=True
         )
     ]
+
+
+def subject_of(face: Face, tokens: np.ndarray) -> Subject:
+    """A face that has been read, with its visual tokens."""
+    return Subject(tokens, face.emotion, face.confidence, face.cues, frozenset(face.hidden))
 
 
 class Explainer:

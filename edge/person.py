@@ -31,6 +31,12 @@ class _Glimpse:
     hidden: tuple[str, ...]
 
 
+def _hidden(glimpses: list[_Glimpse]) -> frozenset[str]:
+    """Cues that half of the frames or more do not show."""
+    names = {name for g in glimpses for name in g.hidden}
+    return frozenset(name for name in names if 2 * sum(name in g.hidden for g in glimpses) >= len(glimpses))
+
+
 class Person:
     """One track's memory."""
 
@@ -38,7 +44,7 @@ class Person:
         self.config = config
         self.seen_ms = 0.0
         self.spell = 0
-        """Counts the changes of the shown label."""
+        """Counts the changes of the shown label, and how often something came to lie over what its explanation speaks of."""
         self._given = baseline
         self._calibration = Calibration(calibrate_s) if calibrate_s > 0 else None
         self._smoother = LabelSmoother()
@@ -69,21 +75,22 @@ class Person:
         else:
             probabilities = np.array(list(face.probabilities.values()))
             smoother.see(probabilities, t_ms)
-            if self._calibration and not face.hidden:
-                self._calibration.see(face.cues, t_ms)
+            if self._calibration:
+                self._calibration.see({name: value for name, value in face.cues.items() if name not in face.hidden}, t_ms)
             self._glimpses.append(_Glimpse(t_ms, int(probabilities.argmax()), tokens, face.cues, face.hidden))
-        if smoother.shown != before:
+        if smoother.shown != before or self._covered(t_ms):
             self.spell += 1
             self._explanation = self._explained_ms = None
         return self._shown(face, faults)
 
     def task(self, face: Face, t_ms: float) -> Task | None:
         """What to explain now: the last clear frames that read as the shown label; `None` without any."""
-        recent = [g for g in self._glimpses if g.label == self._smoother.shown and t_ms - g.t_ms <= WINDOW_MS]
+        recent = [g for g in self._recent(t_ms) if g.label == self._smoother.shown]
         if not recent or not face.emotion:
             return None
-        middle = {name: float(np.mean([g.cues[name] for g in recent])) for name in recent[0].cues}
-        hidden = frozenset(name for name in middle if 2 * sum(name in g.hidden for g in recent) > len(recent))
+        hidden, middle = _hidden(recent), {}
+        for name in recent[0].cues:
+            middle[name] = float(np.mean([g.cues[name] for g in recent if name in hidden or name not in g.hidden]))
         subject = Subject(np.concatenate([g.tokens for g in recent]), face.emotion, face.confidence, self._measured(middle), hidden)
         return Task(face.track, self.spell, recent[-1].t_ms, subject)
 
@@ -97,6 +104,16 @@ class Person:
     def explained(self, face: Face) -> Face:
         """The face with the explanation at hand."""
         return replace(face, explanation=self._explanation, explained_t_ms=self._explained_ms)
+
+    def _recent(self, t_ms: float) -> list[_Glimpse]:
+        return [g for g in self._glimpses if t_ms - g.t_ms <= WINDOW_MS]
+
+    def _covered(self, t_ms: float) -> bool:
+        """Whether something has come to lie over what the shown explanation speaks of."""
+        if self._explanation is None or not self._explanation.text:
+            return False
+        hidden = _hidden(self._recent(t_ms))
+        return any(claim.cue in hidden for claim in self._explanation.claims)
 
     def _shown(self, face: Face, faults: tuple[str, ...]) -> Face:
         shown, values = self._smoother.shown, self._smoother.probabilities

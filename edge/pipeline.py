@@ -19,7 +19,7 @@ from edge.bundle import TOWER, Bundle
 from edge.camera import Frame, Source
 from edge.encoder import FaceEncoder
 from edge.errors import BackendError, BundleError
-from edge.explain import Explainer, Subject, subjects_of
+from edge.explain import Explainer, subject_of, subjects_of
 from edge.face import FaceFinder
 from edge.look import Seen, look
 from edge.picture import as_bgr
@@ -27,7 +27,7 @@ from edge.policy import RationalePolicy, load_tokenizer
 from edge.profiles import graph_profiles
 from edge.rationale import Completion
 from edge.track import Tracker
-from edge.types import Face, Reading
+from edge.types import Reading
 from edge.verifier import SentenceVerifier
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Pipeline:
         """The slow path: explain the faces of `seen` (or those whose index is in `which`) from their visual tokens."""
         started = time.perf_counter()
         chosen = [i for i in range(len(seen.reading.faces)) if which is None or i in which]
-        subjects = [_subject(seen.reading.faces[i], seen.tokens[i]) for i in chosen]
+        subjects = [subject_of(seen.reading.faces[i], seen.tokens[i]) for i in chosen]
         explained = dict(zip(chosen, self.explainer(subjects), strict=True))
         faces = tuple(
             replace(face, explanation=explained[i], explained_t_ms=seen.reading.t_ms) if i in explained else face
@@ -225,7 +225,3 @@ class Pipeline:
         except Exception as error:  # whatever does not fit together, in whichever library it shows
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BundleError(f"bundle '{self.bundle.folder}': its graphs and its configuration do not fit together: {text}") from None
-
-
-def _subject(face: Face, tokens: np.ndarray) -> Subject:
-    return Subject(tokens, face.emotion, face.confidence, face.cues, frozenset(face.hidden))

@@ -35,7 +35,7 @@ class Task:
 
     track: int
     spell: int
-    """Counts how often the shown label of the track has changed: an explanation belongs to one spell."""
+    """The person's spell: an explanation belongs to one."""
     t_ms: float
     """Time of the frame that it describes."""
     subject: Subject

@@ -17,7 +17,8 @@ import numpy as np
 
 from edge.cuda import Cuda
 from edge.engines import EngineCache, EngineKey, Profile, Shape, engine_key, write_whole
-from edge.errors import BackendError, BundleError
+from edge.errors import BackendError
+from edge.fold import fold_constants
 
 log = logging.getLogger(__name__)
 WORKSPACE_BYTES = 1 << 30
@@ -41,25 +42,6 @@ def import_tensorrt() -> Any:
     if int(tensorrt.__version__.split(".")[0]) < 10:
         raise BackendError(f"TensorRT {tensorrt.__version__} is too old: 10 or later is needed (JetPack 6.2 has 10.3)")
     return tensorrt
-
-
-def fold_constants(source: Path, target: Path) -> None:
-    """Write a graph as TensorRT's parser shall see it: everything that depends on constants alone is worked out, stored weights included.
-
-    Raises:
-        BundleError: ONNX Runtime cannot load the graph.
-    """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC  # standard operators only
-    options.optimized_model_filepath = str(target)
-    options.log_severity_level = 3
-    try:
-        # int32 biases suit ONNX Runtime's own kernels; TensorRT wants them in float
-        ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=["WeightBiasQuantization"])
-    except Exception as error:  # onnxruntime raises its own unrelated classes
-        raise BundleError(f"cannot load the graph '{source.name}': {str(error).splitlines()[0]}") from None
 
 
 def build_engine(onnx: Path, profiles: tuple[Profile, ...], key: EngineKey, cache: EngineCache, progress: Progress | None = None) -> bytes:

@@ -156,7 +156,8 @@ class Face:
     unclear: tuple[str, ...] = ()
     """In a stream: why this frame does not show the face well enough, any of `size`, `pose`, `blur`."""
     hidden: tuple[str, ...] = ()
-    """Cues that something covers: their values are guesses from the rest of the face, and no explanation that speaks of them is shown."""
+    """Cues that are found to be covered in this frame: their values are guesses from the rest of the face. An explanation that speaks of
+    them is not shown; in a stream, once half of the last frames hide them."""
     baseline: str = "population"
     """What the cues are measured against: `population`, `calibrating` (the population, until it is done) or `personal`."""
 

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m export", description="Make bundles, and prove what was made.")
     commands = parser.add_subparsers(dest="command", required=True)
-    data = {"help": "folder of the data packs, or for quantize and check of face crops (default: ERV_DATA, or ../shared/data)"}
+    data = {"help": "folder of the data packs, or (but for bundle) of face crops (default: ERV_DATA, or ../shared/data)"}
 
     bundle = commands.add_parser("bundle", help="trained parts → graphs → parity check → calibration → bundle")
     for part in ("face", "encoder", "verifier", "visibility"):
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     visibility.add_argument("--run", type=Path, default=Path("runs/visibility"), help="of training visibility (default: runs/visibility)")
     visibility.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
     visibility.add_argument("--data", **data)
+    visibility.add_argument("--faces", type=int, metavar="N", help="compare with the given bundle on the first N faces only")
 
     quantize = commands.add_parser("quantize", help="bundle → smaller bundle that decides the same")
     quantize.add_argument("bundle", type=Path, help="a float32 bundle")
@@ -98,7 +99,7 @@ def _visibility(args: argparse.Namespace) -> int:
     from export.visibility import add_visibility
     from training.data import data_folder
 
-    print(json.dumps(add_visibility(args.bundle, args.run, args.out, data_folder(args.data)), indent=1))
+    print(json.dumps(add_visibility(args.bundle, args.run, args.out, data_folder(args.data), faces=args.faces), indent=1))
     return 0
 
 

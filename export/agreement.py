@@ -120,11 +120,13 @@ def agreement(a: Decisions, b: Decisions, truth: np.ndarray | None) -> dict[str,
         `verdicts`, and on labelled faces `war_a`, `war_b`.
     """
     pairs = {name: (getattr(a.read, key), getattr(b.read, key)) for name, key in TENSORS.items()}
-    if any((side.read.visible == 1).all() for side in (a, b)):
-        del pairs["visible"]  # one of them does not tell
+    untold = [side for side in (a, b) if (side.read.visible == 1).all()]
+    if len(untold) == 1:  # one of them does not tell which cues are in sight: there is nothing to compare
+        del pairs["visible"]
     pairs |= {"sentence emotions": (a.sentences, b.sentences), "sentence claims": (a.claims, b.claims)}
     figures: dict[str, Any] = {
         "n": len(a.labels),
+        "not compared": ["visible"] * (len(untold) == 1),
         "tensors": {name: difference(*pair) for name, pair in pairs.items()},
         "faces": float(np.mean([_same_faces(x, y) for x, y in zip(a.found, b.found, strict=True)])),
         "labels": float((a.labels == b.labels).mean()),

@@ -32,7 +32,7 @@ from export.check import check_parity
 from export.graphs import export_graphs
 from export.plots import draw_calibration
 from export.publish import write_config
-from export.visibility import graft
+from export.visibility import FIGURES, graft
 from training.cues import CUES, POINTS, CueModel, mean_five_points
 from training.data import load_ferplus
 from training.encoder import SIZE, load_encoder
@@ -78,7 +78,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         raise InputError(f"no trained policy in '{runs.policy}': run `python -m training sft` first")
     face, (verifier, verifier_tokenizer) = load_face(runs.face), load_verifier(runs.verifier)
     policy, processor = load_policy(runs.policy / "policy")
-    visibility, least = load_visibility(runs.visibility)
+    visibility = load_visibility(runs.visibility)
     _, cue_model = load_encoder(runs.encoder)
     faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid")
     five = mean_five_points(faces.landmarks, faces.point_index)
@@ -87,10 +87,10 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         folder = Path(name) / "bundle"
         folder.mkdir()
         export_graphs(folder, face, policy, verifier)
-        graft(folder / "vision_encoder.onnx", visibility)
+        graft(folder / "vision_encoder.onnx", visibility.network)
         processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))
-        config = _config(policy, processor, cue_model, five, runs, least)
+        config = _config(policy, processor, cue_model, five, runs, visibility.threshold)
         write_config(folder, config)
         with Pipeline.load(folder, device="cpu") as pipeline:
             parity = check_parity(pipeline, face, policy, processor, verifier, valid.images[:128])
@@ -98,7 +98,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
             found = calibrate(pipeline, valid)
             log.info("calibration %s", found.seen)
         draw_calibration(folder / CALIBRATION, found.confidence, found.right)
-        figures = {"parity": parity, "validation": found.seen}
+        figures = {"parity": parity, "validation": found.seen, FIGURES: visibility.figures}
         write_config(folder, dataclasses.replace(found.config, metrics=figures))
         Bundle.load(folder)
         if out.exists():
@@ -135,7 +135,7 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
             candidates=4,
             temperature=0.8,
         ),
-        verdict=VerdictSpec(0.0, 0.0, 0.0, 0.5, [1.0] * len(EMOTIONS_11), 64, round(least, 4)),
+        verdict=VerdictSpec(0.0, 0.0, 0.0, 0.5, [1.0] * len(EMOTIONS_11), 64, least),
         temperature=1.0,
         rigid_shape=[[round(float(v), 6) for v in point] for point in cue_model.shape],
         provenance={

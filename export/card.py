@@ -51,7 +51,7 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         f"other emotion, it claims something that can be checked, {verdict.min_grounding:.0%} of its claims or more are supported by this",
         "face and none is contradicted.",
         *(
-            [f"A claim about a cue that is in sight with a probability below {verdict.min_visible} counts as unsupported."]
+            [f"A claim about a cue that is in sight with a probability below {verdict.min_visible} is not shown."]
             * bool(verdict.min_visible)
         ),
         f"Below a calibrated confidence of {verdict.min_confidence} the pipeline abstains. The thresholds were chosen on validation faces,",

@@ -6,6 +6,7 @@ decoder is `LlamaForCausalLM` with its usual cache, not the graph that the expor
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,7 +82,8 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
     """Put trained parts into a pipeline.
 
     Args:
-        runs: a folder with the runs `face`, `grpo` (or `sft`) and `verifier` (the policy brings its encoder).
+        runs: a folder with the runs `face`, `grpo` (or `sft`), `verifier` and `visibility` where there is one (the
+            policy brings its encoder).
         bundle: whose configuration is used: a checkpoint has no thresholds of its own.
 
     Raises:
@@ -92,15 +94,17 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
         raise InputError(f"'{runs}' is neither a bundle nor a folder of runs: it has no {' or '.join(f'{n}/policy' for n in POLICIES)}")
     face, (verifier, tokenizer) = load_face(runs / "face"), load_verifier(runs / "verifier")
     policy, processor = load_policy(trained[0])
-    config = bundle.config
-    vision, outputs = VisionGraph(policy).eval(), ("visual_tokens", "emotion_logits", "cues", "points", "pose")
-    whole: Callable[..., object] = vision
+    config, vision = bundle.config, VisionGraph(policy).eval()
+    outputs: tuple[str, ...] = ("visual_tokens", "emotion_logits", "cues", "points", "pose")
+    look: Callable[..., object] = vision
     if (runs / "visibility").is_dir():
-        sight, outputs = VisibilityGraph(load_visibility(runs / "visibility")[0]), (*outputs, "visible")
+        sight, outputs = VisibilityGraph(load_visibility(runs / "visibility").network), (*outputs, "visible")
 
-        def whole(pixels: torch.Tensor) -> object:
+        def look(pixels: torch.Tensor) -> object:
             return *vision(pixels), sight(pixels)
 
+    else:
+        config = dataclasses.replace(config, verdict=dataclasses.replace(config.verdict, min_visible=0.0))
     written = RationalePolicy(
         TorchSession(EmbedGraph(policy.get_input_embeddings()), ("input_ids",), ("inputs_embeds",)),
         TorchDecoder(policy),
@@ -109,9 +113,9 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
     )
     reader = TorchSession(VerifierGraph(verifier), ("input_ids", "attention_mask"), ("emotions", "claims"))
     return Pipeline(
-        bundle,
+        Bundle(bundle.folder, config),
         FaceFinder(TorchSession(face, ("picture",), ("faces",)), config.face),
-        FaceEncoder(TorchSession(whole, ("pixel_values",), outputs), config),
+        FaceEncoder(TorchSession(look, ("pixel_values",), outputs), config),
         Explainer(written, SentenceVerifier(reader, tokenizer, config), config),
         "torch",
     )

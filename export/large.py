@@ -29,7 +29,7 @@ from export.calibrate import calibrate
 from export.graphs import ReadingsGraph, export_graph, export_language, export_readers
 from export.plots import draw_calibration
 from export.publish import new_folder, write_config
-from export.visibility import graft
+from export.visibility import FIGURES, graft
 from training.cues import mean_five_points
 from training.data import load_ferplus
 from training.encoder import SIZE, load_encoder
@@ -173,13 +173,13 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid")
     five = mean_five_points(faces.landmarks, faces.point_index)
     spec = policy_spec(model, tokenizer)
-    visibility, least = load_visibility(runs.visibility)
+    visibility = load_visibility(runs.visibility)
     with new_folder(out) as folder:
         export_readers(folder, face, ReadingsGraph(encoder.eval()), verifier)
-        graft(folder / "vision_encoder.onnx", visibility)
+        graft(folder / "vision_encoder.onnx", visibility.network)
         export_policy(folder, model, tokenizer, spec, runs.policy)
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))
-        config = _config(model, _Speaks(tokenizer), cue_model, five, dataclasses.replace(runs, policy=runs.encoder), least)
+        config = _config(model, _Speaks(tokenizer), cue_model, five, dataclasses.replace(runs, policy=runs.encoder), visibility.threshold)
         record = {name: run for name, run in config.provenance["runs"].items() if name != "policy"}
         config = dataclasses.replace(config, policy=spec, provenance={**config.provenance, "runs": record, "policy": runs.policy.name})
         write_config(folder, config)
@@ -188,7 +188,7 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
             log.info("parity %s", parity)
             found = calibrate(pipeline, valid.take(np.arange(min(CALIBRATION_FACES, len(valid)))))
         draw_calibration(folder / CALIBRATION, found.confidence, found.right)
-        figures = {"parity": parity, "validation": found.seen}
+        figures = {"parity": parity, "validation": found.seen, FIGURES: visibility.figures}
         write_config(folder, dataclasses.replace(found.config, metrics=figures))
         Bundle.load(folder)
     return figures

@@ -1,13 +1,12 @@
 """The visibility network as one more output, `visible`, of a bundle's vision encoder.
 
-`python -m export visibility BUNDLE --run RUN --out DIR` puts it into a finished bundle (or replaces it there) without touching anything
-else: labels and texts stay what they were, to the bit, and only verdicts on covered faces change.
+`python -m export visibility BUNDLE --run RUN --out DIR` puts it into a finished bundle (or replaces it there) without touching
+anything else: labels, cues and first texts stay what they were; verdicts change where a cue is found hidden.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import logging
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,17 +22,17 @@ from edge.bundle import Bundle
 from edge.encoder import INPUT
 from edge.errors import InputError
 from edge.pipeline import Pipeline
-from export.agreement import agreement, decisions
+from export.agreement import ParityError, agreement, decisions
 from export.crops import load_crops
 from export.graphs import export_graph
 from export.publish import new_folder, write_config
 from export.storage import store_weights
 from export.strategies import load_graph
-from training.run import load_checkpoint
 from training.visibility import Visibility, load_visibility
 
-log = logging.getLogger(__name__)
 OUTPUT = "visible"
+FIGURES = "visibility, covered validation faces"
+"""Title of what its training measured, on the model card."""
 PREFIX = "visibility/"
 """Of the names of all that belongs to the network."""
 STORED_BITS = 12
@@ -73,16 +72,10 @@ def graft(path: Path, network: Visibility, *, stored: bool = False) -> None:
     _prefix(part.graph)
     whole = load_graph(path)
     graph = whole.graph
-    for field in (graph.node, graph.initializer):
-        kept = [item for item in field if not item.name.startswith(PREFIX)]
-        del field[:]
-        field.extend(kept)
-    outputs = [value for value in graph.output if value.name != OUTPUT]
-    del graph.output[:]
-    graph.output.extend([*outputs, *part.graph.output])
+    _drop_output(graph, OUTPUT)
+    graph.output.extend(part.graph.output)
     graph.node.extend(part.graph.node)
     graph.initializer.extend(part.graph.initializer)
-    onnx.checker.check_model(whole)
     onnx.save(whole, str(path))
 
     crops = np.random.default_rng(0).random((4, 1, 48, 48), np.float32)
@@ -91,6 +84,21 @@ def graft(path: Path, network: Visibility, *, stored: bool = False) -> None:
     error = float(np.abs(OrtSession(path).run({INPUT: crops})[OUTPUT] - wanted).max())
     if not error <= TOLERANCE:
         raise InputError(f"torch and ONNX disagree about which cues are in sight, by {error:.1e}")
+
+
+def _drop_output(graph: onnx.GraphProto, name: str) -> None:
+    """Remove an output, if it is there, and all that only it needs."""
+    outputs = [value for value in graph.output if value.name != name]
+    needed, nodes = {value.name for value in outputs}, []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            nodes.append(node)
+    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.node[:], graph.initializer[:], graph.output[:]
+    graph.node.extend(reversed(nodes))
+    graph.initializer.extend(weights)
+    graph.output.extend(outputs)
 
 
 def _prefix(graph: onnx.GraphProto) -> None:
@@ -107,14 +115,15 @@ def _prefix(graph: onnx.GraphProto) -> None:
         tensor.name = renamed(tensor.name)
 
 
-def add_visibility(folder: Path, run: Path, out: Path, data: Path) -> dict[str, Any]:
+def add_visibility(folder: Path, run: Path, out: Path, data: Path, *, faces: int | None = None) -> dict[str, Any]:
     """Write a copy of a bundle with the network of a run in it.
 
     Args:
         folder: the bundle.
         run: of `python -m training visibility`.
         out: the new bundle; an existing one is replaced at the very end.
-        data: data packs or face crops, to compare both bundles on.
+        data: data packs (their validation faces) or face crops, to compare both bundles on.
+        faces: compare on so many faces only.
 
     Returns:
         `agreement` of the new bundle with the old one, and `visibility`: what the run measured.
@@ -122,24 +131,29 @@ def add_visibility(folder: Path, run: Path, out: Path, data: Path) -> dict[str, 
     Raises:
         BundleError: the bundle is damaged.
         InputError: no such run, no faces, or `out` cannot be written.
+        ParityError: labels or first texts have changed.
     """
     bundle = Bundle.load(folder)
-    network, threshold = load_visibility(run)
-    checkpoint = load_checkpoint(run)
-    crops = load_crops(data, "valid", bundle.config.image.size)
+    trained = load_visibility(run)
+    crops = load_crops(data, "valid", bundle.config.image.size).part(0, faces)
     with new_folder(out) as fresh:
         for path in bundle.folder.iterdir():
             shutil.copyfile(path, fresh / path.name)
-        graft(fresh / "vision_encoder.onnx", network, stored="quantised" in bundle.config.metrics)
+        graft(fresh / "vision_encoder.onnx", trained.network, stored="quantised" in bundle.config.metrics)
         config = bundle.config
+        runs = {**config.provenance["runs"], "visibility": trained.record}
         config = dataclasses.replace(
             config,
-            verdict=dataclasses.replace(config.verdict, min_visible=round(threshold, 4)),
-            provenance={**config.provenance, "runs": {**config.provenance["runs"], "visibility": checkpoint["record"]}},
-            metrics={**config.metrics, "visibility, covered validation faces": checkpoint["figures"]},
+            verdict=dataclasses.replace(config.verdict, min_visible=trained.threshold),
+            provenance={**config.provenance, "runs": runs},
+            metrics={**config.metrics, FIGURES: trained.figures},
         )
         write_config(fresh, config)
         with Pipeline.load(folder, device="cpu") as before, Pipeline.load(fresh, device="cpu") as after:
             reference = decisions(before, crops)
             figures = agreement(reference, decisions(after, crops, reference=reference), crops.labels)
-    return {"agreement": figures, "visibility": checkpoint["figures"]}
+        if figures["labels"] < 1 or figures["streams"] < 1:
+            raise ParityError(
+                f"labels ({figures['labels']:.2%} the same) or first texts ({figures['streams']:.2%}) have changed: nothing is written"
+            )
+    return {"agreement": figures, "visibility": trained.figures}

@@ -9,7 +9,7 @@ from training.drafts import cases_of
 @pytest.fixture(scope="module")
 def cases(pipeline, portrait) -> list[Case]:
     """The portrait's face in many lights, as far as the policy explains it; for want of landmarks measured by the encoder."""
-    from edge.explain import Subject
+    from edge.explain import subjects_of
     from edge.face import align
     from edge.picture import as_grey
 
@@ -19,12 +19,7 @@ def cases(pipeline, portrait) -> list[Case]:
     rng = np.random.default_rng(0)
     crops = np.stack([np.clip(crop * rng.uniform(0.6, 1.2) + rng.normal(0, 6, crop.shape), 0, 255).astype(np.uint8) for _ in range(24)])
     read = pipeline.encoder(crops)
-    names = [cue.name for cue in pipeline.bundle.config.cues]
-    labels = pipeline.bundle.config.labels
-    subjects = [
-        Subject(read.tokens[i], labels[int(p.argmax())], float(p.max()), dict(zip(names, map(float, read.cues[i]), strict=True)))
-        for i, p in enumerate(read.probabilities)
-    ]
+    subjects = subjects_of(read, pipeline.bundle.config)
     found = [Case(e, s, s.cues) for e, s in zip(pipeline.explainer.draft(subjects), subjects, strict=True) if e.answer == s.emotion]
     assert len(found) > 12
     return found

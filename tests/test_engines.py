@@ -15,9 +15,10 @@ from edge.bundle import GRAPHS, SHIPPED, Bundle
 from edge.cuda import Cuda
 from edge.engines import EngineCache, EngineKey, Profile, engine_key, write_whole
 from edge.errors import BackendError
+from edge.fold import fold_constants
 from edge.pipeline import Pipeline
 from edge.profiles import MAX_FACES, graph_profiles
-from edge.tensorrt import fold_constants, import_tensorrt
+from edge.tensorrt import import_tensorrt
 from export.__main__ import main
 from export.tensorrt import plan
 

@@ -10,7 +10,7 @@ from edge.person import Person
 from edge.quality import MAX_PITCH_DEG, MAX_YAW_DEG, MIN_SHARPNESS, MIN_SIDE_PX, sharpness, unclear
 from edge.schedule import Outcome
 from edge.smooth import HOLD_MS, LabelSmoother
-from edge.types import Explanation, Pose, Verdict
+from edge.types import Claim, Explanation, Pose, Verdict
 
 cv2 = pytest.importorskip("cv2")
 
@@ -119,13 +119,44 @@ def test_the_policy_sees_the_last_frames_that_read_as_the_shown_label(pipeline, 
     assert task.t_ms == (frames + 4) * 33.0, "the frames of the coming label are not among them"
 
 
-def test_a_cue_is_hidden_when_most_of_the_frames_do_not_show_it(pipeline, portrait):
+def test_a_cue_that_half_of_the_frames_hide_is_hidden_and_guesses_do_not_count(pipeline, portrait):
     sitter = _Sitter(pipeline, portrait)
     plain = sitter.face
     for i in range(6):
-        sitter.face = replace(plain, hidden=("lip_corners", "jaw_drop") if i < 2 else ("lip_corners",) if i < 4 else ())
-        face = sitter.see("happiness", i * 33.0)
-    assert sitter.person.task(face, 165.0).subject.hidden == frozenset({"lip_corners"})
+        sitter.face = replace(plain, hidden=("lip_corners", "jaw_drop") if i < 2 else ("lip_corners",) if i < 3 else ())
+        face = sitter.see("happiness", i * 33.0, cues=9.0 if i < 2 else 1.0)
+    subject = sitter.person.task(face, 165.0).subject
+    assert subject.hidden == frozenset({"lip_corners"})
+    assert subject.cues["jaw_drop"] == 1.0, "of the four frames that show it"
+    assert subject.cues["inner_brow"] == pytest.approx(22 / 6), "of all"
+
+
+def test_an_explanation_is_withheld_when_what_it_speaks_of_is_covered_and_made_again(pipeline, portrait):
+    sitter = _Sitter(pipeline, portrait)
+    face = sitter.see("happiness", 0.0)
+    said = Explanation("Lips up.", "happiness", Verdict.VERIFIED, 1.0, 1.0, (Claim("lip_corners", 1, 2.0),), 1)
+    assert sitter.person.attach(Outcome(sitter.person.task(face, 0.0), said, {}))
+    spell = sitter.person.spell
+    for i, hidden in enumerate([("inner_brow",), ("inner_brow", "lip_corners")]):
+        sitter.face = replace(sitter.face, hidden=hidden)
+        assert sitter.person.explained(sitter.see("happiness", 33.0 * (i + 1))).explanation is said, "one frame in three hides it"
+    assert sitter.person.spell == spell
+    face = sitter.see("happiness", 100.0)
+    assert sitter.person.explained(face).explanation is None
+    assert sitter.person.spell == spell + 1, "so that it is due again"
+    sitter.see("happiness", 133.0)
+    assert sitter.person.spell == spell + 1
+
+
+def test_a_baseline_is_taken_of_what_is_in_sight(pipeline, portrait):
+    sitter = _Sitter(pipeline, portrait, calibrate_s=0.2)
+    plain = sitter.face
+    for i in range(12):
+        sitter.face = replace(plain, hidden=("lip_corners", "jaw_drop") if i < 6 else ("lip_corners",))
+        sitter.see("happiness", i * 33.0, cues=5.0 if i < 6 else 1.0)
+    measured = sitter.person.calibrated
+    assert measured is not None
+    assert "lip_corners" not in measured.cues, "a cue that is never seen has no neutral"
 
 
 def test_several_frames_are_explained_like_one(pipeline, portrait):

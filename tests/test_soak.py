@@ -9,6 +9,7 @@ def test_the_soak_measures_a_stream_and_leaves_nothing_behind(pipeline, monkeypa
     assert figures["minutes"] == pytest.approx(0.1, abs=0.05)
     assert figures["readings"] > 10
     assert figures["tracks"] == 2
+    assert figures["explanations"] > 0
     assert (figures["threads_left"], figures["captures_left"]) == (0, 0)
     assert figures["handles_growth"] <= 0
     assert figures["fast_path_alone_ms"]["median"] > 0

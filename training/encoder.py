@@ -8,7 +8,7 @@ often (`rare_power`); what that does to the prior is undone by per-class offsets
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -135,17 +135,21 @@ class Targets:
         tensors = (faces.images, faces.target, cues, points.astype(np.float32), pose)
         return cls(*(torch.from_numpy(np.ascontiguousarray(t)) for t in tensors))
 
+    def take(self, rows: torch.Tensor) -> Targets:
+        """The chosen rows."""
+        return Targets(*(getattr(self, field.name)[rows] for field in fields(Targets)))
+
 
 def augment(batch: Targets, generator: torch.Generator) -> Targets:
     """Mirror, turn, zoom, shift, relight, blur and partly cover a batch; points and pose follow."""
     moved = move(batch, generator)
     images = relight(moved.images, generator)
     n, axis = len(images), torch.arange(SIZE)
-    corner, extent = _uniform(n, -8, SIZE - 8, 2, generator=generator), _uniform(n, 8, 20, 2, generator=generator)
+    corner, extent = draw_uniform(n, -8, SIZE - 8, 2, generator=generator), draw_uniform(n, 8, 20, 2, generator=generator)
     inside = [(axis >= corner[:, i, None]) & (axis < (corner + extent)[:, i, None]) for i in (0, 1)]
-    chosen = _uniform(n, 0, 1, 1, 1, 1, generator=generator) < 0.35
+    chosen = draw_uniform(n, 0, 1, 1, 1, 1, generator=generator) < 0.35
     covered = inside[0][:, None, :, None] & inside[1][:, None, None, :] & chosen
-    images = torch.where(covered, _uniform(n, 0, 1, 1, 1, 1, generator=generator), images)
+    images = torch.where(covered, draw_uniform(n, 0, 1, 1, 1, 1, generator=generator), images)
     return replace(moved, images=images)
 
 
@@ -154,17 +158,17 @@ def move(batch: Targets, generator: torch.Generator) -> Targets:
     n = len(batch.images)
     images = batch.images.unsqueeze(1).float() / 255
     cues, points, pose = batch.cues.clone(), batch.points.clone(), batch.pose.clone()
-    flip = _uniform(n, 0, 1, generator=generator) < 0.5
+    flip = draw_uniform(n, 0, 1, generator=generator) < 0.5
     images[flip] = images[flip].flip(3)
     cues[flip] *= torch.from_numpy(MIRROR_SIGN)
     points[flip] = points[flip][:, torch.from_numpy(POINT_MIRROR)] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
     pose[flip] *= torch.tensor([-1.0, 1.0, -1.0])
 
     # `matrix` maps output to input coordinates (centred, ±1), as affine_grid wants; points take its inverse
-    angle, zoom = torch.deg2rad(_uniform(n, -14, 14, generator=generator)), _uniform(n, 0.88, 1.12, generator=generator)
+    angle, zoom = torch.deg2rad(draw_uniform(n, -14, 14, generator=generator)), draw_uniform(n, 0.88, 1.12, generator=generator)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     matrix = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)
-    shift = _uniform(n, -0.12, 0.12, 2, generator=generator)
+    shift = draw_uniform(n, -0.12, 0.12, 2, generator=generator)
     grid = F.affine_grid(torch.cat([matrix, shift[:, :, None]], 2), [n, 1, SIZE, SIZE], align_corners=False)
     images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     centred = points * 2 - 1 - shift[:, None]
@@ -176,14 +180,15 @@ def move(batch: Targets, generator: torch.Generator) -> Targets:
 def relight(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Change gamma, blur and add noise: `[N,1,48,48]`, 0…1."""
     n = len(images)
-    images = images.clamp(1e-4, 1) ** _uniform(n, 0.7, 1.4, 1, 1, 1, generator=generator)
+    images = images.clamp(1e-4, 1) ** draw_uniform(n, 0.7, 1.4, 1, 1, 1, generator=generator)
     blurred = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    share = _uniform(n, 0, 1, 1, 1, 1, generator=generator) * (_uniform(n, 0, 1, 1, 1, 1, generator=generator) < 0.3)
+    share = draw_uniform(n, 0, 1, 1, 1, 1, generator=generator) * (draw_uniform(n, 0, 1, 1, 1, 1, generator=generator) < 0.3)
     images = torch.lerp(images, blurred, share)
-    return images + torch.randn(images.shape, generator=generator) * _uniform(n, 0, 0.04, 1, 1, 1, generator=generator)
+    return images + torch.randn(images.shape, generator=generator) * draw_uniform(n, 0, 0.04, 1, 1, 1, generator=generator)
 
 
-def _uniform(n: int, low: float, high: float, *shape: int, generator: torch.Generator) -> torch.Tensor:
+def draw_uniform(n: int, low: float, high: float, *shape: int, generator: torch.Generator) -> torch.Tensor:
+    """`[n, *shape]` random numbers from `low` to `high`."""
     return torch.rand(n, *shape, generator=generator) * (high - low) + low
 
 
@@ -272,9 +277,8 @@ def train(folder: Path, out: Path, config: EncoderConfig) -> Path:
         rows = torch.multinomial(draw, steps * config.batch, replacement=True, generator=generator)
         total = 0.0
         for chosen in progress(rows.split(config.batch), f"epoch {epoch}", steps):
-            parts = (getattr(targets, name)[chosen] for name in ("images", "emotion", "cues", "points", "pose"))
-            batch = augment(Targets(*parts), generator)
-            batch = Targets(*(getattr(batch, n).to(run.device) for n in ("images", "emotion", "cues", "points", "pose")))
+            batch = augment(targets.take(chosen), generator)
+            batch = Targets(*(getattr(batch, field.name).to(run.device) for field in fields(Targets)))
             with torch.autocast(run.device.type, torch.bfloat16):
                 output = model(batch.images.to(memory_format=torch.channels_last))
             loss = losses(output, batch, config)

@@ -36,7 +36,7 @@ def look(encoder: Encoder, faces: FerPlus, cue_model: CueModel, views: int, seed
     targets, generator = Targets.of(faces, cue_model), torch.Generator().manual_seed(seed)
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in ("map", "emotion", "cues", "pose")}
     for rows in progress(torch.arange(len(faces)).split(512), "look"):
-        chosen = Targets(*(getattr(targets, n)[rows] for n in ("images", "emotion", "cues", "points", "pose")))
+        chosen = targets.take(rows)
         pictures = [chosen.images.unsqueeze(1).float() / 255]
         pictures += [augment(chosen, generator).images for _ in range(views)]
         with torch.autocast("cpu", torch.bfloat16):

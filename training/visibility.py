@@ -11,8 +11,10 @@ stand in for hands.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,13 +25,12 @@ from edge.cv import cv2
 from edge.errors import InputError
 from training.cues import CUE_NAMES, CUES, POINTS, fit_cue_model
 from training.data import FerPlus, load_ferplus
-from training.encoder import SIZE, Targets, move, relight
+from training.encoder import SIZE, Targets, draw_uniform, move, relight
 from training.photos import load_photos
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
 
 HIDDEN = 0.5
 """A cue is hidden when at least this share of its points is covered; between none and this it is neither hidden nor in sight."""
-FILLS = ("grey", "slope", "grain", "photo", "face")
 _SHOWS = torch.tensor([[float(p in cue.points) / len(cue.points) for p in POINTS] for cue in CUES])  # [C,P]
 
 
@@ -90,14 +91,20 @@ def cover(images: torch.Tensor, points: torch.Tensor, photos: torch.Tensor, gene
         The covered images, the masks `[N,S,S]`, and the share of each cue's points that is covered, `[N,K]`.
     """
     n = len(images)
+    mask, x, y, angle = _shapes(points, generator)
+    filled = _fillings(images, photos, x, y, angle, generator)
+    edge = F.avg_pool2d(F.pad(mask[:, None].float(), (1, 1, 1, 1), mode="replicate"), 3, 1)
+    soft = torch.where(draw_uniform(n, 0, 1, 1, 1, 1, generator=generator) < 0.5, edge, mask[:, None].float())
+    column, row = ((points * SIZE).long().clamp(0, SIZE - 1)).unbind(2)
+    under = mask[torch.arange(n)[:, None], row, column].float()
+    return torch.lerp(images, filled, soft), mask, under @ _SHOWS.T
 
-    def uniform(low: float, high: float, *shape: int) -> torch.Tensor:
-        return torch.rand(n, *shape, generator=generator) * (high - low) + low
 
-    def choice(count: int) -> torch.Tensor:
-        return torch.randint(count, (n,), generator=generator)
-
-    aimed = points[torch.arange(n), choice(points.shape[1])] * SIZE + uniform(-5, 5, 2)
+def _shapes(points: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+    """A shape for each face, over one of its points more often than not: masks `[N,S,S]`, its own coordinates x and y, its angle `[N]`."""
+    n, uniform = len(points), partial(draw_uniform, len(points), generator=generator)
+    chosen = torch.randint(points.shape[1], (n,), generator=generator)
+    aimed = points[torch.arange(n), chosen] * SIZE + uniform(-5, 5, 2)
     middle = torch.where(uniform(0, 1, 1) < 0.6, aimed, uniform(0, SIZE, 2))
     angle, half = uniform(0, np.pi), uniform(5, 20, 2)
     axis = torch.arange(SIZE) + 0.5
@@ -105,27 +112,27 @@ def cover(images: torch.Tensor, points: torch.Tensor, photos: torch.Tensor, gene
     cos, sin = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
     across, along = (x * cos + y * sin) / half[:, :1, None], (y * cos - x * sin) / half[:, 1:, None]
     # an ellipse, a bar with square corners, or everything on one side of a line
-    kind = choice(3)[:, None, None]
+    kind = torch.randint(3, (n,), generator=generator)[:, None, None]
     reach = torch.where(kind == 0, across**2 + along**2, torch.maximum(across.abs(), along.abs()))
-    mask = torch.where(kind == 2, along > 0, reach <= 1)
+    return torch.where(kind == 2, along > 0, reach <= 1), x, y, angle
 
+
+def _fillings(
+    images: torch.Tensor, photos: torch.Tensor, x: torch.Tensor, y: torch.Tensor, angle: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    """What lies over each face, `[N,1,S,S]`: grey, a slope, grain, a photo, or a part of another face."""
+    n, uniform = len(images), partial(draw_uniform, len(images), generator=generator)
     level, grain = uniform(0, 1, 1, 1, 1), torch.randn(n, 1, 7, 7, generator=generator)
     mean = images.mean((2, 3), keepdim=True)
     grey = torch.where(uniform(0, 1, 1, 1, 1) < 0.4, mean, level).expand_as(images)
     slope = level + (x * torch.cos(3 * angle)[:, None, None] + y * torch.sin(3 * angle)[:, None, None])[:, None] * uniform(0, 0.03, 1, 1, 1)
     rough = level + F.interpolate(grain, SIZE, mode="bicubic", align_corners=False) * uniform(0.02, 0.25, 1, 1, 1)
-    photo = photos[choice(len(photos))][:, None]
+    photo = photos[torch.randint(len(photos), (n,), generator=generator)][:, None]
     zoom = torch.stack([uniform(0.2, 0.6), uniform(0.2, 0.6)], 1).diag_embed()
     grid = F.affine_grid(torch.cat([zoom, uniform(-0.5, 0.5, 2)[:, :, None]], 2), list(images.shape), align_corners=False)
     skin = F.grid_sample(images.roll(1, 0), grid, padding_mode="border", align_corners=False)
-    fills = torch.stack([grey, slope, rough, photo, skin])  # in the order of FILLS
-    filled = fills[choice(len(FILLS)), torch.arange(n)].clamp(0, 1)
-
-    edge = F.avg_pool2d(F.pad(mask[:, None].float(), (1, 1, 1, 1), mode="replicate"), 3, 1)
-    soft = torch.where(uniform(0, 1, 1, 1, 1) < 0.5, edge, mask[:, None].float())
-    column, row = ((points * SIZE).long().clamp(0, SIZE - 1)).unbind(2)
-    under = mask[torch.arange(n)[:, None], row, column].float()
-    return torch.lerp(images, filled, soft), mask, under @ _SHOWS.T
+    fills = torch.stack([grey, slope, rough, photo, skin])
+    return fills[torch.randint(len(fills), (n,), generator=generator), torch.arange(n)].clamp(0, 1)
 
 
 def photo_patches(archive: Path, split: str, count: int, seed: int) -> torch.Tensor:
@@ -183,7 +190,7 @@ def train(folder: Path, out: Path, config: VisibilityConfig) -> Path:
         model.train()
         rows, total = torch.randperm(len(targets.images), generator=generator), 0.0
         for chosen in progress(rows.split(config.batch)[:steps], f"epoch {epoch}", steps):
-            images, seen, _ = view(_rows(targets, chosen), photos, generator, config.clear_share)
+            images, seen, _ = view(targets.take(chosen), photos, generator, config.clear_share)
             with torch.autocast(run.device.type, torch.bfloat16):
                 logits = model(images.to(run.device, memory_format=torch.channels_last))
             loss = _loss(logits.float(), seen.to(run.device))
@@ -204,10 +211,6 @@ def _measured(faces: FerPlus) -> FerPlus:
     return faces.take(np.isfinite(faces.landmarks).all((1, 2)))
 
 
-def _rows(targets: Targets, rows: torch.Tensor) -> Targets:
-    return Targets(*(getattr(targets, name)[rows] for name in ("images", "emotion", "cues", "points", "pose")))
-
-
 def _loss(logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
     known = seen.isfinite()
     return F.binary_cross_entropy_with_logits(logits[known], seen[known])
@@ -225,7 +228,7 @@ def evaluate(model: Visibility, faces: Targets, photos: torch.Tensor, false_alar
     device, generator = next(model.parameters()).device, torch.Generator().manual_seed(seed)
     read, truth, clear = [], [], []
     for rows in torch.arange(len(faces.images)).split(512):
-        plain = _rows(faces, rows)
+        plain = faces.take(rows)
         clear.append(model(plain.images.unsqueeze(1).float().to(device) / 255).sigmoid().cpu())
         images, seen, _ = view(plain, photos, generator, 0.0)
         read.append(model(images.to(device)).sigmoid().cpu())
@@ -236,13 +239,26 @@ def evaluate(model: Visibility, faces: Targets, photos: torch.Tensor, false_alar
     return threshold, {"found": float(low[seen == 0].float().mean()), "false": float(low[seen == 1].float().mean()), **found}
 
 
-def load_visibility(folder: Path) -> tuple[Visibility, float]:
-    """Load a trained network and its threshold."""
+@dataclass(frozen=True, slots=True)
+class TrainedVisibility:
+    """A run, loaded."""
+
+    network: Visibility
+    threshold: float
+    """Probability below which a cue counts as hidden."""
+    figures: dict[str, float]
+    """What `evaluate` saw at it."""
+    record: dict[str, Any]
+    """Configuration, seed, command, versions."""
+
+
+def load_visibility(folder: Path) -> TrainedVisibility:
+    """Load a run."""
     checkpoint = load_checkpoint(folder)
     config = checkpoint["record"]["config"]
-    model = Visibility(config["widths"], config["hidden"])
-    model.load_state_dict(checkpoint["state"])
-    return model.eval(), float(checkpoint["threshold"])
+    network = Visibility(config["widths"], config["hidden"])
+    network.load_state_dict(checkpoint["state"])
+    return TrainedVisibility(network.eval(), round(float(checkpoint["threshold"]), 4), checkpoint["figures"], checkpoint["record"])
 
 
 def configure(given: Path | None, overrides: list[str]) -> VisibilityConfig:

@@ -78,6 +78,9 @@ export class Panel {
       fill.style.transform = `scaleX(${probability})`;
       set(value, `${Math.round(probability * 100)} %`);
     }
+    const hidden = face?.hidden ?? [];
+    byId("hidden-part").hidden = !hidden.length;
+    set(byId("hidden"), hidden.map(plain).join(", "));
     this.explain(face?.explanation ?? null);
   }
 
@@ -96,7 +99,7 @@ export class Panel {
       const sign = claim.measured < 0 ? "−" : "+", held = claim.supported;
       const value = make("span", "value", `${sign}${Math.abs(claim.measured).toFixed(1)} `, [
         Object.assign(make("span", "", held ? "✓" : "–"), { ariaHidden: "true" }),
-        make("span", "unseen", held ? "supported" : claim.visible ? "not supported" : "out of sight"),
+        make("span", "unseen", held ? "supported" : "not supported"),
       ]);
       value.dataset.held = held ? "yes" : "no";
       const name = make("span", "", `${plain(claim.cue)} ${arrow(claim.direction)}`);

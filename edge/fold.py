@@ -1,0 +1,48 @@
+"""Working out, before a graph is run or built, what depends on its constants alone: weights that are stored in fewer bits above all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from edge.errors import BundleError
+
+
+def fold_constants(source: Path, target: Path) -> None:
+    """Write a graph with its constants worked out, in standard operators only.
+
+    Raises:
+        BundleError: ONNX Runtime cannot load the graph.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC  # standard operators only
+    options.optimized_model_filepath = str(target)
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    try:
+        # int32 biases suit ONNX Runtime's own kernels; TensorRT wants them in float
+        ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=["WeightBiasQuantization"])
+    except Exception as error:  # onnxruntime raises its own unrelated classes
+        raise BundleError(f"cannot load the graph '{source.name}': {str(error).splitlines()[0]}") from None
+
+
+def folded(path: Path) -> bytes | Path:
+    """A graph with its constants worked out, in memory; the file itself where that cannot be done (anywhere but on Linux).
+
+    A session that unpacks its own weights decides the same, but its memory is left scattered: each decoding step takes 2 % longer.
+    """
+    if sys.platform != "linux":
+        return path
+    try:
+        handle = os.memfd_create(path.name)
+    except OSError:
+        return path
+    with os.fdopen(handle, "rb") as memory:
+        try:
+            fold_constants(path, Path(f"/proc/self/fd/{handle}"))
+        except BundleError:
+            return path  # loading it says what is wrong
+        return memory.read() or path
