@@ -146,7 +146,7 @@ def add_visibility(folder: Path, run: Path, out: Path, data: Path, *, faces: int
             config,
             verdict=dataclasses.replace(config.verdict, min_visible=trained.threshold),
             provenance={**config.provenance, "runs": runs},
-            metrics={**config.metrics, FIGURES: trained.figures},
+            metrics={_before(title): values for title, values in config.metrics.items()} | {FIGURES: trained.figures},
         )
         write_config(fresh, config)
         with Pipeline.load(folder, device="cpu") as before, Pipeline.load(fresh, device="cpu") as after:
@@ -157,3 +157,8 @@ def add_visibility(folder: Path, run: Path, out: Path, data: Path, *, faces: int
                 f"labels ({figures['labels']:.2%} the same) or first texts ({figures['streams']:.2%}) have changed: nothing is written"
             )
     return {"agreement": figures, "visibility": trained.figures}
+
+
+def _before(title: str) -> str:
+    """Figures that rest on the verdict speak of the bundle as it was."""
+    return f"{title}, before the visibility network" if title in ("validation", "agreement with float32") else title
