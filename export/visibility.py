@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import tempfile
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,6 @@ from training.visibility import Visibility, load_visibility
 OUTPUT = "visible"
 FIGURES = "visibility, covered validation faces"
 """Title of what its training measured, on the model card."""
-PREFIX = "visibility/"
-"""Of the names of all that belongs to the network."""
 STORED_BITS = 12
 TOLERANCE = 2e-3
 """Of a probability, between torch and the finished graph with stored weights."""
@@ -69,10 +68,10 @@ def graft(path: Path, network: Visibility, *, stored: bool = False) -> None:
         part = onnx.load(alone)
     if stored:
         store_weights(part, STORED_BITS)
-    _prefix(part.graph)
     whole = load_graph(path)
     graph = whole.graph
     _drop_output(graph, OUTPUT)
+    _prefix(part.graph, _free_prefix(graph))
     graph.output.extend(part.graph.output)
     graph.node.extend(part.graph.node)
     graph.initializer.extend(part.graph.initializer)
@@ -101,14 +100,21 @@ def _drop_output(graph: onnx.GraphProto, name: str) -> None:
     graph.output.extend(outputs)
 
 
-def _prefix(graph: onnx.GraphProto) -> None:
-    """Put `PREFIX` before every name but those of input and output."""
+def _free_prefix(graph: onnx.GraphProto) -> str:
+    """`visibility/`, or `visibility2/` …: an optimiser may have let the encoder share a node of a network that was there before."""
+    names = {name for node in graph.node for name in (node.name, *node.output)} | {tensor.name for tensor in graph.initializer}
+    prefixes = (f"visibility{number}/" for number in chain([""], count(2)))
+    return next(prefix for prefix in prefixes if not any(name.startswith(prefix) for name in names))
+
+
+def _prefix(graph: onnx.GraphProto, prefix: str) -> None:
+    """Put `prefix` before every name but those of input and output."""
 
     def renamed(name: str) -> str:
-        return name if name in ("", INPUT, OUTPUT) else PREFIX + name
+        return name if name in ("", INPUT, OUTPUT) else prefix + name
 
     for node in graph.node:
-        node.name = renamed(node.name or node.output[0]) if node.output[0] != OUTPUT else PREFIX + OUTPUT
+        node.name = renamed(node.name or node.output[0]) if node.output[0] != OUTPUT else prefix + OUTPUT
         for names in (node.input, node.output):
             names[:] = [renamed(name) for name in names]
     for tensor in graph.initializer:
