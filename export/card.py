@@ -71,13 +71,10 @@ def write_card(folder: Path, config: BundleConfig) -> None:
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _rows(values: dict[str, Any]) -> list[str]:
+def _rows(values: dict[str, Any], prefix: str = "") -> list[str]:
     rows = []
     for name, value in values.items():
-        if isinstance(value, dict):
-            rows += [f"| {name}.{key} | {_number(inner)} |" for key, inner in value.items()]
-        else:
-            rows.append(f"| {name} | {_number(value)} |")
+        rows += _rows(value, f"{prefix}{name}.") if isinstance(value, dict) else [f"| {prefix}{name} | {_number(value)} |"]
     return rows
 
 

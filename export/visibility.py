@@ -145,7 +145,7 @@ def add_visibility(folder: Path, run: Path, out: Path, data: Path, *, faces: int
     with new_folder(out) as fresh:
         for path in bundle.folder.iterdir():
             shutil.copyfile(path, fresh / path.name)
-        graft(fresh / "vision_encoder.onnx", trained.network, stored="quantised" in bundle.config.metrics)
+        graft(fresh / "vision_encoder.onnx", trained.network, stored=any(title.startswith("quantised") for title in bundle.config.metrics))
         config = bundle.config
         runs = {**config.provenance["runs"], "visibility": trained.record}
         config = dataclasses.replace(
@@ -166,5 +166,5 @@ def add_visibility(folder: Path, run: Path, out: Path, data: Path, *, faces: int
 
 
 def _before(title: str) -> str:
-    """Figures that rest on the verdict speak of the bundle as it was."""
-    return f"{title}, before the visibility network" if title in ("validation", "agreement with float32") else title
+    """Figures that rest on size or verdict speak of the bundle as it was."""
+    return f"{title}, before the visibility network" if title in ("validation", "quantised", "agreement with float32") else title

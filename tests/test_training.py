@@ -41,10 +41,12 @@ def test_a_bundle_made_from_scratch_runs_and_is_measured(bundle, data, capsys, p
 
 
 def test_measured_results_enter_configuration_and_card(bundle, tmp_path):
-    (tmp_path / "r.json").write_text('{"war": 0.5}')
+    (tmp_path / "r.json").write_text('{"war": 0.5, "attacks": {"swap": {"rate": 0.25}}}')
     assert export(["measured", str(bundle), f"FER+ test={tmp_path / 'r.json'}"]) == 0
-    assert Bundle.load(bundle).config.metrics["FER+ test"] == {"war": 0.5}
-    assert "FER+ test" in (bundle / "README.md").read_text()
+    assert Bundle.load(bundle).config.metrics["FER+ test"]["war"] == 0.5
+    card = (bundle / "README.md").read_text()
+    assert "### FER+ test" in card
+    assert "| attacks.swap.rate | 0.25 |" in card
     assert export(["measured", str(bundle), f"x={tmp_path / 'none.json'}"]) == 4
 
 
