@@ -17,7 +17,7 @@ from edge.picture import as_bgr
 log = logging.getLogger(__name__)
 
 FRESH = 2.0
-"""A frame older than this many frame times is not handed over."""
+"""Frame times after which a frame is no longer new."""
 SILENT_S = 2.0
 """A source that has delivered nothing for so long counts as lost, whatever its driver says."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 4.0
@@ -61,8 +61,13 @@ class NewestFrame:
         """Time since the newest frame was captured; 0 before the first."""
         return (time.monotonic() - self._last_s) * 1e3 if self._last_s else 0.0
 
+    @property
+    def limit_s(self) -> float:
+        """A frame older than this, `FRESH` frame times, is no longer new."""
+        return FRESH * (self._interval_s or _LONGEST_S)
+
     def next(self) -> Frame | None:
-        """Wait for a frame that is not older than `FRESH` frame times; `None` at the end.
+        """Wait for a frame that is not older than `limit_s`; `None` at the end.
 
         Raises:
             InputError: the source cannot be opened, or is lost and was not found again in time.
@@ -70,7 +75,7 @@ class NewestFrame:
         with self._changed:
             while True:
                 frame, self._frame = self._frame, None
-                if frame is not None and time.monotonic() - frame.captured_s <= FRESH * (self._interval_s or _LONGEST_S):
+                if frame is not None and time.monotonic() - frame.captured_s <= self.limit_s:
                     return frame
                 if frame is not None:
                     self.dropped += 1

@@ -1,11 +1,12 @@
 """A stream: a source whose frames are read as one scene, and how it is doing.
 
 A recording is read frame by frame with its explanations in line. A live source (or a recording in real time) always gives its newest frame,
-and explanations come from a worker beside the fast path.
+and explanations come from a worker beside the fast path. When the machine hiccups, the reading that was held up is dropped for a new one.
 """
 
 from __future__ import annotations
 
+import math
 import time
 import weakref
 from collections import deque
@@ -65,6 +66,7 @@ class Stream(Iterator[Reading]):
         self._scene = Scene(pipeline, explain=explain, beside=self._live is not None, baseline=baseline, calibrate_s=calibrate_s)
         self._started, self._closed, self._count, self._message = False, False, 0, ""
         self._delivered: deque[float] = deque(maxlen=30)
+        self._age_s, self._held_up = math.inf, 0
         weakref.finalize(self, _release, self._live, self._scene.worker)  # a stream that is dropped leaves no thread
 
     def __next__(self) -> Reading:
@@ -78,9 +80,10 @@ class Stream(Iterator[Reading]):
             self.close()  # again, now that nothing is being read: another thread may have been first
             raise StopIteration
         try:
-            frame = self._next_frame()
-            if frame is not None:
-                return self._read(frame)
+            while (frame := self._next_frame()) is not None:
+                reading = self._read(frame)
+                if not self._is_held_up(frame):
+                    return self._deliver(frame, reading)
         except BaseException as error:  # Ctrl-C too: no thread outlives it
             self._message = str(error)
             self.close()
@@ -99,7 +102,8 @@ class Stream(Iterator[Reading]):
         state = "ended" if self._closed else live.state
         if times and time.monotonic() - times[-1] > max(2.0, 3 * span_s):
             fps = 0.0
-        return StreamStatus(state, fps, self._count, live.dropped, live.age_ms, live.reconnects, self._message or live.message)
+        dropped, message = live.dropped + self._held_up, self._message or live.message
+        return StreamStatus(state, fps, self._count, dropped, live.age_ms, live.reconnects, message)
 
     def explain(self, track: int | None = None) -> None:
         """Ask for an explanation of one face, or of all that the next frame shows; it comes with one of the next readings."""
@@ -132,7 +136,21 @@ class Stream(Iterator[Reading]):
 
     def _read(self, frame: Frame) -> Reading:
         self._started = True
-        reading = self._scene.read_picture(frame) if self._pictures else self._scene.read(frame)
+        return self._scene.read_picture(frame) if self._pictures else self._scene.read(frame)
+
+    def _is_held_up(self, frame: Frame) -> bool:
+        """Whether a frame has become old while it was read, and twice as old as the one before: its reading gives way to a new one.
+
+        Where every reading is slow, none is held up.
+        """
+        if self._live is None:
+            return False
+        before_s, self._age_s = self._age_s, time.monotonic() - frame.captured_s
+        held_up = self._age_s > max(self._live.limit_s, 2 * before_s)
+        self._held_up += held_up
+        return held_up
+
+    def _deliver(self, frame: Frame, reading: Reading) -> Reading:
         self.frame = frame
         self._count += 1
         self._delivered.append(time.monotonic())

@@ -111,6 +111,36 @@ def test_a_slow_consumer_never_lags_behind(pipeline, faces):
         assert stream.status.dropped > 15
 
 
+def test_a_reading_that_was_held_up_gives_way_to_a_new_one(pipeline, faces, monkeypatch):
+    scene = draw([(faces["happy"], 320, 240, 1.0)])
+    read = _slow(pipeline, monkeypatch, lambda count: 1.0 if count == 8 else 0.0)
+    with pipeline.stream(DrawnCamera(lambda number: scene, 10).open, explain="off") as stream:
+        shown = [reading.frame for reading in itertools.islice(stream, 12)]
+        assert stream.status.dropped > read[9] - read[8] - 1, "the frames that passed meanwhile, and this one"
+    assert read[8] not in shown
+    assert {read[7], read[9]} <= set(shown)
+
+
+def test_where_every_reading_is_slow_none_is_withheld(pipeline, faces, monkeypatch):
+    scene = draw([(faces["happy"], 320, 240, 1.0)])
+    read = _slow(pipeline, monkeypatch, lambda count: 0.5)
+    with pipeline.stream(DrawnCamera(lambda number: scene, 10).open, explain="off") as stream:
+        assert [reading.frame for reading in itertools.islice(stream, 5)] == read
+
+
+def _slow(pipeline, monkeypatch, seconds) -> list[int]:
+    """Hold up the fast path before each frame for so long, given how many came before; return the numbers of the frames that are read."""
+    look, read = pipeline.look, []
+
+    def held_up(frame, tracker=None):
+        time.sleep(seconds(len(read)))
+        read.append(frame.index)
+        return look(frame, tracker)
+
+    monkeypatch.setattr(pipeline, "look", held_up)
+    return read
+
+
 def test_breaking_off_dropping_and_closing_leave_no_thread_and_no_handle(pipeline, faces):
     scene = draw([(faces["happy"], 320, 240, 1.0)])
     cameras = [DrawnCamera(lambda number: scene, 20) for _ in range(4)]
