@@ -1,13 +1,15 @@
-"""Timing that two runs agree on: stages take turns, and each is set against the matmul of its own round.
+"""Timing that two runs agree on: stages take turns with a matmul, and each is set against it as both are when nobody disturbs them.
 
-A *matmul* is a 1024³ float32 product on the same number of threads in ONNX Runtime. A machine that slows down for a minute slows both,
-so the ratio stays. Other work on the machine takes a core from what runs on two and not from what runs on one; so only the third of the
-rounds that was quietest as a whole speaks, with every stage counting alike. Calls return their results in host memory, so on a GPU the
-time includes its work and the copies: nothing is left running when the clock is read.
+A *matmul* is a 1024³ float32 product on the same number of threads in ONNX Runtime. Other work on the machine slows down everything, but
+what runs on two cores more than what runs on one, and it comes and goes. So what counts of stage and matmul alike is the quietest tenth of
+their calls. A turn lasts as long for a quick stage as for a slow one, so that both are found undisturbed; its first call, in caches that
+another stage has filled, does not count. Calls return their results in host memory, so on a GPU the time includes its work and the copies:
+nothing is left running when the clock is read.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -21,6 +23,11 @@ Stage = Callable[[int], dict[str, list[float]]]
 
 Clock = Callable[[], float]
 """Seconds: `time.perf_counter`, or `time.thread_time` for what runs on the calling thread alone, which other work does not delay."""
+
+TURN_MS = 20.0
+"""A turn lasts about this long: a camera calls a stage frame after frame, with no matrix product in between that empties the caches."""
+_FEWEST, _MOST = 3, 24
+"""Calls of a turn."""
 
 UNIT = "matmul"
 _SIDE = 1024
@@ -49,7 +56,7 @@ def interleave(
     rounds: int,
     seconds: float = 0.0,
     warmup: int = 3,
-    burst: int = 4,
+    turn_ms: float = TURN_MS,
     title: str = "timing",
     clock: Clock = time.perf_counter,
 ) -> dict[str, np.ndarray]:
@@ -58,26 +65,26 @@ def interleave(
     Every other round runs backwards, so that no stage always follows the same neighbour.
 
     Args:
-        stages: each called `burst` times in its turn.
+        stages: take turns.
         threads: of the matmul.
         rounds: at least so many.
         seconds: at least so long.
         warmup: rounds that are not counted.
-        burst: calls in a row.
+        turn_ms: how long a turn lasts, within 3 to 24 calls; 0 gives every turn one call, in caches that the others have emptied.
         title: of the progress bar.
         clock: of the matmul; the stages have their own.
 
     Returns:
-        Name → `[rounds, burst]` milliseconds, `matmul` among them.
+        Name → `[rounds, calls]` milliseconds, `matmul` among them.
     """
-    turns = [timed(UNIT, matmul(threads), clock), *stages]
+    turns = [(stage, _calls(stage, turn_ms)) for stage in (timed(UNIT, matmul(threads), clock), *stages)]
     rows: dict[str, list[list[float]]] = {}
     ends = time.perf_counter() + seconds
     with tqdm(total=warmup + rounds, desc=title, leave=False, disable=None) as bar:
         done = 0
         while done < warmup + rounds or time.perf_counter() < ends:
-            for turn in turns if done % 2 == 0 else turns[::-1]:
-                for name, spent in turn(burst).items():
+            for stage, calls in turns if done % 2 == 0 else turns[::-1]:
+                for name, spent in stage(calls).items():
                     rows.setdefault(name, []).append(spent)
             done += 1
             bar.update()
@@ -93,20 +100,30 @@ def summary(times: dict[str, np.ndarray], name: str, *, raw: bool = False) -> Fi
         raw: also every value.
 
     Returns:
-        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms` over all calls, and `matmuls`: the median over the quiet rounds of this stage's median
-        in the matmul's median of the same round.
+        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms` over all calls, and `matmuls`: the median of the quietest tenth of this stage's calls in
+        that of the matmul's.
     """
-    spent, rows = times[name], quiet_rounds(times)
+    spent = times[name]
     p90, p95, p99 = np.percentile(spent, [90, 95, 99])
     figures = {"median_ms": float(np.median(spent)), "p90_ms": float(p90), "p95_ms": float(p95), "p99_ms": float(p99)}
-    figures["matmuls"] = float(np.median(np.median(spent[rows], axis=1) / np.median(times[UNIT][rows], axis=1)))
+    figures["matmuls"] = undisturbed(spent) / undisturbed(times[UNIT])
     return {**figures, "raw_ms": np.round(spent.ravel(), 4).tolist()} if raw else figures
 
 
-def quiet_rounds(times: dict[str, np.ndarray]) -> np.ndarray:
-    """Indices of the third of the rounds in which all stages together, each over its own median, took least."""
-    total = np.sum([np.median(spent, axis=1) / np.median(spent) for spent in times.values()], axis=0)
-    return np.argsort(total, kind="stable")[: -(-len(total) // 3)]
+def undisturbed(spent: np.ndarray) -> float:
+    """Median milliseconds of the quietest tenth of the calls `[rounds, calls]`, the first of each turn left out where there are more."""
+    return float(np.percentile(spent[:, 1:] if spent.shape[1] > 1 else spent, 5))
+
+
+def _calls(stage: Stage, turn_ms: float) -> int:
+    """How many calls of a stage make a turn."""
+    if not turn_ms:
+        return 1
+    stage(1)
+    started = time.perf_counter()
+    stage(_FEWEST)
+    each_ms = (time.perf_counter() - started) * 1e3 / _FEWEST
+    return min(max(math.ceil(turn_ms / each_ms), _FEWEST), _MOST)
 
 
 def matmul(threads: int) -> Callable[[], object]:

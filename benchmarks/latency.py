@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import scaling
-from benchmarks.clock import UNIT, interleave, summary
+from benchmarks.clock import TURN_MS, UNIT, interleave, summary
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.hardware import mode_of, mode_options, state
 from benchmarks.stages import STAGES, Scene, capture, demo_frame, write_clip
@@ -25,9 +25,6 @@ from edge.cv import cv2
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
 
-BURST = 4
-"""Calls of a stage in a row: a camera calls it frame after frame, with no matrix product in between that empties the caches."""
-
 
 def measure(
     variants: dict[str, Pipeline],
@@ -35,7 +32,7 @@ def measure(
     *,
     rounds: int = 30,
     seconds: float = 0.0,
-    burst: int = BURST,
+    turn_ms: float = TURN_MS,
     source: Source | None = None,
     fps: float = 30.0,
     raw: bool = True,
@@ -47,7 +44,7 @@ def measure(
         threads: also of the matmul.
         rounds: at least so many turns of every stage,
         seconds: and at least so long.
-        burst: calls of a stage in each turn; 1 gives every stage caches that the others have emptied, the matrix product among them.
+        turn_ms: how long a stage's turn lasts; 0 gives it one call, in caches that the others have emptied, the matrix product among them.
         source: where `capture` takes frames from (camera number or video file) and the picture; without one, a clip of the demo portrait.
         fps: frames per second of the camera that is played for `dropped`; 0 leaves that out.
         raw: keep every value.
@@ -71,12 +68,12 @@ def measure(
         for turns in zip(*(scene.stages(_labelled(name)) for name, scene in scenes.items()), strict=True):
             work += turns
         before = state()
-        times = interleave(work, threads, rounds=rounds, seconds=seconds, burst=burst, title="latency")
+        times = interleave(work, threads, rounds=rounds, seconds=seconds, turn_ms=turn_ms, title="latency")
     return {
         "matmul_ms": float(np.median(times[UNIT])),
         "threads": threads,
         "rounds": len(times[UNIT]),
-        "burst": burst,
+        "turn_ms": turn_ms,
         "width": frame.image_bgr.shape[1],
         "height": frame.image_bgr.shape[0],
         "capture_source": origin,
@@ -153,7 +150,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=30, metavar="N", help="turns of every stage, at least (default: 30)")
     parser.add_argument("--seconds", type=float, default=20.0, metavar="T", help="measuring time, at least (default: 20)")
-    parser.add_argument("--burst", type=whole, default=BURST, metavar="N", help="calls in a row (default: 4); 1 measures with cold caches")
+    parser.add_argument(
+        "--turn-ms", type=float, default=TURN_MS, metavar="MS", help="calls in a row for so long (default: 20); 0: one, with cold caches"
+    )
     parser.add_argument("--fps", type=float, default=30.0, help="of the camera that is played for dropped frames (default: 30)")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", type=whole, metavar="N", help="take frames from this camera")
@@ -165,7 +164,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> Figures:
-    check(args, rounds=1, burst=1, seconds=0, fps=0)
+    check(args, rounds=1, turn_ms=0, seconds=0, fps=0)
     if args.threads < 1:
         raise UsageError("--threads 0: the matmul needs a number of threads of 1 or more")
     source = args.camera if args.camera is not None else args.video
@@ -175,7 +174,7 @@ def _run(args: argparse.Namespace) -> Figures:
             args.threads,
             rounds=args.rounds,
             seconds=args.seconds,
-            burst=args.burst,
+            turn_ms=args.turn_ms,
             source=source,
             fps=args.fps,
             raw=not args.no_raw,

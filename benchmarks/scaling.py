@@ -91,7 +91,7 @@ def face_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> li
     for count, scene in scenes.items():
         work.append(timed(f"fast {count}", lambda frame=scene.frame: pipeline.look(frame)))
         work.append(timed(f"full {count}", lambda frame=scene.frame: pipeline.explain(pipeline.look(frame))))
-    times = interleave(work, threads, rounds=rounds, burst=2, title="faces")
+    times = interleave(work, threads, rounds=rounds, title="faces")
     rows = []
     for count, scene in scenes.items():
         fast, full = (summary(times, f"{stage} {count}") for stage in ("fast", "full"))

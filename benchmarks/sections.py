@@ -102,7 +102,7 @@ def _plain(value: Any) -> str:
 def _latency(found: Figures) -> list[Block]:
     told = (
         f"One face in a {found['width']}×{found['height']} picture, {threads(found['threads'])}, "
-        f"{found['rounds']} rounds of {found['burst']} calls, stages and variants in turns. "
+        f"{found['rounds']} rounds, stages and variants in turns of {found['turn_ms']:g} ms. "
         f"A matmul is a 1024³ float32 product in the same rounds: {found['matmul_ms']:.2f} ms. "
         f"Frames come from: {found['capture_source']}."
     )

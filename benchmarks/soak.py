@@ -50,7 +50,8 @@ def measure(pipeline: Pipeline, minutes: float, *, warmup_s: float = 20.0, calib
 
     Returns:
         Growth of the resident set, threads and handles since the warm-up; age of the frames when they were handed over and of the readings
-        when they were delivered; the fast path with and without explanations; how often the still face's label changed.
+        when they were delivered, and how many were held up instead; the fast path with and without explanations; how often the still face's
+        label changed.
     """
     _resources()
     camera, meter = DrawnCamera(_scene(), FPS), _Meter()
@@ -69,7 +70,7 @@ def measure(pipeline: Pipeline, minutes: float, *, warmup_s: float = 20.0, calib
             if passed_s >= minutes * 60:
                 break
         bar.close()
-        figures = meter.figures() | {"frames_dropped": stream.status.dropped}
+        figures = meter.figures() | {"frames_dropped": stream.status.dropped, "readings_held_up": stream.held_up}
     left = sum(thread.name.startswith(("capture", "explain")) for thread in threading.enumerate())
     return figures | {"threads_left": left, "captures_left": camera.opened - camera.released}
 

@@ -26,7 +26,7 @@ from edge.bundle import HASHES
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of `results.json`."""
 
 NEEDS_DATA = ("accuracy", "curves", "variants", "robustness")

@@ -8,24 +8,30 @@ with Pipeline.load() as pipeline:
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import BackendError, BundleError, EdgeError, InputError, UsageError
 from edge.types import Claim, Detection, Explanation, Face, Pose, Reading, StreamStatus, Verdict
 
 if TYPE_CHECKING:
+    from edge.baseline import Baseline
+    from edge.camera import Frame
     from edge.pipeline import Pipeline
+    from edge.scene import Scene
+    from edge.stream import Stream
 
 __version__ = "0.1.0"
 __all__ = [
-    "BackendError", "BundleError", "Claim", "Detection", "EdgeError", "Explanation", "Face", "InputError", "Pipeline", "Pose",
-    "Reading", "StreamStatus", "UsageError", "Verdict",
+    "BackendError", "Baseline", "BundleError", "Claim", "Detection", "EdgeError", "Explanation", "Face", "Frame", "InputError", "Pipeline",
+    "Pose", "Reading", "Scene", "Stream", "StreamStatus", "UsageError", "Verdict",
 ]  # fmt: skip
+
+_LATE = {"Baseline": "baseline", "Frame": "camera", "Pipeline": "pipeline", "Scene": "scene", "Stream": "stream"}
+"""What imports OpenCV and tokenizers, which take a while and may be missing: only when asked for."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Pipeline":  # its imports (OpenCV, tokenizers) take a while and may be missing: only when asked for
-        from edge.pipeline import Pipeline
-
-        return Pipeline
+    if name in _LATE:
+        return getattr(importlib.import_module(f"edge.{_LATE[name]}"), name)
     raise AttributeError(f"module 'edge' has no attribute '{name}'")

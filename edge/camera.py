@@ -103,9 +103,9 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
         if scheme == "csi" and rest.isdigit():
             return _gstreamer(_CSI.format(number=rest), text)
         if scheme not in NETWORK:
-            raise InputError(f"cannot read '{text}': expected csi://N or one of {', '.join(NETWORK)}")
+            raise InputError(f"cannot read '{_without_secrets(text)}': expected csi://N or one of {', '.join(NETWORK)}")
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
-        name = re.sub(r"//[^/@]*@", "//", text)  # a password is nobody's business downstream
+        name = _without_secrets(text)
         trouble = f"cannot read '{name}': check the address, and that it is reachable"
         return Feed(name, True, lambda: cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits), trouble)
     path = Path(text)
@@ -119,6 +119,11 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
 
 
 _CHECK = "check that it is plugged in, free, and that this user may open it"
+
+
+def _without_secrets(address: str) -> str:
+    """An address without user, password and query: they are nobody's business downstream."""
+    return re.sub(r"//[^/]*@", "//", address.partition("?")[0])
 
 
 def _camera(number: int) -> Feed:

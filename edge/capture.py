@@ -62,6 +62,11 @@ class NewestFrame:
         return (time.monotonic() - self._last_s) * 1e3 if self._last_s else 0.0
 
     @property
+    def waiting(self) -> bool:
+        """Whether a frame waits to be taken."""
+        return self._frame is not None
+
+    @property
     def limit_s(self) -> float:
         """A frame older than this, `FRESH` frame times, is no longer new."""
         return FRESH * (self._interval_s or _LONGEST_S)

@@ -153,8 +153,8 @@ class Pipeline:
         """Read a source frame by frame; it is opened at the first one.
 
         Args:
-            source: a camera number or path, a URL, `csi://N`, a GStreamer pipeline, a video file, a list of picture files, or a function
-                that opens an `edge.camera.Capture`.
+            source: a camera number or path, a URL, `csi://N`, a GStreamer pipeline, a video file, a list of picture files, a function that
+                opens an `edge.camera.Capture`, or an iterator of `Frame`s.
             explain: `every` frame (live: as often as the device can), on `change` of a face's label, on `request`, `off`, or every so many
                 seconds.
             realtime: play a video file at its own speed, like a camera; otherwise every frame of it is read as fast as possible.

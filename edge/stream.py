@@ -1,7 +1,7 @@
 """A stream: a source whose frames are read as one scene, and how it is doing.
 
 A recording is read frame by frame with its explanations in line. A live source (or a recording in real time) always gives its newest frame,
-and explanations come from a worker beside the fast path. When the machine hiccups, the reading that was held up is dropped for a new one.
+and explanations come from a worker beside the fast path. When the machine stumbles, the reading that was held up gives way to a new one.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class Stream(Iterator[Reading]):
         self._scene = Scene(pipeline, explain=explain, beside=self._live is not None, baseline=baseline, calibrate_s=calibrate_s)
         self._started, self._closed, self._count, self._message = False, False, 0, ""
         self._delivered: deque[float] = deque(maxlen=30)
-        self._age_s, self._held_up = math.inf, 0
+        self._ages_s: deque[float] = deque(maxlen=30)
+        self.held_up = 0
+        """Readings that gave way to a newer frame; `status.dropped` counts them too."""
         weakref.finalize(self, _release, self._live, self._scene.worker)  # a stream that is dropped leaves no thread
 
     def __next__(self) -> Reading:
@@ -102,7 +104,7 @@ class Stream(Iterator[Reading]):
         state = "ended" if self._closed else live.state
         if times and time.monotonic() - times[-1] > max(2.0, 3 * span_s):
             fps = 0.0
-        dropped, message = live.dropped + self._held_up, self._message or live.message
+        dropped, message = live.dropped + self.held_up, self._message or live.message
         return StreamStatus(state, fps, self._count, dropped, live.age_ms, live.reconnects, message)
 
     def explain(self, track: int | None = None) -> None:
@@ -139,15 +141,16 @@ class Stream(Iterator[Reading]):
         return self._scene.read_picture(frame) if self._pictures else self._scene.read(frame)
 
     def _is_held_up(self, frame: Frame) -> bool:
-        """Whether a frame has become old while it was read, and twice as old as the one before: its reading gives way to a new one.
+        """Whether a frame has become old while it was read, twice as old as any of the thirty before, and a newer one waits.
 
-        Where every reading is slow, none is held up.
+        Where readings are slow as a rule, none is held up.
         """
         if self._live is None:
             return False
-        before_s, self._age_s = self._age_s, time.monotonic() - frame.captured_s
-        held_up = self._age_s > max(self._live.limit_s, 2 * before_s)
-        self._held_up += held_up
+        age_s, usual_s = time.monotonic() - frame.captured_s, max(self._ages_s, default=math.inf)
+        self._ages_s.append(age_s)
+        held_up = self._live.waiting and age_s > max(self._live.limit_s, 2 * usual_s)
+        self.held_up += held_up
         return held_up
 
     def _deliver(self, frame: Frame, reading: Reading) -> Reading:

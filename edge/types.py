@@ -225,7 +225,7 @@ class StreamStatus:
     frames: int
     """Readings delivered."""
     dropped: int
-    """Frames that were captured and not delivered, since a newer one had come."""
+    """Frames that were captured and not delivered: passed over for a newer one, or too old when they were asked for or had been read."""
     age_ms: float
     """Time since the newest frame was captured; 0 before the first, and for files that are not played in real time."""
     reconnects: int

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import time
 import zipfile
 
 import cv2
@@ -49,19 +50,29 @@ def test_latency_sweeps_batches_faces_and_a_fresh_process(pipeline):
     assert cold["total_ms"] == pytest.approx(cold["import_ms"] + cold["load_ms"] + cold["first_ms"])
 
 
-def test_matmuls_come_from_the_quiet_rounds():
-    times = {"matmul": [1.0, 1.0, 8.0, 1.0, 1.0, 1.0], "a": [3.0, 6.0, 3.0, 4.0, 9.0, 3.2], "b": [1.0, 1.0, 1.0, 5.0, 1.0, 1.0]}
-    found = summary({name: np.array(spent)[:, None] for name, spent in times.items()}, "a")
-    assert found["matmuls"] == pytest.approx(3.1), "of the first and the last round: in the others a stage or the matmul was disturbed"
-    assert found["median_ms"] == pytest.approx(3.6), "milliseconds are those of all calls"
+def test_matmuls_come_from_the_quietest_calls():
+    quiet, busy = [[9.0, 1.0, 1.0]] * 3, [[9.0, 7.0, 8.0]] * 9
+    times = {"matmul": np.array(quiet + busy), "a": 3 * np.array(busy + quiet), "b": np.array([[0.5], [4.0], [0.5]])}
+    found = summary(times, "a")
+    assert found["matmuls"] == pytest.approx(3.0), "of the calls that nothing disturbed, when others were disturbed at other times"
+    assert found["median_ms"] == pytest.approx(24.0), "milliseconds are those of all calls"
+    assert summary(times, "b")["matmuls"] == pytest.approx(0.5), "a turn of one call has no other"
 
 
 def test_stages_take_turns_and_every_other_round_runs_backwards():
     order = []
     stages = [timed(name, lambda name=name: order.append(name)) for name in "ab"]
-    times = interleave(stages, 1, rounds=2, warmup=0, burst=2)
-    assert order == ["a", "a", "b", "b", "b", "b", "a", "a"]
-    assert {name: spent.shape for name, spent in times.items()} == {"matmul": (2, 2), "a": (2, 2), "b": (2, 2)}
+    times = interleave(stages, 1, rounds=2, warmup=0, turn_ms=0)
+    assert order == ["a", "b", "b", "a"]
+    assert {name: spent.shape for name, spent in times.items()} == {"matmul": (2, 1), "a": (2, 1), "b": (2, 1)}
+
+
+def test_a_turn_lasts_as_long_for_a_quick_stage_as_for_a_slow_one():
+    stages = [timed(str(ms), lambda ms=ms: time.sleep(ms / 1e3)) for ms in (0, 4, 30)]
+    times = interleave(stages, 1, rounds=1, warmup=0, turn_ms=20)
+    assert times["0"].shape == (1, 24)
+    assert 3 <= times["4"].shape[1] <= 5
+    assert times["30"].shape == (1, 3)
 
 
 def test_accuracy_reads_a_folder_of_emotion_folders(capsys, tmp_path, portrait):

@@ -248,10 +248,16 @@ def test_a_network_camera_is_read_and_won_back():
         server.server_close()
 
 
-def test_a_password_in_an_address_is_not_repeated():
-    feed = find_feed("rtsp://admin:hunter2@10.0.0.9/live")
+@pytest.mark.parametrize("user", ["admin:hunter2", "admin:p@hunter2"])
+@pytest.mark.parametrize("query", ["", "?user=admin&password=hunter2"])
+def test_a_password_in_an_address_is_not_repeated(user, query):
+    feed = find_feed(f"rtsp://{user}@10.0.0.9/live{query}")
     assert feed.live
-    assert "hunter2" not in feed.name + feed.trouble
+    assert feed.name == "rtsp://10.0.0.9/live"
+    assert "hunter2" not in feed.trouble
+    with pytest.raises(InputError) as refused:
+        find_feed(f"gopher://{user}@10.0.0.9/live{query}")
+    assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

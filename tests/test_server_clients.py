@@ -31,6 +31,24 @@ def test_a_client_that_comes_late_is_told_the_newest_reading(server, portrait):
     assert told == reading(4).to_dict()
 
 
+def test_the_end_is_shown_and_no_reading_is_told_twice(server, portrait):
+    async def talk(session, url):
+        async with session.ws_connect(url + "/live") as live, session.ws_connect(url + "/readings") as plain:
+            server.write(reading(1), portrait)
+            told = [json.loads((await plain.receive(10)).data)["frame"]]
+            server.end()
+            while unpack_any((await live.receive(10)).data)["live"]:
+                pass
+            server.write(reading(2), portrait)
+            server.end()
+            told.append(json.loads((await plain.receive(10)).data)["frame"])
+            with pytest.raises(asyncio.TimeoutError):
+                await plain.receive(0.3)
+            return told
+
+    assert speak(server, talk) == [1, 2]
+
+
 def test_a_slow_client_is_given_the_newest_reading(server):
     async def talk(session, url):
         async with session.ws_connect(url + "/readings") as ws:

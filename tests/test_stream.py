@@ -113,27 +113,34 @@ def test_a_slow_consumer_never_lags_behind(pipeline, faces):
 
 def test_a_reading_that_was_held_up_gives_way_to_a_new_one(pipeline, faces, monkeypatch):
     scene = draw([(faces["happy"], 320, 240, 1.0)])
-    read = _slow(pipeline, monkeypatch, lambda count: 1.0 if count == 8 else 0.0)
+    read = _slow(pipeline, monkeypatch, lambda count, index: 1.0 if count == 8 else 0.0)
     with pipeline.stream(DrawnCamera(lambda number: scene, 10).open, explain="off") as stream:
         shown = [reading.frame for reading in itertools.islice(stream, 12)]
-        assert stream.status.dropped > read[9] - read[8] - 1, "the frames that passed meanwhile, and this one"
+        assert stream.held_up == 1
+        assert stream.status.dropped >= read[9] - read[8], "this one, and those that passed meanwhile"
     assert read[8] not in shown
     assert {read[7], read[9]} <= set(shown)
 
 
-def test_where_every_reading_is_slow_none_is_withheld(pipeline, faces, monkeypatch):
+def test_where_readings_are_slow_as_a_rule_none_is_withheld(pipeline, faces, monkeypatch):
     scene = draw([(faces["happy"], 320, 240, 1.0)])
-    read = _slow(pipeline, monkeypatch, lambda count: 0.5)
+    read = _slow(pipeline, monkeypatch, lambda count, index: (0.6, 0.25)[count % 2])  # every other one is a keyframe
     with pipeline.stream(DrawnCamera(lambda number: scene, 10).open, explain="off") as stream:
-        assert [reading.frame for reading in itertools.islice(stream, 5)] == read
+        assert [reading.frame for reading in itertools.islice(stream, 6)] == read
+        assert stream.held_up == 0
+
+
+def test_the_last_reading_is_delivered_however_long_it_took(pipeline, video, monkeypatch):
+    _slow(pipeline, monkeypatch, lambda count, index: 1.0 if index == 11 else 0.0)
+    assert [reading.frame for reading in pipeline.stream(str(video), explain="off", realtime=True)][-1] == 11
 
 
 def _slow(pipeline, monkeypatch, seconds) -> list[int]:
-    """Hold up the fast path before each frame for so long, given how many came before; return the numbers of the frames that are read."""
+    """Hold up the fast path for so long, by how many frames were read before and the frame's number; return the numbers that were read."""
     look, read = pipeline.look, []
 
     def held_up(frame, tracker=None):
-        time.sleep(seconds(len(read)))
+        time.sleep(seconds(len(read), frame.index))
         read.append(frame.index)
         return look(frame, tracker)
 

@@ -79,7 +79,7 @@ class Hub:
         """Clients that want pictures."""
         self.followed: Followed | None = None
         """What clients may ask, where there is something to be asked."""
-        self._boxes: set[Mailbox] = set()
+        self._boxes: dict[Mailbox, bool] = {}
         self._newest: Packet | None = None
 
     @contextmanager
@@ -87,16 +87,18 @@ class Hub:
         """A box that is filled from now on, beginning with the newest packet there is; `FullError` when there is no place."""
         with self.places.take():
             box = Mailbox(self._newest)
-            self._boxes.add(box)
+            self._boxes[box] = pictures
             self.pictures += pictures
             try:
                 yield box
             finally:
                 self.pictures -= pictures
-                self._boxes.discard(box)
+                del self._boxes[box]
 
     def spread(self, packet: Packet) -> None:
-        """Leave a packet in every box."""
+        """Leave a packet in every box; one that tells a reading again (it is not live any more) only where pictures are shown."""
+        again = self._newest is not None and packet.reading is self._newest.reading
         self._newest = packet
-        for box in self._boxes:
-            box.put(packet)
+        for box, pictures in self._boxes.items():
+            if pictures or not again:
+                box.put(packet)
