@@ -29,7 +29,7 @@ from edge.types import Claim
 from edge.verdict import judge as weigh
 from edge.verdict import read_claims
 from training.cues import CUE_NAMES
-from training.data import load_ferplus
+from training.data import data_folder, load_ferplus
 from training.encoder import load_encoder
 from training.judge import load_judge
 from training.policy import load_policy
@@ -47,7 +47,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--arm", action="append", required=True, metavar="NAME=RUN[,RUN…]", help="a recipe and its runs, one per seed; repeat"
     )
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data packs")
+    parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
     parser.add_argument("--faces", type=int, default=0, metavar="N", help="measure on N faces only, drawn at random (default: all)")
     parser.add_argument("--curve-faces", type=int, default=0, metavar="N", help="also measure checkpoints on N validation faces")
@@ -135,7 +135,8 @@ def run(args: argparse.Namespace) -> Figures:
     arms = named_runs(args.arm)
     out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
-    faces, reader = read_faces(args.data, args.split, args.encoder, args.faces), Reader(args.verifier)
+    data = args.data or data_folder()
+    faces, reader = read_faces(data, args.split, args.encoder, args.faces), Reader(args.verifier)
     judges: dict[str, Judging] = {"verifier": reader.judge}
     for name, folder in named_runs(args.judge or ["judge=runs/judge"]).items():
         independent = load_judge(folder[0])
@@ -153,7 +154,7 @@ def run(args: argparse.Namespace) -> Figures:
     (out / "align.md").write_text(table(figures["summary"]))
     (out / "samples.md").write_text(samples(written, faces))
     if args.curve_faces:
-        valid = read_faces(args.data, "valid", args.encoder, args.curve_faces)
+        valid = read_faces(data, "valid", args.encoder, args.curve_faces)
         draw_curves(arms, lambda folder: measure(completions_of(folder, valid), valid, reader, judges), out)
     return figures
 

@@ -13,21 +13,21 @@ from typing import Any
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
 from edge.pipeline import Pipeline
 from training.attacks import accept_rates, attempts
-from training.data import load_ferplus
+from training.data import data_folder, load_ferplus
 from training.drafts import cases_of, draft
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     bundle_options(parser)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data packs, or ferplus_images.npz")
+    parser.add_argument("--data", type=Path, help="folder of the data packs, or ferplus_images.npz (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
     parser.add_argument("--cases", type=int, default=1000, metavar="N", help="rationales to attack, at most (default: 1000)")
 
 
 def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     """`true_accepts`, and per attack `rate` of false accepts with the number `n` of attempts."""
-    faces = load_ferplus(args.data, args.split)
+    faces = load_ferplus(args.data or data_folder(), args.split)
     drafts = draft(pipeline, faces.take(faces.label >= 0))
     cases = cases_of(pipeline.explainer, drafts, args.cases)
     rates: dict[str, Any] = accept_rates(pipeline.explainer, attempts(cases, list(pipeline.bundle.config.labels), seed=1))

@@ -2,9 +2,9 @@
 
 A *matmul* is a 1024³ float32 product on the same number of threads in ONNX Runtime. Other work on the machine slows down everything, but
 what runs on two cores more than what runs on one, and it comes and goes. So what counts of stage and matmul alike is the quietest tenth of
-their calls. A turn lasts as long for a quick stage as for a slow one, so that both are found undisturbed; its first call, in caches that
-another stage has filled, does not count. Calls return their results in host memory, so on a GPU the time includes its work and the copies:
-nothing is left running when the clock is read.
+their calls. A quick stage is called more often than a slow one, so that both are found undisturbed; the first call of a turn, in caches
+that another stage has filled, does not count. Calls return their results in host memory, so on a GPU the time includes its work and the
+copies: nothing is left running when the clock is read.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Clock = Callable[[], float]
 
 TURN_MS = 20.0
 """A turn lasts about this long: a camera calls a stage frame after frame, with no matrix product in between that empties the caches."""
-_FEWEST, _MOST = 3, 24
-"""Calls of a turn."""
+_FEWEST, _MOST = 2, 24
+"""Calls of a turn that count."""
 
 UNIT = "matmul"
 _SIDE = 1024
@@ -70,7 +70,8 @@ def interleave(
         rounds: at least so many.
         seconds: at least so long.
         warmup: rounds that are not counted.
-        turn_ms: how long a turn lasts, within 3 to 24 calls; 0 gives every turn one call, in caches that the others have emptied.
+        turn_ms: how long a turn lasts, about, within 2 to 24 calls after one that does not count; 0: one call, in caches that the others
+            have emptied.
         title: of the progress bar.
         clock: of the matmul; the stages have their own.
 
@@ -78,14 +79,16 @@ def interleave(
         Name → `[rounds, calls]` milliseconds, `matmul` among them.
     """
     turns = [(stage, _calls(stage, turn_ms)) for stage in (timed(UNIT, matmul(threads), clock), *stages)]
+    cold = 1 if turn_ms else 0
     rows: dict[str, list[list[float]]] = {}
-    ends = time.perf_counter() + seconds
+    done, ends = 0, 0.0
     with tqdm(total=warmup + rounds, desc=title, leave=False, disable=None) as bar:
-        done = 0
         while done < warmup + rounds or time.perf_counter() < ends:
+            if done == warmup:
+                ends = time.perf_counter() + seconds
             for stage, calls in turns if done % 2 == 0 else turns[::-1]:
-                for name, spent in stage(calls).items():
-                    rows.setdefault(name, []).append(spent)
+                for name, spent in stage(cold + calls).items():
+                    rows.setdefault(name, []).append(spent[cold:])
             done += 1
             bar.update()
     return {name: np.array(values[warmup:]) for name, values in rows.items()}
@@ -100,30 +103,26 @@ def summary(times: dict[str, np.ndarray], name: str, *, raw: bool = False) -> Fi
         raw: also every value.
 
     Returns:
-        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms` over all calls, and `matmuls`: the median of the quietest tenth of this stage's calls in
-        that of the matmul's.
+        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms`; `quiet_ms`, see `quiet`; and `matmuls`: `quiet_ms` in that of the matmul.
     """
     spent = times[name]
     p90, p95, p99 = np.percentile(spent, [90, 95, 99])
     figures = {"median_ms": float(np.median(spent)), "p90_ms": float(p90), "p95_ms": float(p95), "p99_ms": float(p99)}
-    figures["matmuls"] = undisturbed(spent) / undisturbed(times[UNIT])
+    figures |= {"quiet_ms": quiet(spent), "matmuls": quiet(spent) / quiet(times[UNIT])}
     return {**figures, "raw_ms": np.round(spent.ravel(), 4).tolist()} if raw else figures
 
 
-def undisturbed(spent: np.ndarray) -> float:
-    """Median milliseconds of the quietest tenth of the calls `[rounds, calls]`, the first of each turn left out where there are more."""
-    return float(np.percentile(spent[:, 1:] if spent.shape[1] > 1 else spent, 5))
+def quiet(spent: np.ndarray) -> float:
+    """Median of the quietest tenth of the calls `[rounds, calls]`, milliseconds."""
+    return float(np.percentile(spent, 5))
 
 
 def _calls(stage: Stage, turn_ms: float) -> int:
     """How many calls of a stage make a turn."""
     if not turn_ms:
         return 1
-    stage(1)
-    started = time.perf_counter()
-    stage(_FEWEST)
-    each_ms = (time.perf_counter() - started) * 1e3 / _FEWEST
-    return min(max(math.ceil(turn_ms / each_ms), _FEWEST), _MOST)
+    each_ms = max(min(spent) for spent in stage(4).values())  # of several figures of one call, the whole
+    return min(max(math.ceil(turn_ms / max(each_ms, 1e-3)), _FEWEST), _MOST)
 
 
 def matmul(threads: int) -> Callable[[], object]:

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from benchmarks.accuracy import Faces
-from benchmarks.clock import UNIT, Stage, interleave, summary
+from benchmarks.clock import UNIT, Stage, interleave, quiet, summary
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.reading import data_options, load_faces
 from benchmarks.stages import Scene, demo_frame
@@ -82,7 +82,7 @@ def measure(pipeline: Pipeline, wanted: list[Wanted], faces: Faces | None, threa
             systems[title]["stages"] = {stage: summary(times, key) for stage, key in stages.items()}
         if faces is not None:
             _accuracies(pipeline, faces, workers, systems, missing, Path(folder))
-    return {"matmul_ms": float(np.median(times[UNIT])), "threads": threads, "systems": systems, "missing": missing}
+    return {"matmul_ms": quiet(times[UNIT]), "threads": threads, "systems": systems, "missing": missing}
 
 
 def _ours(pipeline: Pipeline) -> Figures:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import scaling
-from benchmarks.clock import TURN_MS, UNIT, interleave, summary
+from benchmarks.clock import TURN_MS, UNIT, interleave, quiet, summary
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.hardware import mode_of, mode_options, state
 from benchmarks.stages import STAGES, Scene, capture, demo_frame, write_clip
@@ -50,9 +50,9 @@ def measure(
         raw: keep every value.
 
     Returns:
-        `matmul_ms`, how it was measured, the machine's load, clock, temperatures and throttling `before` and `after`, and `variants`:
-        name → `provider`, `tokens`, `dropped`, and `stages` (see `benchmarks.stages.STAGES`), each with `median_ms`, `p90_ms`, `p95_ms`,
-        `p99_ms`, `matmuls`, `raw_ms`.
+        `matmul_ms` and `matmul_raw_ms`, how it was measured, the machine's load, clock, temperatures and throttling `before` and `after`,
+        and `variants`: name → `provider`, `tokens`, `dropped`, and `stages` (see `benchmarks.stages.STAGES`), each with `median_ms`,
+        `p90_ms`, `p95_ms`, `p99_ms`, `quiet_ms`, `matmuls`, `raw_ms`.
     """
     cv2.setNumThreads(threads)
     with contextlib.ExitStack() as stack:
@@ -70,7 +70,8 @@ def measure(
         before = state()
         times = interleave(work, threads, rounds=rounds, seconds=seconds, turn_ms=turn_ms, title="latency")
     return {
-        "matmul_ms": float(np.median(times[UNIT])),
+        "matmul_ms": quiet(times[UNIT]),
+        **({"matmul_raw_ms": np.round(times[UNIT].ravel(), 4).tolist()} if raw else {}),
         "threads": threads,
         "rounds": len(times[UNIT]),
         "turn_ms": turn_ms,

@@ -102,20 +102,19 @@ def _plain(value: Any) -> str:
 def _latency(found: Figures) -> list[Block]:
     told = (
         f"One face in a {found['width']}×{found['height']} picture, {threads(found['threads'])}, "
-        f"{found['rounds']} rounds, stages and variants in turns of {found['turn_ms']:g} ms. "
-        f"A matmul is a 1024³ float32 product in the same rounds: {found['matmul_ms']:.2f} ms. "
+        f"{found['rounds']} rounds, stages and variants in turns of about {found['turn_ms']:g} ms. "
+        f"A matmul is a 1024³ float32 product in the same rounds: {found['matmul_ms']:.2f} ms, like each stage's quiet ms the median of "
+        f"the quietest tenth of its calls. "
         f"Frames come from: {found['capture_source']}."
     )
     blocks: list[Block] = [Text(told), Text(f"Before: {_plain(found['before'])}. After: {_plain(found['after'])}.")]
     if all("raw_ms" in variant["stages"]["full"] for variant in found["variants"].values()):
         blocks.append(Pictures([plots.latency(found)]))
     for name, variant in found["variants"].items():
-        rows = [
-            [stage.replace("_", " "), *(variant["stages"][stage][k] for k in ("median_ms", "p90_ms", "p95_ms", "p99_ms", "matmuls"))]
-            for stage in STAGES
-        ]
+        keys = ("median_ms", "p90_ms", "p95_ms", "p99_ms", "quiet_ms", "matmuls")
+        rows = [[stage.replace("_", " "), *(variant["stages"][stage][key] for key in keys)] for stage in STAGES]
         title = f"{name}: {variant['provider']}, a rationale of {variant['tokens']} tokens"
-        blocks.append(Table(title, ["stage", "median ms", "p90", "p95", "p99", "matmuls"], rows))
+        blocks.append(Table(title, ["stage", "median ms", "p90", "p95", "p99", "quiet ms", "matmuls"], rows))
         if "dropped" in variant:
             drop = variant["dropped"]
             said = (

@@ -16,6 +16,11 @@ def test_importing_edge_brings_nothing_heavy_and_configures_nothing():
     assert _fresh(code) == "[] []"
 
 
+def test_all_that_is_public_can_be_imported_from_edge():
+    code = "import edge; print(sorted(name for name in edge.__all__ if not hasattr(edge, name)), hasattr(edge, 'Nothing'))"
+    assert _fresh(code) == "[] False"
+
+
 def test_the_whole_runtime_imports_neither_torch_nor_transformers():
     code = (
         "import sys; from edge import Pipeline; import edge.cli, edge.draw, edge.save; Pipeline.load(device='cpu').close();"

@@ -78,7 +78,7 @@ export function ownCamera(show, tell) {
     end = connect("camera", {
       open: (sender) => {
         send = sender;
-        grab(send);
+        requestAnimationFrame(() => grab(send)); // in the background it waits
       },
       packet: (packet) => {
         tell("");
