@@ -1,4 +1,4 @@
-"""Timing that two runs agree on: stages take turns with a matmul, and each is set against it as both are when nobody disturbs them.
+"""Timing that two runs agree on: stages and matmuls take turns, and each stage is set against it as both are when nobody disturbs them.
 
 A *matmul* is a 1024³ float32 product on the same number of threads in ONNX Runtime. Other work on the machine slows down everything, but
 what runs on two cores more than what runs on one, and it comes and goes. So what counts of stage and matmul alike is the quietest tenth of
@@ -60,7 +60,7 @@ def interleave(
     title: str = "timing",
     clock: Clock = time.perf_counter,
 ) -> dict[str, np.ndarray]:
-    """Let the stages take turns, the matmul first among them, until both `rounds` and `seconds` are over.
+    """Let the stages take turns, with a matmul before, between and after them, until both `rounds` and `seconds` are over.
 
     Every other round runs backwards, so that no stage always follows the same neighbour.
 
@@ -78,7 +78,8 @@ def interleave(
     Returns:
         Name → `[rounds, calls]` milliseconds, `matmul` among them.
     """
-    turns = [(stage, _calls(stage, turn_ms)) for stage in (timed(UNIT, matmul(threads), clock), *stages)]
+    unit = timed(UNIT, matmul(threads), clock)
+    turns = [(stage, _calls(stage, turn_ms)) for stage in stages]
     cold = 1 if turn_ms else 0
     rows: dict[str, list[list[float]]] = {}
     done, ends = 0, 0.0
@@ -86,9 +87,12 @@ def interleave(
         while done < warmup + rounds or time.perf_counter() < ends:
             if done == warmup:
                 ends = time.perf_counter() + seconds
+            taken = unit(1)
             for stage, calls in turns if done % 2 == 0 else turns[::-1]:
-                for name, spent in stage(cold + calls).items():
-                    rows.setdefault(name, []).append(spent[cold:])
+                taken |= {name: spent[cold:] for name, spent in stage(cold + calls).items()}
+                taken[UNIT] += unit(1)[UNIT]
+            for name, spent in taken.items():
+                rows.setdefault(name, []).append(spent)
             done += 1
             bar.update()
     return {name: np.array(values[warmup:]) for name, values in rows.items()}

@@ -139,7 +139,7 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
 
 def _ceilings(unit: np.ndarray, threads: int) -> tuple[dict[int, float], dict[int, float]]:
     """FLOP/s and bytes/s of this machine's CPU, on `threads` threads and on one."""
-    single = interleave([], 1, rounds=8, title="one thread")[UNIT] if threads > 1 else unit
+    single = interleave([], 1, rounds=30, title="one thread")[UNIT] if threads > 1 else unit
     return {threads: _rate(unit), 1: _rate(single)}, {count: bandwidth(count) for count in sorted({1, threads})}
 
 
