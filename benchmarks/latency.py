@@ -150,7 +150,7 @@ def loaded(folders: list[Path] | None, device: str, threads: int) -> Iterator[di
 def _options(parser: argparse.ArgumentParser) -> None:
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=30, metavar="N", help="turns of every stage, at least (default: 30)")
-    parser.add_argument("--seconds", type=float, default=40.0, metavar="T", help="measuring time, at least (default: 40)")
+    parser.add_argument("--seconds", type=float, default=120.0, metavar="T", help="measuring time, at least (default: 120)")
     parser.add_argument(
         "--turn-ms", type=float, default=TURN_MS, metavar="MS", help="calls in a row for so long (default: 20); 0: one, with cold caches"
     )

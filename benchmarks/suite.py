@@ -153,7 +153,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--faces", type=whole, default=200, metavar="N", help="of robustness, variants and compare; 0: all (default: 200)")
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=40, metavar="N", help="turns of every stage, at least (default: 40)")
-    parser.add_argument("--seconds", type=float, default=40.0, metavar="T", help="of latency, at least (default: 40)")
+    parser.add_argument("--seconds", type=float, default=120.0, metavar="T", help="of latency, at least (default: 120)")
     compare.rival_options(parser)
 
 
