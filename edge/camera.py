@@ -123,7 +123,7 @@ _CHECK = "check that it is plugged in, free, and that this user may open it"
 
 def _without_secrets(address: str) -> str:
     """An address without user, password and query: they are nobody's business downstream."""
-    return re.sub(r"//[^/]*@", "//", address.partition("?")[0])
+    return re.sub(r"//[^/]*@", "//", address).partition("?")[0]
 
 
 def _camera(number: int) -> Feed:

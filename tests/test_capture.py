@@ -248,7 +248,7 @@ def test_a_network_camera_is_read_and_won_back():
         server.server_close()
 
 
-@pytest.mark.parametrize("user", ["admin:hunter2", "admin:p@hunter2"])
+@pytest.mark.parametrize("user", ["admin:hunter2", "admin:p@hunter2", "admin:hunter2?"])
 @pytest.mark.parametrize("query", ["", "?user=admin&password=hunter2"])
 def test_a_password_in_an_address_is_not_repeated(user, query):
     feed = find_feed(f"rtsp://{user}@10.0.0.9/live{query}")
