@@ -3,8 +3,10 @@
 A *matmul* is a 1024³ float32 product on the same number of threads in ONNX Runtime. Other work on the machine slows down everything, but
 what runs on two cores more than what runs on one, and it comes and goes. So what counts of stage and matmul alike is the quietest tenth of
 their calls. A quick stage is called more often than a slow one, so that both are found undisturbed; the first call of a turn, in caches
-that another stage has filled, does not count. Calls return their results in host memory, so on a GPU the time includes its work and the
-copies: nothing is left running when the clock is read.
+that another stage has filled, does not count. Where a process lays its weights costs a few per cent too, as long as it lives, and some
+disturbances last for minutes. So a long measurement is cut into *sittings* of ten seconds, each with sessions of its own, and what counts
+is the median sitting. Calls return their results in host memory, so on a GPU the time includes its work and the copies: nothing is left
+running when the clock is read.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -21,6 +24,9 @@ from benchmarks.command import Figures
 Stage = Callable[[int], dict[str, list[float]]]
 """Number of calls → name of a figure → milliseconds of every call."""
 
+Times = dict[str, np.ndarray]
+"""Name of a figure → `[rounds, calls]` milliseconds, `matmul` among them."""
+
 Clock = Callable[[], float]
 """Seconds: `time.perf_counter`, or `time.thread_time` for what runs on the calling thread alone, which other work does not delay."""
 
@@ -28,6 +34,8 @@ TURN_MS = 20.0
 """A turn lasts about this long: a camera calls a stage frame after frame, with no matrix product in between that empties the caches."""
 _FEWEST, _MOST = 2, 24
 """Calls of a turn that count."""
+
+_SITTING_S = 10.0
 
 UNIT = "matmul"
 _SIDE = 1024
@@ -59,7 +67,7 @@ def interleave(
     turn_ms: float = TURN_MS,
     title: str = "timing",
     clock: Clock = time.perf_counter,
-) -> dict[str, np.ndarray]:
+) -> Times:
     """Let the stages take turns, with a matmul before, between and after them, until both `rounds` and `seconds` are over.
 
     Every other round runs backwards, so that no stage always follows the same neighbour.
@@ -76,7 +84,7 @@ def interleave(
         clock: of the matmul; the stages have their own.
 
     Returns:
-        Name → `[rounds, calls]` milliseconds, `matmul` among them.
+        The time of every call.
     """
     unit = timed(UNIT, matmul(threads), clock)
     turns = [(stage, _calls(stage, turn_ms)) for stage in stages]
@@ -98,27 +106,61 @@ def interleave(
     return {name: np.array(values[warmup:]) for name, values in rows.items()}
 
 
-def summary(times: dict[str, np.ndarray], name: str, *, raw: bool = False) -> Figures:
+def sit(
+    stages: Callable[[], AbstractContextManager[list[Stage]]],
+    threads: int,
+    *,
+    rounds: int,
+    seconds: float,
+    turn_ms: float = TURN_MS,
+    title: str = "timing",
+) -> list[Times]:
+    """Interleave in sittings of about ten seconds.
+
+    Args:
+        stages: prepares the stages of one sitting, with sessions of their own, and cleans up after it.
+        threads: of the matmul.
+        rounds: at least so many, of all sittings together.
+        seconds: at least so long, of all sittings together.
+        turn_ms: how long a turn lasts, about.
+        title: of the progress bar.
+
+    Returns:
+        What `interleave` returned of every sitting.
+    """
+    count = max(1, round(seconds / _SITTING_S))
+    own_rounds, own_seconds = math.ceil(rounds / count), seconds / count
+    sittings = []
+    for _ in tqdm(range(count), desc=f"{title}, sittings", leave=False, disable=None):
+        with stages() as work:
+            sittings.append(interleave(work, threads, rounds=own_rounds, seconds=own_seconds, warmup=1, turn_ms=turn_ms, title=title))
+    return sittings
+
+
+def summary(name: str, *sittings: Times, raw: bool = False) -> Figures:
     """Figures of one stage.
 
     Args:
-        times: what `interleave` returned.
         name: of the stage.
+        sittings: what `interleave` or `sit` returned.
         raw: also every value.
 
     Returns:
-        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms`; `quiet_ms`, see `quiet`; and `matmuls`: `quiet_ms` in that of the matmul.
+        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms` of all calls; and of the median sitting `quiet_ms`, see `quiet`, and `matmuls`, that in
+        the matmul's; `matmuls_low` and `matmuls_high`, the quartiles of the sittings, `None` for a single one.
     """
-    spent = times[name]
-    p90, p95, p99 = np.percentile(spent, [90, 95, 99])
-    figures = {"median_ms": float(np.median(spent)), "p90_ms": float(p90), "p95_ms": float(p95), "p99_ms": float(p99)}
-    figures |= {"quiet_ms": quiet(spent), "matmuls": quiet(spent) / quiet(times[UNIT])}
-    return {**figures, "raw_ms": np.round(spent.ravel(), 4).tolist()} if raw else figures
+    spent = np.concatenate([times[name].ravel() for times in sittings])
+    figures: Figures = {"median_ms": float(np.median(spent))}
+    figures |= {f"p{q}_ms": float(np.percentile(spent, q)) for q in (90, 95, 99)}
+    low, matmuls, high = map(float, np.percentile([quiet(name, times) / quiet(UNIT, times) for times in sittings], [25, 50, 75]))
+    figures |= {"quiet_ms": quiet(name, *sittings), "matmuls": matmuls}
+    figures |= {"matmuls_low": low, "matmuls_high": high} if len(sittings) > 1 else dict.fromkeys(("matmuls_low", "matmuls_high"))
+    return {**figures, "raw_ms": np.round(spent, 4).tolist()} if raw else figures
 
 
-def quiet(spent: np.ndarray) -> float:
-    """Median of the quietest tenth of the calls `[rounds, calls]`, milliseconds."""
-    return float(np.percentile(spent, 5))
+def quiet(name: str, *sittings: Times) -> float:
+    """Median of the quietest tenth of a stage's calls, in milliseconds, in the median sitting."""
+    return float(np.median([np.percentile(times[name], 5) for times in sittings]))
 
 
 def _calls(stage: Stage, turn_ms: float) -> int:

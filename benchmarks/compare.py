@@ -79,10 +79,10 @@ def measure(pipeline: Pipeline, wanted: list[Wanted], faces: Faces | None, threa
                 systems[title] = {k: worker.about[k] for k in ("version", "note", "finds", "labels", "package")}
         for title in systems:
             stages = {key.partition("\n")[2]: key for key in times if key.partition("\n")[0] == title}
-            systems[title]["stages"] = {stage: summary(times, key) for stage, key in stages.items()}
+            systems[title]["stages"] = {stage: summary(key, times) for stage, key in stages.items()}
         if faces is not None:
             _accuracies(pipeline, faces, workers, systems, missing, Path(folder))
-    return {"matmul_ms": quiet(times[UNIT]), "threads": threads, "systems": systems, "missing": missing}
+    return {"matmul_ms": quiet(UNIT, times), "threads": threads, "systems": systems, "missing": missing}
 
 
 def _ours(pipeline: Pipeline) -> Figures:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks import scaling
-from benchmarks.clock import TURN_MS, UNIT, interleave, quiet, summary
+from benchmarks.clock import TURN_MS, UNIT, Stage, quiet, sit, summary
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.hardware import mode_of, mode_options, state
 from benchmarks.stages import STAGES, Scene, capture, demo_frame, write_clip
@@ -25,9 +25,12 @@ from edge.cv import cv2
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
 
+Load = Callable[[], contextlib.AbstractContextManager[dict[str, Pipeline]]]
+"""Loads the bundles anew: name → pipeline."""
+
 
 def measure(
-    variants: dict[str, Pipeline],
+    load: Load,
     threads: int,
     *,
     rounds: int = 30,
@@ -37,10 +40,10 @@ def measure(
     fps: float = 30.0,
     raw: bool = True,
 ) -> Figures:
-    """Time every stage of every variant on one face in a picture, interleaved round by round.
+    """Time every stage of every variant on one face in a picture, interleaved round by round, in sittings of about ten seconds.
 
     Args:
-        variants: name → loaded bundle, on `threads` threads.
+        load: gives the bundles of one sitting, on `threads` threads.
         threads: also of the matmul.
         rounds: at least so many turns of every stage,
         seconds: and at least so long.
@@ -51,11 +54,12 @@ def measure(
 
     Returns:
         `matmul_ms` and `matmul_raw_ms`, how it was measured, the machine's load, clock, temperatures and throttling `before` and `after`,
-        and `variants`: name → `provider`, `tokens`, `dropped`, and `stages` (see `benchmarks.stages.STAGES`), each with `median_ms`,
-        `p90_ms`, `p95_ms`, `p99_ms`, `quiet_ms`, `matmuls`, `raw_ms`.
+        and `variants`: name → `provider`, `tokens`, `dropped`, and `stages` (see `benchmarks.stages.STAGES`), each with the figures of
+        `benchmarks.clock.summary`.
     """
     cv2.setNumThreads(threads)
     with contextlib.ExitStack() as stack:
+        variants = stack.enter_context(load())
         if source is None:
             frame = demo_frame()
             source = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "clip.avi"
@@ -63,37 +67,44 @@ def measure(
             origin = "Motion JPEG clip of the demo portrait"
         else:
             frame, origin = _with_face(next(iter(variants.values())), source), str(source)
+        captured = capture(source)
+
+        @contextlib.contextmanager
+        def sitting() -> Iterator[list[Stage]]:
+            with load() as fresh:
+                turns = zip(*(Scene.of(pipeline, frame).stages(partial(_label, name)) for name, pipeline in fresh.items()), strict=True)
+                yield [captured, *itertools.chain.from_iterable(turns)]
+
         scenes = {name: Scene.of(pipeline, frame) for name, pipeline in variants.items()}
-        work = [capture(source)]
-        for turns in zip(*(scene.stages(_labelled(name)) for name, scene in scenes.items()), strict=True):
-            work += turns
         before = state()
-        times = interleave(work, threads, rounds=rounds, seconds=seconds, turn_ms=turn_ms, title="latency")
-    return {
-        "matmul_ms": quiet(times[UNIT]),
-        **({"matmul_raw_ms": np.round(times[UNIT].ravel(), 4).tolist()} if raw else {}),
-        "threads": threads,
-        "rounds": len(times[UNIT]),
-        "turn_ms": turn_ms,
-        "width": frame.image_bgr.shape[1],
-        "height": frame.image_bgr.shape[0],
-        "capture_source": origin,
-        "before": before,
-        "after": state(),
-        "variants": {
-            name: {
-                "provider": scene.pipeline.provider,
-                "tokens": scene.length,
-                "stages": {s: summary(times, s if s in times else f"{name}\n{s}", raw=raw) for s in STAGES},
-                **({"dropped": _dropped(scene, fps)} if fps else {}),
-            }
-            for name, scene in scenes.items()
-        },
-    }
+        sittings = sit(sitting, threads, rounds=rounds, seconds=seconds, turn_ms=turn_ms, title="latency")
+        return {
+            "matmul_ms": quiet(UNIT, *sittings),
+            **({"matmul_raw_ms": summary(UNIT, *sittings, raw=True)["raw_ms"]} if raw else {}),
+            "threads": threads,
+            "sittings": len(sittings),
+            "rounds": sum(len(times[UNIT]) for times in sittings),
+            "turn_ms": turn_ms,
+            "width": frame.image_bgr.shape[1],
+            "height": frame.image_bgr.shape[0],
+            "capture_source": origin,
+            "before": before,
+            "after": state(),
+            "variants": {
+                name: {
+                    "provider": scene.pipeline.provider,
+                    "tokens": scene.length,
+                    "stages": {s: summary(_label(name, s), *sittings, raw=raw) for s in STAGES},
+                    **({"dropped": _dropped(scene, fps)} if fps else {}),
+                }
+                for name, scene in scenes.items()
+            },
+        }
 
 
-def _labelled(variant: str) -> Callable[[str], str]:
-    return lambda stage: f"{variant}\n{stage}"
+def _label(variant: str, stage: str) -> str:
+    """The name of a stage's figures; all variants share one capture."""
+    return stage if stage == "capture" else f"{variant}\n{stage}"
 
 
 def _with_face(pipeline: Pipeline, source: Source, patience: int = 100) -> Frame:
@@ -150,7 +161,9 @@ def loaded(folders: list[Path] | None, device: str, threads: int) -> Iterator[di
 def _options(parser: argparse.ArgumentParser) -> None:
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=30, metavar="N", help="turns of every stage, at least (default: 30)")
-    parser.add_argument("--seconds", type=float, default=120.0, metavar="T", help="measuring time, at least (default: 120)")
+    parser.add_argument(
+        "--seconds", type=float, default=240.0, metavar="T", help="measuring time, at least, in sittings of ten seconds (default: 240)"
+    )
     parser.add_argument(
         "--turn-ms", type=float, default=TURN_MS, metavar="MS", help="calls in a row for so long (default: 20); 0: one, with cold caches"
     )
@@ -169,9 +182,10 @@ def _run(args: argparse.Namespace) -> Figures:
     if args.threads < 1:
         raise UsageError("--threads 0: the matmul needs a number of threads of 1 or more")
     source = args.camera if args.camera is not None else args.video
-    with mode_of(args), loaded(args.bundle, args.device, args.threads) as variants:
+    load = partial(loaded, args.bundle, args.device, args.threads)
+    with mode_of(args):
         figures = measure(
-            variants,
+            load,
             args.threads,
             rounds=args.rounds,
             seconds=args.seconds,
@@ -181,7 +195,8 @@ def _run(args: argparse.Namespace) -> Figures:
             raw=not args.no_raw,
         )
         if args.sweep:
-            figures["scaling"] = scaling.measure(next(iter(variants.values())), args.device, args.threads)
+            with load() as variants:
+                figures["scaling"] = scaling.measure(next(iter(variants.values())), args.device, args.threads)
     if args.cold:
         figures["cold"] = scaling.cold_start((args.bundle or [None])[0], args.device, args.threads)
     return figures

@@ -123,7 +123,7 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
     stages = {}
     for name, (graph, feed) in given.items():
         own = 1 if graph == "decoder_model_merged" else threads
-        stage = _place(count(graphs[name], feed), summary(times, name), ceilings.get(own), streams.get(own))
+        stage = _place(count(graphs[name], feed), summary(name, times), ceilings.get(own), streams.get(own))
         stages[name] = {"graph": graph, "threads": own, **stage}
         if profile and own in ceilings:
             stages[name]["operators"] = operators(graphs[name], feed, own, ceilings[own])

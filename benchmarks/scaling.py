@@ -78,7 +78,7 @@ def batch_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> l
     times = interleave(work, threads, rounds=rounds, title="batches")
     rows = []
     for count in _BATCHES:
-        encode, explain = (summary(times, f"{stage} {count}") for stage in ("encode", "explain"))
+        encode, explain = (summary(f"{stage} {count}", times) for stage in ("encode", "explain"))
         each = {"encode_per_face_ms": encode["median_ms"] / count, "explain_per_face_ms": explain["median_ms"] / count}
         rows.append({"batch": count, "encode_ms": encode["median_ms"], "explain_ms": explain["median_ms"], **each})
     return rows
@@ -94,7 +94,7 @@ def face_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> li
     times = interleave(work, threads, rounds=rounds, title="faces")
     rows = []
     for count, scene in scenes.items():
-        fast, full = (summary(times, f"{stage} {count}") for stage in ("fast", "full"))
+        fast, full = (summary(f"{stage} {count}", times) for stage in ("fast", "full"))
         found = len(scene.seen.reading.faces)
         rows.append({"faces": count, "found": found, "fast_ms": fast["median_ms"], "full_ms": full["median_ms"]})
     return rows

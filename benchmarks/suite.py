@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from edge.bundle import HASHES
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of `results.json`."""
 
 NEEDS_DATA = ("accuracy", "curves", "variants", "robustness")
@@ -70,7 +71,9 @@ def _parts(args: argparse.Namespace, loaded: dict[str, Pipeline], first: Pipelin
         return load_faces(args.data, args.split, count, first)
 
     def timing() -> Figures:
-        figures = latency.measure(loaded, threads, rounds=args.rounds, seconds=args.seconds)
+        figures = latency.measure(
+            partial(latency.loaded, args.bundle, args.device, threads), threads, rounds=args.rounds, seconds=args.seconds
+        )
         figures["scaling"] = scaling.measure(first, args.device, threads, rounds=min(10, args.rounds))
         return {**figures, "cold": scaling.cold_start(first.bundle.folder, args.device, threads, repeats=min(3, args.rounds))}
 
@@ -153,7 +156,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--faces", type=whole, default=200, metavar="N", help="of robustness, variants and compare; 0: all (default: 200)")
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=40, metavar="N", help="turns of every stage, at least (default: 40)")
-    parser.add_argument("--seconds", type=float, default=120.0, metavar="T", help="of latency, at least (default: 120)")
+    parser.add_argument("--seconds", type=float, default=240.0, metavar="T", help="of latency, at least (default: 240)")
     compare.rival_options(parser)
 
 

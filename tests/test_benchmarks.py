@@ -1,3 +1,4 @@
+import contextlib
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from packs import write_packs
 
 from benchmarks import scaling
 from benchmarks.__main__ import main
-from benchmarks.clock import interleave, summary, timed
+from benchmarks.clock import interleave, sit, summary, timed
 from benchmarks.stages import STAGES
 
 
@@ -19,6 +20,7 @@ def test_latency_reports_every_stage_in_milliseconds_and_matmuls(capsys):
     assert main(["latency", "--rounds", "3", "--seconds", "0", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     shipped = figures["variants"]["shipped"]
+    assert (figures["sittings"], figures["rounds"]) == (1, 3)
     assert set(shipped["stages"]) == set(STAGES)
     for stage in shipped["stages"].values():
         assert 0 < stage["median_ms"] <= stage["p90_ms"] <= stage["p95_ms"] <= stage["p99_ms"]
@@ -54,9 +56,44 @@ def test_latency_sweeps_batches_faces_and_a_fresh_process(pipeline):
 def test_matmuls_come_from_the_quietest_calls():
     undisturbed, disturbed = [[1.0, 1.0]] * 3, [[7.0, 8.0]] * 9
     times = {"matmul": np.array(undisturbed + disturbed), "a": 3 * np.array(disturbed + undisturbed)}
-    found = summary(times, "a")
+    found = summary("a", times)
     assert found["matmuls"] == found["quiet_ms"] == pytest.approx(3.0), "though each was disturbed at other times"
     assert found["median_ms"] == pytest.approx(21.0), "milliseconds are those of all calls"
+
+
+def test_matmuls_are_those_of_the_median_sitting():
+    slow, laid_badly, usual = (2.0, 6.0), (1.0, 9.0), (1.0, 3.0)
+    sittings = [{"matmul": np.full((4, 2), unit), "a": np.full((4, 1), spent)} for unit, spent in (usual, laid_badly, slow, usual, usual)]
+    found = summary("a", *sittings, raw=True)
+    assert (found["matmuls"], found["matmuls_low"], found["matmuls_high"], found["quiet_ms"]) == (3.0, 3.0, 3.0, 3.0)
+    assert (found["median_ms"], len(found["raw_ms"])) == (3.0, 20), "milliseconds are those of all calls"
+    assert summary("a", sittings[1])["matmuls_low"] is None, "one sitting does not tell how far others would lie"
+
+
+def test_a_long_measurement_is_cut_into_sittings_with_stages_of_their_own():
+    events = []
+
+    @contextlib.contextmanager
+    def stages():
+        events.append("prepared")
+        yield [timed("a", lambda: time.sleep(0.001))]
+        events.append("cleaned up")
+
+    started = time.perf_counter()
+    sittings = sit(stages, 1, rounds=7, seconds=0)
+    assert (len(sittings), len(sittings[0]["a"])) == (1, 7)
+    assert time.perf_counter() - started < 10, "no time was asked for"
+    assert events == ["prepared", "cleaned up"]
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0.4, 2), (0.9, 4)])
+def test_rounds_and_seconds_are_shared_by_the_sittings(monkeypatch, seconds, count):
+    monkeypatch.setattr("benchmarks.clock._SITTING_S", 0.2)
+    started = time.perf_counter()
+    sittings = sit(lambda: contextlib.nullcontext([timed("a", lambda: time.sleep(0.001))]), 1, rounds=9, seconds=seconds)
+    assert time.perf_counter() - started >= seconds
+    assert len(sittings) == count
+    assert sum(len(times["a"]) for times in sittings) >= 9
 
 
 def test_stages_take_turns_and_every_other_round_runs_backwards():
