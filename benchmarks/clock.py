@@ -130,10 +130,11 @@ def sit(
     """
     count = max(1, round(seconds / _SITTING_S))
     own_rounds, own_seconds = math.ceil(rounds / count), seconds / count
+    warmup = 0 if turn_ms else 1  # finding out how many calls make a turn has warmed the stages up
     sittings = []
     for _ in tqdm(range(count), desc=f"{title}, sittings", leave=False, disable=None):
         with stages() as work:
-            sittings.append(interleave(work, threads, rounds=own_rounds, seconds=own_seconds, warmup=1, turn_ms=turn_ms, title=title))
+            sittings.append(interleave(work, threads, rounds=own_rounds, seconds=own_seconds, warmup=warmup, turn_ms=turn_ms, title=title))
     return sittings
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from benchmarks.accuracy import Faces
-from benchmarks.clock import UNIT, Stage, interleave, quiet, summary
+from benchmarks.clock import UNIT, Stage, quiet, sit, summary
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.reading import data_options, load_faces
 from benchmarks.stages import Scene, demo_frame
@@ -47,7 +47,9 @@ class Wanted:
     python: str
 
 
-def measure(pipeline: Pipeline, wanted: list[Wanted], faces: Faces | None, threads: int, *, rounds: int = 15) -> Figures:
+def measure(
+    pipeline: Pipeline, wanted: list[Wanted], faces: Faces | None, threads: int, *, rounds: int = 15, seconds: float = 0.0
+) -> Figures:
     """Compare.
 
     Args:
@@ -55,7 +57,8 @@ def measure(pipeline: Pipeline, wanted: list[Wanted], faces: Faces | None, threa
         wanted: rivals to try.
         faces: labelled crops; `None` compares latency only.
         threads: of the matmul and, as far as they heed it, of the rivals.
-        rounds: turns of every stage.
+        rounds: at least so many turns of every stage,
+        seconds: and at least so long, unless no rival is there.
 
     Returns:
         `matmul_ms`, `threads`; `systems`: title → `version`, `note`, `finds`, `labels`, `stages` (`find`, `classify`, `network` the
@@ -73,16 +76,18 @@ def measure(pipeline: Pipeline, wanted: list[Wanted], faces: Faces | None, threa
                 workers[rival.title] = stack.enter_context(Worker(rival.name, rival.options, rival.python, threads))
             except RivalMissing as reason:
                 missing[rival.title] = str(reason)
-        times = _interleaved(scene, workers, missing, Path(folder), threads, rounds)
+        stages = _stages(scene, workers, missing, Path(folder))
+        alone = len(missing) == len(wanted)
+        sittings = sit(lambda: contextlib.nullcontext(stages), threads, rounds=rounds, seconds=0 if alone else seconds, title="compare")
         for title, worker in workers.items():
             if title not in missing:
                 systems[title] = {k: worker.about[k] for k in ("version", "note", "finds", "labels", "package")}
         for title in systems:
-            stages = {key.partition("\n")[2]: key for key in times if key.partition("\n")[0] == title}
-            systems[title]["stages"] = {stage: summary(key, times) for stage, key in stages.items()}
+            keys = {key.partition("\n")[2]: key for key in sittings[0] if key.partition("\n")[0] == title}
+            systems[title]["stages"] = {stage: summary(key, *sittings) for stage, key in keys.items()}
         if faces is not None:
             _accuracies(pipeline, faces, workers, systems, missing, Path(folder))
-    return {"matmul_ms": quiet(UNIT, times), "threads": threads, "systems": systems, "missing": missing}
+    return {"matmul_ms": quiet(UNIT, *sittings), "threads": threads, "systems": systems, "missing": missing}
 
 
 def _ours(pipeline: Pipeline) -> Figures:
@@ -92,10 +97,8 @@ def _ours(pipeline: Pipeline) -> Figures:
     return {"version": __version__, "note": note, "finds": True, "labels": list(pipeline.bundle.config.labels), "package": "erv-edge"}
 
 
-def _interleaved(
-    scene: Scene, workers: dict[str, Worker], missing: dict[str, str], folder: Path, threads: int, rounds: int
-) -> dict[str, np.ndarray]:
-    """Times of our stages and of every rival's, by `title\\nstage`; a rival that fails on the picture goes to `missing`."""
+def _stages(scene: Scene, workers: dict[str, Worker], missing: dict[str, str], folder: Path) -> list[Stage]:
+    """Our stages and every rival's, their figures named `title\\nstage`; a rival that fails on the picture goes to `missing`."""
     picture = folder / "frame.npy"
     np.save(picture, scene.frame.image_bgr)
     face = _as_face(scene.detection)
@@ -108,7 +111,7 @@ def _interleaved(
             missing[title] = str(reason)
             continue
         stages += [_theirs(title, worker, stage, picture, face) for stage in worker.about["stages"]]
-    return interleave(stages, threads, rounds=rounds, title="compare")
+    return stages
 
 
 def _ours_as(stage: str) -> str:
@@ -251,16 +254,17 @@ def _options(parser: argparse.ArgumentParser) -> None:
     data_options(parser, faces=300)
     next(action for action in parser._actions if action.dest == "data").required = False
     bundle_options(parser, threads=2)
-    parser.add_argument("--rounds", type=whole, default=15, metavar="N", help="turns of every stage (default: 15)")
+    parser.add_argument("--rounds", type=whole, default=15, metavar="N", help="turns of every stage, at least (default: 15)")
+    parser.add_argument("--seconds", type=float, default=60.0, metavar="T", help="measuring time, at least (default: 60)")
     rival_options(parser)
 
 
 def _run(args: argparse.Namespace) -> Figures:
-    check(args, rounds=1, threads=1)
+    check(args, rounds=1, seconds=0, threads=1)
     rivals = wanted_rivals(args)
     with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
         faces = load_faces(args.data, args.split, args.faces, pipeline) if args.data else None
-        return measure(pipeline, rivals, faces, args.threads, rounds=args.rounds)
+        return measure(pipeline, rivals, faces, args.threads, rounds=args.rounds, seconds=args.seconds)
 
 
 COMMAND = Command(_options, _run)

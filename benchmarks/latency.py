@@ -25,6 +25,9 @@ from edge.cv import cv2
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
 
+SECONDS = 220.0
+"""Long enough for two runs to agree beside other work on the machine (docs/results.md)."""
+
 Load = Callable[[], contextlib.AbstractContextManager[dict[str, Pipeline]]]
 """Loads the bundles anew: name → pipeline."""
 
@@ -162,7 +165,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=30, metavar="N", help="turns of every stage, at least (default: 30)")
     parser.add_argument(
-        "--seconds", type=float, default=240.0, metavar="T", help="measuring time, at least, in sittings of ten seconds (default: 240)"
+        "--seconds",
+        type=float,
+        default=SECONDS,
+        metavar="T",
+        help=f"measuring time, at least, in sittings of ten seconds (default: {SECONDS:g})",
     )
     parser.add_argument(
         "--turn-ms", type=float, default=TURN_MS, metavar="MS", help="calls in a row for so long (default: 20); 0: one, with cold caches"

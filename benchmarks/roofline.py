@@ -2,7 +2,8 @@
 
 The ceiling is measured, not read from a data sheet: the rate of a large matrix product and the bandwidth of memory. A graph's
 *attainable* rate is the lesser of the two at its arithmetic intensity (Roofline: An Insightful Visual Performance Model for Multicore
-Architectures, 2009), with only the bytes counted that no cache can save. `--profile` adds, per operator, where the time goes.
+Architectures, 2009), with only the bytes counted that no cache can save, and weights as the runtime holds them: unpacked. `--profile` adds,
+per operator, where the time goes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clock import UNIT, UNIT_FLOPS, interleave, summary, timed
+from benchmarks.clock import UNIT, UNIT_FLOPS, interleave, timed
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.flops import Count, count, node_flops
 from benchmarks.stages import Scene, demo_frame
@@ -27,6 +28,7 @@ from edge.cv import cv2
 from edge.encoder import FaceEncoder
 from edge.errors import UsageError
 from edge.face import FaceFinder, align
+from edge.fold import folded
 from edge.pipeline import Pipeline
 from edge.policy import RationalePolicy
 from edge.rationale import masked_sentences, parse_completion
@@ -108,22 +110,22 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
     """Count and time every graph on one face in a 640×480 picture.
 
     Returns:
-        `threads`, `gemm_gflops`, `bandwidth_gbs`, and `stages`: stage → `graph`, `median_ms`, `matmuls`, `mflops`, `weight_mb`, `intensity`
-        (FLOPs per byte), `gflops` reached, `share_of_gemm`, `share_of_attainable`, `bound` (`compute` or `memory`), `uncounted`; with
+        `threads`, `gemm_gflops`, `bandwidth_gbs`, and `stages`: stage → `graph`, `median_ms`, `mflops`, `weight_mb`, `intensity` (FLOPs per
+        byte), `gflops` reached, `share_of_gemm`, `share_of_attainable`, `bound` (`compute` or `memory`), `uncounted`; with
         `profile` also `operators`. The decoder runs on one thread whatever `threads` says, so its ceiling is that of one.
         What rests on uncounted operators is `None`, and so is every share on a provider other than the CPU, whose ceiling is not known.
     """
     cv2.setNumThreads(threads)
     scene = Scene.of(pipeline, demo_frame())
     given = feeds(scene)
-    graphs = {name: pipeline.bundle.graph(graph) for name, (graph, _) in given.items()}
-    sessions: dict[str, Callable[[], object]] = {name: _runner(graphs[name], pipeline, given[name]) for name in given}
-    times = interleave([timed(n, run) for n, run in sessions.items()], threads, rounds=rounds, title="roofline")
+    graphs = {name: folded(pipeline.bundle.graph(graph)) for name, (graph, _) in given.items()}
+    work = [timed(name, _runner(pipeline, *one)) for name, one in given.items()]
+    times = interleave(work, threads, rounds=rounds, title="roofline")
     ceilings, streams = _ceilings(times[UNIT], threads) if pipeline.provider == _CPU else ({}, {})
     stages = {}
     for name, (graph, feed) in given.items():
         own = 1 if graph == "decoder_model_merged" else threads
-        stage = _place(count(graphs[name], feed), summary(name, times), ceilings.get(own), streams.get(own))
+        stage = _place(count(graphs[name], feed), float(np.median(times[name])), ceilings.get(own), streams.get(own))
         stages[name] = {"graph": graph, "threads": own, **stage}
         if profile and own in ceilings:
             stages[name]["operators"] = operators(graphs[name], feed, own, ceilings[own])
@@ -148,13 +150,13 @@ def _rate(unit: np.ndarray) -> float:
     return float(UNIT_FLOPS / unit.min() * 1e3)
 
 
-def _place(cost: Count, spent: Figures, ceiling: float | None, stream: float | None) -> Figures:
+def _place(cost: Count, median_ms: float, ceiling: float | None, stream: float | None) -> Figures:
     known = dict.fromkeys(("mflops", "intensity", "gflops", "share_of_gemm", "share_of_attainable", "bound"))
-    figures: Figures = {"median_ms": spent["median_ms"], "matmuls": spent["matmuls"], "weight_mb": cost.weight_bytes / 1e6}
+    figures: Figures = {"median_ms": median_ms, "weight_mb": cost.weight_bytes / 1e6}
     figures |= {"activation_mb": cost.activation_bytes / 1e6, "uncounted": list(cost.uncounted), **known}
     if cost.flops is None:
         return figures
-    rate, intensity = cost.flops / spent["median_ms"] * 1e3, cost.flops / cost.least_bytes
+    rate, intensity = cost.flops / median_ms * 1e3, cost.flops / cost.least_bytes
     figures |= {"mflops": cost.flops / 1e6, "intensity": intensity, "gflops": rate / 1e9}
     if ceiling is None or stream is None:
         return figures
@@ -162,7 +164,7 @@ def _place(cost: Count, spent: Figures, ceiling: float | None, stream: float | N
     return figures | {"bound": "memory" if intensity * stream < ceiling else "compute"}
 
 
-def _runner(path: Path, pipeline: Pipeline, given: tuple[str, Feed]) -> Callable[[], object]:
+def _runner(pipeline: Pipeline, graph: str, feed: Feed) -> Callable[[], object]:
     """The graph in the pipeline's own session, given the pipeline's own feed."""
     policy = pipeline.explainer.policy
     owners = {
@@ -171,14 +173,14 @@ def _runner(path: Path, pipeline: Pipeline, given: tuple[str, Feed]) -> Callable
         "decoder_model_merged": policy.decoder,
         "verifier": pipeline.explainer.verifier.session,
     }
-    session, feed = owners[given[0]], given[1]
-    if given[0] == "decoder_model_merged":  # as the policy runs it: the caches are updated in place
+    session = owners[graph]
+    if graph == "decoder_model_merged":  # as the policy runs it: the caches are updated in place
         into = {present: feed[past] for past, present in zip(policy.past, policy.present, strict=True)}
         return lambda: session.run_into(feed, into)
     return lambda: session.run(feed)
 
 
-def operators(path: Path, feed: Feed, threads: int, ceiling: float, runs: int = 40) -> list[Figures]:
+def operators(source: Path | bytes, feed: Feed, threads: int, ceiling: float, runs: int = 40) -> list[Figures]:
     """ONNX Runtime's own profile of a graph on the CPU, operators of a kind together, the most expensive first.
 
     Returns:
@@ -192,7 +194,7 @@ def operators(path: Path, feed: Feed, threads: int, ceiling: float, runs: int = 
         options = ort.SessionOptions()
         options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
         options.intra_op_num_threads, options.log_severity_level = threads, 3
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(source if isinstance(source, bytes) else str(source), options, providers=["CPUExecutionProvider"])
         for _ in range(runs):
             session.run(None, feed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

@@ -77,6 +77,11 @@ def _parts(args: argparse.Namespace, loaded: dict[str, Pipeline], first: Pipelin
         figures["scaling"] = scaling.measure(first, args.device, threads, rounds=min(10, args.rounds))
         return {**figures, "cold": scaling.cold_start(first.bundle.folder, args.device, threads, repeats=min(3, args.rounds))}
 
+    def compared() -> Figures:
+        given = faces(args.faces) if args.data else None
+        rounds, seconds = max(3, args.rounds // 3), args.seconds / 4
+        return compare.measure(first, compare.wanted_rivals(args), given, threads, rounds=rounds, seconds=seconds)
+
     def drawn() -> Figures:
         every = faces(0)
         read = read_crops(first, every.crops)
@@ -90,9 +95,7 @@ def _parts(args: argparse.Namespace, loaded: dict[str, Pipeline], first: Pipelin
         "curves": drawn,
         "accuracy": lambda: accuracy.measure(first, faces(0), closed=False),
         "variants": lambda: variants.measure(loaded, faces(args.faces)),
-        "compare": lambda: compare.measure(
-            first, compare.wanted_rivals(args), faces(args.faces) if args.data else None, threads, rounds=max(3, args.rounds // 3)
-        ),
+        "compare": compared,
         "robustness": lambda: robustness.measure(first, faces(args.faces)),
     }
 
@@ -156,7 +159,13 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--faces", type=whole, default=200, metavar="N", help="of robustness, variants and compare; 0: all (default: 200)")
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=40, metavar="N", help="turns of every stage, at least (default: 40)")
-    parser.add_argument("--seconds", type=float, default=240.0, metavar="T", help="of latency, at least (default: 240)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=latency.SECONDS,
+        metavar="T",
+        help=f"of latency, at least; compare takes a quarter (default: {latency.SECONDS:g})",
+    )
     compare.rival_options(parser)
 
 
