@@ -3,10 +3,10 @@
 A *matmul* is a 1024³ float32 product on the same number of threads in ONNX Runtime. Other work on the machine slows down everything, but
 what runs on two cores more than what runs on one, and it comes and goes. So what counts of stage and matmul alike is the quietest tenth of
 their calls. A quick stage is called more often than a slow one, so that both are found undisturbed; the first call of a turn, in caches
-that another stage has filled, does not count. Where a process lays its weights costs a few per cent too, as long as it lives, and some
-disturbances last for minutes. So a long measurement is cut into *sittings* of ten seconds, each with sessions of its own, and what counts
-is the median sitting. Calls return their results in host memory, so on a GPU the time includes its work and the copies: nothing is left
-running when the clock is read.
+that another stage has filled, does not count. Where a session lays its weights costs a few per cent as long as it lives, and some
+disturbances last for minutes. So a long measurement is cut into *sittings* of ten seconds or more, each with sessions of its own, and the
+median over the sittings counts. Calls return their results in host memory, so on a GPU the time includes its work and the copies: nothing
+is left running when the clock is read.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _FEWEST, _MOST = 2, 24
 """Calls of a turn that count."""
 
 _SITTING_S = 10.0
+_PREPARED = 5
+"""A sitting lasts at least so many times as long as it took to prepare."""
 
 UNIT = "matmul"
 _SIDE = 1024
@@ -87,6 +89,7 @@ def interleave(
         The time of every call.
     """
     unit = timed(UNIT, matmul(threads), clock)
+    unit(1)
     turns = [(stage, _calls(stage, turn_ms)) for stage in stages]
     cold = 1 if turn_ms else 0
     rows: dict[str, list[list[float]]] = {}
@@ -115,27 +118,32 @@ def sit(
     turn_ms: float = TURN_MS,
     title: str = "timing",
 ) -> list[Times]:
-    """Interleave in sittings of about ten seconds.
+    """Interleave in sittings of ten seconds, or longer where they take long to prepare.
 
     Args:
-        stages: prepares the stages of one sitting, with sessions of their own, and cleans up after it.
+        stages: prepares the stages of one sitting and cleans up after it.
         threads: of the matmul.
         rounds: at least so many, of all sittings together.
-        seconds: at least so long, of all sittings together.
+        seconds: at least so long, of all sittings together; preparing them comes on top.
         turn_ms: how long a turn lasts, about.
         title: of the progress bar.
 
     Returns:
         What `interleave` returned of every sitting.
     """
-    count = max(1, round(seconds / _SITTING_S))
-    own_rounds, own_seconds = math.ceil(rounds / count), seconds / count
-    warmup = 0 if turn_ms else 1  # finding out how many calls make a turn has warmed the stages up
     sittings = []
-    for _ in tqdm(range(count), desc=f"{title}, sittings", leave=False, disable=None):
+    warmup = 0 if turn_ms else 1  # finding out how many calls make a turn has warmed the stages up
+    while True:
+        started = time.perf_counter()
         with stages() as work:
-            sittings.append(interleave(work, threads, rounds=own_rounds, seconds=own_seconds, warmup=warmup, turn_ms=turn_ms, title=title))
-    return sittings
+            length = max(_SITTING_S, _PREPARED * (time.perf_counter() - started))
+            left = max(1, round(seconds / length))
+            own_rounds, own_seconds = math.ceil(rounds / left), seconds / left
+            told = f"{title}, sittings left: {left}"
+            sittings.append(interleave(work, threads, rounds=own_rounds, seconds=own_seconds, warmup=warmup, turn_ms=turn_ms, title=told))
+        if left == 1:
+            return sittings
+        rounds, seconds = rounds - own_rounds, seconds - own_seconds
 
 
 def summary(name: str, *sittings: Times, raw: bool = False) -> Figures:
@@ -147,8 +155,8 @@ def summary(name: str, *sittings: Times, raw: bool = False) -> Figures:
         raw: also every value.
 
     Returns:
-        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms` of all calls; and of the median sitting `quiet_ms`, see `quiet`, and `matmuls`, that in
-        the matmul's; `matmuls_low` and `matmuls_high`, the quartiles of the sittings, `None` for a single one.
+        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms` of all calls; `quiet_ms`, see `quiet`; `matmuls`, the median over the sittings of the
+        stage's `quiet_ms` in the matmul's, and the quartiles `matmuls_low` and `matmuls_high`, `None` for a single sitting.
     """
     spent = np.concatenate([times[name].ravel() for times in sittings])
     figures: Figures = {"median_ms": float(np.median(spent))}
@@ -160,7 +168,7 @@ def summary(name: str, *sittings: Times, raw: bool = False) -> Figures:
 
 
 def quiet(name: str, *sittings: Times) -> float:
-    """Median of the quietest tenth of a stage's calls, in milliseconds, in the median sitting."""
+    """Median of the quietest tenth of a stage's calls, milliseconds; the median over the sittings."""
     return float(np.median([np.percentile(times[name], 5) for times in sittings]))
 
 
@@ -168,7 +176,7 @@ def _calls(stage: Stage, turn_ms: float) -> int:
     """How many calls of a stage make a turn."""
     if not turn_ms:
         return 1
-    each_ms = max(min(spent) for spent in stage(4).values())  # of several figures of one call, the whole
+    each_ms = max(min(spent[1:]) for spent in stage(5).values())  # of several figures of one call, the whole
     return min(max(math.ceil(turn_ms / max(each_ms, 1e-3)), _FEWEST), _MOST)
 
 

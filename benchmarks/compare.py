@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -61,9 +62,9 @@ def measure(
         seconds: and at least so long, unless no rival is there.
 
     Returns:
-        `matmul_ms`, `threads`; `systems`: title → `version`, `note`, `finds`, `labels`, `stages` (`find`, `classify`, `network` the
-        classifier's function alone, `read` everything), and `accuracy` with `n`, `found`, `war`, `uar`, `war_found` over the found faces,
-        `war_crop` on the data's own crop without a finder, and `ours` the same of us on these faces; `missing`: title → reason.
+        `matmul_ms`, `threads`, `sittings`; `systems`: title → `version`, `note`, `finds`, `labels`, `stages` (`find`, `classify`, `network`
+        the classifier's function alone, `read` everything), and `accuracy` with `n`, `found`, `war`, `uar`, `war_found` over the found
+        faces, `war_crop` on the data's own crop without a finder, and `ours` the same of us on these faces; `missing`: title → reason.
     """
     cv2.setNumThreads(threads)
     scene = Scene.of(pipeline, demo_frame())
@@ -77,8 +78,8 @@ def measure(
             except RivalMissing as reason:
                 missing[rival.title] = str(reason)
         stages = _stages(scene, workers, missing, Path(folder))
-        alone = len(missing) == len(wanted)
-        sittings = sit(lambda: contextlib.nullcontext(stages), threads, rounds=rounds, seconds=0 if alone else seconds, title="compare")
+        seconds = seconds if workers.keys() - missing.keys() else 0.0
+        sittings = sit(lambda: contextlib.nullcontext(stages), threads, rounds=rounds, seconds=seconds, title="compare")
         for title, worker in workers.items():
             if title not in missing:
                 systems[title] = {k: worker.about[k] for k in ("version", "note", "finds", "labels", "package")}
@@ -87,7 +88,8 @@ def measure(
             systems[title]["stages"] = {stage: summary(key, *sittings) for stage, key in keys.items()}
         if faces is not None:
             _accuracies(pipeline, faces, workers, systems, missing, Path(folder))
-    return {"matmul_ms": quiet(UNIT, *sittings), "threads": threads, "systems": systems, "missing": missing}
+    told = {"matmul_ms": quiet(UNIT, *sittings), "threads": threads, "sittings": len(sittings)}
+    return {**told, "systems": systems, "missing": missing}
 
 
 def _ours(pipeline: Pipeline) -> Figures:
@@ -110,7 +112,7 @@ def _stages(scene: Scene, workers: dict[str, Worker], missing: dict[str, str], f
         except RivalMissing as reason:
             missing[title] = str(reason)
             continue
-        stages += [_theirs(title, worker, stage, picture, face) for stage in worker.about["stages"]]
+        stages += [_theirs(title, worker, stage, picture, face, missing) for stage in worker.about["stages"]]
     return stages
 
 
@@ -118,8 +120,19 @@ def _ours_as(stage: str) -> str:
     return f"erv-edge\n{ {'face': 'find', 'encode': 'classify', 'fast': 'read'}.get(stage, stage) }"
 
 
-def _theirs(title: str, worker: Worker, stage: str, picture: Path, face: dict[str, Any]) -> Stage:
-    return lambda calls: {f"{title}\n{stage}": worker.time(stage, picture, face, calls)}
+def _theirs(title: str, worker: Worker, stage: str, picture: Path, face: dict[str, Any], missing: dict[str, str]) -> Stage:
+    """One stage of a rival; it goes to `missing` when it fails, and it never answers from then on."""
+
+    def call(calls: int) -> dict[str, list[float]]:
+        spent = [math.inf] * calls
+        if title not in missing:
+            try:
+                spent = worker.time(stage, picture, face, calls)
+            except RivalMissing as reason:
+                missing[title] = str(reason)
+        return {f"{title}\n{stage}": spent}
+
+    return call
 
 
 def _as_face(detection: Detection) -> dict[str, Any]:

@@ -68,9 +68,9 @@ def node_flops(operator: str, inputs: list[Shape], outputs: list[Shape], *, tran
     return None if operator in _MAYBE else 0
 
 
-def count(source: Path | bytes, feed: dict[str, np.ndarray]) -> Count:
-    """Count a graph, a file or its content, at the shapes of one feed."""
-    model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+def count(path: Path, feed: dict[str, np.ndarray]) -> Count:
+    """Count a graph at the shapes of one feed."""
+    model = onnx.load(path)
     graph = model.graph
     values = _values(model, feed)
     weights = {init.name: init for init in graph.initializer}

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import scaling
-from benchmarks.clock import TURN_MS, UNIT, Stage, quiet, sit, summary
+from benchmarks.clock import TURN_MS, UNIT, Stage, sit, summary
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.hardware import mode_of, mode_options, state
 from benchmarks.stages import STAGES, Scene, capture, demo_frame, write_clip
@@ -26,7 +26,7 @@ from edge.errors import UsageError
 from edge.pipeline import Pipeline
 
 SECONDS = 220.0
-"""Long enough for two runs to agree beside other work on the machine (docs/results.md)."""
+"""How long two runs took to agree within 5 % beside other work on the machine, nearly always (docs/results.md)."""
 
 Load = Callable[[], contextlib.AbstractContextManager[dict[str, Pipeline]]]
 """Loads the bundles anew: name → pipeline."""
@@ -43,7 +43,7 @@ def measure(
     fps: float = 30.0,
     raw: bool = True,
 ) -> Figures:
-    """Time every stage of every variant on one face in a picture, interleaved round by round, in sittings of about ten seconds.
+    """Time every stage of every variant on one face in a picture, interleaved round by round, in sittings (see `benchmarks.clock.sit`).
 
     Args:
         load: gives the bundles of one sitting, on `threads` threads.
@@ -62,28 +62,33 @@ def measure(
     """
     cv2.setNumThreads(threads)
     with contextlib.ExitStack() as stack:
-        variants = stack.enter_context(load())
         if source is None:
             frame = demo_frame()
             source = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "clip.avi"
             write_clip(source, frame)
             origin = "Motion JPEG clip of the demo portrait"
         else:
-            frame, origin = _with_face(next(iter(variants.values())), source), str(source)
+            with load() as variants:
+                frame, origin = _with_face(next(iter(variants.values())), source), str(source)
         captured = capture(source)
+        providers: dict[str, set[str]] = {}
 
         @contextlib.contextmanager
         def sitting() -> Iterator[list[Stage]]:
-            with load() as fresh:
-                turns = zip(*(Scene.of(pipeline, frame).stages(partial(_label, name)) for name, pipeline in fresh.items()), strict=True)
+            with load() as variants:
+                for name, pipeline in variants.items():
+                    providers.setdefault(name, set()).add(pipeline.provider)
+                turns = zip(*(Scene.of(pipeline, frame).stages(partial(_label, name)) for name, pipeline in variants.items()), strict=True)
                 yield [captured, *itertools.chain.from_iterable(turns)]
 
-        scenes = {name: Scene.of(pipeline, frame) for name, pipeline in variants.items()}
         before = state()
         sittings = sit(sitting, threads, rounds=rounds, seconds=seconds, turn_ms=turn_ms, title="latency")
+        after = state()
+        unit = summary(UNIT, *sittings, raw=raw)
+        scenes = {name: Scene.of(pipeline, frame) for name, pipeline in stack.enter_context(load()).items()}
         return {
-            "matmul_ms": quiet(UNIT, *sittings),
-            **({"matmul_raw_ms": summary(UNIT, *sittings, raw=True)["raw_ms"]} if raw else {}),
+            "matmul_ms": unit["quiet_ms"],
+            **({"matmul_raw_ms": unit["raw_ms"]} if raw else {}),
             "threads": threads,
             "sittings": len(sittings),
             "rounds": sum(len(times[UNIT]) for times in sittings),
@@ -92,10 +97,10 @@ def measure(
             "height": frame.image_bgr.shape[0],
             "capture_source": origin,
             "before": before,
-            "after": state(),
+            "after": after,
             "variants": {
                 name: {
-                    "provider": scene.pipeline.provider,
+                    "provider": ", ".join(sorted(providers[name])),
                     "tokens": scene.length,
                     "stages": {s: summary(_label(name, s), *sittings, raw=raw) for s in STAGES},
                     **({"dropped": _dropped(scene, fps)} if fps else {}),
@@ -189,10 +194,10 @@ def _run(args: argparse.Namespace) -> Figures:
     if args.threads < 1:
         raise UsageError("--threads 0: the matmul needs a number of threads of 1 or more")
     source = args.camera if args.camera is not None else args.video
-    load = partial(loaded, args.bundle, args.device, args.threads)
+    first = args.bundle[0] if args.bundle else None
     with mode_of(args):
         figures = measure(
-            load,
+            partial(loaded, args.bundle, args.device, args.threads),
             args.threads,
             rounds=args.rounds,
             seconds=args.seconds,
@@ -202,10 +207,10 @@ def _run(args: argparse.Namespace) -> Figures:
             raw=not args.no_raw,
         )
         if args.sweep:
-            with load() as variants:
-                figures["scaling"] = scaling.measure(next(iter(variants.values())), args.device, args.threads)
+            with Pipeline.load(first, device=args.device, threads=args.threads) as pipeline:
+                figures["scaling"] = scaling.measure(pipeline, args.device, args.threads)
     if args.cold:
-        figures["cold"] = scaling.cold_start((args.bundle or [None])[0], args.device, args.threads)
+        figures["cold"] = scaling.cold_start(first, args.device, args.threads)
     return figures
 
 

@@ -2,8 +2,8 @@
 
 The ceiling is measured, not read from a data sheet: the rate of a large matrix product and the bandwidth of memory. A graph's
 *attainable* rate is the lesser of the two at its arithmetic intensity (Roofline: An Insightful Visual Performance Model for Multicore
-Architectures, 2009), with only the bytes counted that no cache can save, and weights as the runtime holds them: unpacked. `--profile` adds,
-per operator, where the time goes.
+Architectures, 2009), with only the bytes counted that no cache can save; weights count unpacked. `--profile` adds, per operator, where
+the time goes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edge.cv import cv2
 from edge.encoder import FaceEncoder
 from edge.errors import UsageError
 from edge.face import FaceFinder, align
-from edge.fold import folded
+from edge.fold import fold_constants
 from edge.pipeline import Pipeline
 from edge.policy import RationalePolicy
 from edge.rationale import masked_sentences, parse_completion
@@ -118,17 +118,19 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
     cv2.setNumThreads(threads)
     scene = Scene.of(pipeline, demo_frame())
     given = feeds(scene)
-    graphs = {name: folded(pipeline.bundle.graph(graph)) for name, (graph, _) in given.items()}
     work = [timed(name, _runner(pipeline, *one)) for name, one in given.items()]
     times = interleave(work, threads, rounds=rounds, title="roofline")
     ceilings, streams = _ceilings(times[UNIT], threads) if pipeline.provider == _CPU else ({}, {})
     stages = {}
-    for name, (graph, feed) in given.items():
-        own = 1 if graph == "decoder_model_merged" else threads
-        stage = _place(count(graphs[name], feed), float(np.median(times[name])), ceilings.get(own), streams.get(own))
-        stages[name] = {"graph": graph, "threads": own, **stage}
-        if profile and own in ceilings:
-            stages[name]["operators"] = operators(graphs[name], feed, own, ceilings[own])
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (graph, feed) in given.items():
+            own = 1 if graph == "decoder_model_merged" else threads
+            unpacked = Path(folder) / f"{name}.onnx"
+            fold_constants(pipeline.bundle.graph(graph), unpacked)
+            stage = _place(count(unpacked, feed), float(np.median(times[name])), ceilings.get(own), streams.get(own))
+            stages[name] = {"graph": graph, "threads": own, **stage}
+            if profile and own in ceilings:
+                stages[name]["operators"] = operators(unpacked, feed, own, ceilings[own])
     rates = (("gemm_gflops", ceilings.get(threads)), ("gemm_gflops_one_thread", ceilings.get(1)))
     rates += (("bandwidth_gbs", streams.get(threads)), ("bandwidth_gbs_one_thread", streams.get(1)))
     return {
@@ -180,7 +182,7 @@ def _runner(pipeline: Pipeline, graph: str, feed: Feed) -> Callable[[], object]:
     return lambda: session.run(feed)
 
 
-def operators(source: Path | bytes, feed: Feed, threads: int, ceiling: float, runs: int = 40) -> list[Figures]:
+def operators(path: Path, feed: Feed, threads: int, ceiling: float, runs: int = 40) -> list[Figures]:
     """ONNX Runtime's own profile of a graph on the CPU, operators of a kind together, the most expensive first.
 
     Returns:
@@ -194,7 +196,7 @@ def operators(source: Path | bytes, feed: Feed, threads: int, ceiling: float, ru
         options = ort.SessionOptions()
         options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
         options.intra_op_num_threads, options.log_severity_level = threads, 3
-        session = ort.InferenceSession(source if isinstance(source, bytes) else str(source), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         for _ in range(runs):
             session.run(None, feed)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))

@@ -104,7 +104,7 @@ def _latency(found: Figures) -> list[Block]:
         f"One face in a {found['width']}×{found['height']} picture, {threads(found['threads'])}, "
         f"{found['rounds']} rounds (sittings: {found['sittings']}), stages and variants in turns of about {found['turn_ms']:g} ms. "
         f"A matmul is a 1024³ float32 product in the same rounds: {found['matmul_ms']:.2f} ms, like each stage's quiet ms the median of "
-        f"the quietest tenth of the calls in the median sitting. "
+        f"the quietest tenth of the calls; medians over the sittings count, whose quartiles stand beside matmuls. "
         f"Frames come from: {found['capture_source']}."
     )
     blocks: list[Block] = [Text(told), Text(f"Before: {_plain(found['before'])}. After: {_plain(found['after'])}.")]
@@ -114,7 +114,7 @@ def _latency(found: Figures) -> list[Block]:
         keys = ("median_ms", "p90_ms", "p95_ms", "p99_ms", "quiet_ms", "matmuls")
         rows = [[s.replace("_", " "), *(variant["stages"][s][key] for key in keys), _quartiles(variant["stages"][s])] for s in STAGES]
         title = f"{name}: {variant['provider']}, a rationale of {variant['tokens']} tokens"
-        blocks.append(Table(title, ["stage", "median ms", "p90", "p95", "p99", "quiet ms", "matmuls", "quartiles"], rows))
+        blocks.append(Table(title, ["stage", "median ms", "p90", "p95", "p99", "quiet ms", "matmuls", "its quartiles"], rows))
         if "dropped" in variant:
             drop = variant["dropped"]
             said = (
@@ -130,6 +130,11 @@ def _latency(found: Figures) -> list[Block]:
     return blocks
 
 
+def _quartiles(timing: Figures) -> str | None:
+    low, high = timing["matmuls_low"], timing["matmuls_high"]
+    return None if low is None else f"{low:.3g} to {high:.3g}"
+
+
 def _power(found: Figures) -> list[Block]:
     if not found["meter"]:
         return [Text(f"Not measured: {found['reason']}.")]
@@ -141,11 +146,6 @@ def _power(found: Figures) -> list[Block]:
         Text(f"By {found['meter']}; at rest {found['idle_w']:.2f} W." if found["idle_w"] is not None else f"By {found['meter']}."),
         Table("", ["", "count", "watts", "joules each", "above rest"], rows),
     ]
-
-
-def _quartiles(timing: Figures) -> str | None:
-    low, high = timing["matmuls_low"], timing["matmuls_high"]
-    return None if low is None else f"{low:.3g} to {high:.3g}"
 
 
 def _roofline(found: Figures) -> list[Block]:
@@ -195,7 +195,8 @@ def _variants(found: Figures, timed: Figures | None) -> list[Block]:
 
 def _compare(found: Figures) -> list[Block]:
     told = (
-        f"Milliseconds and matmuls ({found['matmul_ms']:.2f} ms) on {threads(found['threads'])}, one face, in the same rounds. "
+        f"Milliseconds and matmuls ({found['matmul_ms']:.2f} ms) on {threads(found['threads'])}, one face, in the same rounds "
+        f"(sittings: {found['sittings']}). "
         "Accuracy over the faces whose label the package knows, a face that is not found counting as wrong; "
         "ours on the same faces beside it."
     )

@@ -139,7 +139,9 @@ def _key(name: str, args: argparse.Namespace, bundles: Figures) -> dict[str, Any
     if name in (*NEEDS_DATA, "compare"):
         key |= {"data": str(args.data), "split": args.split, "faces": args.faces}
     if name in ("latency", "roofline", "compare"):
-        key |= {"rounds": args.rounds, "seconds": args.seconds}
+        key |= {"rounds": args.rounds}
+    if name in ("latency", "compare"):
+        key |= {"seconds": args.seconds}
     if name == "compare":
         key |= {"rivals": [args.yunet, args.fer, args.python, args.onnx]}
     return key

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from packs import write_packs
 
-from benchmarks import scaling
+from benchmarks import latency, scaling
 from benchmarks.__main__ import main
 from benchmarks.clock import interleave, sit, summary, timed
 from benchmarks.stages import STAGES
+from edge.pipeline import Pipeline
 
 
 def test_latency_reports_every_stage_in_milliseconds_and_matmuls(capsys):
@@ -70,7 +71,9 @@ def test_matmuls_are_those_of_the_median_sitting():
     assert summary("a", sittings[1])["matmuls_low"] is None, "one sitting does not tell how far others would lie"
 
 
-def test_a_long_measurement_is_cut_into_sittings_with_stages_of_their_own():
+@pytest.mark.parametrize(("seconds", "count"), [(0.0, 1), (0.5, 2), (0.8, 4)])
+def test_a_long_measurement_is_cut_into_sittings_with_stages_of_their_own(monkeypatch, seconds, count):
+    monkeypatch.setattr("benchmarks.clock._SITTING_S", 0.2)
     events = []
 
     @contextlib.contextmanager
@@ -80,20 +83,41 @@ def test_a_long_measurement_is_cut_into_sittings_with_stages_of_their_own():
         events.append("cleaned up")
 
     started = time.perf_counter()
-    sittings = sit(stages, 1, rounds=7, seconds=0)
-    assert (len(sittings), len(sittings[0]["a"])) == (1, 7)
-    assert time.perf_counter() - started < 10, "no time was asked for"
-    assert events == ["prepared", "cleaned up"]
-
-
-@pytest.mark.parametrize(("seconds", "count"), [(0.4, 2), (0.9, 4)])
-def test_rounds_and_seconds_are_shared_by_the_sittings(monkeypatch, seconds, count):
-    monkeypatch.setattr("benchmarks.clock._SITTING_S", 0.2)
-    started = time.perf_counter()
-    sittings = sit(lambda: contextlib.nullcontext([timed("a", lambda: time.sleep(0.001))]), 1, rounds=9, seconds=seconds)
+    sittings = sit(stages, 1, rounds=9, seconds=seconds)
     assert time.perf_counter() - started >= seconds
+    assert events == ["prepared", "cleaned up"] * count
     assert len(sittings) == count
     assert sum(len(times["a"]) for times in sittings) >= 9
+
+
+def test_sittings_that_take_long_to_prepare_last_longer(monkeypatch):
+    monkeypatch.setattr("benchmarks.clock._SITTING_S", 0.1)
+
+    @contextlib.contextmanager
+    def stages():
+        time.sleep(0.1)
+        yield [timed("a", lambda: None)]
+
+    assert len(sit(stages, 1, rounds=1, seconds=1.0)) == 2, "of half a second each: five times as long as it took"
+
+
+def test_every_sitting_of_latency_loads_the_bundles_anew(monkeypatch):
+    monkeypatch.setattr("benchmarks.clock._SITTING_S", 1.0)
+    monkeypatch.setattr("benchmarks.clock._PREPARED", 0)
+    loads = []
+
+    @contextlib.contextmanager
+    def load():
+        with Pipeline.load(threads=1) as fresh:
+            loads.append(fresh)
+            yield {"shipped": fresh}
+
+    figures = latency.measure(load, 1, rounds=2, seconds=2.0, fps=0)
+    assert figures["sittings"] == 2
+    assert len(set(map(id, loads))) == 3, "one for each sitting, and one for what is not timed"
+    stages = figures["variants"]["shipped"]["stages"]
+    assert all(stage["matmuls_low"] <= stage["matmuls"] <= stage["matmuls_high"] for stage in stages.values())
+    assert len(figures["matmul_raw_ms"]) == figures["rounds"] * 10, "before, between and after nine stages"
 
 
 def test_stages_take_turns_and_every_other_round_runs_backwards():
@@ -117,7 +141,7 @@ def test_a_quick_stage_is_called_more_often_and_the_first_call_of_a_turn_does_no
     assert times["0"].shape == (2, 24)
     assert 2 <= times["4"].shape[1] <= 5
     assert times["30"].shape == (2, 2)
-    assert called["0"] == 4 + 2 * 25, "four to learn how long it takes"
+    assert called["0"] == 5 + 2 * 25, "five to learn how long it takes"
 
 
 def test_accuracy_reads_a_folder_of_emotion_folders(capsys, tmp_path, portrait):

@@ -120,8 +120,32 @@ def test_compare_measures_us_and_a_rival_on_the_same_faces(pipeline, portrait, c
     assert theirs["accuracy"]["ours"]["war"] == 1
 
 
+def test_a_rival_that_dies_while_it_is_timed_is_missing(pipeline, classifier, monkeypatch):
+    asked = []
+
+    def dies(worker, stage, image, face, calls):
+        asked.append(stage)
+        if len(asked) > 4:
+            raise RivalMissing("its process ended: killed")
+        return [1.0] * calls
+
+    monkeypatch.setattr(Worker, "time", dies)
+    figures = compare.measure(pipeline, [compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)], None, 1, rounds=2)
+    assert figures["missing"] == {"brightness": "its process ended: killed"}
+    assert set(figures["systems"]) == {"erv-edge"}
+    assert len(asked) == 5, "it is not asked again"
+
+
+def test_rivals_are_timed_for_some_seconds_and_we_alone_are_not(pipeline, classifier, monkeypatch):
+    monkeypatch.setattr("benchmarks.clock._SITTING_S", 0.5)
+    there = compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)
+    absent = [compare.Wanted("nothing", "yunet", {"file": name}, sys.executable) for name in ("none", "nowhere")]
+    assert compare.measure(pipeline, [there, *absent], None, 1, rounds=1, seconds=1.0)["sittings"] == 2
+    assert compare.measure(pipeline, absent, None, 1, rounds=1, seconds=1.0)["sittings"] == 1
+
+
 def test_compare_takes_its_rivals_from_the_command(capsys, classifier):
-    given = ["--onnx", str(classifier), f"labels={LABELS}", "size=32", "colour=grey", "--rounds", "1", "--threads", "1"]
+    given = ["--onnx", str(classifier), f"labels={LABELS}", "size=32", "colour=grey", "--rounds", "1", "--seconds", "0", "--threads", "1"]
     assert main(["compare", *given, "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert "brightness" in figures["systems"]
