@@ -1,19 +1,18 @@
 """Timing that two runs agree on: stages and matmuls take turns, and each stage is set against it as both are when nobody disturbs them.
 
 A *matmul* is a 1024³ float32 product on the same number of threads in ONNX Runtime. Other work on the machine slows down everything, but
-what runs on two cores more than what runs on one, and it comes and goes. So what counts of stage and matmul alike is the quietest tenth of
-their calls. A quick stage is called more often than a slow one, so that both are found undisturbed; the first call of a turn, in caches
-that another stage has filled, does not count. Where a session lays its weights costs a few per cent as long as it lives, and some
-disturbances last for minutes. So a long measurement is cut into *sittings* of ten seconds or more, each with sessions of its own, and the
-median over the sittings counts. Calls return their results in host memory, so on a GPU the time includes its work and the copies: nothing
-is left running when the clock is read.
+what runs on two cores more than what runs on one, and what needs the shared cache more than what does not; and it comes and goes. So what
+counts of stage and matmul alike is the quietest fiftieth of their calls. A quick stage is called more often than a slow one, so that both
+are found undisturbed; the first call of a turn, in caches that another stage has filled, does not count. Where a session lays its weights
+costs a few per cent as long as it lives, so a long measurement is cut into *sittings*, each with sessions of its own. Calls return their
+results in host memory, so on a GPU the time includes its work and the copies: nothing is left running when the clock is read.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -138,7 +137,7 @@ def sit(
         with stages() as work:
             length = max(_SITTING_S, _PREPARED * (time.perf_counter() - started))
             left = max(1, round(seconds / length))
-            own_rounds, own_seconds = math.ceil(rounds / left), seconds / left
+            own_rounds, own_seconds = max(1, math.ceil(rounds / left)), seconds / left
             told = f"{title}, sittings left: {left}"
             sittings.append(interleave(work, threads, rounds=own_rounds, seconds=own_seconds, warmup=warmup, turn_ms=turn_ms, title=told))
         if left == 1:
@@ -155,21 +154,23 @@ def summary(name: str, *sittings: Times, raw: bool = False) -> Figures:
         raw: also every value.
 
     Returns:
-        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms` of all calls; `quiet_ms`, see `quiet`; `matmuls`, the median over the sittings of the
-        stage's `quiet_ms` in the matmul's, and the quartiles `matmuls_low` and `matmuls_high`, `None` for a single sitting.
+        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms`; `quiet_ms`, see `quiet`; and `matmuls`: `quiet_ms` in that of the matmul.
     """
-    spent = np.concatenate([times[name].ravel() for times in sittings])
-    figures: Figures = {"median_ms": float(np.median(spent))}
+    spent = _pooled(name, sittings)
+    figures = {"median_ms": float(np.median(spent))}
     figures |= {f"p{q}_ms": float(np.percentile(spent, q)) for q in (90, 95, 99)}
-    low, matmuls, high = map(float, np.percentile([quiet(name, times) / quiet(UNIT, times) for times in sittings], [25, 50, 75]))
-    figures |= {"quiet_ms": quiet(name, *sittings), "matmuls": matmuls}
-    figures |= {"matmuls_low": low, "matmuls_high": high} if len(sittings) > 1 else dict.fromkeys(("matmuls_low", "matmuls_high"))
+    figures |= {"quiet_ms": quiet(name, *sittings), "matmuls": quiet(name, *sittings) / quiet(UNIT, *sittings)}
     return {**figures, "raw_ms": np.round(spent, 4).tolist()} if raw else figures
 
 
 def quiet(name: str, *sittings: Times) -> float:
-    """Median of the quietest tenth of a stage's calls, milliseconds; the median over the sittings."""
-    return float(np.median([np.percentile(times[name], 5) for times in sittings]))
+    """Median of the quietest fiftieth of a stage's calls, milliseconds."""
+    return float(np.percentile(_pooled(name, sittings), 1))
+
+
+def _pooled(name: str, sittings: Sequence[Times]) -> np.ndarray:
+    """Every call of a stage, in order."""
+    return np.concatenate([times[name].ravel() for times in sittings])
 
 
 def _calls(stage: Stage, turn_ms: float) -> int:

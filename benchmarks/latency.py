@@ -26,7 +26,7 @@ from edge.errors import UsageError
 from edge.pipeline import Pipeline
 
 SECONDS = 220.0
-"""How long two runs took to agree within 5 % beside other work on the machine, nearly always (docs/results.md)."""
+"""Beside other work on the machine two runs then agree far better than after a minute (docs/results.md)."""
 
 Load = Callable[[], contextlib.AbstractContextManager[dict[str, Pipeline]]]
 """Loads the bundles anew: name → pipeline."""

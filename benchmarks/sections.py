@@ -104,7 +104,7 @@ def _latency(found: Figures) -> list[Block]:
         f"One face in a {found['width']}×{found['height']} picture, {threads(found['threads'])}, "
         f"{found['rounds']} rounds (sittings: {found['sittings']}), stages and variants in turns of about {found['turn_ms']:g} ms. "
         f"A matmul is a 1024³ float32 product in the same rounds: {found['matmul_ms']:.2f} ms, like each stage's quiet ms the median of "
-        f"the quietest tenth of the calls; medians over the sittings count, whose quartiles stand beside matmuls. "
+        f"the quietest fiftieth of its calls. "
         f"Frames come from: {found['capture_source']}."
     )
     blocks: list[Block] = [Text(told), Text(f"Before: {_plain(found['before'])}. After: {_plain(found['after'])}.")]
@@ -112,9 +112,9 @@ def _latency(found: Figures) -> list[Block]:
         blocks.append(Pictures([plots.latency(found)]))
     for name, variant in found["variants"].items():
         keys = ("median_ms", "p90_ms", "p95_ms", "p99_ms", "quiet_ms", "matmuls")
-        rows = [[s.replace("_", " "), *(variant["stages"][s][key] for key in keys), _quartiles(variant["stages"][s])] for s in STAGES]
+        rows = [[stage.replace("_", " "), *(variant["stages"][stage][key] for key in keys)] for stage in STAGES]
         title = f"{name}: {variant['provider']}, a rationale of {variant['tokens']} tokens"
-        blocks.append(Table(title, ["stage", "median ms", "p90", "p95", "p99", "quiet ms", "matmuls", "its quartiles"], rows))
+        blocks.append(Table(title, ["stage", "median ms", "p90", "p95", "p99", "quiet ms", "matmuls"], rows))
         if "dropped" in variant:
             drop = variant["dropped"]
             said = (
@@ -128,11 +128,6 @@ def _latency(found: Figures) -> list[Block]:
         rows = [[name.removesuffix("_ms"), cold[name]] for name in ("import_ms", "load_ms", "first_ms", "total_ms")]
         blocks.append(Table("A fresh process", ["", "ms"], rows))
     return blocks
-
-
-def _quartiles(timing: Figures) -> str | None:
-    low, high = timing["matmuls_low"], timing["matmuls_high"]
-    return None if low is None else f"{low:.3g} to {high:.3g}"
 
 
 def _power(found: Figures) -> list[Block]:

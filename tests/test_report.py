@@ -87,17 +87,6 @@ def test_a_slower_stage_and_a_worse_figure_are_flagged(run, tmp_path, capsys):
     assert (found["face, matmuls"], found["full, matmuls"]) == ("better", "same")
 
 
-def test_the_quartiles_of_several_sittings_stand_beside_their_median(run, tmp_path):
-    def sit(results):
-        figures = results["parts"]["latency"]["figures"]
-        figures["sittings"] = 3
-        figures["variants"]["shipped"]["stages"]["full"] |= {"matmuls_low": 1.25, "matmuls_high": 1.5}
-
-    folder = _changed(run, tmp_path / "sat", sit)
-    assert main(["report", str(folder)]) == 0
-    assert "| 1.25 to 1.5 |" in (folder / "report.md").read_text()
-
-
 def test_variants_are_drawn_side_by_side(run, tmp_path):
     def add(results):
         for name in ("latency", "variants"):
