@@ -60,7 +60,7 @@ def test_a_live_stream_reads_the_newest_frames_and_explains_beside_them(pipeline
     camera = DrawnCamera(lambda number: grain(scene), 20)
     with pipeline.stream(camera.open) as stream:
         assert stream.status.state == "opening"
-        readings = _read(stream, lambda so_far: len({(f.track, f.explained_t_ms) for _, f in _explained(so_far)}) > 6)
+        readings = _read(stream, lambda so_far: len(so_far) >= 40 and len({(f.track, f.explained_t_ms) for _, f in _explained(so_far)}) > 6)
         status = stream.status
         assert status.state == "live"
         assert stream.frame.index == readings[-1].frame
@@ -74,7 +74,7 @@ def test_a_live_stream_reads_the_newest_frames_and_explains_beside_them(pipeline
     assert arrived == sorted(arrived)
     assert len(set(arrived)) > 1, "they follow the face"
     assert status.frames == len(readings)
-    assert 0 < status.fps <= 21
+    assert 0 < status.fps <= 22, "the camera's 20, and what one late frame of 40 makes of it"
     assert camera.released == 1
     assert stream.status.state == "ended"
     assert not _threads()
