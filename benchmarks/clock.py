@@ -3,9 +3,9 @@
 A *matmul* is a 1024³ float32 product on the same number of threads in ONNX Runtime. Other work on the machine slows down everything, but
 what runs on two cores more than what runs on one, and what needs the shared cache more than what does not; and it comes and goes. So what
 counts of stage and matmul alike is the quietest fiftieth of their calls. A quick stage is called more often than a slow one, so that both
-are found undisturbed; the first call of a turn, in caches that another stage has filled, does not count. Where a session lays its weights
-costs a few per cent as long as it lives, so a long measurement is cut into *sittings*, each with sessions of its own. Calls return their
-results in host memory, so on a GPU the time includes its work and the copies: nothing is left running when the clock is read.
+are found undisturbed; the first call of a turn, in caches that another stage has filled, does not count. One session may be a few per
+cent slower than its twin as long as it lives, so a long measurement is cut into *sittings*, each with sessions of its own. Calls return
+their results in host memory, so on a GPU the time includes its work and the copies: nothing is left running when the clock is read.
 """
 
 from __future__ import annotations
