@@ -35,6 +35,7 @@ from edge.pipeline import Pipeline
 from edge.types import Detection
 
 _ENLARGE = 4
+_ABOUT = ("version", "note", "finds", "labels", "package")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,48 +49,75 @@ class Wanted:
     python: str
 
 
-def measure(
-    pipeline: Pipeline, wanted: list[Wanted], faces: Faces | None, threads: int, *, rounds: int = 15, seconds: float = 0.0
-) -> Figures:
-    """Compare.
+@dataclass(frozen=True, slots=True)
+class Rivals:
+    """Rivals that were started: title → process, or why there is none (any more)."""
+
+    workers: dict[str, Worker]
+    missing: dict[str, str]
+
+    def there(self) -> dict[str, Worker]:
+        """Those that have not failed."""
+        return {title: worker for title, worker in self.workers.items() if title not in self.missing}
+
+
+@contextlib.contextmanager
+def started(wanted: list[Wanted], threads: int) -> Iterator[Rivals]:
+    """Start the rivals, on `threads` threads as far as they heed it; they end with the context."""
+    with contextlib.ExitStack() as stack:
+        rivals = Rivals({}, {})
+        for rival in tqdm(wanted, desc="rivals", leave=False, disable=None):
+            try:
+                rivals.workers[rival.title] = stack.enter_context(Worker(rival.name, rival.options, rival.python, threads))
+            except RivalMissing as reason:
+                rivals.missing[rival.title] = str(reason)
+        yield rivals
+
+
+def speed(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = 15, seconds: float = 0.0) -> Figures:
+    """Time ours and every rival on the same picture, in turns.
 
     Args:
         pipeline: ours, on `threads` threads.
-        wanted: rivals to try.
-        faces: labelled crops; `None` compares latency only.
-        threads: of the matmul and, as far as they heed it, of the rivals.
+        rivals: one that fails from now on goes to `missing`.
+        threads: of the matmul.
         rounds: at least so many turns of every stage,
         seconds: and at least so long, unless no rival is there.
 
     Returns:
         `matmul_ms`, `threads`, `sittings`; `systems`: title → `version`, `note`, `finds`, `labels`, `stages` (`find`, `classify`, `network`
-        the classifier's function alone, `read` everything), and `accuracy` with `n`, `found`, `war`, `uar`, `war_found` over the found
-        faces, `war_crop` on the data's own crop without a finder, and `ours` the same of us on these faces; `missing`: title → reason.
+        the classifier's function alone, `read` everything); `missing`: title → reason.
     """
     cv2.setNumThreads(threads)
-    scene = Scene.of(pipeline, demo_frame())
     systems: Figures = {"erv-edge": _ours(pipeline)}
-    missing: dict[str, str] = {}
-    with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
-        workers: dict[str, Worker] = {}
-        for rival in tqdm(wanted, desc="rivals", leave=False, disable=None):
-            try:
-                workers[rival.title] = stack.enter_context(Worker(rival.name, rival.options, rival.python, threads))
-            except RivalMissing as reason:
-                missing[rival.title] = str(reason)
-        stages = _stages(scene, workers, missing, Path(folder))
-        seconds = seconds if workers.keys() - missing.keys() else 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        stages = _stages(Scene.of(pipeline, demo_frame()), rivals, Path(folder))
+        seconds = seconds if rivals.there() else 0.0
         sittings = sit(lambda: contextlib.nullcontext(stages), threads, rounds=rounds, seconds=seconds, title="compare")
-        for title, worker in workers.items():
-            if title not in missing:
-                systems[title] = {k: worker.about[k] for k in ("version", "note", "finds", "labels", "package")}
-        for title in systems:
-            keys = {key.partition("\n")[2]: key for key in sittings[0] if key.partition("\n")[0] == title}
-            systems[title]["stages"] = {stage: summary(key, *sittings) for stage, key in keys.items()}
-        if faces is not None:
-            _accuracies(pipeline, faces, workers, systems, missing, Path(folder))
+    systems |= {title: {k: worker.about[k] for k in _ABOUT} for title, worker in rivals.there().items()}
+    for title in systems:
+        keys = {key.partition("\n")[2]: key for key in sittings[0] if key.partition("\n")[0] == title}
+        systems[title]["stages"] = {stage: summary(key, *sittings) for stage, key in keys.items()}
     told = {"matmul_ms": quiet(UNIT, *sittings), "threads": threads, "sittings": len(sittings)}
-    return {**told, "systems": systems, "missing": missing}
+    return {**told, "systems": systems, "missing": dict(rivals.missing)}
+
+
+def recognition(pipeline: Pipeline, rivals: Rivals, faces: Faces) -> Figures:
+    """How often ours and every rival are right on the same faces.
+
+    Returns:
+        `accuracy`: title → `n`, `found`, `war`, `uar`, `war_found` over the found faces, `war_crop` on the data's own crop without a
+        finder, and `ours` the same of us on these faces; `missing`: title → reason.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return {"accuracy": _accuracies(pipeline, faces, rivals, Path(folder)), "missing": dict(rivals.missing)}
+
+
+def join(timed: Figures, read: Figures) -> Figures:
+    """What `speed` and `recognition` returned in one: the accuracy in `systems`; what failed in either is missing."""
+    missing = {**timed["missing"], **read["missing"]}
+    systems = {title: {**row, "accuracy": read["accuracy"][title]} for title, row in timed["systems"].items() if title not in missing}
+    return {**timed, "systems": systems, "missing": missing}
 
 
 def _ours(pipeline: Pipeline) -> Figures:
@@ -99,20 +127,20 @@ def _ours(pipeline: Pipeline) -> Figures:
     return {"version": __version__, "note": note, "finds": True, "labels": list(pipeline.bundle.config.labels), "package": "erv-edge"}
 
 
-def _stages(scene: Scene, workers: dict[str, Worker], missing: dict[str, str], folder: Path) -> list[Stage]:
+def _stages(scene: Scene, rivals: Rivals, folder: Path) -> list[Stage]:
     """Our stages and every rival's, their figures named `title\\nstage`; a rival that fails on the picture goes to `missing`."""
     picture = folder / "frame.npy"
     np.save(picture, scene.frame.image_bgr)
     face = _as_face(scene.detection)
     stages = [s for s, name in zip(scene.stages(_ours_as), ("face", "align", "encode", "fast"), strict=False) if name != "align"]
-    for title, worker in workers.items():
+    for title, worker in rivals.there().items():
         try:
             for stage in worker.about["stages"]:
                 worker.time(stage, picture, face, 2)
         except RivalMissing as reason:
-            missing[title] = str(reason)
+            rivals.missing[title] = str(reason)
             continue
-        stages += [_theirs(title, worker, stage, picture, face, missing) for stage in worker.about["stages"]]
+        stages += [_theirs(title, worker, stage, picture, face, rivals.missing) for stage in worker.about["stages"]]
     return stages
 
 
@@ -145,10 +173,8 @@ def framed(crop: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.cvtColor(cv2.copyMakeBorder(large, 24, 24, 64, 64, cv2.BORDER_REPLICATE), cv2.COLOR_GRAY2BGR))
 
 
-def _accuracies(
-    pipeline: Pipeline, faces: Faces, workers: dict[str, Worker], systems: Figures, missing: dict[str, str], folder: Path
-) -> None:
-    """Fill in `accuracy` of every system."""
+def _accuracies(pipeline: Pipeline, faces: Faces, rivals: Rivals, folder: Path) -> Figures:
+    """`accuracy` of every system; a rival that fails on a picture goes to `missing`."""
     config = pipeline.bundle.config
     pictures, crops, found, ours = [], [], [], []
     for i, crop in enumerate(faces.crops):
@@ -163,24 +189,22 @@ def _accuracies(
     own = np.array(ours)
     given = pipeline.encoder.read(faces.crops).probabilities.argmax(1)
     every = np.arange(len(config.labels))
-    systems["erv-edge"]["accuracy"] = _score(faces.labels, own, given, every)
-    for title, worker in workers.items():
-        if title in missing:
-            continue
+    scores = {"erv-edge": _score(faces.labels, own, given, every)}
+    for title, worker in rivals.there().items():
         labels = worker.about["labels"]
         names = [parse_emotion(name, config.labels) for name in labels]
         index = np.array([config.labels.index(name) if name else -1 for name in names])
         try:
             answers, alone, there = _answers(worker, pictures, crops, found, index, title)
         except RivalMissing as reason:
-            missing[title] = str(reason)
-            del systems[title]
+            rivals.missing[title] = str(reason)
             continue
         if not labels:
-            systems[title]["accuracy"] = {"n": len(own), "found": float(there.mean())}
+            scores[title] = {"n": len(own), "found": float(there.mean())}
             continue
         scored = _score(faces.labels, answers, alone, index, there)
-        systems[title]["accuracy"] = {**scored, "ours": _score(faces.labels, own, given, index)}
+        scores[title] = {**scored, "ours": _score(faces.labels, own, given, index)}
+    return scores
 
 
 def _answers(
@@ -277,7 +301,9 @@ def _run(args: argparse.Namespace) -> Figures:
     rivals = wanted_rivals(args)
     with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
         faces = load_faces(args.data, args.split, args.faces, pipeline) if args.data else None
-        return measure(pipeline, rivals, faces, args.threads, rounds=args.rounds, seconds=args.seconds)
+        with started(rivals, args.threads) as running:
+            timed = speed(pipeline, running, args.threads, rounds=args.rounds, seconds=args.seconds)
+            return timed if faces is None else join(timed, recognition(pipeline, running, faces))
 
 
 COMMAND = Command(_options, _run)

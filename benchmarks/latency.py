@@ -11,12 +11,14 @@ import contextlib
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks import scaling
-from benchmarks.clock import TURN_MS, UNIT, Stage, sit, summary
+from benchmarks.clock import TURN_MS, UNIT, Stage, Times, sit, summary
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.hardware import mode_of, mode_options, state
 from benchmarks.stages import STAGES, Scene, capture, demo_frame, write_clip
@@ -84,11 +86,9 @@ def measure(
         before = state()
         sittings = sit(sitting, threads, rounds=rounds, seconds=seconds, turn_ms=turn_ms, title="latency")
         after = state()
-        unit = summary(UNIT, *sittings, raw=raw)
         scenes = {name: Scene.of(pipeline, frame) for name, pipeline in stack.enter_context(load()).items()}
         return {
-            "matmul_ms": unit["quiet_ms"],
-            **({"matmul_raw_ms": unit["raw_ms"]} if raw else {}),
+            **_unit(sittings, raw),
             "threads": threads,
             "sittings": len(sittings),
             "rounds": sum(len(times[UNIT]) for times in sittings),
@@ -102,12 +102,57 @@ def measure(
                 name: {
                     "provider": ", ".join(sorted(providers[name])),
                     "tokens": scene.length,
-                    "stages": {s: summary(_label(name, s), *sittings, raw=raw) for s in STAGES},
+                    "stages": _stages(name, sittings, raw),
                     **({"dropped": _dropped(scene, fps)} if fps else {}),
                 }
                 for name, scene in scenes.items()
             },
         }
+
+
+def pool(parts: Sequence[Figures]) -> Figures:
+    """One measurement out of several of the same bundles, in order of time.
+
+    Args:
+        parts: what `measure` returned, raw values included.
+
+    Returns:
+        The same, of all calls of all parts; `dropped` is the first part's.
+    """
+    sittings = [_times(part) for part in parts]
+    first = parts[0]
+
+    def provider(name: str) -> str:
+        used = ", ".join(part["variants"][name]["provider"] for part in parts)
+        return ", ".join(sorted(set(used.split(", "))))
+
+    return {
+        **first,
+        **_unit(sittings, raw=True),
+        **{count: sum(part[count] for part in parts) for count in ("sittings", "rounds")},
+        "after": parts[-1]["after"],
+        "variants": {
+            name: {**found, "provider": provider(name), "stages": _stages(name, sittings, raw=True)}
+            for name, found in first["variants"].items()
+        },
+    }
+
+
+def _times(figures: Figures) -> Times:
+    """The raw values of a measurement."""
+    times = {UNIT: np.array(figures["matmul_raw_ms"])}
+    for name, variant in figures["variants"].items():
+        times |= {_label(name, stage): np.array(found["raw_ms"]) for stage, found in variant["stages"].items()}
+    return times
+
+
+def _unit(sittings: Sequence[Times], raw: bool) -> Figures:
+    found = summary(UNIT, *sittings, raw=raw)
+    return {"matmul_ms": found["quiet_ms"], **({"matmul_raw_ms": found["raw_ms"]} if raw else {})}
+
+
+def _stages(variant: str, sittings: Sequence[Times], raw: bool) -> dict[str, Figures]:
+    return {stage: summary(_label(variant, stage), *sittings, raw=raw) for stage in STAGES}
 
 
 def _label(variant: str, stage: str) -> str:

@@ -40,8 +40,10 @@ print(json.dumps({"import_ms": imported - started, "load_ms": loaded - begun, "f
 
 def measure(pipeline: Pipeline, device: str, threads: int, *, rounds: int = _ROUNDS) -> Figures:
     """`threads`, `batch` and `faces`: lists of rows with milliseconds and matmuls."""
+    swept = thread_sweep(pipeline.bundle.folder, device, rounds=rounds)
+    cv2.setNumThreads(threads)
     return {
-        "threads": thread_sweep(pipeline.bundle.folder, device, rounds=rounds),
+        "threads": swept,
         "batch": batch_sweep(pipeline, threads, rounds=rounds),
         "faces": face_sweep(pipeline, threads, rounds=rounds),
     }

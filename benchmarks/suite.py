@@ -1,7 +1,9 @@
 """`python -m benchmarks all --out RUN`: every measurement into one folder, and its report.
 
-Each part writes `RUN/<part>.json` when it is done. A part whose file is there, made with the same bundles, data and options, is not
-measured again: an interrupted run goes on where it stopped. `results.json` (see `results.schema.json`) holds them all.
+Each piece writes `RUN/<piece>.json` when it is done. A piece whose file is there, made with the same bundles, data and options, is not
+measured again: an interrupted run goes on where it stopped. `results.json` (see `results.schema.json`) holds the parts, each made of one
+piece or of several: latency is timed in slices between the other pieces, since what else the machine does stays the same for minutes, and
+a longer while sees more of it.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -30,7 +33,9 @@ from edge.pipeline import Pipeline
 SCHEMA = 4
 """Version of `results.json`."""
 
-NEEDS_DATA = ("accuracy", "curves", "variants", "robustness")
+NEEDS_DATA = ("accuracy", "curves", "variants", "robustness", "recognition")
+
+_SLICES = tuple(f"latency-{n}" for n in range(1, 8))
 
 
 def measure(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> Figures:
@@ -40,16 +45,15 @@ def measure(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> Figures:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out '{folder}': {error.strerror}") from None
-    first = next(iter(loaded.values()))
     bundles = {name: _identity(pipeline) for name, pipeline in loaded.items()}
-    parts: dict[str, Figures] = {}
-    work = _parts(args, loaded, first)
+    pieces: dict[str, Figures] = {}
+    work = _work(args, loaded)
     with tqdm(total=len(work), desc="benchmarks", disable=None) as bar:
         for name, run in work.items():
             bar.set_postfix_str(name)
             key = _key(name, args, bundles)
-            parts[name] = _part(folder / f"{name}.json", key, run, args.data is None and name in NEEDS_DATA)
-            note = parts[name].get("skipped") or f"{parts[name]['seconds']:.0f} s"
+            pieces[name] = _piece(folder / f"{name}.json", key, run, args.data is None and name in NEEDS_DATA)
+            note = pieces[name].get("skipped") or f"{pieces[name]['seconds']:.0f} s"
             tqdm.write(f"{name}: {note}", file=sys.stderr)
             bar.update()
     results = {
@@ -57,51 +61,74 @@ def measure(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> Figures:
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "bundles": bundles,
         "options": {"device": args.device, "threads": args.threads, "split": args.split, "faces": args.faces},
-        "seconds": sum(part.get("seconds", 0.0) for part in parts.values()),
-        "parts": parts,
+        "seconds": sum(piece["seconds"] for piece in pieces.values()),
+        "parts": _parts(pieces),
     }
     _write(folder / "results.json", results)
     return results
 
 
-def _parts(args: argparse.Namespace, loaded: dict[str, Pipeline], first: Pipeline) -> dict[str, Callable[[], Figures]]:
-    threads = args.threads
+def _work(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> dict[str, Callable[[], Figures]]:
+    """What to do for each piece, in this order."""
+    threads, first = args.threads, next(iter(loaded.values()))
 
     def faces(count: int) -> accuracy.Faces:
         return load_faces(args.data, args.split, count, first)
 
-    def timing() -> Figures:
-        figures = latency.measure(
-            partial(latency.loaded, args.bundle, args.device, threads), threads, rounds=args.rounds, seconds=args.seconds
-        )
-        figures["scaling"] = scaling.measure(first, args.device, threads, rounds=min(10, args.rounds))
-        return {**figures, "cold": scaling.cold_start(first.bundle.folder, args.device, threads, repeats=min(3, args.rounds))}
+    def sliced(fps: float = 0.0) -> Figures:
+        load, count = partial(latency.loaded, args.bundle, args.device, threads), len(_SLICES)
+        return latency.measure(load, threads, rounds=math.ceil(args.rounds / count), seconds=args.seconds / count, fps=fps)
 
-    def compared() -> Figures:
-        given = faces(args.faces) if args.data else None
-        rounds, seconds = max(3, args.rounds // 3), args.seconds / 4
-        return compare.measure(first, compare.wanted_rivals(args), given, threads, rounds=rounds, seconds=seconds)
+    def grown() -> Figures:
+        found = scaling.measure(first, args.device, threads, rounds=min(10, args.rounds))
+        return {"scaling": found, "cold": scaling.cold_start(first.bundle.folder, args.device, threads, repeats=min(3, args.rounds))}
+
+    def rivalled(measured: Callable[[compare.Rivals], Figures]) -> Figures:
+        with compare.started(compare.wanted_rivals(args), threads) as rivals:
+            return measured(rivals)
 
     def drawn() -> Figures:
         every = faces(0)
         read = read_crops(first, every.crops)
         return curves.measure(list(first.bundle.config.labels), every.labels, read.shown, read.confidence)
 
+    fair = {"rounds": max(3, args.rounds // 3), "seconds": args.seconds / 4}
     return {
         "hardware": lambda: {**hardware.probe(), "state": hardware.state()},
-        "latency": timing,
+        "latency-1": partial(sliced, fps=30.0),
         "power": lambda: power.measure(first, seconds=3.0),
         "roofline": lambda: roofline.measure(first, threads, rounds=args.rounds, profile=True),
         "curves": drawn,
+        "latency-2": sliced,
         "accuracy": lambda: accuracy.measure(first, faces(0), closed=False),
+        "latency-3": sliced,
+        "scaling": grown,
+        "latency-4": sliced,
+        "speed": lambda: rivalled(lambda rivals: compare.speed(first, rivals, threads, **fair)),
+        "latency-5": sliced,
+        "recognition": lambda: rivalled(lambda rivals: compare.recognition(first, rivals, faces(args.faces))),
         "variants": lambda: variants.measure(loaded, faces(args.faces)),
-        "compare": compared,
+        "latency-6": sliced,
         "robustness": lambda: robustness.measure(first, faces(args.faces)),
+        "latency-7": sliced,
     }
 
 
-def _part(path: Path, key: dict[str, Any], run: Callable[[], Figures], lacking: bool) -> Figures:
-    """Take a finished part from its file, or measure it and write the file."""
+def _parts(pieces: dict[str, Figures]) -> dict[str, Figures]:
+    """The pieces put together as `results.json` has them."""
+    rest = dict(pieces)
+    slices, growth, speed, read = [rest.pop(name) for name in _SLICES], rest.pop("scaling"), rest.pop("speed"), rest.pop("recognition")
+    timed = {**latency.pool([piece["figures"] for piece in slices]), **growth["figures"]}
+    compared = compare.join(speed["figures"], read["figures"]) if read["figures"] else speed["figures"]
+    return {
+        **rest,
+        "latency": {"figures": timed, "seconds": sum(piece["seconds"] for piece in (*slices, growth))},
+        "compare": {"figures": compared, "seconds": speed["seconds"] + read["seconds"]},
+    }
+
+
+def _piece(path: Path, key: dict[str, Any], run: Callable[[], Figures], lacking: bool) -> Figures:
+    """Take a finished piece from its file, or measure it and write the file."""
     from benchmarks.__main__ import plain
 
     if lacking:
@@ -111,9 +138,9 @@ def _part(path: Path, key: dict[str, Any], run: Callable[[], Figures], lacking: 
         if there["key"] == key:
             return {"figures": there["figures"], "seconds": there["seconds"]}
     started = time.perf_counter()
-    part = {"key": key, "figures": plain(run()), "seconds": time.perf_counter() - started}
-    _write(path, part)
-    return {"figures": part["figures"], "seconds": part["seconds"]}
+    piece = {"key": key, "figures": plain(run()), "seconds": time.perf_counter() - started}
+    _write(path, piece)
+    return {"figures": piece["figures"], "seconds": piece["seconds"]}
 
 
 def _write(path: Path, value: Figures) -> None:
@@ -133,16 +160,16 @@ def _identity(pipeline: Pipeline) -> Figures:
 
 
 def _key(name: str, args: argparse.Namespace, bundles: Figures) -> dict[str, Any]:
-    """What a part's figures depend on."""
+    """What a piece's figures depend on."""
     key: dict[str, Any] = {"schema": SCHEMA, "bundles": {title: about["hash"] for title, about in bundles.items()}}
     key |= {"device": args.device, "threads": args.threads}
-    if name in (*NEEDS_DATA, "compare"):
+    if name in NEEDS_DATA:
         key |= {"data": str(args.data), "split": args.split, "faces": args.faces}
-    if name in ("latency", "roofline", "compare"):
+    if name in (*_SLICES, "roofline", "scaling", "speed"):
         key |= {"rounds": args.rounds}
-    if name in ("latency", "compare"):
+    if name in (*_SLICES, "speed"):
         key |= {"seconds": args.seconds}
-    if name == "compare":
+    if name in ("speed", "recognition"):
         key |= {"rivals": [args.yunet, args.fer, args.python, args.onnx]}
     return key
 

@@ -118,6 +118,25 @@ def test_every_sitting_of_latency_loads_the_bundles_anew(monkeypatch):
     assert len(figures["matmul_raw_ms"]) == figures["rounds"] * 10, "before, between and after nine stages"
 
 
+def test_measurements_pooled_are_one_of_all_their_calls(pipeline):
+    @contextlib.contextmanager
+    def load():
+        yield {"shipped": pipeline}
+
+    parts = [latency.measure(load, 1, rounds=rounds, fps=fps) for rounds, fps in ((1, 30.0), (2, 0.0))]
+    parts[1]["variants"]["shipped"]["provider"] = "FasterExecutionProvider"
+    figures = latency.pool(parts)
+    assert (figures["sittings"], figures["rounds"], figures["threads"]) == (2, 3, 1)
+    assert (figures["before"], figures["after"]) == (parts[0]["before"], parts[1]["after"])
+    assert figures["matmul_raw_ms"] == parts[0]["matmul_raw_ms"] + parts[1]["matmul_raw_ms"]
+    found, (first, second) = figures["variants"]["shipped"], (part["variants"]["shipped"] for part in parts)
+    assert found["provider"] == "CPUExecutionProvider, FasterExecutionProvider"
+    assert found["dropped"] == first["dropped"]
+    raw = first["stages"]["fast"]["raw_ms"] + second["stages"]["fast"]["raw_ms"]
+    assert found["stages"]["fast"]["raw_ms"] == raw
+    assert found["stages"]["fast"]["matmuls"] == pytest.approx(np.percentile(raw, 1) / np.percentile(figures["matmul_raw_ms"], 1))
+
+
 def test_stages_take_turns_and_every_other_round_runs_backwards():
     order = []
     stages = [timed(name, lambda name=name: order.append(name)) for name in "ab"]

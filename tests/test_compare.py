@@ -108,7 +108,8 @@ def test_compare_measures_us_and_a_rival_on_the_same_faces(pipeline, portrait, c
         compare.Wanted("brightness", "onnx", _options(classifier), sys.executable),
         compare.Wanted("nothing", "yunet", {"file": "none"}, sys.executable),
     ]
-    figures = compare.measure(pipeline, wanted, faces, 1, rounds=2)
+    with compare.started(wanted, 1) as running:
+        figures = compare.join(compare.speed(pipeline, running, 1, rounds=2), compare.recognition(pipeline, running, faces))
     assert list(figures["missing"]) == ["nothing"]
     ours, theirs = figures["systems"]["erv-edge"], figures["systems"]["brightness"]
     assert set(ours["stages"]) == {"find", "classify", "read"}
@@ -130,7 +131,8 @@ def test_a_rival_that_dies_while_it_is_timed_is_missing(pipeline, classifier, mo
         return [1.0] * calls
 
     monkeypatch.setattr(Worker, "time", dies)
-    figures = compare.measure(pipeline, [compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)], None, 1, rounds=2)
+    with compare.started([compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)], 1) as running:
+        figures = compare.speed(pipeline, running, 1, rounds=2)
     assert figures["missing"] == {"brightness": "its process ended: killed"}
     assert set(figures["systems"]) == {"erv-edge"}
     assert len(asked) == 5, "it is not asked again"
@@ -140,8 +142,9 @@ def test_rivals_are_timed_for_some_seconds_and_we_alone_are_not(pipeline, classi
     monkeypatch.setattr("benchmarks.clock._SITTING_S", 0.5)
     there = compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)
     absent = [compare.Wanted("nothing", "yunet", {"file": name}, sys.executable) for name in ("none", "nowhere")]
-    assert compare.measure(pipeline, [there, *absent], None, 1, rounds=1, seconds=1.0)["sittings"] == 2
-    assert compare.measure(pipeline, absent, None, 1, rounds=1, seconds=1.0)["sittings"] == 1
+    for wanted, sittings in (([there, *absent], 2), (absent, 1)):
+        with compare.started(wanted, 1) as running:
+            assert compare.speed(pipeline, running, 1, rounds=1, seconds=1.0)["sittings"] == sittings
 
 
 def test_compare_takes_its_rivals_from_the_command(capsys, classifier):

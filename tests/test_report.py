@@ -28,10 +28,16 @@ def run(tmp_path_factory):
 def test_one_command_measures_everything_and_follows_the_published_schema(run):
     results = read_run(run)
     assert all(part["figures"] for part in results["parts"].values())
-    assert results["parts"]["latency"]["figures"]["variants"]["shipped"]["stages"]["full"]["median_ms"] > 0
+    timed = results["parts"]["latency"]["figures"]
+    assert timed["variants"]["shipped"]["stages"]["full"]["median_ms"] > 0
+    slices = sorted(run.glob("latency-*.json"), key=lambda path: path.stat().st_mtime_ns)
+    between = (run / "robustness.json").stat().st_mtime_ns
+    assert len(slices) == timed["sittings"] == 7
+    assert slices[-2].stat().st_mtime_ns < between < slices[-1].stat().st_mtime_ns, "latency is timed all along the run"
+    assert set(results["parts"]["compare"]["figures"]["systems"]["erv-edge"]) >= {"stages", "accuracy"}
 
 
-def test_a_finished_part_is_not_measured_again_and_other_options_measure_anew(run):
+def test_a_finished_piece_is_not_measured_again_and_other_options_measure_anew(run):
     started = {path.name: path.stat().st_mtime_ns for path in run.glob("*.json")}
     (run / "curves.json").unlink()
     (run / "robustness.json").write_text("{")
@@ -42,7 +48,7 @@ def test_a_finished_part_is_not_measured_again_and_other_options_measure_anew(ru
     assert again == {"curves.json", "robustness.json", "results.json"}
     assert main([*given, *QUICK[:4], "--faces", "5", "--threads", "1"]) == 0
     last = {path.name: path.stat().st_mtime_ns for path in run.glob("*.json")}
-    assert last["latency.json"] == after["latency.json"]
+    assert last["latency-3.json"] == after["latency-3.json"]
     assert last["variants.json"] != after["variants.json"], "it reads other faces now"
 
 
