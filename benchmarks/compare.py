@@ -21,7 +21,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from benchmarks.accuracy import Faces
-from benchmarks.clock import UNIT, Stage, quiet, sit, summary
+from benchmarks.clock import UNIT, Stage, interleave, quiet, summary
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.reading import data_options, load_faces
 from benchmarks.stages import Scene, demo_frame
@@ -85,7 +85,7 @@ def speed(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = 15,
         seconds: and at least so long, unless no rival is there.
 
     Returns:
-        `matmul_ms`, `threads`, `sittings`; `systems`: title → `version`, `note`, `finds`, `labels`, `stages` (`find`, `classify`, `network`
+        `matmul_ms`, `threads`, `rounds`; `systems`: title → `version`, `note`, `finds`, `labels`, `stages` (`find`, `classify`, `network`
         the classifier's function alone, `read` everything); `missing`: title → reason.
     """
     cv2.setNumThreads(threads)
@@ -93,12 +93,12 @@ def speed(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = 15,
     with tempfile.TemporaryDirectory() as folder:
         stages = _stages(Scene.of(pipeline, demo_frame()), rivals, Path(folder))
         seconds = seconds if rivals.there() else 0.0
-        sittings = sit(lambda: contextlib.nullcontext(stages), threads, rounds=rounds, seconds=seconds, title="compare")
+        times = interleave(stages, threads, rounds=rounds, seconds=seconds, warmup=0, title="compare")
     systems |= {title: {k: worker.about[k] for k in _ABOUT} for title, worker in rivals.there().items()}
     for title in systems:
-        keys = {key.partition("\n")[2]: key for key in sittings[0] if key.partition("\n")[0] == title}
-        systems[title]["stages"] = {stage: summary(key, *sittings) for stage, key in keys.items()}
-    told = {"matmul_ms": quiet(UNIT, *sittings), "threads": threads, "sittings": len(sittings)}
+        keys = {key.partition("\n")[2]: key for key in times if key.partition("\n")[0] == title}
+        systems[title]["stages"] = {stage: summary(key, times) for stage, key in keys.items()}
+    told = {"matmul_ms": quiet(UNIT, times), "threads": threads, "rounds": len(times[UNIT])}
     return {**told, "systems": systems, "missing": dict(rivals.missing)}
 
 

@@ -73,20 +73,24 @@ def measure(
             with load() as variants:
                 frame, origin = _with_face(next(iter(variants.values())), source), str(source)
         captured = capture(source)
-        providers: dict[str, set[str]] = {}
+        told: dict[str, Figures] = {}
 
         @contextlib.contextmanager
         def sitting() -> Iterator[list[Stage]]:
             with load() as variants:
-                for name, pipeline in variants.items():
-                    providers.setdefault(name, set()).add(pipeline.provider)
-                turns = zip(*(Scene.of(pipeline, frame).stages(partial(_label, name)) for name, pipeline in variants.items()), strict=True)
+                scenes = {name: Scene.of(pipeline, frame) for name, pipeline in variants.items()}
+                for name, scene in scenes.items():
+                    about = told.setdefault(name, {"provider": "", "tokens": scene.length})
+                    about["provider"] = _either(about["provider"], scene.pipeline.provider)
+                turns = zip(*(scene.stages(partial(_label, name)) for name, scene in scenes.items()), strict=True)
                 yield [captured, *itertools.chain.from_iterable(turns)]
 
         before = state()
         sittings = sit(sitting, threads, rounds=rounds, seconds=seconds, turn_ms=turn_ms, title="latency")
         after = state()
-        scenes = {name: Scene.of(pipeline, frame) for name, pipeline in stack.enter_context(load()).items()}
+        if fps:
+            for name, pipeline in stack.enter_context(load()).items():
+                told[name]["dropped"] = _dropped(pipeline, frame, fps)
         return {
             **_unit(sittings, raw),
             "threads": threads,
@@ -98,15 +102,7 @@ def measure(
             "capture_source": origin,
             "before": before,
             "after": after,
-            "variants": {
-                name: {
-                    "provider": ", ".join(sorted(providers[name])),
-                    "tokens": scene.length,
-                    "stages": _stages(name, sittings, raw),
-                    **({"dropped": _dropped(scene, fps)} if fps else {}),
-                }
-                for name, scene in scenes.items()
-            },
+            "variants": {name: {**about, "stages": _stages(name, sittings, raw)} for name, about in told.items()},
         }
 
 
@@ -121,20 +117,20 @@ def pool(parts: Sequence[Figures]) -> Figures:
     """
     sittings = [_times(part) for part in parts]
     first = parts[0]
-
-    def provider(name: str) -> str:
-        used = ", ".join(part["variants"][name]["provider"] for part in parts)
-        return ", ".join(sorted(set(used.split(", "))))
-
+    variants = {
+        name: {
+            **found,
+            "provider": _either(*(part["variants"][name]["provider"] for part in parts)),
+            "stages": _stages(name, sittings, raw=True),
+        }
+        for name, found in first["variants"].items()
+    }
     return {
         **first,
         **_unit(sittings, raw=True),
         **{count: sum(part[count] for part in parts) for count in ("sittings", "rounds")},
         "after": parts[-1]["after"],
-        "variants": {
-            name: {**found, "provider": provider(name), "stages": _stages(name, sittings, raw=True)}
-            for name, found in first["variants"].items()
-        },
+        "variants": variants,
     }
 
 
@@ -155,6 +151,11 @@ def _stages(variant: str, sittings: Sequence[Times], raw: bool) -> dict[str, Fig
     return {stage: summary(_label(variant, stage), *sittings, raw=raw) for stage in STAGES}
 
 
+def _either(*providers: str) -> str:
+    """Names of providers, each of which may be several: every one of them once."""
+    return ", ".join(sorted({name for given in providers for name in given.split(", ") if name}))
+
+
 def _label(variant: str, stage: str) -> str:
     """The name of a stage's figures; all variants share one capture."""
     return stage if stage == "capture" else f"{variant}\n{stage}"
@@ -170,7 +171,7 @@ def _with_face(pipeline: Pipeline, source: Source, patience: int = 100) -> Frame
     return frame
 
 
-def _dropped(scene: Scene, fps: float, seconds: float = 2.0) -> Figures:
+def _dropped(pipeline: Pipeline, frame: Frame, fps: float, seconds: float = 2.0) -> Figures:
     """Play a camera of `fps` whose buffer holds the newest frame: which share of its frames is never read?"""
 
     def share(work: Callable[[], object]) -> float:
@@ -185,11 +186,10 @@ def _dropped(scene: Scene, fps: float, seconds: float = 2.0) -> Figures:
             read += 1
         return max(0.0, 1 - read / max(1, int(seconds * fps)))
 
-    pipeline = scene.pipeline
     return {
         "fps": fps,
-        "fast": share(lambda: pipeline.look(scene.frame)),
-        "full": share(lambda: pipeline.explain(pipeline.look(scene.frame))),
+        "fast": share(lambda: pipeline.look(frame)),
+        "full": share(lambda: pipeline.explain(pipeline.look(frame))),
     }
 
 

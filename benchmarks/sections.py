@@ -190,8 +190,8 @@ def _variants(found: Figures, timed: Figures | None) -> list[Block]:
 
 def _compare(found: Figures) -> list[Block]:
     told = (
-        f"Milliseconds and matmuls ({found['matmul_ms']:.2f} ms) on {threads(found['threads'])}, one face, in the same rounds "
-        f"(sittings: {found['sittings']}). "
+        f"Milliseconds and matmuls ({found['matmul_ms']:.2f} ms) on {threads(found['threads'])}, one face, in the same "
+        f"{found['rounds']} rounds. "
         "Accuracy over the faces whose label the package knows, a face that is not found counting as wrong; "
         "ours on the same faces beside it."
     )

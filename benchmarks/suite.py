@@ -30,7 +30,7 @@ from edge.bundle import HASHES
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of `results.json`."""
 
 NEEDS_DATA = ("accuracy", "curves", "variants", "robustness", "recognition")
@@ -92,7 +92,7 @@ def _work(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> dict[str, Ca
         read = read_crops(first, every.crops)
         return curves.measure(list(first.bundle.config.labels), every.labels, read.shown, read.confidence)
 
-    fair = {"rounds": max(3, args.rounds // 3), "seconds": args.seconds / 4}
+    fair = {"rounds": max(3, args.rounds // 3), "seconds": args.seconds / 5}
     return {
         "hardware": lambda: {**hardware.probe(), "state": hardware.state()},
         "latency-1": partial(sliced, fps=30.0),
@@ -193,7 +193,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=latency.SECONDS,
         metavar="T",
-        help=f"of latency, at least; compare takes a quarter (default: {latency.SECONDS:g})",
+        help=f"of latency, at least; compare takes a fifth (default: {latency.SECONDS:g})",
     )
     compare.rival_options(parser)
 
