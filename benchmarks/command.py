@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,15 @@ def check(args: argparse.Namespace, **least: float) -> None:
         value = getattr(args, name)
         if not low <= value < math.inf:
             raise UsageError(f"--{name.replace('_', '-')} {value}: expected {low:g} or more")
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, told apart by a number where two are the same."""
+    found: list[str] = []
+    for name in names:
+        ways = itertools.chain([name], (f"{name} {n}" for n in itertools.count(2)))
+        found.append(next(way for way in ways if way not in found))
+    return found
 
 
 def whole(text: str) -> int:

@@ -13,7 +13,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from benchmarks.accuracy import Faces
 from benchmarks.clock import UNIT, Stage, interleave, quiet, summary
-from benchmarks.command import Command, Figures, bundle_options, check, whole
+from benchmarks.command import Command, Figures, bundle_options, check, distinct, whole
 from benchmarks.reading import data_options, load_faces
 from benchmarks.stages import Scene, demo_frame
 from benchmarks.worker import RivalMissing, Worker
@@ -262,7 +262,8 @@ def wanted_rivals(args: argparse.Namespace) -> list[Wanted]:
     ]
     for file, *settings in args.onnx or []:
         rivals.append(Wanted(Path(file).stem, "onnx", {"file": file, **dict(_pairs("--onnx", settings)), "threads": args.threads}, own))
-    return rivals
+    titles = distinct([rival.title for rival in rivals])
+    return [replace(rival, title=title) for rival, title in zip(rivals, titles, strict=True)]
 
 
 def _pairs(option: str, texts: list[str] | None) -> Iterator[tuple[str, str]]:

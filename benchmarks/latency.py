@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks import scaling
 from benchmarks.clock import TURN_MS, UNIT, Stage, Times, sit, summary
-from benchmarks.command import Command, Figures, bundle_options, check, whole
+from benchmarks.command import Command, Figures, bundle_options, check, distinct, whole
 from benchmarks.hardware import mode_of, mode_options, state
 from benchmarks.stages import STAGES, Scene, capture, demo_frame, write_clip
 from edge.camera import Frame, Source, find_feed, recorded
@@ -173,6 +173,7 @@ def _with_face(pipeline: Pipeline, source: Source, patience: int = 100) -> Frame
 
 def _dropped(pipeline: Pipeline, frame: Frame, fps: float, seconds: float = 2.0) -> Figures:
     """Play a camera of `fps` whose buffer holds the newest frame: which share of its frames is never read?"""
+    pipeline.explain(pipeline.look(frame))  # the first reading of a size takes longer
 
     def share(work: Callable[[], object]) -> float:
         started, read, seen = time.perf_counter(), 0, -1
@@ -193,22 +194,14 @@ def _dropped(pipeline: Pipeline, frame: Frame, fps: float, seconds: float = 2.0)
     }
 
 
-def variant_names(folders: list[Path | None]) -> list[str]:
-    """A name for each bundle: its folder's, told apart by a number where two are the same; `shipped` for `None`."""
-    names: list[str] = []
-    for folder in folders:
-        name = folder.resolve().name if folder else "shipped"
-        names.append(name if name not in names else f"{name} {len(names) + 1}")
-    return names
-
-
 @contextlib.contextmanager
 def loaded(folders: list[Path] | None, device: str, threads: int) -> Iterator[dict[str, Pipeline]]:
-    """Load several bundles: name → pipeline."""
+    """Load several bundles: name of the folder, or `shipped`, → pipeline."""
     wanted: list[Path | None] = list(folders) if folders else [None]
+    names = distinct([folder.resolve().name if folder else "shipped" for folder in wanted])
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(Pipeline.load(folder, device=device, threads=threads)) for folder in wanted]
-        yield dict(zip(variant_names(wanted), opened, strict=True))
+        yield dict(zip(names, opened, strict=True))
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

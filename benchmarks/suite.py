@@ -2,8 +2,8 @@
 
 Each piece writes `RUN/<piece>.json` when it is done. A piece whose file is there, made with the same bundles, data and options, is not
 measured again: an interrupted run goes on where it stopped. `results.json` (see `results.schema.json`) holds the parts, each made of one
-piece or of several: latency is timed in slices between the other pieces, since what else the machine does stays the same for minutes, and
-a longer while sees more of it.
+piece or of several: latency is timed in slices between the other pieces, since other work on the machine stays for minutes, and a whole
+run sees more of it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from benchmarks import accuracy, compare, curves, hardware, latency, power, robu
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.reading import load_faces, read_crops
 from edge.bundle import HASHES
+from edge.cv import cv2
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
 
 SCHEMA = 5
 """Version of `results.json`."""
 
-NEEDS_DATA = ("accuracy", "curves", "variants", "robustness", "recognition")
+NEEDS_DATA = ("accuracy", "curves", "variants", "robustness", "compare-accuracy")
 
 _SLICES = tuple(f"latency-{n}" for n in range(1, 8))
 
@@ -45,6 +46,7 @@ def measure(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> Figures:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out '{folder}': {error.strerror}") from None
+    cv2.setNumThreads(args.threads)
     bundles = {name: _identity(pipeline) for name, pipeline in loaded.items()}
     pieces: dict[str, Figures] = {}
     work = _work(args, loaded)
@@ -71,6 +73,7 @@ def measure(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> Figures:
 def _work(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> dict[str, Callable[[], Figures]]:
     """What to do for each piece, in this order."""
     threads, first = args.threads, next(iter(loaded.values()))
+    rivals = compare.wanted_rivals(args)
 
     def faces(count: int) -> accuracy.Faces:
         return load_faces(args.data, args.split, count, first)
@@ -79,20 +82,23 @@ def _work(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> dict[str, Ca
         load, count = partial(latency.loaded, args.bundle, args.device, threads), len(_SLICES)
         return latency.measure(load, threads, rounds=math.ceil(args.rounds / count), seconds=args.seconds / count, fps=fps)
 
-    def grown() -> Figures:
+    def scaled() -> Figures:
         found = scaling.measure(first, args.device, threads, rounds=min(10, args.rounds))
         return {"scaling": found, "cold": scaling.cold_start(first.bundle.folder, args.device, threads, repeats=min(3, args.rounds))}
 
-    def rivalled(measured: Callable[[compare.Rivals], Figures]) -> Figures:
-        with compare.started(compare.wanted_rivals(args), threads) as rivals:
-            return measured(rivals)
+    def compared_speed() -> Figures:
+        with compare.started(rivals, threads) as running:
+            return compare.speed(first, running, threads, rounds=max(3, args.rounds // 3), seconds=args.seconds / 5)
+
+    def compared_accuracy() -> Figures:
+        with compare.started(rivals, threads) as running:
+            return compare.recognition(first, running, faces(args.faces))
 
     def drawn() -> Figures:
         every = faces(0)
         read = read_crops(first, every.crops)
         return curves.measure(list(first.bundle.config.labels), every.labels, read.shown, read.confidence)
 
-    fair = {"rounds": max(3, args.rounds // 3), "seconds": args.seconds / 5}
     return {
         "hardware": lambda: {**hardware.probe(), "state": hardware.state()},
         "latency-1": partial(sliced, fps=30.0),
@@ -102,11 +108,11 @@ def _work(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> dict[str, Ca
         "latency-2": sliced,
         "accuracy": lambda: accuracy.measure(first, faces(0), closed=False),
         "latency-3": sliced,
-        "scaling": grown,
+        "scaling": scaled,
         "latency-4": sliced,
-        "speed": lambda: rivalled(lambda rivals: compare.speed(first, rivals, threads, **fair)),
+        "compare-speed": compared_speed,
         "latency-5": sliced,
-        "recognition": lambda: rivalled(lambda rivals: compare.recognition(first, rivals, faces(args.faces))),
+        "compare-accuracy": compared_accuracy,
         "variants": lambda: variants.measure(loaded, faces(args.faces)),
         "latency-6": sliced,
         "robustness": lambda: robustness.measure(first, faces(args.faces)),
@@ -117,13 +123,14 @@ def _work(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> dict[str, Ca
 def _parts(pieces: dict[str, Figures]) -> dict[str, Figures]:
     """The pieces put together as `results.json` has them."""
     rest = dict(pieces)
-    slices, growth, speed, read = [rest.pop(name) for name in _SLICES], rest.pop("scaling"), rest.pop("speed"), rest.pop("recognition")
-    timed = {**latency.pool([piece["figures"] for piece in slices]), **growth["figures"]}
-    compared = compare.join(speed["figures"], read["figures"]) if read["figures"] else speed["figures"]
+    slices, scaled = [rest.pop(name) for name in _SLICES], rest.pop("scaling")
+    speed, right = rest.pop("compare-speed"), rest.pop("compare-accuracy")
+    timed = {**latency.pool([piece["figures"] for piece in slices]), **scaled["figures"]}
+    compared = compare.join(speed["figures"], right["figures"]) if right["figures"] else speed["figures"]
     return {
         **rest,
-        "latency": {"figures": timed, "seconds": sum(piece["seconds"] for piece in (*slices, growth))},
-        "compare": {"figures": compared, "seconds": speed["seconds"] + read["seconds"]},
+        "latency": {"figures": timed, "seconds": sum(piece["seconds"] for piece in (*slices, scaled))},
+        "compare": {"figures": compared, "seconds": speed["seconds"] + right["seconds"]},
     }
 
 
@@ -161,15 +168,15 @@ def _identity(pipeline: Pipeline) -> Figures:
 
 def _key(name: str, args: argparse.Namespace, bundles: Figures) -> dict[str, Any]:
     """What a piece's figures depend on."""
-    key: dict[str, Any] = {"schema": SCHEMA, "bundles": {title: about["hash"] for title, about in bundles.items()}}
+    key: dict[str, Any] = {"schema": SCHEMA, "bundles": [[title, about["hash"]] for title, about in bundles.items()]}
     key |= {"device": args.device, "threads": args.threads}
     if name in NEEDS_DATA:
         key |= {"data": str(args.data), "split": args.split, "faces": args.faces}
-    if name in (*_SLICES, "roofline", "scaling", "speed"):
+    if name in (*_SLICES, "roofline", "scaling", "compare-speed"):
         key |= {"rounds": args.rounds}
-    if name in (*_SLICES, "speed"):
+    if name in (*_SLICES, "compare-speed"):
         key |= {"seconds": args.seconds}
-    if name in ("speed", "recognition"):
+    if name in ("compare-speed", "compare-accuracy"):
         key |= {"rivals": [args.yunet, args.fer, args.python, args.onnx]}
     return key
 

@@ -13,6 +13,7 @@ from packs import write_packs
 from benchmarks import latency, scaling
 from benchmarks.__main__ import main
 from benchmarks.clock import interleave, sit, summary, timed
+from benchmarks.command import distinct
 from benchmarks.stages import STAGES
 from edge.pipeline import Pipeline
 
@@ -43,6 +44,10 @@ def test_latency_times_variants_side_by_side(capsys, pipeline):
     assert list(figures["variants"]) == ["models", "models 2"]
     for variant in figures["variants"].values():
         assert "raw_ms" not in variant["stages"]["full"]
+
+
+def test_bundles_of_one_name_are_told_apart():
+    assert distinct(["m", "m 2", "m", "m", "n"]) == ["m", "m 2", "m 3", "m 4", "n"]
 
 
 def test_latency_sweeps_batches_faces_and_a_fresh_process(pipeline):

@@ -138,6 +138,16 @@ def test_a_rival_that_dies_while_it_is_timed_is_missing(pipeline, classifier, mo
     assert len(asked) == 5, "it is not asked again"
 
 
+def test_a_rival_that_fails_in_time_or_accuracy_is_missing():
+    timed = {"matmul_ms": 5.0, "systems": {"erv-edge": {"stages": {}}, "slow": {}, "wrong": {}}, "missing": {"late": "no answer"}}
+    read = {"accuracy": {"erv-edge": {"war": 0.9}, "slow": {"war": 0.1}, "late": {"war": 0.5}}, "missing": {"wrong": "it died"}}
+    assert compare.join(timed, read) == {
+        "matmul_ms": 5.0,
+        "systems": {"erv-edge": {"stages": {}, "accuracy": {"war": 0.9}}, "slow": {"accuracy": {"war": 0.1}}},
+        "missing": {"late": "no answer", "wrong": "it died"},
+    }
+
+
 def test_rivals_are_timed_for_some_seconds_and_we_alone_are_not(pipeline, classifier):
     there = compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)
     absent = [compare.Wanted("nothing", "yunet", {"file": name}, sys.executable) for name in ("none", "nowhere")]
