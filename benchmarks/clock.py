@@ -38,6 +38,10 @@ _SITTING_S = 10.0
 _PREPARED = 5
 """A sitting lasts at least so many times as long as it took to prepare."""
 
+_GROUPS = 7
+"""Groups of sittings for the standard error: as many as a full report has slices."""
+_FEWEST_GROUPS = 3
+
 UNIT = "matmul"
 _SIDE = 1024
 UNIT_FLOPS = 2 * _SIDE**3
@@ -154,18 +158,36 @@ def summary(name: str, *sittings: Times, raw: bool = False) -> Figures:
         raw: also every value.
 
     Returns:
-        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms`; `quiet_ms`, see `quiet`; and `matmuls`: `quiet_ms` in that of the matmul.
+        `median_ms`, `p90_ms`, `p95_ms`, `p99_ms`; `quiet_ms`, see `quiet`; `matmuls`: `quiet_ms` in that of the matmul; and `matmuls_se`,
+        see `standard_error`.
     """
     spent = _pooled(name, sittings)
-    figures = {"median_ms": float(np.median(spent))}
+    figures: Figures = {"median_ms": float(np.median(spent))}
     figures |= {f"p{q}_ms": float(np.percentile(spent, q)) for q in (90, 95, 99)}
-    figures |= {"quiet_ms": quiet(name, *sittings), "matmuls": quiet(name, *sittings) / quiet(UNIT, *sittings)}
+    figures |= {"quiet_ms": quiet(name, *sittings), "matmuls": _matmuls(name, sittings), "matmuls_se": standard_error(name, *sittings)}
     return {**figures, "raw_ms": np.round(spent, 4).tolist()} if raw else figures
 
 
 def quiet(name: str, *sittings: Times) -> float:
     """Median of the quietest fiftieth of a stage's calls, milliseconds."""
     return float(np.percentile(_pooled(name, sittings), 1))
+
+
+def standard_error(name: str, *sittings: Times) -> float | None:
+    """How far a stage's `matmuls` are from what a run without end would give: the delete-a-group jackknife over sittings.
+
+    Sittings that follow each other see the same disturbances, so neighbours form a group. Fewer than three sittings tell nothing: `None`.
+    """
+    count = min(len(sittings), _GROUPS)
+    if count < _FEWEST_GROUPS:
+        return None
+    groups = np.array_split(np.arange(len(sittings)), count)
+    without = [_matmuls(name, [times for i, times in enumerate(sittings) if i not in group]) for group in groups]
+    return float(np.sqrt((count - 1) * np.var(without)))
+
+
+def _matmuls(name: str, sittings: Sequence[Times]) -> float:
+    return quiet(name, *sittings) / quiet(UNIT, *sittings)
 
 
 def _pooled(name: str, sittings: Sequence[Times]) -> np.ndarray:

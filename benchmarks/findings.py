@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,9 @@ _ERRORS = {"ece": 0.01, "contradiction_rate": 0.01}
 """Figure → least change that counts; smaller ones are noise or taste."""
 
 _SLOWER = 1.10
-"""A stage that takes this many times its matmuls before is slower."""
+"""A stage that takes this many times its matmuls before is slower,"""
+_NOISE = 3.0
+"""unless the two are less than so many standard errors of their difference apart, as nine in ten repeated figures are (docs/results.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Change:
     before: float
     after: float
     verdict: str
-    """`better`, `worse` or `same`."""
+    """`better`, `worse`, `same`, or `unclear`: a difference that would count, were it not within the noise of the runs."""
 
 
 def part(results: Figures, name: str) -> Figures | None:
@@ -38,9 +41,7 @@ def changes(before: Figures, after: Figures) -> list[Change]:
     for stage, old in _stages(before).items():
         new = _stages(after).get(stage)
         if new:
-            ratio = new / old
-            verdict = "worse" if ratio > _SLOWER else "better" if ratio < 1 / _SLOWER else "same"
-            found.append(Change(f"{stage}, matmuls", old, new, verdict))
+            found.append(Change(f"{stage}, matmuls", old["matmuls"], new["matmuls"], _speed(old, new)))
     old_accuracy, new_accuracy = part(before, "accuracy") or {}, part(after, "accuracy") or {}
     for name, least in (_ACCURACY | _ERRORS).items():
         old, new = old_accuracy.get(name), new_accuracy.get(name)
@@ -52,11 +53,21 @@ def changes(before: Figures, after: Figures) -> list[Change]:
     return [*found, Change("bundle, MB", sizes[0], sizes[1], verdict)]
 
 
-def _stages(results: Figures) -> dict[str, float]:
+def _speed(old: Figures, new: Figures) -> str:
+    """The verdict on a stage; without a standard error the limit alone counts."""
+    ratio = new["matmuls"] / old["matmuls"]
+    if 1 / _SLOWER <= ratio <= _SLOWER:
+        return "same"
+    noise = _NOISE * math.hypot(*(figures["matmuls_se"] or 0.0 for figures in (old, new)))
+    return "unclear" if abs(new["matmuls"] - old["matmuls"]) < noise else "worse" if ratio > 1 else "better"
+
+
+def _stages(results: Figures) -> dict[str, Figures]:
     measured = part(results, "latency")
     if not measured:
         return {}
-    return {name: stage["matmuls"] for name, stage in next(iter(measured["variants"].values()))["stages"].items()}
+    stages: dict[str, Figures] = next(iter(measured["variants"].values()))["stages"]
+    return stages
 
 
 def card_figures(results: Figures) -> dict[str, dict[str, Any]]:

@@ -111,10 +111,10 @@ def _latency(found: Figures) -> list[Block]:
     if all("raw_ms" in variant["stages"]["full"] for variant in found["variants"].values()):
         blocks.append(Pictures([plots.latency(found)]))
     for name, variant in found["variants"].items():
-        keys = ("median_ms", "p90_ms", "p95_ms", "p99_ms", "quiet_ms", "matmuls")
+        keys = ("median_ms", "p90_ms", "p95_ms", "p99_ms", "quiet_ms", "matmuls", "matmuls_se")
         rows = [[stage.replace("_", " "), *(variant["stages"][stage][key] for key in keys)] for stage in STAGES]
         title = f"{name}: {variant['provider']}, a rationale of {variant['tokens']} tokens"
-        blocks.append(Table(title, ["stage", "median ms", "p90", "p95", "p99", "quiet ms", "matmuls"], rows))
+        blocks.append(Table(title, ["stage", "median ms", "p90", "p95", "p99", "quiet ms", "matmuls", "standard error"], rows))
         if "dropped" in variant:
             drop = variant["dropped"]
             said = (

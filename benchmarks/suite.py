@@ -31,7 +31,7 @@ from edge.cv import cv2
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
 
-SCHEMA = 5
+SCHEMA = 6
 """Version of `results.json`."""
 
 NEEDS_DATA = ("accuracy", "curves", "variants", "robustness", "compare-accuracy")

@@ -76,6 +76,23 @@ def test_the_figures_of_several_sittings_are_those_of_all_their_calls():
     assert found["raw_ms"] == [4.0] * 4 + [9.0] * 4 + [3.0] * 4
 
 
+def test_the_standard_error_tells_how_far_repeated_runs_are_apart():
+    """Many runs of many sittings, whose stage is slower for a sitting or more."""
+    random = np.random.default_rng(0)
+
+    def run(sittings):
+        slower = 1 + 0.1 * random.random(sittings)
+        return [{"matmul": 1 + 0.02 * random.random((50, 2)), "a": slow * (3 + 0.02 * random.random((50, 5)))} for slow in slower]
+
+    for sittings in (7, 21):
+        found = [summary("a", *run(sittings)) for _ in range(60)]
+        spread = np.std([figures["matmuls"] for figures in found])
+        assert 0.5 < np.mean([figures["matmuls_se"] for figures in found]) / spread < 2
+    steady = {"matmul": np.full((4, 2), 1.0), "a": np.full((4, 1), 3.0)}
+    assert summary("a", *[steady] * 3)["matmuls_se"] == 0
+    assert summary("a", *[steady] * 2)["matmuls_se"] is None, "two sittings tell nothing"
+
+
 @pytest.mark.parametrize(("seconds", "count"), [(0.0, 1), (0.5, 2), (0.8, 4)])
 def test_a_long_measurement_is_cut_into_sittings_with_stages_of_their_own(monkeypatch, seconds, count):
     monkeypatch.setattr("benchmarks.clock._SITTING_S", 0.2)

@@ -88,21 +88,30 @@ def _changed(run, folder, change):
     return folder
 
 
+def _timed(results):
+    return results["parts"]["latency"]["figures"]["variants"]["shipped"]["stages"]
+
+
 def test_a_slower_stage_and_a_worse_figure_are_flagged(run, tmp_path, capsys):
+    def steady(results):
+        for figures in _timed(results).values():
+            figures["matmuls_se"] = 0.01 * figures["matmuls"]
+
     def worsen(results):
-        stages = results["parts"]["latency"]["figures"]["variants"]["shipped"]["stages"]
-        stages["encode"]["matmuls"] *= 1.3
-        stages["face"]["matmuls"] /= 1.3
+        steady(results)
+        for stage, factor in (("encode", 1.3), ("face", 1 / 1.3), ("verify", 1.3)):
+            _timed(results)[stage]["matmuls"] *= factor
+        _timed(results)["verify"]["matmuls_se"] *= 10
         results["parts"]["accuracy"]["figures"]["ece"] += 0.02
 
-    worse = _changed(run, tmp_path / "later", worsen)
+    run, worse = _changed(run, tmp_path / "run", steady), _changed(run, tmp_path / "later", worsen)
     assert main(["report", str(run), str(worse), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["regressions"] == ["later: encode, matmuls", "later: ece"]
     assert "later against run: 2 regressions" in (worse / "report.html").read_text()
     assert "| worse |" in (worse / "report.md").read_text()
     found = {c.figure: c.verdict for c in changes(read_run(run), read_run(worse))}
-    assert (found["face, matmuls"], found["full, matmuls"]) == ("better", "same")
+    assert (found["face, matmuls"], found["full, matmuls"], found["verify, matmuls"]) == ("better", "same", "unclear")
 
 
 def test_variants_are_drawn_side_by_side(run, tmp_path):
