@@ -41,6 +41,8 @@ _PREPARED = 5
 _GROUPS = 7
 """Groups of sittings for the standard error: as many as a full report has slices."""
 _FEWEST_GROUPS = 3
+STEADY = 0.0125
+"""A figure in matmuls is steady if its standard error is at most this share of it: two runs then agree within 5 % (docs/results.md)."""
 
 UNIT = "matmul"
 _SIDE = 1024

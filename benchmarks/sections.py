@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import plots
+from benchmarks.clock import STEADY
 from benchmarks.command import Figures
 from benchmarks.findings import part
 from benchmarks.stages import STAGES
@@ -107,12 +108,22 @@ def _latency(found: Figures) -> list[Block]:
         f"the quietest fiftieth of its calls. "
         f"Frames come from: {found['capture_source']}."
     )
+    errors = [_error(stage) for variant in found["variants"].values() for stage in variant["stages"].values()]
+    if known := [share for share in errors if share is not None]:
+        told += (
+            f" {sum(share <= STEADY for share in known)} of {len(known)} figures in matmuls are steady: their standard error is "
+            f"{STEADY:.2%} at most. Two runs agree within 5 % where both are steady; beside other work on the machine the others may differ by more."
+        )
     blocks: list[Block] = [Text(told), Text(f"Before: {_plain(found['before'])}. After: {_plain(found['after'])}.")]
     if all("raw_ms" in variant["stages"]["full"] for variant in found["variants"].values()):
         blocks.append(Pictures([plots.latency(found)]))
     for name, variant in found["variants"].items():
-        keys = ("median_ms", "p90_ms", "p95_ms", "p99_ms", "quiet_ms", "matmuls", "matmuls_se")
-        rows = [[stage.replace("_", " "), *(variant["stages"][stage][key] for key in keys)] for stage in STAGES]
+        keys = ("median_ms", "p90_ms", "p95_ms", "p99_ms", "quiet_ms", "matmuls")
+        rows = []
+        for stage in STAGES:
+            figures = variant["stages"][stage]
+            share = _error(figures)
+            rows.append([stage.replace("_", " "), *(figures[key] for key in keys), None if share is None else f"{share:.1%}"])
         title = f"{name}: {variant['provider']}, a rationale of {variant['tokens']} tokens"
         blocks.append(Table(title, ["stage", "median ms", "p90", "p95", "p99", "quiet ms", "matmuls", "standard error"], rows))
         if "dropped" in variant:
@@ -128,6 +139,11 @@ def _latency(found: Figures) -> list[Block]:
         rows = [[name.removesuffix("_ms"), cold[name]] for name in ("import_ms", "load_ms", "first_ms", "total_ms")]
         blocks.append(Table("A fresh process", ["", "ms"], rows))
     return blocks
+
+
+def _error(stage: Figures) -> float | None:
+    """The standard error of a stage's matmuls as a share of them."""
+    return None if stage["matmuls_se"] is None else stage["matmuls_se"] / stage["matmuls"]
 
 
 def _power(found: Figures) -> list[Block]:

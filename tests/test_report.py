@@ -74,6 +74,7 @@ def test_the_report_is_one_file_that_needs_nothing_else(run):
     assert len(ids) == len(set(ids)), "pictures must not take each other's parts"
     for target in re.findall(r"url\(#([^)]*)\)", page) + re.findall(r'href="#([^"]*)"', page):
         assert target in ids
+    assert re.search(r"\d+ of 11 figures in matmuls are steady", page)
     assert "Not measured: neither" in page or "joules each" in page
     words = (run / "report.md").read_text()
     assert "## Robustness" in words
