@@ -112,7 +112,7 @@ def _latency(found: Figures) -> list[Block]:
     if known := [share for share in errors if share is not None]:
         told += (
             f" {sum(share <= STEADY for share in known)} of {len(known)} figures in matmuls are steady: their standard error is "
-            f"{STEADY:.2%} at most. Two runs agree within 5 % where both are steady; beside other work on the machine the others may differ by more."
+            f"{STEADY:.2%} at most. Two runs agree within 5 % where both are steady; the others may differ by more."
         )
     blocks: list[Block] = [Text(told), Text(f"Before: {_plain(found['before'])}. After: {_plain(found['after'])}.")]
     if all("raw_ms" in variant["stages"]["full"] for variant in found["variants"].values()):
