@@ -1,4 +1,4 @@
-"""Timing that two runs agree on: stages and matmuls take turns, and each stage is set against it as both are when nobody disturbs them.
+"""Timing beside other work: stages and matmuls take turns, and each stage is set against it as both are when nobody disturbs them.
 
 A *matmul* is a 1024³ float32 product on the same number of threads in ONNX Runtime. Other work on the machine slows down everything, but
 what runs on two cores more than what runs on one, and what needs the shared cache more than what does not; and it comes and goes. So what
@@ -41,8 +41,9 @@ _PREPARED = 5
 _GROUPS = 7
 """Groups of sittings for the standard error: as many as a full report has slices."""
 _FEWEST_GROUPS = 3
+"""Fewer tell nothing."""
 STEADY = 0.0125
-"""A figure in matmuls is steady if its standard error is at most this share of it: two runs then agree within 5 % (docs/results.md)."""
+"""A figure in matmuls is steady if its standard error is at most this share of it: reports then agreed within 5 % (docs/results.md)."""
 
 UNIT = "matmul"
 _SIDE = 1024
@@ -176,9 +177,10 @@ def quiet(name: str, *sittings: Times) -> float:
 
 
 def standard_error(name: str, *sittings: Times) -> float | None:
-    """How far a stage's `matmuls` are from what a run without end would give: the delete-a-group jackknife over sittings.
+    """Standard error of a stage's `matmuls`: the delete-a-group jackknife over sittings; `None` for fewer than three.
 
-    Sittings that follow each other see the same disturbances, so neighbours form a group. Fewer than three sittings tell nothing: `None`.
+    Sittings that follow each other see the same disturbances, so neighbours form a group. It tells how far the groups differ; what disturbs
+    all of them alike it does not see, so repeated reports are further apart (docs/results.md).
     """
     count = min(len(sittings), _GROUPS)
     if count < _FEWEST_GROUPS:

@@ -13,9 +13,9 @@ _ERRORS = {"ece": 0.01, "contradiction_rate": 0.01}
 """Figure → least change that counts; smaller ones are noise or taste."""
 
 _SLOWER = 1.10
-"""A stage that takes this many times its matmuls before is slower,"""
+"""A stage that takes this many times its matmuls before is slower."""
 _NOISE = 3.0
-"""unless the two are less than so many standard errors of their difference apart, as nine in ten repeated figures are (docs/results.md)."""
+"""A change of matmuls counts from so many standard errors of the difference; nine in ten repeated figures are closer (docs/results.md)."""
 
 
 @dataclass(frozen=True, slots=True)

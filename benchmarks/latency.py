@@ -1,7 +1,7 @@
 """`python -m benchmarks latency`: milliseconds per stage, and the same in *matmuls*, so that figures travel between machines.
 
 Several `--bundle` are timed side by side in the same rounds. `--sweep` adds threads, batch and face count; `--cold` a fresh process.
-See `benchmarks.clock` for how two runs come to agree.
+See `benchmarks.clock` for what is done about other work on the machine.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def pool(parts: Sequence[Figures]) -> Figures:
         parts: what `measure` returned, raw values included.
 
     Returns:
-        The same, of all calls of all parts; `dropped` is the first part's.
+        The same, of all calls of all parts, each of which is one sitting to the standard error; `dropped` is the first part's.
     """
     sittings = [_times(part) for part in parts]
     first = parts[0]

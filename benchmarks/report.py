@@ -47,7 +47,7 @@ def write(runs: list[Path], out: Path) -> Figures:
     """Write `report.html` and `report.md` into the folder `out`; the report speaks of the last run, compared with those before it.
 
     Returns:
-        `html`, `markdown` (paths), `regressions` against the first run.
+        `html`, `markdown` (paths), `regressions` against the first run, and what is `unclear` (see `benchmarks.findings.Change`).
     """
     results = [read_run(run) for run in runs]
     last = results[-1]
@@ -59,8 +59,11 @@ def write(runs: list[Path], out: Path) -> Figures:
         (out / "report.md").write_text(_markdown(last, runs, compared, blocks), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot write the report into '{out}': {error.strerror}") from None
-    regressions = [f"{name}: {change.figure}" for name, found in compared for change in found if change.verdict == "worse"]
-    return {"html": str(out / "report.html"), "markdown": str(out / "report.md"), "regressions": regressions}
+    told = {
+        title: [f"{name}: {change.figure}" for name, found in compared for change in found if change.verdict == verdict]
+        for title, verdict in (("regressions", "worse"), ("unclear", "unclear"))
+    }
+    return {"html": str(out / "report.html"), "markdown": str(out / "report.md"), **told}
 
 
 def _title(results: Figures) -> str:
@@ -77,8 +80,9 @@ def _told(results: Figures) -> str:
 
 def _comparison(runs: list[Path], name: str, found: list[Change]) -> Table:
     rows = [[c.figure, c.before, c.after, c.after / c.before - 1 if c.before else None, c.verdict] for c in found]
-    worse = sum(c.verdict == "worse" for c in found)
+    worse, unclear = (sum(c.verdict == verdict for c in found) for verdict in ("worse", "unclear"))
     said = "no regression" if not worse else f"{worse} regression{'s' if worse > 1 else ''}"
+    said += f", {unclear} unclear" if unclear else ""
     return Table(f"{name} against {runs[0].name}: {said}", ["figure", runs[0].name, name, "change", "verdict"], rows, percent=("change",))
 
 

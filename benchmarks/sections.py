@@ -108,11 +108,11 @@ def _latency(found: Figures) -> list[Block]:
         f"the quietest fiftieth of its calls. "
         f"Frames come from: {found['capture_source']}."
     )
-    errors = [_error(stage) for variant in found["variants"].values() for stage in variant["stages"].values()]
+    errors = [_error_share(stage) for variant in found["variants"].values() for stage in variant["stages"].values()]
     if known := [share for share in errors if share is not None]:
         told += (
-            f" {sum(share <= STEADY for share in known)} of {len(known)} figures in matmuls are steady: their standard error is "
-            f"{STEADY:.2%} at most. Two runs agree within 5 % where both are steady; the others may differ by more."
+            f" {sum(share <= STEADY for share in known)} of {len(known)} figures in matmuls are steady: their standard error is at most "
+            f"{STEADY:.2%} of them. Full reports were seen to agree within 5% where both are steady; elsewhere they may differ by more."
         )
     blocks: list[Block] = [Text(told), Text(f"Before: {_plain(found['before'])}. After: {_plain(found['after'])}.")]
     if all("raw_ms" in variant["stages"]["full"] for variant in found["variants"].values()):
@@ -122,10 +122,10 @@ def _latency(found: Figures) -> list[Block]:
         rows = []
         for stage in STAGES:
             figures = variant["stages"][stage]
-            share = _error(figures)
-            rows.append([stage.replace("_", " "), *(figures[key] for key in keys), None if share is None else f"{share:.1%}"])
+            share = _error_share(figures)
+            rows.append([stage.replace("_", " "), *(figures[key] for key in keys), None if share is None else 100 * share])
         title = f"{name}: {variant['provider']}, a rationale of {variant['tokens']} tokens"
-        blocks.append(Table(title, ["stage", "median ms", "p90", "p95", "p99", "quiet ms", "matmuls", "standard error"], rows))
+        blocks.append(Table(title, ["stage", "median ms", "p90", "p95", "p99", "quiet ms", "matmuls", "standard error, %"], rows))
         if "dropped" in variant:
             drop = variant["dropped"]
             said = (
@@ -141,7 +141,7 @@ def _latency(found: Figures) -> list[Block]:
     return blocks
 
 
-def _error(stage: Figures) -> float | None:
+def _error_share(stage: Figures) -> float | None:
     """The standard error of a stage's matmuls as a share of them."""
     return None if stage["matmuls_se"] is None else stage["matmuls_se"] / stage["matmuls"]
 

@@ -77,7 +77,7 @@ def test_the_figures_of_several_sittings_are_those_of_all_their_calls():
 
 
 def test_the_standard_error_tells_how_far_repeated_runs_are_apart():
-    """Many runs of many sittings, whose stage is slower for a sitting or more."""
+    """Many runs, whose stage is slower by another share in every sitting."""
     random = np.random.default_rng(0)
 
     def run(sittings):

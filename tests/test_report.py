@@ -109,7 +109,8 @@ def test_a_slower_stage_and_a_worse_figure_are_flagged(run, tmp_path, capsys):
     assert main(["report", str(run), str(worse), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["regressions"] == ["later: encode, matmuls", "later: ece"]
-    assert "later against run: 2 regressions" in (worse / "report.html").read_text()
+    assert told["unclear"] == ["later: verify, matmuls"]
+    assert "later against run: 2 regressions, 1 unclear" in (worse / "report.html").read_text()
     assert "| worse |" in (worse / "report.md").read_text()
     found = {c.figure: c.verdict for c in changes(read_run(run), read_run(worse))}
     assert (found["face, matmuls"], found["full, matmuls"], found["verify, matmuls"]) == ("better", "same", "unclear")
