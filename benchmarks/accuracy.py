@@ -16,17 +16,17 @@ from tqdm.auto import tqdm
 
 from edge.cv import cv2
 from edge.errors import InputError
-from edge.explain import Subject, subjects_of
-from edge.face import align
-from edge.labels import mask_emotions, parse_emotion
-from edge.metrics import claim_rates, coherence, expected_calibration_error, foreign_answers, recalls, selective_accuracy, war_uar
-from edge.picture import as_grey, read_image
+from edge.language.explain import Subject, subjects_of
+from edge.language.labels import mask_emotions, parse_emotion
+from edge.language.rationale import masked_sentences, split_sentences, write_completion
+from edge.language.verdict import judge
 from edge.pipeline import Pipeline
-from edge.rationale import masked_sentences, split_sentences, write_completion
+from edge.sources.picture import as_grey, read_image
 from edge.types import Claim, Explanation, Verdict
-from edge.verdict import judge
+from edge.vision.face import align
 from training.cues import CueModel
 from training.data import load_ferplus
+from training.metrics import claim_rates, coherence, expected_calibration_error, foreign_answers, recalls, selective_accuracy, war_uar
 
 _SUFFIXES = {".png", ".jpg", ".jpeg"}
 _BATCH = 64

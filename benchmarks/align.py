@@ -22,16 +22,16 @@ from benchmarks.align_curves import draw_curves
 from benchmarks.command import Command, Figures
 from benchmarks.endpoint import Endpoint
 from edge.errors import InputError
-from edge.labels import EMOTIONS_8, mask_emotions
-from edge.metrics import claim_rates, coherence, war_uar
-from edge.rationale import Completion, masked_sentences, parse_completion, split_sentences
+from edge.language.labels import EMOTIONS_8, mask_emotions
+from edge.language.rationale import Completion, masked_sentences, parse_completion, split_sentences
+from edge.language.verdict import judge as weigh
+from edge.language.verdict import read_claims
 from edge.types import Claim
-from edge.verdict import judge as weigh
-from edge.verdict import read_claims
 from training.cues import CUE_NAMES
 from training.data import data_folder, load_ferplus
 from training.encoder import load_encoder
 from training.judge import load_judge
+from training.metrics import claim_rates, coherence, war_uar
 from training.policy import load_policy
 from training.run import load_checkpoint
 from training.verifier import load_verifier, read_texts

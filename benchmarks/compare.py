@@ -26,13 +26,13 @@ from benchmarks.command import Command, Figures, bundle_options, check, distinct
 from benchmarks.reading import data_options, load_faces
 from benchmarks.stages import Scene, demo_frame
 from benchmarks.worker import RivalMissing, Worker
-from edge.camera import Frame
 from edge.cv import cv2
 from edge.errors import UsageError
-from edge.labels import parse_emotion
-from edge.metrics import war_uar
+from edge.language.labels import parse_emotion
 from edge.pipeline import Pipeline
+from edge.sources.camera import Frame
 from edge.types import Detection
+from training.metrics import war_uar
 
 _ENLARGE = 4
 _ABOUT = ("version", "note", "finds", "labels", "package")

@@ -13,10 +13,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from benchmarks.command import Command, bundle_options, of_pipeline
-from edge.camera import Frame
 from edge.cv import cv2
 from edge.errors import InputError
 from edge.pipeline import Pipeline
+from edge.sources.camera import Frame
 from training.data import load_ferplus
 
 _ENLARGE = 4

@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
 from benchmarks.reading import data_options, load_faces, read_crops
-from edge.metrics import expected_calibration_error
 from edge.pipeline import Pipeline
+from training.metrics import expected_calibration_error
 
 _BINS = 10
 

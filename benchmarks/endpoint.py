@@ -12,7 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from edge.errors import InputError
-from edge.labels import EMOTIONS_8
+from edge.language.labels import EMOTIONS_8
 
 KEY = "OPENAI_API_KEY"
 """Environment variable with the key, where the endpoint wants one."""

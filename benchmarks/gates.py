@@ -1,4 +1,4 @@
-"""`python -m benchmarks gates`: what the limits of `edge.quality` cost and save, on faces made smaller and blurred step by step."""
+"""`python -m benchmarks gates`: what the limits of `edge.vision.quality` cost and save, on faces made smaller and blurred step by step."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from benchmarks.accuracy import Faces
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
 from benchmarks.reading import data_options, load_faces, read_crops
 from edge.cv import cv2
-from edge.encoder import hidden_cues
 from edge.pipeline import Pipeline
-from edge.quality import MAX_PITCH_DEG, MAX_YAW_DEG, MIN_SHARPNESS, sharpness
+from edge.vision.encoder import hidden_cues
+from edge.vision.quality import MAX_PITCH_DEG, MAX_YAW_DEG, MIN_SHARPNESS, sharpness
 
 SIDES_PX = (48, 32, 24, 20, 16, 12)
 BLURS_PX = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)

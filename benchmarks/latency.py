@@ -22,10 +22,10 @@ from benchmarks.clock import TURN_MS, UNIT, Stage, Times, sit, summary
 from benchmarks.command import Command, Figures, bundle_options, check, distinct, whole
 from benchmarks.hardware import mode_of, mode_options, state
 from benchmarks.stages import STAGES, Scene, capture, demo_frame, write_clip
-from edge.camera import Frame, Source, find_feed, recorded
 from edge.cv import cv2
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
+from edge.sources.camera import Frame, Source, find_feed, recorded
 
 SECONDS = 220.0
 """Beside other work on the machine two runs then agree far better than after a minute (docs/results.md)."""

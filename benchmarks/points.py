@@ -18,8 +18,8 @@ from tqdm.auto import tqdm
 from benchmarks.command import Command, bundle_options, of_pipeline
 from edge.cv import cv2
 from edge.errors import InputError
-from edge.face import crop_face, crop_matrix
 from edge.pipeline import Pipeline
+from edge.vision.face import crop_face, crop_matrix
 from training.cues import POINTS
 from training.photos import load_photos
 

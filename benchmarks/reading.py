@@ -11,10 +11,10 @@ from tqdm.auto import tqdm
 
 from benchmarks.accuracy import Faces, load_folder, load_pack
 from benchmarks.command import whole
-from edge.encoder import Encoded
-from edge.explain import subjects_of
+from edge.language.explain import subjects_of
 from edge.pipeline import Pipeline
 from edge.types import Explanation
+from edge.vision.encoder import Encoded
 
 _BATCH = 64
 

@@ -18,9 +18,9 @@ from benchmarks.command import Command, Figures, bundle_options, of_pipeline
 from benchmarks.corruptions import COVERS, SEVERITIES, SIMPLE, Corrupt, cover, covering
 from benchmarks.reading import Read, data_options, explain, load_faces, read_crops
 from edge.bundle import CueSpec
-from edge.metrics import expected_calibration_error, war_uar
 from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict
+from training.metrics import expected_calibration_error, war_uar
 
 _MOUTH_UNITS = {10, 12, 13, 14, 15, 16, 17, 18, 20, 22, 23, 24, 25, 26, 27, 28}
 _EYE_UNITS = {1, 2, 4, 5, 6, 7, 43}

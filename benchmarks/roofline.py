@@ -23,16 +23,16 @@ from benchmarks.clock import UNIT, UNIT_FLOPS, interleave, timed
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.flops import Count, count, node_flops
 from benchmarks.stages import Scene, demo_frame
-from edge.backend import Session
 from edge.cv import cv2
-from edge.encoder import FaceEncoder
+from edge.engine.backend import Session
+from edge.engine.fold import fold_constants
 from edge.errors import UsageError
-from edge.face import FaceFinder, align
-from edge.fold import fold_constants
+from edge.language.policy import RationalePolicy
+from edge.language.rationale import masked_sentences, parse_completion
+from edge.language.verifier import SentenceVerifier
 from edge.pipeline import Pipeline
-from edge.policy import RationalePolicy
-from edge.rationale import masked_sentences, parse_completion
-from edge.verifier import SentenceVerifier
+from edge.vision.encoder import FaceEncoder
+from edge.vision.face import FaceFinder, align
 
 Feed = dict[str, np.ndarray]
 

@@ -15,8 +15,8 @@ from benchmarks.command import Figures
 from benchmarks.stages import Scene, demo_frame
 from edge.cv import cv2
 from edge.errors import BackendError
-from edge.face import align
 from edge.pipeline import Pipeline
+from edge.vision.face import align
 
 _BATCHES = (1, 2, 4, 8, 16)
 _FACES = (1, 2, 4, 9)

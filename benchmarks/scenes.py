@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edge.camera import demo_picture
 from edge.cv import cv2
-from edge.picture import read_image
+from edge.sources.camera import demo_picture
+from edge.sources.picture import read_image
 
 SIZE = (640, 480)
 _HEAD = (slice(6, 226), slice(112, 332))

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.clock import Clock, Stage, timed
-from edge.backend import Session
-from edge.camera import Frame, Source, demo_picture, find_feed, recorded
 from edge.cv import cv2
+from edge.engine.backend import Session
 from edge.errors import InputError
-from edge.explain import Subject, subject_of
-from edge.face import align
-from edge.picture import as_grey, read_image
+from edge.language.explain import Subject, subject_of
+from edge.language.policy import RationalePolicy
+from edge.language.rationale import parse_completion
 from edge.pipeline import Pipeline, Seen
-from edge.policy import RationalePolicy
-from edge.rationale import parse_completion
+from edge.sources.camera import Frame, Source, demo_picture, find_feed, recorded
+from edge.sources.picture import as_grey, read_image
 from edge.types import Detection
+from edge.vision.face import align
 
 STAGES = ("capture", "face", "align", "encode", "fast", "first_token", "per_token", "explain", "verify", "verdict", "full")
 """In the order of the data. `fast` = face, align, encode; `full` = `fast`, explained and verified, the end to end of a picture."""

@@ -12,9 +12,9 @@ from benchmarks.command import Command, Figures, bundle_options
 from benchmarks.latency import loaded
 from benchmarks.reading import data_options, explain, load_faces, read_crops
 from edge.bundle import FILES, GRAPHS
-from edge.metrics import war_uar
 from edge.pipeline import Pipeline
 from edge.types import Verdict
+from training.metrics import war_uar
 
 
 def size(folder: Path) -> Figures:

@@ -15,11 +15,11 @@ from edge.errors import BackendError, BundleError, EdgeError, InputError, UsageE
 from edge.types import Claim, Detection, Explanation, Face, Pose, Reading, StreamStatus, Verdict
 
 if TYPE_CHECKING:
-    from edge.baseline import Baseline
-    from edge.camera import Frame
+    from edge.live.baseline import Baseline
+    from edge.live.scene import Scene
+    from edge.live.stream import Stream
     from edge.pipeline import Pipeline
-    from edge.scene import Scene
-    from edge.stream import Stream
+    from edge.sources.camera import Frame
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,7 +27,13 @@ __all__ = [
     "Pose", "Reading", "Scene", "Stream", "StreamStatus", "UsageError", "Verdict",
 ]  # fmt: skip
 
-_LATE = {"Baseline": "baseline", "Frame": "camera", "Pipeline": "pipeline", "Scene": "scene", "Stream": "stream"}
+_LATE = {
+    "Baseline": "live.baseline",
+    "Frame": "sources.camera",
+    "Pipeline": "pipeline",
+    "Scene": "live.scene",
+    "Stream": "live.stream",
+}
 """What imports OpenCV and tokenizers, which take a while and may be missing: only when asked for."""
 
 

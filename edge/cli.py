@@ -102,8 +102,8 @@ def _positive(text: str) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from edge.camera import demo_picture
     from edge.pipeline import Pipeline
+    from edge.sources.camera import demo_picture
 
     check_options(args)
     if not 0 <= args.threads <= 1024:
@@ -134,7 +134,7 @@ def _check_live(args: argparse.Namespace) -> None:
 
 def _targets(sources: list[Path | None], save: Path, *, video: bool) -> list[Path]:
     """Where each source's annotated picture or video goes; `UsageError` when that would overwrite a source or another target."""
-    from edge.save import check_target
+    from edge.outputs.save import check_target
 
     if len(sources) > 1:
         try:
@@ -154,8 +154,8 @@ def _targets(sources: list[Path | None], save: Path, *, video: bool) -> list[Pat
 
 def _pictures(pipeline, paths: list[Path], targets: list[Path], args: argparse.Namespace, outputs: Outputs) -> int:  # type: ignore[no-untyped-def]
     """Read every picture; one that cannot be read is named and does not keep the others from being read."""
-    from edge.draw import annotate
-    from edge.save import save_picture
+    from edge.outputs.draw import annotate
+    from edge.outputs.save import save_picture
 
     show = not args.json and sys.stdout.isatty() and not args.no_display and not args.serve and _has_display()
     code = 0
@@ -178,9 +178,9 @@ def _pictures(pipeline, paths: list[Path], targets: list[Path], args: argparse.N
 
 
 def _stream(pipeline, args: argparse.Namespace, outputs: Outputs) -> int:  # type: ignore[no-untyped-def]
-    from edge.baseline import Baseline
-    from edge.draw import annotate
-    from edge.save import VideoSink
+    from edge.live.baseline import Baseline
+    from edge.outputs.draw import annotate
+    from edge.outputs.save import VideoSink
 
     source = args.camera if args.camera is not None else args.video
     baseline = Baseline.load(args.baseline) if args.baseline else None

@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.backend import Session, open_session, resolve_device
 from edge.bundle import TOWER, Bundle
-from edge.camera import Frame, Source
-from edge.encoder import FaceEncoder
+from edge.engine.backend import Session, open_session, resolve_device
 from edge.errors import BackendError, BundleError
-from edge.explain import Explainer, subject_of, subjects_of
-from edge.face import FaceFinder
-from edge.look import Seen, look
-from edge.picture import as_bgr
-from edge.policy import RationalePolicy, load_tokenizer
+from edge.language.explain import Explainer, subject_of, subjects_of
+from edge.language.policy import RationalePolicy, load_tokenizer
+from edge.language.rationale import Completion
+from edge.language.verifier import SentenceVerifier
 from edge.profiles import graph_profiles
-from edge.rationale import Completion
-from edge.track import Tracker
+from edge.sources.camera import Frame, Source
+from edge.sources.picture import as_bgr
 from edge.types import Reading
-from edge.verifier import SentenceVerifier
+from edge.vision.encoder import FaceEncoder
+from edge.vision.face import FaceFinder
+from edge.vision.look import Seen, look
+from edge.vision.track import Tracker
 
 if TYPE_CHECKING:
-    from edge.baseline import Baseline
-    from edge.stream import Stream
+    from edge.live.baseline import Baseline
+    from edge.live.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ class Pipeline:
 
         Args:
             source: a camera number or path, a URL, `csi://N`, a GStreamer pipeline, a video file, a list of picture files, a function that
-                opens an `edge.camera.Capture`, or an iterator of `Frame`s.
+                opens an `edge.sources.camera.Capture`, or an iterator of `Frame`s.
             explain: `every` frame (live: as often as the device can), on `change` of a face's label, on `request`, `off`, or every so many
                 seconds.
             realtime: play a video file at its own speed, like a camera; otherwise every frame of it is read as fast as possible.
@@ -167,7 +167,7 @@ class Pipeline:
             UsageError: not one of these ways to explain.
             BackendError: the source needs GStreamer and this OpenCV has none.
         """
-        from edge.stream import Stream
+        from edge.live.stream import Stream
 
         stream = Stream(
             self,
@@ -192,7 +192,7 @@ class Pipeline:
         calibrate_s: float = 0.0,
     ) -> Iterator[tuple[Frame, Reading]]:
         """Like `stream`, with each frame's picture beside its reading."""
-        from edge.stream import watch
+        from edge.live.stream import watch
 
         return watch(
             self.stream(source, explain=explain, realtime=realtime, patience_s=patience_s, baseline=baseline, calibrate_s=calibrate_s)

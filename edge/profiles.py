@@ -1,16 +1,64 @@
-"""How large a graph's inputs get, from the bundle's own limits: TensorRT plans its kernels within these bounds, and nowhere else."""
+"""How large a graph's inputs get, from the bundle's own limits, and what they are called.
+
+TensorRT plans its kernels within these bounds, and nowhere else.
+"""
 
 from __future__ import annotations
 
-from edge.bundle import TOWER, BundleConfig
-from edge.engines import OWN, Profile, Shape
-from edge.face import CELL, LEAST
-from edge.policy import cache_names, prompt_length
+from dataclasses import dataclass
 
+from edge.bundle import TOWER, BundleConfig, PolicySpec
+
+CELL, LEAST = 32, 128
+"""Pictures are padded to multiples of `CELL`, the finder's coarsest feature, and to at least `LEAST`, pixels."""
 MAX_FACES = 16
 """Faces that one run of a graph takes; a session splits what is more."""
 MAX_SENTENCES = 32
 """Sentences likewise."""
+OWN = 0
+"""In a shape: the axis is fixed, and the graph itself says at what."""
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Bounds of every input of a graph."""
+
+    name: str
+    least: dict[str, Shape]
+    usual: dict[str, Shape]
+    """What the kernels are tuned for."""
+    most: dict[str, Shape]
+
+    def fits(self, shapes: dict[str, Shape]) -> bool:
+        """Whether inputs of these shapes lie within the bounds."""
+        return shapes.keys() == self.least.keys() and all(
+            len(shape) == len(self.least[name])
+            and all(a <= b and (b <= c or c == OWN) for a, b, c in zip(self.least[name], shape, self.most[name], strict=True))
+            for name, shape in shapes.items()
+        )
+
+    def filled(self, own: dict[str, Shape]) -> Profile:
+        """The same with every fixed axis as the graph's inputs have it."""
+        return Profile(
+            self.name,
+            *(
+                {name: tuple(b if a == OWN else a for a, b in zip(shape, own[name], strict=True)) for name, shape in part.items()}
+                for part in (self.least, self.usual, self.most)
+            ),
+        )
+
+
+def cache_names(layers: int) -> tuple[list[str], list[str]]:
+    """Input and output names of the decoder's caches, in the layout of exported vision-language models."""
+    kinds = [(i, kind) for i in range(layers) for kind in ("key", "value")]
+    return [f"past_key_values.{i}.{kind}" for i, kind in kinds], [f"present.{i}.{kind}" for i, kind in kinds]
+
+
+def prompt_length(spec: PolicySpec, frames: int) -> int:
+    """How many positions stand before a completion: the start token, the fixed text and the visual tokens of so many frames."""
+    return 1 + len(spec.prefix) + spec.tokens_per_frame * frames + len(spec.suffix)
 
 
 def graph_profiles(graph: str, config: BundleConfig) -> tuple[Profile, ...]:

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from edge.encoder import Encoded
 from edge.errors import EdgeError
-from edge.explain import subjects_of
-from edge.face import box_overlap
-from edge.metrics import war_uar
+from edge.language.explain import subjects_of
+from edge.language.rationale import parse_completion
 from edge.pipeline import Pipeline
-from edge.rationale import parse_completion
 from edge.types import Detection
+from edge.vision.encoder import Encoded
+from edge.vision.face import box_overlap
 from export.crops import Crops, scenes
+from training.metrics import war_uar
 
 BATCH = 64
 SCENES = 48

@@ -25,7 +25,7 @@ from edge.bundle import (
     VerdictSpec,
 )  # fmt: skip
 from edge.errors import InputError
-from edge.labels import EMOTIONS_8, EMOTIONS_11
+from edge.language.labels import EMOTIONS_8, EMOTIONS_11
 from edge.pipeline import Pipeline
 from export.calibrate import calibrate
 from export.check import check_parity

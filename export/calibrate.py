@@ -8,16 +8,16 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from edge.bundle import BundleConfig, VerdictSpec
-from edge.encoder import softmax
 from edge.errors import InputError
-from edge.explain import Explainer
-from edge.metrics import expected_calibration_error, selective_accuracy
+from edge.language.explain import Explainer
+from edge.language.verdict import judge
 from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict
-from edge.verdict import judge
+from edge.vision.encoder import softmax
 from training.attacks import DECEITS, TRUE, attempts, judge_suite
 from training.data import FerPlus
 from training.drafts import Drafts, cases_of, draft
+from training.metrics import expected_calibration_error, selective_accuracy
 
 FALSE_ACCEPTS = 0.02
 """Share of deceiving texts that the verdict may let through, mean over the attacks that a threshold of consistency can tell apart."""

@@ -13,8 +13,8 @@ import torch
 
 from edge.bundle import HASHES, Bundle
 from edge.errors import InputError, UsageError
-from edge.face import letterbox
 from edge.pipeline import Pipeline
+from edge.vision.face import letterbox
 from export.agreement import Gates, agreement, decisions, failures
 from export.checkpoint import checkpoint_pipeline
 from export.crops import load_crops

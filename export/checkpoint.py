@@ -15,13 +15,13 @@ import torch
 from transformers import DynamicCache
 
 from edge.bundle import Bundle
-from edge.encoder import FaceEncoder
 from edge.errors import InputError
-from edge.explain import Explainer
-from edge.face import FaceFinder
+from edge.language.explain import Explainer
+from edge.language.policy import RationalePolicy
+from edge.language.verifier import SentenceVerifier
 from edge.pipeline import Pipeline
-from edge.policy import RationalePolicy
-from edge.verifier import SentenceVerifier
+from edge.vision.encoder import FaceEncoder
+from edge.vision.face import FaceFinder
 from export.graphs import EmbedGraph, VerifierGraph, VisionGraph
 from export.visibility import VisibilityGraph
 from training.face import load_face

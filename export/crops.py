@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.cv import cv2
 from edge.errors import InputError
-from edge.picture import as_grey, read_image
+from edge.sources.picture import as_grey, read_image
 from training.data import load_ferplus
 
 PACK = "ferplus_images.npz"

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from transformers import LlamaModel
 
 from edge.errors import InputError
-from edge.policy import cache_names
+from edge.profiles import cache_names
 from training.encoder import Encoder
 from training.face import FaceFinder
 from training.policy import ErvPolicy

@@ -23,7 +23,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel, PreTraine
 from edge.bundle import CALIBRATION, Bundle, PolicySpec
 from edge.errors import InputError
 from edge.pipeline import Pipeline
-from edge.policy import prompt_length
+from edge.profiles import prompt_length
 from export.bundle import Runs, _config
 from export.calibrate import calibrate
 from export.graphs import ReadingsGraph, export_graph, export_language, export_readers

@@ -18,10 +18,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.bundle import GRAPHS, TOWER, Bundle
-from edge.engines import OWN, Profile
+from edge.engine.fold import fold_constants
 from edge.errors import BundleError, UsageError
-from edge.fold import fold_constants
-from edge.profiles import graph_profiles
+from edge.profiles import OWN, Profile, graph_profiles
 from export.strategies import load_graph
 
 TARGETS = ("trt10.3", "trt10.16")

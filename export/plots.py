@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.metrics import expected_calibration_error, risk_coverage
+from training.metrics import expected_calibration_error, risk_coverage
 
 
 def draw_calibration(path: Path, confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> None:

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from edge.backend import Session
 from edge.bundle import GRAPHS
+from edge.engine.backend import Session
 from edge.pipeline import Pipeline
 from export.agreement import decisions
 from export.crops import Crops, scenes

@@ -17,8 +17,8 @@ from typing import Any
 
 import onnxruntime
 
-from edge.backend import OrtSession
 from edge.bundle import GRAPHS, Bundle, BundleConfig
+from edge.engine.backend import OrtSession
 from edge.errors import BundleError, InputError
 from edge.pipeline import Pipeline
 from edge.profiles import graph_profiles

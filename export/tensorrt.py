@@ -9,10 +9,10 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from edge.bundle import GRAPHS, TOWER, Bundle
-from edge.cuda import Cuda
-from edge.engines import EngineCache, Profile, engine_key
-from edge.profiles import graph_profiles
-from edge.tensorrt import import_tensorrt, ready_engine
+from edge.engine.cache import EngineCache, engine_key
+from edge.engine.cuda import Cuda
+from edge.engine.tensorrt import import_tensorrt, ready_engine
+from edge.profiles import Profile, graph_profiles
 
 log = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ import onnx
 import torch
 from torch import nn
 
-from edge.backend import OrtSession
 from edge.bundle import Bundle
-from edge.encoder import INPUT
+from edge.engine.backend import OrtSession
 from edge.errors import InputError
 from edge.pipeline import Pipeline
+from edge.vision.encoder import INPUT
 from export.agreement import ParityError, agreement, decisions
 from export.crops import load_crops
 from export.graphs import export_graph

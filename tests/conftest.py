@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from edge.camera import demo_picture
-from edge.picture import read_image
 from edge.pipeline import Pipeline
+from edge.sources.camera import demo_picture
+from edge.sources.picture import read_image
 
 pytest_plugins = ["line", "serving"]
 

@@ -9,7 +9,7 @@ import weakref
 from pathlib import Path
 
 from edge.bundle import GRAPHS, SHIPPED, write_hashes
-from edge.fold import fold_constants
+from edge.engine.fold import fold_constants
 
 
 @functools.cache

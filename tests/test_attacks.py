@@ -9,9 +9,9 @@ from training.drafts import cases_of
 @pytest.fixture(scope="module")
 def cases(pipeline, portrait) -> list[Case]:
     """The portrait's face in many lights, as far as the policy explains it; for want of landmarks measured by the encoder."""
-    from edge.explain import subjects_of
-    from edge.face import align
-    from edge.picture import as_grey
+    from edge.language.explain import subjects_of
+    from edge.sources.picture import as_grey
+    from edge.vision.face import align
 
     grey = as_grey(portrait)
     face = pipeline.finder(grey)[0]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks.scenes import DrawnCamera
-from edge.camera import Clock, Feed, find_feed, length, recorded
-from edge.capture import FRESH, NewestFrame
 from edge.errors import BackendError, InputError
+from edge.sources.camera import Clock, Feed, find_feed, length, recorded
+from edge.sources.capture import FRESH, NewestFrame
 
 _FPS = 40
 
@@ -118,7 +118,7 @@ def test_a_camera_that_was_never_there_is_not_waited_for():
 
 
 def test_a_silent_camera_counts_as_lost_though_its_driver_says_nothing(monkeypatch):
-    monkeypatch.setattr("edge.capture.SILENT_S", 0.2)
+    monkeypatch.setattr("edge.sources.capture.SILENT_S", 0.2)
     camera, capture = _camera()
     capture.next()
     stuck = threading.Event()
@@ -286,8 +286,8 @@ def test_gstreamer_is_asked_for_where_it_is_missing(source):
 
 def test_a_camera_on_the_csi_connector_goes_through_the_jetsons_own_source(monkeypatch):
     opened = []
-    monkeypatch.setattr("edge.camera.cv2.getBuildInformation", lambda: "    GStreamer:    YES (1.20.3)")
-    monkeypatch.setattr("edge.camera.cv2.VideoCapture", lambda *arguments: opened.append(arguments))
+    monkeypatch.setattr("edge.sources.camera.cv2.getBuildInformation", lambda: "    GStreamer:    YES (1.20.3)")
+    monkeypatch.setattr("edge.sources.camera.cv2.VideoCapture", lambda *arguments: opened.append(arguments))
     feed = find_feed("csi://1")
     feed.open()
     ((pipeline, backend),) = opened

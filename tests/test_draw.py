@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.draw import PANEL_PX, annotate
 from edge.errors import UsageError
-from edge.save import VideoSink, check_target, save_picture
+from edge.outputs.draw import PANEL_PX, annotate
+from edge.outputs.save import VideoSink, check_target, save_picture
 
 
 def _cue_points(pipeline):

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.backend import OrtSession, SplitSession, split_batch, tensorrt_options
 from edge.bundle import GRAPHS, SHIPPED, Bundle
-from edge.cuda import Cuda
-from edge.engines import EngineCache, EngineKey, Profile, engine_key, write_whole
+from edge.engine.backend import OrtSession, SplitSession, split_batch, tensorrt_options
+from edge.engine.cache import EngineCache, EngineKey, engine_key, write_whole
+from edge.engine.cuda import Cuda
+from edge.engine.fold import fold_constants
+from edge.engine.tensorrt import import_tensorrt
 from edge.errors import BackendError
-from edge.fold import fold_constants
 from edge.pipeline import Pipeline
-from edge.profiles import MAX_FACES, graph_profiles
-from edge.tensorrt import import_tensorrt
+from edge.profiles import MAX_FACES, Profile, graph_profiles
 from export.__main__ import main
 from export.tensorrt import plan
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.face import align, box_overlap, crop_face, crop_matrix, letterbox, select_faces
+from edge.vision.face import align, box_overlap, crop_face, crop_matrix, letterbox, select_faces
 
 _TEMPLATE = np.array([[15, 18], [33, 18], [24, 29], [17, 37], [31, 37]], float)
 

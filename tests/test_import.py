@@ -23,7 +23,7 @@ def test_all_that_is_public_can_be_imported_from_edge():
 
 def test_the_whole_runtime_imports_neither_torch_nor_transformers():
     code = (
-        "import sys; from edge import Pipeline; import edge.cli, edge.draw, edge.save; Pipeline.load(device='cpu').close();"
+        "import sys; from edge import Pipeline; import edge.cli, edge.outputs.draw, edge.outputs.save; Pipeline.load(device='cpu').close();"
         "print(sorted({'torch','transformers','onnx','optimum','scipy'} & set(sys.modules)))"
     )
     assert _fresh(code) == "[]"

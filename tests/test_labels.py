@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.labels import EMOTION_WORDS, EMOTIONS_8, EMOTIONS_11, MASK, mask_emotions, named_emotions, parse_emotion
+from edge.language.labels import EMOTION_WORDS, EMOTIONS_8, EMOTIONS_11, MASK, mask_emotions, named_emotions, parse_emotion
 
 
 def test_mask_emotions_hides_every_listed_word_in_any_case():

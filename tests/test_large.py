@@ -11,10 +11,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, PreTrainedTokenizerFast, SmolVLMConfig, SmolVLMForConditionalGeneration
 from transformers.models.smolvlm.configuration_smolvlm import SmolVLMVisionConfig
 
-from edge.backend import OrtSession
 from edge.bundle import SHIPPED, Bundle, write_hashes
+from edge.engine.backend import OrtSession
 from edge.errors import BundleError, InputError
-from edge.policy import RationalePolicy
+from edge.language.policy import RationalePolicy
 from export.__main__ import main as export
 from export.large import TowerGraph, export_policy, generate, is_large, load_large, policy_spec
 

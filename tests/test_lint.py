@@ -6,9 +6,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.bundle import SHIPPED, Bundle, write_hashes
-from edge.engines import Profile
 from edge.errors import UsageError
-from edge.profiles import graph_profiles
+from edge.profiles import Profile, graph_profiles
 from export.__main__ import main
 from export.lint import TARGETS, lint, lint_graph
 from export.storage import store_weights

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.metrics import claim_rates, coherence, expected_calibration_error, recalls, war_uar
+from training.metrics import claim_rates, coherence, expected_calibration_error, recalls, war_uar
 
 
 def test_war_uar_on_a_table_worked_by_hand():

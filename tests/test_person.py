@@ -4,13 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.baseline import MIN_FRAMES, Baseline, Calibration
 from edge.errors import InputError, UsageError
-from edge.person import Person
-from edge.quality import MAX_PITCH_DEG, MAX_YAW_DEG, MIN_SHARPNESS, MIN_SIDE_PX, sharpness, unclear
-from edge.schedule import Outcome
-from edge.smooth import HOLD_MS, LabelSmoother
+from edge.live.baseline import MIN_FRAMES, Baseline, Calibration
+from edge.live.person import Person
+from edge.live.schedule import Outcome
+from edge.live.smooth import HOLD_MS, LabelSmoother
 from edge.types import Claim, Explanation, Pose, Verdict
+from edge.vision.quality import MAX_PITCH_DEG, MAX_YAW_DEG, MIN_SHARPNESS, MIN_SIDE_PX, sharpness, unclear
 
 cv2 = pytest.importorskip("cv2")
 
@@ -77,7 +77,7 @@ def test_each_gate_names_its_reason(pipeline, portrait):
 
 
 def _crop(pipeline, portrait) -> np.ndarray:
-    from edge.camera import Frame
+    from edge.sources.camera import Frame
 
     return pipeline.look(Frame(portrait, "", 0, 0.0)).crops[0]
 
@@ -86,7 +86,7 @@ class _Sitter:
     """A person in front of the pipeline, fed with readings of the portrait."""
 
     def __init__(self, pipeline, portrait, **options) -> None:
-        from edge.camera import Frame
+        from edge.sources.camera import Frame
 
         seen = pipeline.look(Frame(portrait, "", 0, 0.0))
         self.face, self.crop, self.tokens = seen.reading.faces[0], seen.crops[0], seen.tokens[0]

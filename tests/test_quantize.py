@@ -11,8 +11,8 @@ import pytest
 from floats import float_bundle
 from packs import draw_face
 
-from edge.backend import OrtSession
 from edge.bundle import GRAPHS, Bundle, write_hashes
+from edge.engine.backend import OrtSession
 from edge.errors import BundleError, InputError, UsageError
 from edge.pipeline import Pipeline
 from edge.profiles import graph_profiles

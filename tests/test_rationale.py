@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.labels import EMOTIONS_8
-from edge.rationale import MAX_RATIONALE_CHARS, masked_sentences, parse_completion, split_sentences, write_completion
+from edge.language.labels import EMOTIONS_8
+from edge.language.rationale import MAX_RATIONALE_CHARS, masked_sentences, parse_completion, split_sentences, write_completion
 
 _plain = st.text(st.characters(blacklist_characters="<>", blacklist_categories=("Cs",)), min_size=1, max_size=200).filter(str.strip)
 

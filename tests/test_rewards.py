@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from edge.labels import EMOTIONS_11
-from edge.rationale import Completion
-from edge.verifier import SentenceReading
+from edge.language.labels import EMOTIONS_11
+from edge.language.rationale import Completion
+from edge.language.verifier import SentenceReading
 from training.rewards import (
     Sample,
     accuracy_reward,

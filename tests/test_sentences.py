@@ -2,7 +2,7 @@ import random
 
 import numpy as np
 
-from edge.labels import mask_emotions
+from edge.language.labels import mask_emotions
 from training.cues import CUE_NAMES
 from training.phrases import ABSENCE, CLAUSES, ELSEWHERE
 from training.sentences import DENIED_BELOW, SentenceWriter, negate

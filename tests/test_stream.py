@@ -14,9 +14,9 @@ import pytest
 
 from benchmarks.scenes import DrawnCamera, Grain, blend, draw, head
 from edge import InputError, UsageError, Verdict
-from edge.camera import Frame
+from edge.live.scene import Scene
 from edge.pipeline import Pipeline
-from edge.scene import Scene
+from edge.sources.camera import Frame
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +259,7 @@ def _plain(reading) -> dict:
 
 def test_a_still_face_between_two_labels_changes_at_most_once_in_a_minute(pipeline, faces, monkeypatch):
     grain, scene = Grain(6), draw([(blend(faces["happy"], faces["surprised"], 0.9), 320, 240, 1.0)])
-    monkeypatch.setattr("edge.stream.recorded", lambda feed: _noisy(grain, scene, 480, 8))
+    monkeypatch.setattr("edge.live.stream.recorded", lambda feed: _noisy(grain, scene, 480, 8))
     labels = [r.faces[0].emotion for r in pipeline.stream(__file__, explain="off")]
     assert len(labels) == 480
     assert sum(a != b for a, b in itertools.pairwise(labels)) <= 1

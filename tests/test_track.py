@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from benchmarks.scenes import Grain, draw, head
-from edge.camera import Frame
-from edge.encoder import FaceEncoder
-from edge.face import FaceFinder, box_overlap
-from edge.look import look
-from edge.track import FORGET_MS, KEYFRAME_MS, Tracker, moved
+from edge.sources.camera import Frame
 from edge.types import Detection
+from edge.vision.encoder import FaceEncoder
+from edge.vision.face import FaceFinder, box_overlap
+from edge.vision.look import look
+from edge.vision.track import FORGET_MS, KEYFRAME_MS, Tracker, moved
 
 STEP_MS = 40.0
 _LOOKS = np.random.default_rng(0).integers(0, 256, (4, 48, 48), np.uint8)

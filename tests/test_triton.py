@@ -12,9 +12,9 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from edge.backend import OrtSession
 from edge.bundle import GRAPHS, SHIPPED
-from edge.explain import subjects_of
+from edge.engine.backend import OrtSession
+from edge.language.explain import subjects_of
 from export.__main__ import main
 from export.triton import MARKER, SERVED, write_repository
 

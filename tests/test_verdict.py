@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edge.rationale import Completion
+from edge.language.rationale import Completion
+from edge.language.verdict import Candidate, consistency, decide, evidence_scores, grounding, judge, read_claims
+from edge.language.verifier import SentenceReading, sentence_emotions
 from edge.types import Claim, Verdict
-from edge.verdict import Candidate, consistency, decide, evidence_scores, grounding, judge, read_claims
-from edge.verifier import SentenceReading, sentence_emotions
 
 _PRIOR = np.full(11, 0.1)
 

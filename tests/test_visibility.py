@@ -9,13 +9,13 @@ import pytest
 import torch
 from floats import float_bundle
 
-from edge.backend import OrtSession
 from edge.bundle import Bundle
 from edge.cv import cv2
-from edge.encoder import FaceEncoder, hidden_cues
+from edge.engine.backend import OrtSession
 from edge.errors import BundleError
 from edge.pipeline import Pipeline
 from edge.types import Verdict
+from edge.vision.encoder import FaceEncoder, hidden_cues
 from export.__main__ import main as export
 from export.strategies import Strategy, apply
 from export.visibility import graft

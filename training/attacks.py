@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge.explain import Explainer, Subject
-from edge.labels import EMOTION_WORDS, mask_emotions, named_emotions
-from edge.rationale import END_THINK, split_sentences, write_completion
+from edge.language.explain import Explainer, Subject
+from edge.language.labels import EMOTION_WORDS, mask_emotions, named_emotions
+from edge.language.rationale import END_THINK, split_sentences, write_completion
 from edge.types import Explanation, Verdict
 from training.phrases import ABSENCE, CLAUSES
 from training.sentences import negate

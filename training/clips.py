@@ -17,8 +17,8 @@ import numpy as np
 
 from edge.cv import cv2
 from edge.errors import InputError, UsageError
-from edge.labels import EMOTIONS_11, parse_emotion
-from edge.picture import read_image
+from edge.language.labels import EMOTIONS_11, parse_emotion
+from edge.sources.picture import read_image
 from training.data import FerPlus, keep_votes
 
 DFEW_LABELS = {1: "happiness", 2: "sadness", 3: "neutral", 4: "anger", 5: "surprise", 6: "disgust", 7: "fear"}

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import InputError
-from edge.labels import EMOTIONS_8
+from edge.language.labels import EMOTIONS_8
 
 SPLITS = ("train", "valid", "test")
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.bundle import BundleConfig
-from edge.explain import Explainer, Subject, subjects_of
+from edge.language.explain import Explainer, Subject, subjects_of
+from edge.language.rationale import parse_completion
+from edge.language.verdict import Candidate
 from edge.pipeline import Pipeline
-from edge.rationale import parse_completion
-from edge.verdict import Candidate
 from training.attacks import Case
 from training.cues import CueModel
 from training.data import FerPlus

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edge.labels import EMOTIONS_8
-from edge.metrics import recalls, war_uar
+from edge.language.labels import EMOTIONS_8
 from training.cues import CUE_NAMES, MIRROR_SIGN, POINT_MIRROR, POINTS, CueModel, fit_cue_model
 from training.data import FerPlus, load_ferplus
+from training.metrics import recalls, war_uar
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
 
 SIZE = 48

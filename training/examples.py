@@ -13,9 +13,9 @@ from PIL.Image import Image as Picture
 
 from edge.cv import cv2
 from edge.errors import InputError, UsageError
-from edge.labels import EMOTIONS_8
-from edge.picture import as_grey
-from edge.rationale import write_completion
+from edge.language.labels import EMOTIONS_8
+from edge.language.rationale import write_completion
+from edge.sources.picture import as_grey
 from training.clips import Clip, clip_frames, load_dfew, load_mafw
 from training.cues import CUE_NAMES
 from training.data import load_ferplus

@@ -21,8 +21,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from edge.cv import cv2
-from edge.face import STRIDES, letterbox, pixel_matrix, select_faces
 from edge.types import Detection
+from edge.vision.face import STRIDES, letterbox, pixel_matrix, select_faces
 from training.photos import Photo, load_photos, score_finder
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
 

@@ -25,9 +25,9 @@ from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from edge.errors import UsageError
-from edge.labels import EMOTIONS_8
-from edge.rationale import masked_sentences, parse_completion, split_sentences
-from edge.verifier import SentenceReading
+from edge.language.labels import EMOTIONS_8
+from edge.language.rationale import masked_sentences, parse_completion, split_sentences
+from edge.language.verifier import SentenceReading
 from training import rewards
 from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus

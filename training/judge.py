@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edge.labels import EMOTIONS_8, mask_emotions
+from edge.language.labels import EMOTIONS_8, mask_emotions
 from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus
 from training.encoder import load_encoder

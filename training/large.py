@@ -17,7 +17,7 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from edge.errors import UsageError
-from edge.labels import EMOTIONS_8
+from edge.language.labels import EMOTIONS_8
 from training.examples import Example, read_examples
 from training.models import instruction, load_any_policy
 from training.run import Run, read_config

@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 
 from edge.cv import cv2
 from edge.errors import InputError
-from edge.face import box_overlap
 from edge.types import Detection
+from edge.vision.face import box_overlap
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 from transformers.processing_utils import ProcessorMixin
 
 from edge.errors import UsageError
-from edge.labels import EMOTIONS_8
+from edge.language.labels import EMOTIONS_8
 from training.cues import CUE_NAMES
 from training.encoder import Encoder
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.labels import EMOTIONS_11
-from edge.rationale import Completion, split_sentences
-from edge.verdict import evidence_scores, read_claims
-from edge.verifier import SentenceReading, sentence_emotions
+from edge.language.labels import EMOTIONS_11
+from edge.language.rationale import Completion, split_sentences
+from edge.language.verdict import evidence_scores, read_claims
+from edge.language.verifier import SentenceReading, sentence_emotions
 
 MAX_WORDS = 60
 MAX_SENTENCES = 5

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.labels import EMOTION_WORDS, EMOTIONS_11, mask_emotions
+from edge.language.labels import EMOTION_WORDS, EMOTIONS_11, mask_emotions
 from training.cues import CUE_NAMES
 from training.data import load_goemotions
 from training.phrases import ABSENCE, CLAUSES, ELSEWHERE, QUOTES, SAYS_SO, SHOWN, WHO

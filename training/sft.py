@@ -18,8 +18,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
-from edge.labels import EMOTIONS_8
-from edge.rationale import ANSWER, END_ANSWER, END_THINK, THINK, parse_completion, write_completion
+from edge.language.labels import EMOTIONS_8
+from edge.language.rationale import ANSWER, END_ANSWER, END_THINK, THINK, parse_completion, write_completion
 from training.cues import CUE_NAMES
 from training.data import load_ferplus
 from training.encoder import Encoder, load_encoder

@@ -19,14 +19,14 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedModel
 
 from edge.errors import InputError
-from edge.labels import EMOTIONS_8, EMOTIONS_11, mask_emotions
-from edge.metrics import war_uar
-from edge.rationale import split_sentences
-from edge.verdict import FLOOR
-from edge.verifier import DIRECTIONS
+from edge.language.labels import EMOTIONS_8, EMOTIONS_11, mask_emotions
+from edge.language.rationale import split_sentences
+from edge.language.verdict import FLOOR
+from edge.language.verifier import DIRECTIONS
 from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus, load_merr
 from training.encoder import load_encoder
+from training.metrics import war_uar
 from training.run import Run, cosine_schedule, load_checkpoint, progress, read_config
 from training.sentences import Example, SentenceWriter, comments
 from training.views import look

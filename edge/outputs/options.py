@@ -16,9 +16,9 @@ from edge.outputs import CsvSink, LslSink, OscSink, Sink
 from edge.types import Reading
 
 if TYPE_CHECKING:
+    from edge.live.stream import Stream
     from edge.pipeline import Pipeline
     from edge.server import Server
-    from edge.stream import Stream
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -58,7 +58,7 @@ class Places:
 
 
 class Followed(Protocol):
-    """What reads the source, an `edge.stream.Stream`; both parts may be used from any thread."""
+    """What reads the source, an `edge.live.stream.Stream`; both parts may be used from any thread."""
 
     @property
     def status(self) -> StreamStatus:

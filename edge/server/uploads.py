@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from edge.camera import Frame
 from edge.errors import InputError
 from edge.server.wire import decode_jpeg
+from edge.sources.camera import Frame
 from edge.types import Reading
 
 if TYPE_CHECKING:
+    from edge.live.stream import Stream
     from edge.pipeline import Pipeline
-    from edge.stream import Stream
 
 
 class Visit:

@@ -7,10 +7,11 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from served import ServedGraph, configuration
 
-from edge.encoder import Encoded
-from edge.explain import Explainer, subjects_of
-from edge.policy import RationalePolicy, cache_names, load_tokenizer
-from edge.verifier import INPUTS, SentenceVerifier
+from edge.language.explain import Explainer, subjects_of
+from edge.language.policy import RationalePolicy, load_tokenizer
+from edge.language.verifier import INPUTS, SentenceVerifier
+from edge.profiles import cache_names
+from edge.vision.encoder import Encoded
 
 
 class TritonPythonModel:

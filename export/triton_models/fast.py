@@ -5,7 +5,7 @@ from pathlib import Path
 import triton_python_backend_utils as pb_utils
 from served import ServedGraph, configuration
 
-from edge.encoder import FaceEncoder
+from edge.vision.encoder import FaceEncoder
 
 
 class TritonPythonModel:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.bundle import BundleConfig
-from edge.camera import Frame
 from edge.cv import cv2
-from edge.encoder import Encoded, FaceEncoder, hidden_cues
-from edge.face import FaceFinder, align
-from edge.picture import as_grey
-from edge.track import Tracker
+from edge.sources.camera import Frame
+from edge.sources.picture import as_grey
 from edge.types import Detection, Face, Pose, Reading
+from edge.vision.encoder import Encoded, FaceEncoder, hidden_cues
+from edge.vision.face import FaceFinder, align
+from edge.vision.track import Tracker
 
 
 @dataclass(frozen=True, slots=True)

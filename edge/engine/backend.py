@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from edge.engines import OWN, Profile, cache_folder
+from edge.engine.cache import cache_folder
+from edge.engine.fold import folded
 from edge.errors import BackendError, BundleError, UsageError
-from edge.fold import folded
+from edge.profiles import OWN, Profile
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -169,8 +170,8 @@ def resolve_device(device: str) -> str:
         device = "cuda" if _PROVIDERS["cuda"] in there else "cpu"
         log.info("device auto: took %s", device)
     elif device == "tensorrt" and _PROVIDERS[device] not in there:
-        from edge.cuda import Cuda
-        from edge.tensorrt import import_tensorrt
+        from edge.engine.cuda import Cuda
+        from edge.engine.tensorrt import import_tensorrt
 
         import_tensorrt()  # each says in one sentence what is missing
         Cuda().close()
@@ -187,7 +188,7 @@ def open_session(graph: str, path: Path, *, device: str, threads: int, profiles:
     if device != "tensorrt":
         return OrtSession(path, device=device, threads=threads)
     if importlib.util.find_spec("tensorrt"):
-        from edge.tensorrt import TensorrtSession
+        from edge.engine.tensorrt import TensorrtSession
 
         return SplitSession(TensorrtSession(graph, path, profiles), profiles)
     return SplitSession(OrtSession(path, device=device, threads=threads, profiles=profiles), profiles)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from edge.backend import Session
 from edge.bundle import BundleConfig, check_graph
+from edge.engine.backend import Session
 from edge.errors import BundleError
 
 INPUT = "pixel_values"

@@ -10,12 +10,12 @@ from typing import TypeVar
 import numpy as np
 
 from edge.bundle import BundleConfig
-from edge.encoder import Encoded, hidden_cues
-from edge.policy import RationalePolicy
-from edge.rationale import Completion, parse_completion
+from edge.language.policy import RationalePolicy
+from edge.language.rationale import Completion, parse_completion
+from edge.language.verdict import Candidate, decide, rank, sentences_of
+from edge.language.verifier import SentenceReading, SentenceVerifier
 from edge.types import Explanation, Face, Verdict
-from edge.verdict import Candidate, decide, rank, sentences_of
-from edge.verifier import SentenceReading, SentenceVerifier
+from edge.vision.encoder import Encoded, hidden_cues
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """Where frames come from: pictures, video files, cameras, network streams, or a capture of the caller's own.
 
-`find_feed` says what a source is and how it is opened; `recorded` reads a file frame by frame; `edge.capture` follows a live one.
+`find_feed` says what a source is and how it is opened; `recorded` reads a file frame by frame; `edge.sources.capture` follows a live one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from edge.cv import cv2
 from edge.errors import BackendError, InputError
-from edge.picture import as_bgr, read_image
+from edge.sources.picture import as_bgr, read_image
 
 NETWORK = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
 """Schemes of the URLs that are handed to FFmpeg."""
@@ -40,7 +40,7 @@ class Capture(Protocol):
         ...
 
     def retrieve(self) -> tuple[bool, np.ndarray | None]:
-        """The grabbed frame, in an array of its own, as `edge.picture.as_bgr` takes it."""
+        """The grabbed frame, in an array of its own, as `edge.sources.picture.as_bgr` takes it."""
         ...
 
     def release(self) -> None:

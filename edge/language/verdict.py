@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.bundle import BundleConfig
-from edge.labels import named_emotions
-from edge.rationale import Completion, masked_sentences
+from edge.language.labels import named_emotions
+from edge.language.rationale import Completion, masked_sentences
+from edge.language.verifier import DIRECTIONS, SentenceReading
 from edge.types import Claim, Explanation, Verdict
-from edge.verifier import DIRECTIONS, SentenceReading
 
 FLOOR = 1e-3
 """Probabilities below this count as this: no single sentence rules an emotion out."""

@@ -15,12 +15,12 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from edge.baseline import Baseline
-from edge.camera import Frame, Source, find_feed, pictures, recorded
-from edge.capture import NewestFrame
 from edge.errors import UsageError
-from edge.scene import Scene
-from edge.schedule import Worker
+from edge.live.baseline import Baseline
+from edge.live.scene import Scene
+from edge.live.schedule import Worker
+from edge.sources.camera import Frame, Source, find_feed, pictures, recorded
+from edge.sources.capture import NewestFrame
 from edge.types import Reading, StreamStatus
 
 if TYPE_CHECKING:

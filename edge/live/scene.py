@@ -13,14 +13,14 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from edge.baseline import Baseline
-from edge.camera import Frame
 from edge.errors import UsageError
-from edge.look import Seen
-from edge.person import Person
-from edge.schedule import Due, Outcome, Task, Worker
-from edge.track import FORGET_MS, Tracker
+from edge.live.baseline import Baseline
+from edge.live.person import Person
+from edge.live.schedule import Due, Outcome, Task, Worker
+from edge.sources.camera import Frame
 from edge.types import Face, Reading
+from edge.vision.look import Seen
+from edge.vision.track import FORGET_MS, Tracker
 
 if TYPE_CHECKING:
     from edge.pipeline import Pipeline

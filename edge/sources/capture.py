@@ -10,9 +10,9 @@ import math
 import threading
 import time
 
-from edge.camera import Capture, Clock, Feed, Frame, check_whole, length
 from edge.errors import EdgeError, InputError
-from edge.picture import as_bgr
+from edge.sources.camera import Capture, Clock, Feed, Frame, check_whole, length
+from edge.sources.picture import as_bgr
 
 log = logging.getLogger(__name__)
 

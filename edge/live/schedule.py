@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.backend import Session
+from edge.engine.backend import Session
 from edge.errors import UsageError
-from edge.explain import Explainer, Subject
+from edge.language.explain import Explainer, Subject
 from edge.types import Explanation, Verdict
 
 log = logging.getLogger(__name__)

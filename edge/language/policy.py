@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from edge.backend import Session
 from edge.bundle import PolicySpec, check_graph
-from edge.encoder import softmax
+from edge.engine.backend import Session
 from edge.errors import BundleError
+from edge.profiles import cache_names
+from edge.vision.encoder import softmax
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -24,17 +25,6 @@ def load_tokenizer(path: Path) -> Tokenizer:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleError(f"'{path.name}' is not a tokenizer file: {error}") from None
-
-
-def cache_names(layers: int) -> tuple[list[str], list[str]]:
-    """Input and output names of the decoder's caches, in the layout of exported vision-language models."""
-    kinds = [(i, kind) for i in range(layers) for kind in ("key", "value")]
-    return [f"past_key_values.{i}.{kind}" for i, kind in kinds], [f"present.{i}.{kind}" for i, kind in kinds]
-
-
-def prompt_length(spec: PolicySpec, frames: int) -> int:
-    """How many positions stand before a completion: the start token, the fixed text and the visual tokens of so many frames."""
-    return 1 + len(spec.prefix) + spec.tokens_per_frame * frames + len(spec.suffix)
 
 
 class RationalePolicy:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.backend import Session
 from edge.bundle import FaceSpec, ImageSpec, check_graph
 from edge.cv import cv2
+from edge.engine.backend import Session
+from edge.profiles import CELL, LEAST
 from edge.types import Detection
 
 STRIDES = (8, 16)
 """Cell sizes of the finder's two levels, pixels."""
-
-CELL, LEAST = 32, 128
-"""Pictures are padded to multiples of `CELL`, the finder's coarsest feature, and to at least `LEAST`, pixels."""
-
 INPUT, OUTPUT = "picture", "faces"
 _BLEND = 0.6
 

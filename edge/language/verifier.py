@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers import Tokenizer
 
-from edge.backend import Session
 from edge.bundle import BundleConfig, check_graph
+from edge.engine.backend import Session
 
 INPUTS = ("input_ids", "attention_mask")
 

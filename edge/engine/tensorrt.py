@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from edge.cuda import Cuda
-from edge.engines import EngineCache, EngineKey, Profile, Shape, engine_key, write_whole
+from edge.engine.cache import EngineCache, EngineKey, engine_key, write_whole
+from edge.engine.cuda import Cuda
+from edge.engine.fold import fold_constants
 from edge.errors import BackendError
-from edge.fold import fold_constants
+from edge.profiles import Profile, Shape
 
 log = logging.getLogger(__name__)
 WORKSPACE_BYTES = 1 << 30

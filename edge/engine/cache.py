@@ -1,5 +1,5 @@
-"""What TensorRT engines are made for and kept under: shape profiles, the key that says what an engine was
-built from and for, and a cache that never hands out another one's.
+"""What TensorRT engines are kept under: the key that says what an engine was built from and for, and a cache that never hands out
+another one's.
 
 Engines are never shipped. Each lies beside a small JSON file with its full key and its hash; an engine whose key or hash is another is
 stale or foreign: it is not loaded, and gives way to the one that is built in its place.
@@ -15,43 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge.errors import BackendError
+from edge.profiles import Profile
 
 BUILDER = 1
 """Raised whenever this package builds engines in another way."""
-
-OWN = 0
-"""In a shape: the axis is fixed, and the graph itself says at what."""
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """Bounds of every input of a graph."""
-
-    name: str
-    least: dict[str, Shape]
-    usual: dict[str, Shape]
-    """What the kernels are tuned for."""
-    most: dict[str, Shape]
-
-    def fits(self, shapes: dict[str, Shape]) -> bool:
-        """Whether inputs of these shapes lie within the bounds."""
-        return shapes.keys() == self.least.keys() and all(
-            len(shape) == len(self.least[name])
-            and all(a <= b and (b <= c or c == OWN) for a, b, c in zip(self.least[name], shape, self.most[name], strict=True))
-            for name, shape in shapes.items()
-        )
-
-    def filled(self, own: dict[str, Shape]) -> Profile:
-        """The same with every fixed axis as the graph's inputs have it."""
-        return Profile(
-            self.name,
-            *(
-                {name: tuple(b if a == OWN else a for a, b in zip(shape, own[name], strict=True)) for name, shape in part.items()}
-                for part in (self.least, self.usual, self.most)
-            ),
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.face import box_overlap, crop_matrix
 from edge.types import Detection
+from edge.vision.face import box_overlap, crop_matrix
 
 KEYFRAME_MS = 200.0
 """The finder runs at least this often; a newcomer waits no longer."""

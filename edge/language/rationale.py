@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from edge.labels import mask_emotions
+from edge.language.labels import mask_emotions
 
 THINK, END_THINK, ANSWER, END_ANSWER = "<think>", "</think>", "<answer>", "</answer>"
 _COMPLETION = re.compile(r"\A\s*<think>(.*?)</think>\s*<answer>([^<>]*)</answer>\s*\Z", re.DOTALL)

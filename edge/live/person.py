@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge.baseline import Baseline, Calibration
 from edge.bundle import BundleConfig
-from edge.explain import Subject
-from edge.quality import unclear
-from edge.schedule import Outcome, Task
-from edge.smooth import LabelSmoother
+from edge.language.explain import Subject
+from edge.live.baseline import Baseline, Calibration
+from edge.live.schedule import Outcome, Task
+from edge.live.smooth import LabelSmoother
 from edge.types import Explanation, Face
+from edge.vision.quality import unclear
 
 WINDOW_MS = 1000.0
 """Frames older than this are not shown to the policy."""

@@ -1,0 +1,1 @@
+"""Graphs on devices: one session protocol before ONNX Runtime and TensorRT."""

@@ -1,0 +1,1 @@
+"""Streams, people and time: what only a sequence of frames can tell."""

@@ -1,0 +1,1 @@
+"""Frames in: pictures, recordings and live cameras, each frame with its time."""
