@@ -10,17 +10,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.bundle import TOWER, Bundle
+from edge.bundle import TOWER, Bundle, BundleConfig
 from edge.engine.backend import Session, open_session, resolve_device
 from edge.errors import BackendError, BundleError
 from edge.language.explain import Explainer, subject_of, subjects_of
 from edge.language.policy import RationalePolicy, load_tokenizer
 from edge.language.rationale import Completion
 from edge.language.verifier import SentenceVerifier
+from edge.live.baseline import Baseline
+from edge.live.stream import Stream, watch
 from edge.profiles import graph_profiles
 from edge.sources.camera import Frame, Source
 from edge.sources.picture import as_bgr
@@ -29,10 +30,6 @@ from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder
 from edge.vision.look import Seen, look
 from edge.vision.track import Tracker
-
-if TYPE_CHECKING:
-    from edge.live.baseline import Baseline
-    from edge.live.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -122,9 +119,14 @@ class Pipeline:
         seen = self.look(Frame(as_bgr(image_bgr), "image", 0, 0.0))
         return self.explain(seen) if explain else seen.reading
 
+    @property
+    def config(self) -> BundleConfig:
+        """The bundle's configuration."""
+        return self.bundle.config
+
     def look(self, frame: Frame, tracker: Tracker | None = None) -> Seen:
         """The fast path: find (or follow), align, encode; no explanation."""
-        return look(frame, self.finder, self.encoder, self.bundle.config, tracker)
+        return look(frame, self.finder, self.encoder, self.config, tracker)
 
     def explain(self, seen: Seen, which: frozenset[int] | None = None) -> Reading:
         """The slow path: explain the faces of `seen` (or those whose index is in `which`) from their visual tokens."""
@@ -167,8 +169,6 @@ class Pipeline:
             UsageError: not one of these ways to explain.
             BackendError: the source needs GStreamer and this OpenCV has none.
         """
-        from edge.live.stream import Stream
-
         stream = Stream(
             self,
             source,
@@ -192,8 +192,6 @@ class Pipeline:
         calibrate_s: float = 0.0,
     ) -> Iterator[tuple[Frame, Reading]]:
         """Like `stream`, with each frame's picture beside its reading."""
-        from edge.live.stream import watch
-
         return watch(
             self.stream(source, explain=explain, realtime=realtime, patience_s=patience_s, baseline=baseline, calibrate_s=calibrate_s)
         )
@@ -214,7 +212,7 @@ class Pipeline:
 
     def _rehearse(self) -> None:
         """Send one empty face through every graph, so that a bundle whose parts do not fit fails now and not inside a frame."""
-        config = self.bundle.config
+        config = self.config
         size = config.image.size
         try:
             self.finder(np.zeros((size, size), np.uint8))

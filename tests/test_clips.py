@@ -7,8 +7,8 @@ import pytest
 from packs import draw_face
 
 from edge.errors import InputError, UsageError
-from training.clips import clip_frames, load_dfew, load_fer2013, load_mafw
-from training.data import load_ferplus
+from training.clips import clip_frames, load_dfew, load_mafw
+from training.data import load_fer2013, load_ferplus
 
 _VOTES = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
 

@@ -1,10 +1,9 @@
-"""Readers for other people's data in their official layouts: DFEW and MAFW clips, FER2013 with FER+ tables. Free of torch.
+"""Readers for other people's data in their official layouts: DFEW and MAFW clips. Free of torch.
 
 DFEW/EmoLabel_DataSplit/{train,test}(single-labeled)/set_{1..5}.csv     video_name,label (1…7)
 DFEW/Clip/clip_224x224/00001/*.jpg, or DFEW/Clip/original/**/00001.mp4
 MAFW/Train & Test Set/{single,compound}/no_caption/set_{1..5}/{train,test}.txt     clip.mp4 label[_label…]
 MAFW/data/frames/00001/*.png|jpg, or MAFW/data/clips/00001.mp4
-fer2013.csv (emotion,pixels,Usage) and fer2013new.csv (Usage,Image name,ten vote columns)
 """
 
 from __future__ import annotations
@@ -19,11 +18,9 @@ from edge.cv import cv2
 from edge.errors import InputError, UsageError
 from edge.language.labels import EMOTIONS_11, parse_emotion
 from edge.sources.picture import read_image
-from training.data import FerPlus, keep_votes
 
 DFEW_LABELS = {1: "happiness", 2: "sadness", 3: "neutral", 4: "anger", 5: "surprise", 6: "disgust", 7: "fear"}
 FOLDS = range(1, 6)
-_USAGE = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
 _PICTURES = {".jpg", ".jpeg", ".png"}
 
 
@@ -52,7 +49,7 @@ def load_dfew(root: Path, split: str, *, fold: int = 1) -> list[Clip]:
     table = root / "EmoLabel_DataSplit" / f"{_checked(split, fold)}(single-labeled)" / f"set_{fold}.csv"
     originals = {path.stem.lstrip("0"): path for path in (root / "Clip" / "original").rglob("*.mp4")}
     clips = []
-    for line, row in enumerate(_rows(table), 2):
+    for line, row in enumerate(table_rows(table), 2):
         try:
             name, emotion = row["video_name"].strip(), DFEW_LABELS[int(row["label"])]
         except (KeyError, ValueError, AttributeError, TypeError):
@@ -113,36 +110,6 @@ def clip_frames(clip: Clip, count: int) -> list[np.ndarray]:
     return [frames[i] for i in _spread(len(frames), count)]
 
 
-def load_fer2013(pixels: Path, votes: Path, split: str) -> FerPlus:
-    """Read the original tables: FER2013's pixels and FER+'s votes, row by row; faces that FER+ removed are left out.
-
-    Args:
-        pixels: `fer2013.csv`.
-        votes: `fer2013new.csv`.
-        split: `train`, `valid` or `test`.
-
-    Raises:
-        InputError: a table is missing, they differ in length, or a row is broken.
-    """
-    faces, counts = list(_rows(pixels)), list(_rows(votes))
-    if len(faces) != len(counts):
-        raise InputError(f"'{pixels}' has {len(faces)} rows and '{votes}' {len(counts)}: they must belong together")
-    images, found = [], []
-    for number, (face, row) in enumerate(zip(faces, counts, strict=True), 2):
-        try:
-            if face["Usage"] != _USAGE[split] or not row["Image name"]:
-                continue
-            images.append(np.array(face["pixels"].split(), np.uint8).reshape(48, 48))
-            found.append([int(value) for key, value in row.items() if key not in ("Usage", "Image name")])
-            if len(found[-1]) != 10:
-                raise ValueError("ten vote columns are needed")
-        except (KeyError, ValueError, AttributeError, TypeError, OverflowError) as error:
-            raise InputError(f"line {number} of '{pixels}' or '{votes}' is broken: {error}") from None
-    if not images:
-        raise InputError(f"'{pixels}' has no face of the {split} split")
-    return keep_votes(np.stack(images), np.array(found))
-
-
 def _checked(split: str, fold: int) -> str:
     if split not in ("train", "test") or fold not in FOLDS:
         raise UsageError(f"no split '{split}' of fold {fold}: expected train or test, fold 1 to 5")
@@ -171,5 +138,6 @@ def _text(path: Path) -> str:
         raise InputError(f"'{path}' cannot be read: {error}") from None
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def table_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table with a header; `InputError` when there is no such file, or it cannot be read."""
     return list(csv.DictReader(_text(path).splitlines()))

@@ -1,4 +1,6 @@
-"""Readers for the data packs described in the project's data sheet: FER+ images with votes, landmarks, GoEmotions.
+"""Readers for the data packs described in the project's data sheet: FER+ images with votes, landmarks, GoEmotions; FER2013's own tables.
+
+fer2013.csv (emotion,pixels,Usage) and fer2013new.csv (Usage,Image name,ten vote columns)
 
 The folder comes from `--data`, else from `ERV_DATA`, else `../shared/data` beside the checkout.
 """
@@ -15,8 +17,10 @@ import numpy as np
 
 from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8
+from training.clips import table_rows
 
 SPLITS = ("train", "valid", "test")
+_USAGE = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
 
 
 def data_folder(given: str | None = None) -> Path:
@@ -84,8 +88,6 @@ def load_ferplus(source: Path, split: str) -> FerPlus:
         raise InputError(f"unknown split '{split}': expected one of {', '.join(SPLITS)}")
     path = source if source.suffix == ".npz" else source / "ferplus_images.npz"
     if not path.exists() and (source / "fer2013.csv").is_file():
-        from training.clips import load_fer2013
-
         return load_fer2013(source / "fer2013.csv", source / "fer2013new.csv", split)
     images, votes = read_pack(path, f"{split}_images", f"{split}_votes")
     beside = path.with_name(path.name.replace("images", "landmarks"))
@@ -93,6 +95,36 @@ def load_ferplus(source: Path, split: str) -> FerPlus:
         return keep_votes(images, votes)
     landmarks, index = read_pack(beside, f"{split}_landmarks", "point_index")
     return replace(keep_votes(images, votes), landmarks=landmarks.astype(np.float32), point_index=index.astype(int))
+
+
+def load_fer2013(pixels: Path, votes: Path, split: str) -> FerPlus:
+    """Read the original tables: FER2013's pixels and FER+'s votes, row by row; faces that FER+ removed are left out.
+
+    Args:
+        pixels: `fer2013.csv`.
+        votes: `fer2013new.csv`.
+        split: `train`, `valid` or `test`.
+
+    Raises:
+        InputError: a table is missing, they differ in length, or a row is broken.
+    """
+    faces, counts = list(table_rows(pixels)), list(table_rows(votes))
+    if len(faces) != len(counts):
+        raise InputError(f"'{pixels}' has {len(faces)} rows and '{votes}' {len(counts)}: they must belong together")
+    images, found = [], []
+    for number, (face, row) in enumerate(zip(faces, counts, strict=True), 2):
+        try:
+            if face["Usage"] != _USAGE[split] or not row["Image name"]:
+                continue
+            images.append(np.array(face["pixels"].split(), np.uint8).reshape(48, 48))
+            found.append([int(value) for key, value in row.items() if key not in ("Usage", "Image name")])
+            if len(found[-1]) != 10:
+                raise ValueError("ten vote columns are needed")
+        except (KeyError, ValueError, AttributeError, TypeError, OverflowError) as error:
+            raise InputError(f"line {number} of '{pixels}' or '{votes}' is broken: {error}") from None
+    if not images:
+        raise InputError(f"'{pixels}' has no face of the {split} split")
+    return keep_votes(np.stack(images), np.array(found))
 
 
 def keep_votes(images: np.ndarray, votes: np.ndarray) -> FerPlus:

@@ -11,9 +11,11 @@ import time
 from contextlib import nullcontext
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from edge.bundle import BundleConfig
 from edge.errors import UsageError
+from edge.language.explain import Explainer
 from edge.live.baseline import Baseline
 from edge.live.person import Person
 from edge.live.schedule import Due, Outcome, Task, Worker
@@ -22,8 +24,23 @@ from edge.types import Face, Reading
 from edge.vision.look import Seen
 from edge.vision.track import FORGET_MS, Tracker
 
-if TYPE_CHECKING:
-    from edge.pipeline import Pipeline
+
+class FrameReader(Protocol):
+    """What a scene needs of the line that reads its frames: `Pipeline` is one."""
+
+    @property
+    def config(self) -> BundleConfig:
+        """The bundle's."""
+
+    @property
+    def explainer(self) -> Explainer:
+        """The slow path, for faces of which several frames are remembered."""
+
+    def look(self, frame: Frame, tracker: Tracker | None = None) -> Seen:
+        """The fast path."""
+
+    def explain(self, seen: Seen) -> Reading:
+        """The slow path, for every face of one frame."""
 
 
 class Scene:
@@ -37,7 +54,7 @@ class Scene:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: FrameReader,
         *,
         explain: str | float = "every",
         beside: bool = False,
@@ -47,7 +64,7 @@ class Scene:
         """Begin with an empty memory.
 
         Args:
-            pipeline: reads the frames.
+            pipeline: reads the frames, a `Pipeline` as a rule.
             explain: as in `Pipeline.stream`.
             beside: explain in a worker thread beside the fast path, so that an explanation comes with a later reading; otherwise in line.
             baseline: as in `Pipeline.stream`.
@@ -58,7 +75,7 @@ class Scene:
         """
         if not 0 <= calibrate_s < math.inf:
             raise UsageError(f"calibrate_s must be 0 or more seconds, got {calibrate_s!r}")
-        self._pipeline, self._config = pipeline, pipeline.bundle.config
+        self._pipeline, self._config = pipeline, pipeline.config
         self._due, self._tracker = Due(explain), Tracker()
         self._people: dict[int, Person] = {}
         self._baseline, self._calibrate_s = baseline, calibrate_s

@@ -13,18 +13,14 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from edge.errors import UsageError
 from edge.live.baseline import Baseline
-from edge.live.scene import Scene
+from edge.live.scene import FrameReader, Scene
 from edge.live.schedule import Worker
 from edge.sources.camera import Frame, Source, find_feed, pictures, recorded
 from edge.sources.capture import NewestFrame
 from edge.types import Reading, StreamStatus
-
-if TYPE_CHECKING:
-    from edge.pipeline import Pipeline
 
 
 class Stream(Iterator[Reading]):
@@ -35,7 +31,7 @@ class Stream(Iterator[Reading]):
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: FrameReader,
         source: Source,
         *,
         explain: str | float,
