@@ -14,9 +14,9 @@ import numpy as np
 
 from edge.explain import Explainer, Subject
 from edge.labels import EMOTION_WORDS, mask_emotions, named_emotions
+from edge.phrases import ABSENCE, CLAUSES
 from edge.rationale import END_THINK, split_sentences, write_completion
 from edge.types import Explanation, Verdict
-from training.phrases import ABSENCE, CLAUSES
 from training.sentences import negate
 
 TRUE = "own"
