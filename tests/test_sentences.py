@@ -3,8 +3,9 @@ import random
 import numpy as np
 
 from edge.language.labels import mask_emotions
+from edge.language.phrases import ABSENCE, CLAUSES
 from training.cues import CUE_NAMES
-from training.phrases import ABSENCE, CLAUSES, ELSEWHERE
+from training.phrases import ELSEWHERE
 from training.sentences import DENIED_BELOW, SentenceWriter, negate
 
 

@@ -68,20 +68,22 @@ def _candidate(config, rationale, answer, *, happiness=0.9, claimed=()):
 
 def test_decide_verifies_a_text_that_speaks_for_its_answer_and_holds_on_the_face(config):
     cues = {c.name: 2.0 for c in config.cues}
-    done = decide(_candidate(config, "Lips up.", "happiness", claimed=[("lip_corners", 0)]), "happiness", cues, config, 1)
+    done = decide(
+        _candidate(config, "The lip corners are pulled up.", "happiness", claimed=[("lip_corners", 0)]), "happiness", cues, config, 1
+    )
     assert done.status is Verdict.VERIFIED
-    assert done.text == done.draft == "Lips up."
+    assert done.text == done.draft == "The lip corners are pulled up."
 
 
 @pytest.mark.parametrize(
     ("rationale", "answer", "shown", "column"),
     [
-        ("Lips up.", "happiness", "anger", 0),  # explains another label than the one that is shown
-        ("Lips up.", "anger", "anger", 0),  # speaks for happiness
+        ("The lip corners are pulled up.", "happiness", "anger", 0),  # explains another label than the one that is shown
+        ("The lip corners are pulled up.", "anger", "anger", 0),  # speaks for happiness
         ("Lips up. This is anger.", "happiness", "happiness", 0),  # names something else
-        ("Lips up.", "happiness", "happiness", 1),  # claims the opposite of what is measured
+        ("The lip corners are pulled up.", "happiness", "happiness", 1),  # claims the opposite of what is measured
         ("", "", "happiness", 0),  # unparseable
-        ("Lips up.", "happiness", "happiness", None),  # claims nothing that can be checked
+        ("The lip corners are pulled up.", "happiness", "happiness", None),  # claims nothing that can be checked
     ],
 )
 def test_decide_rejects_and_withholds_the_text(config, rationale, answer, shown, column):
@@ -95,7 +97,7 @@ def test_decide_rejects_and_withholds_the_text(config, rationale, answer, shown,
 
 def test_a_claim_about_something_out_of_sight_is_not_supported_and_not_shown(config):
     cues = {c.name: 2.0 for c in config.cues}
-    candidate = _candidate(config, "Lips up.", "happiness", claimed=[("lip_corners", 0), ("inner_brow", 0)])
+    candidate = _candidate(config, "The lip corners are pulled up.", "happiness", claimed=[("lip_corners", 0), ("inner_brow", 0)])
     done = decide(candidate, "happiness", cues, config, 1, frozenset({"lip_corners"}))
     assert done.status is Verdict.REJECTED
     assert done.grounding == 0.5

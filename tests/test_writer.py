@@ -1,7 +1,7 @@
 import random
 
+from edge.language.phrases import CLAUSES
 from training.cues import CUE_NAMES
-from training.phrases import CLAUSES
 from training.sentences import negate
 from training.writer import CLAIM_FROM, name_emotion, salient, write_evidence, write_rationale
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from edge.language.explain import Explainer, Subject
 from edge.language.labels import EMOTION_WORDS, mask_emotions, named_emotions
+from edge.language.phrases import ABSENCE, CLAUSES
 from edge.language.rationale import END_THINK, split_sentences, write_completion
 from edge.types import Explanation, Verdict
-from training.phrases import ABSENCE, CLAUSES
 from training.sentences import negate
 
 TRUE = "own"

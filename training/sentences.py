@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from edge.language.labels import EMOTION_WORDS, EMOTIONS_11, mask_emotions
+from edge.language.phrases import ABSENCE, CLAUSES
 from training.cues import CUE_NAMES
 from training.data import load_goemotions
-from training.phrases import ABSENCE, CLAUSES, ELSEWHERE, QUOTES, SAYS_SO, SHOWN, WHO
+from training.phrases import ELSEWHERE, QUOTES, SAYS_SO, SHOWN, WHO
 from training.writer import CLAIM_FROM, Sentence, name_emotion, write_evidence
 
 #: GoEmotions → the eleven labels. Left out, for want of a counterpart: admiration, approval, caring, confusion, curiosity, desire,

@@ -10,20 +10,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from training.phrases import (
-    ABSENCE,
-    CLAUSES,
-    GRADABLE,
-    HEAD_LOWERED,
-    HEAD_RAISED,
-    HEAD_TURNED,
-    HEDGED,
-    INTENSITY,
-    INTENSITY_OF_GRADABLE,
-    JOINS,
-    NAMED,
-    REST_CUES,
-)
+from edge.language.phrases import ABSENCE, CLAUSES, GRADABLE, HEDGED, INTENSITY, INTENSITY_OF_GRADABLE, JOINS, NAMED
+from training.phrases import HEAD_LOWERED, HEAD_RAISED, HEAD_TURNED, REST_CUES
 
 CLAIM_FROM = 1.4
 """A cue is worth a claim beyond this many standard deviations."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from edge.bundle import BundleConfig
 from edge.language.labels import named_emotions
+from edge.language.phrases import is_understood
 from edge.language.rationale import Completion, masked_sentences
 from edge.language.verifier import DIRECTIONS, SentenceReading
 from edge.types import Claim, Explanation, Verdict
@@ -87,8 +88,9 @@ def decide(
 ) -> Explanation:
     """Judge one candidate against the label that is shown and the face that it describes.
 
-    Verified when it is parseable, answers the shown label, names no other emotion, claims something that can be checked, and consistency
-    and grounding reach the bundle's thresholds without a claim that is contradicted or about something that is out of sight.
+    Verified when it is parseable, understood to the last word, answers the shown label, names no other emotion, claims something that can
+    be checked, and consistency and grounding reach the bundle's thresholds without a claim that is contradicted or about something that
+    is out of sight.
     """
     spec, done = config.verdict, candidate.completion
     claims = read_claims(candidate.reading.claims, cues, spec.claim_threshold, hidden)
@@ -99,6 +101,7 @@ def decide(
         spoken = consistency(candidate.reading.emotions, np.asarray(spec.prior), answer, count)
     passed = (
         done.answer == shown
+        and is_understood(done.rationale)
         and set(named_emotions(done.rationale)) <= {done.answer}
         and spoken >= spec.min_consistency
         and claims
