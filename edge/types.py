@@ -80,6 +80,38 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Statement:
+    """One thing that an explanation says, and whether it holds."""
+
+    kind: str
+    """`movement`, `rest`, `one_sided`, `eyes_closed`, `pose`, `covered`, `certainty`, `runner_up` or `conclusion`."""
+    subject: str
+    """The cue, axis of the head (`yaw`, `pitch`), region or label that it speaks of; empty for certainty."""
+    direction: int
+    """+1: above neutral, the subject's left, or up; −1: below, right, down; 0 where there is none."""
+    band: str
+    """How much: `slight`, `plain` (not said), `strong`; of pose `plain`, `far`; of certainty `sure`, `likely`, `unsure`; else empty."""
+    measured: float
+    """On this face: deviations from neutral (cues), degrees (pose), probability (labels, certainty), hidden share (covered)."""
+    holds: bool
+    """Whether its rule in the bundle's grammar is met."""
+    visible: bool = True
+    """Whether the part of the face that it speaks of is in sight; if not, it does not hold."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "kind": self.kind,
+            "subject": self.subject,
+            "direction": self.direction,
+            "band": self.band,
+            "measured": round(self.measured, 3),
+            "holds": self.holds,
+            "visible": self.visible,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """A rationale with the verdict on it."""
 

@@ -1,4 +1,4 @@
-"""`python -m export {bundle,visibility,quantize,check,lint,tensorrt,triton,measured}`: make bundles, and prove what was made."""
+"""`python -m export {bundle,recover,visibility,quantize,check,lint,tensorrt,triton,measured}`: make bundles, and prove what was made."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument("--data", **data)
     bundle.add_argument("--out", type=Path, default=SHIPPED, help="bundle folder (default: the shipped one)")
 
+    recover = commands.add_parser("recover", help="the trained encoder and visibility network back out of a bundle")
+    recover.add_argument("bundle", type=Path, nargs="?", default=SHIPPED, help="bundle folder (default: the shipped one)")
+    recover.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
+
     visibility = commands.add_parser("visibility", help="put a trained visibility network into a finished bundle")
     visibility.add_argument("bundle", type=Path)
     visibility.add_argument("--run", type=Path, default=Path("runs/visibility"), help="of training visibility (default: runs/visibility)")
@@ -78,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     measured = commands.add_parser("measured", help="record benchmark results in a bundle's configuration and model card")
     measured.add_argument("bundle", type=Path)
     measured.add_argument("results", nargs="+", metavar="NAME=FILE.json", help="title and a JSON object of figures")
-    for name, command in (("bundle", _bundle), ("visibility", _visibility), ("quantize", _quantize), ("check", _check), ("lint", _lint),
+    for name, command in (("bundle", _bundle), ("recover", _recover), ("visibility", _visibility), ("quantize", _quantize), ("check", _check), ("lint", _lint),
                           ("tensorrt", _tensorrt), ("triton", _triton), ("measured", _measured)):  # fmt: skip
         commands.choices[name].set_defaults(run_command=command)
     return parser
@@ -92,6 +96,13 @@ def _bundle(args: argparse.Namespace) -> int:
     runs = Runs(args.face, args.encoder, args.policy, args.verifier, args.visibility)
     make = build_large if is_large(args.policy) else build
     print(json.dumps(make(runs, data_folder(args.data), args.out), indent=1))
+    return 0
+
+
+def _recover(args: argparse.Namespace) -> int:
+    from export.recover import recover
+
+    print(json.dumps({"recovered": [str(args.out / name) for name in recover(args.bundle, args.out)]}))
     return 0
 
 

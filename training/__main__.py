@@ -15,6 +15,7 @@ STAGES = {
     "face": "the face finder, from faces_in_context.zip",
     "encoder": "the vision encoder, from FER+ images, votes and landmarks",
     "visibility": "which cues are in sight, from FER+ faces that are covered on the spot",
+    "grammar": "the language of rationales, with what the encoder can be trusted to say",
     "sft": "the policy's cold start on written rationales",
     "large": "a large policy's cold start: a Hugging Face vision-language model on written rationales",
     "verifier": "the teacher: a pretrained text encoder that reads sentences, from GoEmotions and written rationales",
@@ -22,15 +23,19 @@ STAGES = {
     "judge": "the independent judge of whole rationales, which no reward ever uses",
     "grpo": "the policy's alignment with rewards",
 }
+MODULES = {"grammar": "language"}
+"""Stages whose module has another name."""
 #: Stage → what else it needs: option, default (`None`: must be given), help.
 NEEDS: dict[str, tuple[tuple[str, str | None, str], ...]] = {
-    "sft": (("encoder", "runs/encoder", "run of the encoder"),),
-    "large": (("encoder", "runs/encoder", "run of the encoder"), ("policy", None, "vision-language model, hub name or folder")),
-    "verifier": (("encoder", "runs/encoder", "run of the encoder"), ("teacher", None, "text encoder, hub name or folder")),
-    "distill": (("encoder", "runs/encoder", "run of the encoder"), ("teacher", "runs/teacher", "run of the teacher")),
-    "judge": (("encoder", "runs/encoder", "run of the encoder"),),
+    "grammar": (("encoder", "runs/encoder", "run of the encoder"),),
+    "sft": (("encoder", "runs/encoder", "run of the encoder"), ("grammar", "runs/grammar", "run of the grammar")),
+    "large": (("encoder", "runs/encoder", "run of the encoder"), ("grammar", "runs/grammar", "run of the grammar"), ("policy", None, "vision-language model, hub name or folder")),
+    "verifier": (("encoder", "runs/encoder", "run of the encoder"), ("grammar", "runs/grammar", "run of the grammar"), ("teacher", None, "text encoder, hub name or folder")),
+    "distill": (("encoder", "runs/encoder", "run of the encoder"), ("grammar", "runs/grammar", "run of the grammar"), ("teacher", "runs/teacher", "run of the teacher")),
+    "judge": (("encoder", "runs/encoder", "run of the encoder"), ("grammar", "runs/grammar", "run of the grammar")),
     "grpo": (
         ("encoder", "runs/encoder", "run of the encoder"),
+        ("grammar", "runs/grammar", "run of the grammar"),
         ("policy", "runs/sft/policy", "policy to align: folder or hub name"),
         ("verifier", "runs/verifier", "run of the verifier, or of its teacher"),
     ),
@@ -53,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     try:
-        module = import_module(f"training.{args.stage}")
+        module = import_module(f"training.{MODULES.get(args.stage, args.stage)}")
         config = module.configure(args.config, args.set)
         extra = {option: getattr(args, option) for option, _, _ in NEEDS.get(args.stage, ())}
         module.train(data_folder(args.data), args.out, config, **extra)

@@ -67,6 +67,15 @@ class Run:
         if not resumed:
             (folder / "metrics.jsonl").write_text("")
 
+    @classmethod
+    def adopt(cls, folder: Path, record: dict[str, Any]) -> Run:
+        """A run that was made elsewhere, under its own record."""
+        folder.mkdir(parents=True)
+        run = cls.__new__(cls)
+        run.folder, run.record = folder, record
+        (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n")
+        return run
+
     def metrics(self, **values: float | int | str) -> None:
         """Append one line to `metrics.jsonl` and log it."""
         values["minutes"] = round((time.time() - self.started) / 60, 2)

@@ -1,95 +1,150 @@
-"""The writer: measured cues → a plain rationale, with what each sentence claims.
+"""The writer: what is measured of a face → a rationale of the grammar, every statement of which holds.
 
-It never sees the label while it writes evidence: the most salient cues come first, each with an intensity word; pose and absence are
-said where they matter; only the closing sentence, which names the emotion, is given one. Style (joining, phrasing, brevity) is drawn at
-random, so that a policy learns a language and not a form letter.
+It walks the grammar like the policy does and takes, among the phrases that are true of the face, the ones that say most. Which of several
+wordings it takes is drawn at random, or follows the face: then like faces are described alike, unlike ones in other words, and a policy can
+learn it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
 
-from edge.language.phrases import ABSENCE, CLAUSES, GRADABLE, HEDGED, INTENSITY, INTENSITY_OF_GRADABLE, JOINS, NAMED
-from training.phrases import HEAD_LOWERED, HEAD_RAISED, HEAD_TURNED, REST_CUES
+import numpy as np
 
-CLAIM_FROM = 1.4
-"""A cue is worth a claim beyond this many standard deviations."""
+from edge.language.grammar import Edge, Grammar, Phrase, Walk
+from edge.language.statements import Facts, Said
+
+#: Options and what they are options of → the index of one.
+Choose = Callable[[int, str], int]
+_TELLING = ("inner_brow", "outer_brow", "eye_opening", "lip_corners", "mouth_opening")
+"""Cues whose rest says more than that of others."""
+
+
+def at_random(rng: random.Random) -> Choose:
+    """Every wording alike."""
+    return lambda count, _: rng.randrange(count)
+
+
+class ByFace:
+    """Wordings that follow the face: each question looks at the face from a direction of its own, and where it lies there decides.
+
+    The readings of faces spread about normally along any direction, so every option gets its share.
+    """
+
+    def __init__(self, mean: np.ndarray, std: np.ndarray) -> None:
+        self.mean, self.std = mean, np.maximum(std, 1e-3)
+
+    @classmethod
+    def fit(cls, readings: np.ndarray) -> ByFace:
+        """Learn the spread of the readings `[N,R]` (cues, then pose)."""
+        return cls(readings.mean(0), readings.std(0))
+
+    def __call__(self, readings: np.ndarray) -> Choose:
+        """The choices for one face `[R]`."""
+        place = (readings - self.mean) / self.std
+
+        def choose(count: int, question: str) -> int:
+            seed = int.from_bytes(hashlib.sha256(question.encode()).digest()[:8], "little")
+            way = np.random.default_rng(seed).normal(size=len(place))
+            share = NormalDist().cdf(float(way @ place / np.linalg.norm(way)))
+            return min(int(share * count), count - 1)
+
+        return choose
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
-    """A written sentence and the (cue, direction) pairs it claims; direction 0 says that the cue is at rest."""
+class Style:
+    """What kind of text is wanted."""
 
-    text: str
-    claims: tuple[tuple[str, int], ...] = ()
-
-
-def salient(cues: dict[str, float], yaw_deg: float, limit: int) -> list[tuple[str, int, float]]:
-    """Choose what to claim: `(cue, direction, |z|)`, the strongest first, at most `limit`.
-
-    Left out: an asymmetric mouth on a turned head, where perspective makes it; the chin when the mouth is open, where the lower lip
-    moves instead; a mouth that is merely closed; the second of the two brow heights.
-    """
-    ranked = sorted(((abs(z), name, 1 if z > 0 else -1) for name, z in cues.items() if abs(z) >= CLAIM_FROM), reverse=True)
-    chosen: list[tuple[str, int, float]] = []
-    for size, name, direction in ranked:
-        if name == "corner_asymmetry" and abs(yaw_deg) > 12:
-            continue
-        if name == "chin_raise" and cues["mouth_opening"] > 1:
-            continue
-        if name == "mouth_opening" and direction < 0 and size < 2:
-            continue
-        taken = {other for other, _, _ in chosen}
-        if (name == "outer_brow" and "inner_brow" in taken) or (name == "inner_brow" and "outer_brow" in taken):
-            continue
-        chosen.append((name, direction, size))
-        if len(chosen) == limit:
-            break
-    return chosen
+    clauses: tuple[int, ...] = (2, 2, 3)
+    """How many evidence clauses, drawn from these."""
+    pose: float = 0.8
+    """Share of turned heads whose turn is told."""
 
 
-def write_evidence(cues: dict[str, float], pose: tuple[float, float, float], rng: random.Random) -> list[Sentence]:
-    """Write the sentences about what is visible.
+class Writer:
+    """Writes rationales with one grammar."""
 
-    Args:
-        cues: cue → z-score.
-        pose: yaw, pitch, roll in degrees.
-        rng: decides the style.
-    """
-    limit = rng.choice((2, 3, 3, 4))
-    picked = salient(cues, pose[0], limit)
-    clauses = [(_clause(name, direction, size, rng), (name, direction)) for name, direction, size in picked]
-    sentences = []
-    while clauses:
-        take = min(len(clauses), rng.choice((1, 2, 2)))
-        part, clauses = clauses[:take], clauses[take:]
-        text = rng.choice(JOINS).join(clause for clause, _ in part)
-        sentences.append(Sentence(text[0].upper() + text[1:] + ".", tuple(claim for _, claim in part)))
-    if not sentences:
-        sentences.append(Sentence(rng.choice(ABSENCE), tuple((cue, 0) for cue in REST_CUES)))
-    if abs(pose[0]) > 25 and rng.random() < 0.7:
-        sentences.append(Sentence(rng.choice(HEAD_TURNED).format(side="left" if pose[0] > 0 else "right")))
-    elif abs(pose[1]) > 18 and rng.random() < 0.7:
-        sentences.append(Sentence(rng.choice(HEAD_RAISED if pose[1] > 0 else HEAD_LOWERED)))
-    return sentences
+    def __init__(self, grammar: Grammar, style: Style = Style()) -> None:  # noqa: B008 (frozen)
+        self.grammar, self.style = grammar, style
+        self._alike = {says: i for i, says in enumerate(dict.fromkeys(p.says for p in grammar.phrases))}
+
+    def write(self, facts: Facts, label: str, choose: Choose) -> tuple[Phrase, ...]:
+        """A rationale for `label`, empty where nothing true can be said.
+
+        Args:
+            facts: what is measured; the writer never looks at the label until it concludes.
+            label: what the face is taken for.
+            choose: decides between wordings.
+        """
+        walk = Walk(self.grammar.scope(facts.hidden, self.grammar.holding(facts, label)))
+        wanted = self.style.clauses[choose(len(self.style.clauses), "clauses")]
+        tell_pose = choose(100, "pose") < 100 * self.style.pose
+        while not walk.ended:
+            if not walk.edges:
+                return ()
+            best = self._best(walk, wanted, tell_pose, facts)
+            meaning = self._alike[self.grammar.phrases[best[0].number].says]
+            edge = best[choose(len(best), f"{walk.state} {meaning}")]
+            wanted -= any(s.about_face for s in self.grammar.phrases[edge.number].says)
+            walk.take(edge)
+        return tuple(self.grammar.phrases[i] for i in walk.taken)
+
+    def _best(self, walk: Walk, wanted: int, tell_pose: bool, facts: Facts) -> list[Edge]:
+        """The ways on that are worth taking alike."""
+        merits = [self._merit(self.grammar.phrases[e.number], walk, wanted, tell_pose, facts) for e in walk.edges]
+        top = max(merits)
+        return [edge for edge, merit in zip(walk.edges, merits, strict=True) if merit >= top - 1e-6]
+
+    def _merit(self, phrase: Phrase, walk: Walk, wanted: int, tell_pose: bool, facts: Facts) -> float:
+        """How much a phrase is worth next."""
+        if not phrase.says:  # what joins or ends: go on while there is more to say
+            more = wanted > 0
+            if phrase.text == ". ":
+                return 0.0 if more and walk.state in ("m1", "r1", "m2") else 1.0
+            return 1.0 if more else -1.0
+        kinds = {s.kind for s in phrase.says}
+        if kinds & {"conclusion", "runner_up"}:
+            return self._concluding(phrase, wanted, facts)
+        if "covered" in kinds:
+            return 5.0 + len(phrase.says)
+        if "pose" in kinds:
+            return (8.0 if tell_pose else -2.0) + (phrase.says[0].band == "far")
+        return sum(self._saying(s, facts) for s in phrase.says)
+
+    def _saying(self, said: Said, facts: Facts) -> float:
+        """Movements by their size, an intensity that informs a little more; rest where nothing moves."""
+        if said.kind == "rest":
+            return 0.3 if said.subject in _TELLING else 0.1
+        size = abs(facts.cues[said.subject])
+        return size + (0.5 if said.kind == "eyes_closed" or said.band in ("slight", "strong") else 0.0)
+
+    def _concluding(self, phrase: Phrase, wanted: int, facts: Facts) -> float:
+        """Certainty as it is: the second label where the first is torn, a hedge where it is unsure, a plain word else."""
+        ranked = sorted(facts.probabilities.values(), reverse=True)
+        first, second = ranked[0], ranked[1]
+        torn = not phrase.text.endswith(".") or any(s.kind == "runner_up" for s in phrase.says)
+        band = next((s.band for s in phrase.says if s.kind == "certainty"), "")
+        right = "torn" if second >= 0.2 and first < 0.75 else "unsure" if first < 0.5 else "likely" if first < 0.7 else "sure" if first > 0.97 else ""
+        kind = "torn" if torn else band
+        return (10.0 if wanted <= 0 else 0.2) + (1.0 if kind == right else 0.0 if kind == "" else -0.5)
 
 
-def name_emotion(emotion: str, certainty: float, rng: random.Random) -> Sentence:
-    """The closing sentence; hedged where fewer than 60 % of the crowd agreed (`certainty` 0…1)."""
-    return Sentence(rng.choice(HEDGED if certainty < 0.6 else NAMED).format(emotion))
+def facts_of(
+    cues: np.ndarray, names: tuple[str, ...], pose: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...], hidden: frozenset[str] = frozenset()
+) -> Facts:
+    """Facts from rows of readings: cues `[C]`, pose `[3]` degrees, probabilities `[E]`."""
+    return Facts(
+        dict(zip(names, map(float, cues), strict=True)), float(pose[0]), float(pose[1]),
+        dict(zip(labels, map(float, probabilities), strict=True)), hidden,
+    )  # fmt: skip
 
 
-def write_rationale(
-    cues: dict[str, float], pose: tuple[float, float, float], emotion: str, certainty: float, rng: random.Random
-) -> list[Sentence]:
-    """Evidence, then the closing sentence."""
-    return [*write_evidence(cues, pose, rng), name_emotion(emotion, certainty, rng)]
-
-
-def _clause(name: str, direction: int, size: float, rng: random.Random) -> str:
-    clause = rng.choice(CLAUSES[name, direction])
-    level = 0 if size < 2 else 1 if size < 3 else 2
-    following = clause.split("{}")[1].split()
-    adverb = rng.choice(INTENSITY_OF_GRADABLE if level == 2 and following and following[0] in GRADABLE else INTENSITY[level])
-    return clause.format(adverb)
+def text_of(phrases: tuple[Phrase, ...]) -> str:
+    """The text of what was written."""
+    return "".join(p.text for p in phrases)

@@ -1,0 +1,292 @@
+"""The language of rationales as one piece of data: a finite automaton whose edges are phrases with typed statements.
+
+The writer walks it to write, the parser to read, the policy to decode: what one of them can say the others understand. A text is of the
+language or it is not; there is nothing between.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from edge.errors import BundleError
+from edge.language.labels import named_emotions
+from edge.language.statements import KINDS, Facts, Rules, Said
+
+VERSION = 1
+"""Of the grammar's file."""
+FILE = "grammar.json"
+START, END = "start", "end"
+"""Where every text begins and ends."""
+
+
+class Phrase(NamedTuple):
+    """One edge's text and what it states."""
+
+    text: str
+    says: tuple[Said, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A text that was read to its last letter."""
+
+    phrases: tuple[Phrase, ...]
+
+    @property
+    def said(self) -> tuple[Said, ...]:
+        """Every statement, in order."""
+        return tuple(said for phrase in self.phrases for said in phrase.says)
+
+    @property
+    def conclusion(self) -> str:
+        """The label that the text comes to; empty when it comes to none, or to more than one."""
+        found = {said.subject for said in self.said if said.kind == "conclusion"}
+        return found.pop() if len(found) == 1 else ""
+
+
+class Edge(NamedTuple):
+    """A way on from a state."""
+
+    number: int
+    """Of its phrase."""
+    after: str
+    """The state that it leads to."""
+    touches: int
+    """Bit set of the subjects that it speaks of."""
+    covers: int
+    """Bit set of the regions that it calls out of sight."""
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A state's edges, and how a parser finds those that a text goes on with."""
+
+    edges: list[Edge]
+    by_length: dict[int, dict[str, Edge]]
+    """Length → text → edge, the longest first."""
+
+
+class Grammar:
+    """The automaton, checked.
+
+    Attributes:
+        phrases: every different phrase, in the order of the file; decoders number their tokens by it.
+        rules: when each kind of statement holds.
+    """
+
+    def __init__(self, phrases: Mapping[str, Iterable[Phrase]], moves: Mapping[str, Iterable[tuple[str, str]]], rules: Rules) -> None:
+        """Check and lay out a grammar.
+
+        Args:
+            phrases: class → its phrases.
+            moves: state → (class, next state); `END` has none.
+            rules: of the statements.
+
+        Raises:
+            ValueError: an unknown class, state or statement, a rule without a tolerance, a way that never ends or has no end, two readings.
+        """
+        self.rules = rules
+        classes = {name: tuple(group) for name, group in phrases.items()}
+        edges = {state: [(phrase, after) for name, after in ways for phrase in _of(classes, name)] for state, ways in moves.items()}
+        self.phrases = tuple(dict.fromkeys(phrase for group in classes.values() for phrase in group))
+        self.number = {phrase.text: i for i, phrase in enumerate(self.phrases)}
+        if len(self.number) < len(self.phrases):
+            raise ValueError("the grammar gives one phrase two meanings")
+        for phrase in self.phrases:
+            _check_phrase(phrase, rules)
+        self._subjects = {name: i for i, name in enumerate(dict.fromkeys(s.subject for p in self.phrases for s in p.says if s.about_face))}
+        self._regions = {name: i for i, name in enumerate(rules.regions)}
+        if len(self._subjects) > 63 or len(self._regions) > 63:
+            raise ValueError("the grammar speaks of more than 63 things")
+        self.states = {state: self._lay_out(state, ways) for state, ways in edges.items()}
+        self._check_ways(edges)
+        self._statements = tuple(dict.fromkeys(said for phrase in self.phrases for said in phrase.says))
+        place = {said: i for i, said in enumerate(self._statements)}
+        self._makes = np.zeros((len(self.phrases), len(place)), bool)
+        for row, phrase in enumerate(self.phrases):
+            self._makes[row, [place[said] for said in phrase.says]] = True
+        self._scopes: dict[tuple[int, int], Scope] = {}
+
+    def parse(self, text: str) -> Parsed | None:
+        """Read a text; `None` when it is not of this language, or says two things of the same subject."""
+        ways = self._parse(text, START, 0, 0)
+        return None if ways is None else Parsed(ways)
+
+    def _parse(self, text: str, state: str, at: int, said: int) -> tuple[Phrase, ...] | None:
+        if state == END:
+            return () if at == len(text) else None
+        for length, known in self.states[state].by_length.items():
+            edge = known.get(text[at : at + length])
+            if edge is None or edge.touches & said:
+                continue
+            rest = self._parse(text, edge.after, at + length, said | edge.touches)
+            if rest is not None:
+                return (self.phrases[edge.number], *rest)
+        return None
+
+    def holding(self, facts: Facts, shown: str) -> np.ndarray:
+        """`[P]` bool: the phrases whose every statement holds of a face that is shown as `shown`."""
+        holds = np.array([self.rules.check(said, facts, shown).holds for said in self._statements], bool)
+        return np.asarray(~(self._makes & ~holds).any(1))
+
+    def scope(self, hidden: Iterable[str] = (), allowed: np.ndarray | None = None) -> Scope:
+        """What may be said of a face.
+
+        Args:
+            hidden: cues that are out of sight: nothing is said of them but that they are.
+            allowed: `[P]` bool, phrases that may be used; all when `None`.
+        """
+        cues = frozenset(hidden)
+        regions = sum(1 << self._regions[name] for name, members in self.rules.regions.items() if cues.issuperset(members))
+        barred = sum(1 << i for name, i in self._subjects.items() if name in cues)
+        if allowed is not None:
+            return Scope(self, barred, regions, allowed.tolist())
+        if (barred, regions) not in self._scopes:
+            self._scopes[barred, regions] = Scope(self, barred, regions, None)
+        return self._scopes[barred, regions]
+
+    def _bits(self, phrase: Phrase) -> int:
+        return sum({1 << self._subjects[s.subject] for s in phrase.says if s.about_face})
+
+    def _lay_out(self, state: str, ways: list[tuple[Phrase, str]]) -> _State:
+        edges, by_length = [], dict[int, dict[str, Edge]]()
+        for phrase, after in ways:
+            covers = sum({1 << self._regions[s.subject] for s in phrase.says if s.kind == "covered"})
+            edge = Edge(self.number[phrase.text], after, self._bits(phrase), covers)
+            known = by_length.setdefault(len(phrase.text), {})
+            if phrase.text in known:
+                raise ValueError(f"the grammar's state '{state}' has two ways on with '{phrase.text}'")
+            known[phrase.text] = edge
+            edges.append(edge)
+        return _State(edges, dict(sorted(by_length.items(), reverse=True)))
+
+    def _check_ways(self, edges: Mapping[str, list[tuple[Phrase, str]]]) -> None:
+        """From the start every way must end, and no way may come back to where it was."""
+        done: set[str] = {END}
+
+        def follow(state: str, way: tuple[str, ...]) -> None:
+            if state in way:
+                raise ValueError(f"the grammar has a cycle that never ends: {' → '.join((*way[way.index(state) :], state))}")
+            if state in done:
+                return
+            if not edges.get(state):
+                raise ValueError(f"the grammar's state '{state}' leads nowhere")
+            for after in dict.fromkeys(after for _, after in edges[state]):
+                follow(after, (*way, state))
+            done.add(state)
+
+        follow(START, ())
+
+
+class Scope:
+    """What may be said of one face: nothing twice, nothing of what is hidden, what is hidden told, and always an end in reach."""
+
+    def __init__(self, grammar: Grammar, barred: int, regions: int, allowed: list[bool] | None) -> None:
+        self.grammar, self.barred, self._regions, self._allowed = grammar, barred, regions, allowed
+        self._open: dict[str, list[Edge]] = {}
+        self._ends: dict[tuple[str, int], bool] = {}
+
+    def edges(self, state: str, said: int) -> list[Edge]:
+        """The ways on from a state, when the subjects of the bit set `said` have been spoken of."""
+        return [e for e in self._passable(state) if not e.touches & said and self._leads_on(e.after, said | e.touches)]
+
+    def _passable(self, state: str) -> list[Edge]:
+        """The edges of a state that this face leaves open, whatever has been said."""
+        if state not in self._open:
+            edges = self.grammar.states[state].edges
+            telling = self._regions != 0 and any(e.covers for e in edges)
+            self._open[state] = [
+                e for e in edges
+                if not e.touches & self.barred and (self._allowed is None or self._allowed[e.number])
+                and (e.covers != 0 and not e.covers & ~self._regions if telling else e.covers == 0)
+            ]  # fmt: skip
+        return self._open[state]
+
+    def _leads_on(self, state: str, said: int) -> bool:
+        if state == END:
+            return True
+        key = (state, said)
+        if key not in self._ends:
+            if len(self._ends) > 200_000:
+                self._ends.clear()
+            self._ends[key] = any(not e.touches & said and self._leads_on(e.after, said | e.touches) for e in self._passable(state))
+        return self._ends[key]
+
+
+class Walk:
+    """A text in the making: where it stands, and what may come next."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope, self.state, self.said = scope, START, 0
+        self.taken: list[int] = []
+        """Numbers of the phrases so far."""
+        self.edges = scope.edges(START, 0)
+        """Ways on: none at the end, and where nothing can be said."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the text is whole."""
+        return self.state == END
+
+    @property
+    def text(self) -> str:
+        """What has been written."""
+        return "".join(self.scope.grammar.phrases[i].text for i in self.taken)
+
+    def take(self, edge: Edge) -> None:
+        """Go on along one of `edges`."""
+        self.taken.append(edge.number)
+        self.state, self.said = edge.after, self.said | edge.touches
+        self.edges = [] if self.ended else self.scope.edges(self.state, self.said)
+
+
+def read_grammar(values: Any) -> Grammar:
+    """Build a grammar from parsed JSON.
+
+    Raises:
+        ValueError: it is not one; the message says why.
+    """
+    if not isinstance(values, dict) or values.get("version") != VERSION:
+        found = values.get("version") if isinstance(values, dict) else None
+        raise ValueError(f"grammar version {found!r}: this runtime reads version {VERSION}")
+    try:
+        phrases = {
+            str(name): [Phrase(str(text), tuple(Said(str(k), str(s), int(d), str(b)) for k, s, d, b in says)) for text, says in group]
+            for name, group in values["phrases"].items()
+        }
+        moves = {str(state): [(str(name), str(after)) for name, after in ways] for state, ways in values["moves"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the grammar is malformed: {type(error).__name__} {error}") from None
+    return Grammar(phrases, moves, Rules.read(values.get("rules")))
+
+
+def load_grammar(path: Path) -> Grammar:
+    """Read a grammar's file; `BundleError` when it is none."""
+    try:
+        return read_grammar(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"'{path}' is not a grammar of rationales: {error}") from None
+
+
+def _of(classes: Mapping[str, tuple[Phrase, ...]], name: str) -> tuple[Phrase, ...]:
+    if name not in classes:
+        raise ValueError(f"the grammar has no phrases '{name}'")
+    return classes[name]
+
+
+def _check_phrase(phrase: Phrase, rules: Rules) -> None:
+    if not phrase.text:
+        raise ValueError("the grammar has an empty phrase")
+    for said in phrase.says:
+        if said.kind not in KINDS:
+            raise ValueError(f"the phrase '{phrase.text}' makes a statement of an unknown kind '{said.kind}'")
+        rules.check_covered(said, phrase.text)
+    named = {s.subject for s in phrase.says if s.kind in ("conclusion", "runner_up")}
+    if set(named_emotions(phrase.text)) - named:
+        raise ValueError(f"the phrase '{phrase.text}' names an emotion that it does not state")

@@ -1,0 +1,205 @@
+"""What a rationale can state of a face, each kind with its rule: when it holds, and how far measurement may be off.
+
+The rules are data and travel with the grammar. Nothing here reads text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from edge.types import Statement
+
+KINDS = ("movement", "rest", "one_sided", "eyes_closed", "pose", "covered", "certainty", "runner_up", "conclusion")
+CUE_KINDS = ("movement", "rest", "one_sided", "eyes_closed")
+"""Kinds whose subject is a cue."""
+BANDS = {
+    "movement": ("slight", "plain", "strong"),
+    "one_sided": ("plain",),
+    "pose": ("plain", "far"),
+    "certainty": ("sure", "likely", "unsure"),
+}
+"""Kinds that come in bands, the weakest first."""
+
+
+class Said(NamedTuple):
+    """A statement as a text makes it."""
+
+    kind: str
+    """One of `KINDS`."""
+    subject: str
+    """A cue, an axis of the head (`yaw`, `pitch`), a region, or a label; empty for certainty."""
+    direction: int
+    """+1 or −1: above or below neutral, or the subject's left and right, up and down; 0 where there is none."""
+    band: str
+    """How much, one of `BANDS`; empty for kinds without."""
+
+    @property
+    def about_face(self) -> bool:
+        """Whether it speaks of what is seen, and not of what is concluded."""
+        return self.kind in (*CUE_KINDS, "pose")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is measured of a face: all that a statement is held against."""
+
+    cues: Mapping[str, float]
+    """Cue → standard deviations from neutral."""
+    yaw_deg: float = 0.0
+    """Positive: the subject's left."""
+    pitch_deg: float = 0.0
+    """Positive: raised."""
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    """Label → calibrated probability."""
+    hidden: frozenset[str] = frozenset()
+    """Cues that are out of sight."""
+
+
+class Range(NamedTuple):
+    """A closed interval."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, float) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The tolerances, kind by kind."""
+
+    movement: Mapping[str, Mapping[int, Mapping[str, Range]]]
+    """Cue → direction → band → range of z · direction. A direction that is missing is never stated: it cannot be read reliably."""
+    rest: Mapping[str, Range]
+    """Cue → range of z."""
+    pose: Mapping[str, Mapping[str, Range]]
+    """Axis → band → range of the angle in the stated direction, degrees."""
+    certainty: Mapping[str, Range]
+    """Band → range of the label's probability."""
+    eyes_closed: Range
+    """Range of the eye opening's z."""
+    runner_up: Range
+    """Range of the second label's probability; it must be the second, too."""
+    only_while: Mapping[str, Mapping[str, Range]]
+    """Cue and side (`lip_corners+`, `-`, `=`) → other cue or axis → range outside which the first cannot be stated."""
+    regions: Mapping[str, tuple[str, ...]]
+    """Region → the cues that are all hidden where it is out of sight."""
+
+    @classmethod
+    def read(cls, values: Any) -> Rules:
+        """Build them from parsed JSON.
+
+        Raises:
+            ValueError: something is missing, or no range of two finite numbers.
+        """
+        try:
+            return cls(
+                movement={
+                    str(cue): {int(d): {str(b): _range(r) for b, r in bands.items()} for d, bands in sides.items()}
+                    for cue, sides in values["movement"].items()
+                },
+                rest=_ranges(values["rest"]),
+                pose={str(axis): _ranges(bands) for axis, bands in values["pose"].items()},
+                certainty=_ranges(values["certainty"]),
+                eyes_closed=_range(values["eyes_closed"]),
+                runner_up=_range(values["runner_up"]),
+                only_while={str(cue): _ranges(others) for cue, others in values["only_while"].items()},
+                regions={str(name): tuple(map(str, cues)) for name, cues in values["regions"].items()},
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"the rules of statements are malformed: {type(error).__name__} {error}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "movement": {cue: {str(d): _plain(bands) for d, bands in sides.items()} for cue, sides in self.movement.items()},
+            "rest": _plain(self.rest),
+            "pose": {axis: _plain(bands) for axis, bands in self.pose.items()},
+            "certainty": _plain(self.certainty),
+            "eyes_closed": list(self.eyes_closed),
+            "runner_up": list(self.runner_up),
+            "only_while": {cue: _plain(others) for cue, others in self.only_while.items()},
+            "regions": {name: list(cues) for name, cues in self.regions.items()},
+        }
+
+    def check_covered(self, said: Said, where: str) -> None:
+        """Raise `ValueError` when there is no tolerance for a statement."""
+        known: Any = {
+            "movement": lambda: self.movement[said.subject][said.direction][said.band],
+            "one_sided": lambda: self.movement[said.subject][said.direction][said.band],
+            "rest": lambda: self.rest[said.subject],
+            "pose": lambda: self.pose[said.subject][said.band],
+            "covered": lambda: self.regions[said.subject],
+            "certainty": lambda: self.certainty[said.band],
+        }
+        try:
+            known.get(said.kind, lambda: None)()
+        except KeyError:
+            raise ValueError(f"no rule says when '{where}' holds: {said.kind} {said.subject} {said.direction:+d} {said.band}") from None
+
+    def check(self, said: Said, facts: Facts, shown: str) -> Statement:
+        """Hold a statement against a face.
+
+        Args:
+            said: the statement.
+            facts: what is measured.
+            shown: the label that is explained.
+        """
+        measured, holds = self._measure(said, facts, shown)
+        visible = said.kind not in CUE_KINDS or said.subject not in facts.hidden
+        return Statement(said.kind, said.subject, said.direction, said.band, measured, holds and visible, visible)
+
+    def _measure(self, said: Said, facts: Facts, shown: str) -> tuple[float, bool]:
+        kind, subject = said.kind, said.subject
+        if kind in CUE_KINDS:
+            z = float(facts.cues.get(subject, math.nan))
+            return z, self._cue_holds(said, z) and self._sayable(said, facts)
+        if kind == "pose":
+            angle = facts.yaw_deg if subject == "yaw" else facts.pitch_deg
+            return angle, angle * said.direction in self.pose[subject][said.band]
+        if kind == "covered":
+            cues = self.regions[subject]
+            share = sum(cue in facts.hidden for cue in cues) / len(cues)
+            return share, share == 1.0
+        ranked = sorted(facts.probabilities, key=lambda label: -facts.probabilities[label])
+        if kind == "certainty":
+            p = float(facts.probabilities.get(shown, 0.0))
+            return p, p in self.certainty[said.band]
+        p = float(facts.probabilities.get(subject, 0.0))
+        if kind == "runner_up":
+            others = [label for label in ranked if label != shown]
+            return p, bool(others) and others[0] == subject and p in self.runner_up
+        return p, subject == shown
+
+    def _cue_holds(self, said: Said, z: float) -> bool:
+        if said.kind == "rest":
+            return z in self.rest[said.subject]
+        if said.kind == "eyes_closed":
+            return z in self.eyes_closed
+        return z * said.direction in self.movement[said.subject][said.direction][said.band]
+
+    def _sayable(self, said: Said, facts: Facts) -> bool:
+        conditions = self.only_while.get(f"{said.subject}{'=+-'[said.direction]}", {})
+        if not conditions:
+            return True
+        values = {**facts.cues, "yaw": facts.yaw_deg, "pitch": facts.pitch_deg}
+        return all(float(values.get(other, math.nan)) in span for other, span in conditions.items())
+
+
+def _range(values: Any) -> Range:
+    low, high = (float(v) for v in values)
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError(f"a rule's tolerance must be two finite numbers, the lower first, got {values!r}")
+    return Range(low, high)
+
+
+def _ranges(values: Mapping[str, Any]) -> dict[str, Range]:
+    return {str(key): _range(value) for key, value in values.items()}
+
+
+def _plain(ranges: Mapping[str, Range]) -> dict[str, list[float]]:
+    return {key: [round(v, 4) for v in span] for key, span in ranges.items()}

@@ -1,0 +1,107 @@
+"""`python -m export recover BUNDLE --out runs`: the trained encoder and visibility network back out of a bundle.
+
+Graphs keep the names of their weights, and a normalisation that the exporter folded into its convolution becomes a plain bias again; so a
+stage of the language can be trained anew on the very encoder that is shipped, without training that first. Weights are those that the
+bundle stores, in as many bits.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from edge.bundle import Bundle
+from edge.engine.fold import fold_constants
+from edge.errors import InputError
+from export.visibility import FIGURES
+from training.cues import CueModel
+from training.encoder import Encoder
+from training.run import Run
+from training.visibility import Visibility
+
+log = logging.getLogger(__name__)
+PARTS = ("encoder", "visibility")
+
+
+def recover(folder: Path, out: Path) -> list[str]:
+    """Write a run for each part that can be had; return their names.
+
+    Args:
+        folder: a bundle.
+        out: folder of the runs; `encoder` and `visibility` in it are written, and must not be there yet.
+
+    Raises:
+        BundleError: not a bundle.
+        InputError: a run is there already, or the graphs are of other networks.
+    """
+    bundle = Bundle.load(folder)
+    config, records = bundle.config, bundle.config.provenance.get("runs", {})
+    if taken := [name for name in PARTS if (out / name).exists()]:
+        raise InputError(f"'{out}' holds {', '.join(taken)} already: choose another --out")
+    weights = _weights(bundle.graph("vision_encoder"))
+    try:
+        shapes = {name: records[name]["config"] for name in PARTS}
+        encoder = Encoder(shapes["encoder"]["widths"], shapes["encoder"]["depths"])
+        visibility = Visibility(shapes["visibility"]["widths"], shapes["visibility"]["hidden"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"the bundle '{folder}' does not tell how its parts were trained: {error}") from None
+    mean, std = (np.array([getattr(cue, key) for cue in config.cues], np.float32) for key in ("mean", "std"))
+    cue_model = CueModel(np.array(config.rigid_shape), mean, std)
+    figures = {"threshold": config.verdict.min_visible, "figures": config.metrics.get(FIGURES, {})}
+    parts: dict[str, tuple[nn.Module, str, dict[str, Any]]] = {
+        "encoder": (encoder, "encoder.", {"cue_model": cue_model, "offsets": np.zeros(len(config.labels), np.float32)}),
+        "visibility": (visibility, "visibility/network.", figures),
+    }
+    for name, (network, prefix, rest) in parts.items():
+        fill(network, weights, prefix)
+        record = {**records[name], "recovered_from": {"bundle_commit": config.provenance.get("commit")}}
+        Run.adopt(out / name, record).save(state=network.state_dict(), **rest)
+        log.info("recovered %s", out / name)
+    return list(PARTS)
+
+
+def fill(network: nn.Module, weights: dict[str, np.ndarray], prefix: str) -> None:
+    """Give a network the weights of a graph; a folded normalisation becomes one that only adds.
+
+    Raises:
+        InputError: a weight is missing or has another shape.
+    """
+    state, convolution = network.state_dict(), ""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            convolution = name
+        if isinstance(module, nn.BatchNorm2d):
+            found = {"weight": np.ones(module.num_features), "bias": _get(weights, f"{prefix}{convolution}.weight_bias")}
+            found |= {"running_mean": np.zeros(module.num_features), "running_var": np.full(module.num_features, 1 - module.eps)}
+            for key, value in found.items():
+                state[f"{name}.{key}"] = torch.from_numpy(np.asarray(value, np.float32).copy())
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            state[f"{name}.weight"] = torch.from_numpy(_get(weights, f"{prefix}{name}.weight").copy())
+            if module.bias is not None:
+                state[f"{name}.bias"] = torch.from_numpy(_get(weights, f"{prefix}{name}.bias").copy())
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"the graph is of another network: {str(error).splitlines()[-1].strip()}") from None
+
+
+def _get(weights: dict[str, np.ndarray], name: str) -> np.ndarray:
+    if name not in weights:
+        raise InputError(f"the graph has no weight '{name}': it was not exported by this project, or by another version of it")
+    return weights[name]
+
+
+def _weights(path: Path) -> dict[str, np.ndarray]:
+    """Every weight of a graph by name, unpacked to float32."""
+    with tempfile.TemporaryDirectory(prefix="erv-") as folder:
+        plain = Path(folder) / path.name
+        fold_constants(path, plain)
+        return {t.name: numpy_helper.to_array(t).astype(np.float32) for t in onnx.load(str(plain)).graph.initializer if t.data_type == 1}

@@ -1,0 +1,243 @@
+"""The language of the written rationales: phrases with what they state, how they follow each other, and when each statement holds.
+
+One command makes the grammar that writer, parser and decoder are derived from; what the encoder cannot read reliably is left out of it.
+
+    python -m training grammar --encoder runs/encoder --out runs/grammar
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.language.grammar import END, FILE, START, VERSION, Grammar, read_grammar
+from edge.language.labels import EMOTIONS_8
+from edge.language.statements import BANDS
+from training import phrases
+from training.cues import CUE_NAMES, MIRROR_SIGN
+from training.data import load_ferplus
+from training.encoder import load_encoder, read_faces
+from training.run import Run, read_config
+
+log = logging.getLogger(__name__)
+
+REGIONS = {
+    "brows": ("inner_brow", "outer_brow", "brow_gap"),
+    "eyes": ("eye_opening",),
+    "mouth": ("lip_corners", "mouth_width", "mouth_opening"),
+}
+"""Region → the cues that are all hidden where it is out of sight."""
+_CONTRASTING = ("inner_brow", "outer_brow", "brow_gap", "eye_opening", "lip_corners", "mouth_opening")
+"""Cues whose rest is worth a *but* after something that moves."""
+_FAR = 99.0
+_CONDITIONS = {
+    # perspective skews the mouth of a turned head
+    "corner_asymmetry+": {"yaw": [-12.0, 12.0]},
+    "corner_asymmetry-": {"yaw": [-12.0, 12.0]},
+    # with an open mouth the lower lip moves, not the chin
+    "chin_raise+": {"mouth_opening": [-_FAR, 1.0]},
+    # the middle of the lips sinks when the mouth opens wide to shout: corners above it are a smile only where the mouth is wide as well
+    "lip_corners+": {"mouth_width": [0.8, _FAR], "jaw_drop": [-_FAR, 1.2]},
+}
+"""Cue and side → what else must be so for it to mean what its name says."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarConfig:
+    """Everything that decides which statements can be made, and from where."""
+
+    precision: float
+    """Share of validation faces read beyond a threshold on which the landmarks show the cue beyond +1."""
+    contradicted: float
+    """And at most this share on which they show the other side of neutral."""
+    least_faces: int
+    """With fewer validation faces beyond it a threshold is not judged: the cue is then not stated."""
+    floor: dict[str, float]
+    """Cue → least threshold whatever the landmarks say: what lies below is often the person and not the expression; `""` for all others."""
+    rest: float
+    """A cue within ± this is at rest."""
+    slight: float
+    """*Slight* is said up to this many deviations."""
+    strong: float
+    """*Strong* from this many."""
+    seed: int
+
+
+def _says(text: str) -> list[list[Any]]:
+    """Statements from their short form: `lip_corners+ mouth_opening+!`; `!` strong, `?` slight, `=` at rest."""
+    found: list[list[Any]] = []
+    for word in text.split():
+        name, mark = word.rstrip("+-!?="), word.lstrip("abcdefghijklmnopqrstuvwxyz_")
+        band = "strong" if "!" in mark else "slight" if "?" in mark else "plain"
+        direction = 1 if "+" in mark else -1
+        if name in ("yaw", "pitch"):
+            found.append(["pose", name, direction, "far" if band == "strong" else "plain"])
+        elif name == "eyes_closed":
+            found.append(["eyes_closed", "eye_opening", 0, ""])
+        elif mark == "=":
+            found.append(["rest", name, 0, ""])
+        else:
+            found.append(["one_sided" if name == "corner_asymmetry" else "movement", name, direction, band])
+    return found
+
+
+def build(rules: dict[str, Any]) -> dict[str, Any]:
+    """The grammar's JSON for these rules: without the phrases that no rule could ever let through."""
+    moving = _clauses(phrases.MOVEMENTS, rules)
+    still = _clauses(phrases.RESTS, rules)
+    posed = _clauses(phrases.POSES, rules)
+    classes: dict[str, list[list[Any]]] = {
+        "Movement": _capital(moving), "movement": moving, "Rest": _capital(still), "rest": still, "pose": posed,
+        "calm": [entry for entry in still if all(cue in _CONTRASTING for _, cue, _, _ in entry[1])],
+        "covered": [[text, [["covered", region, 0, ""] for region in regions.split()]] for regions, ts in phrases.COVERED.items() for text in ts],
+        "and": [[text, []] for text in phrases.ANDS], "but": [[text, []] for text in phrases.BUTS], "stop": [[". ", []]],
+        "closing": list(_closings()),
+        **{f"likely {label}": [[text, [["conclusion", label, 0, ""], ["certainty", "", 0, "likely"]]] for text in _likely(label)]
+           for label in EMOTIONS_8},
+        **{f"second {label}": [[text, [["runner_up", label, 0, ""]]] for text in _second(label)] for label in EMOTIONS_8},
+    }  # fmt: skip
+    return {"version": VERSION, "phrases": classes, "moves": _moves(), "rules": rules}
+
+
+def _moves() -> dict[str, list[list[str]]]:
+    """Three evidence clauses at most, in one or two sentences, then the conclusion."""
+    conclusion = [["closing", END], *([f"likely {label}", f"torn {label}"] for label in EMOTIONS_8)]
+    moves: dict[str, list[list[str]]] = {
+        START: [["covered", "open"], ["Movement", "m1"], ["Rest", "r1"]],
+        "open": [["Movement", "m1"], ["Rest", "r1"]],
+        # one clause was said: another of this sentence, or the next sentence
+        "m1": [["and", "m1 and"], ["but", "m1 but"], ["stop", "second"]],
+        "r1": [["and", "r1 and"], ["but", "r1 but"], ["stop", "second"]],
+        "m1 and": [["movement", "end1"], ["rest", "end1"], ["pose", "end1"]],
+        "r1 and": [["rest", "end1"], ["pose", "end1"]],
+        "m1 but": [["calm", "end1"]],
+        "r1 but": [["movement", "end1"]],
+        "end1": [["stop", "second"]],
+        "second": [["Movement", "m2"], ["Rest", "m2"], *conclusion],
+        "m2": [["and", "m2 and"], ["stop", "last"]],
+        "m2 and": [["movement", "end2"], ["rest", "end2"], ["pose", "end2"]],
+        "end2": [["stop", "last"]],
+        "last": conclusion,
+        END: [],
+    }
+    for label in EMOTIONS_8:
+        moves[f"torn {label}"] = [[f"second {other}", END] for other in EMOTIONS_8 if other != label]
+    return moves
+
+
+def _clauses(table: dict[str, tuple[str, ...]], rules: dict[str, Any]) -> list[list[Any]]:
+    return [[text, says] for short, texts in table.items() if _possible(says := _says(short), rules) for text in texts]
+
+
+def _possible(says: list[list[Any]], rules: dict[str, Any]) -> bool:
+    """Whether every movement of a phrase is one that can be read."""
+    return all(band in rules["movement"].get(cue, {}).get(str(d), {}) for kind, cue, d, band in says if kind in ("movement", "one_sided"))
+
+
+def _capital(clauses: list[list[Any]]) -> list[list[Any]]:
+    return [[text[0].upper() + text[1:], says] for text, says in clauses]
+
+
+def _closings() -> Iterable[list[Any]]:
+    for label in EMOTIONS_8:
+        for band, forms in phrases.CLOSINGS.items():
+            says = [["conclusion", label, 0, ""], *([["certainty", "", 0, band]] if band else [])]
+            for text in phrases.NEUTRAL_CLOSINGS[band] if label == "neutral" else forms:
+                yield [_fill(text, label), says]
+
+
+def _likely(label: str) -> list[str]:
+    return [_fill(text, label) for text in (phrases.NEUTRAL_TORN if label == "neutral" else phrases.TORN)]
+
+
+def _second(label: str) -> list[str]:
+    return [text.format(noun=phrases.SECOND[label]) for text in phrases.SECONDS]
+
+
+def _fill(text: str, label: str) -> str:
+    return text.format(noun=label, adjective=phrases.ADJECTIVES[label])
+
+
+def reliable_from(read: np.ndarray, measured: np.ndarray, config: GrammarConfig) -> dict[str, dict[str, float]]:
+    """From where each movement can be stated: cue → direction → least z · direction; a direction that never can is missing.
+
+    Args:
+        read: `[N,C]` z-scores as the encoder reads validation faces.
+        measured: `[N,C]` by their landmarks, NaN rows where there are none.
+        config: what reliable means.
+    """
+    known = np.isfinite(measured).all(1)
+    found: dict[str, dict[str, float]] = {}
+    for column, (cue, mirror) in enumerate(zip(CUE_NAMES, MIRROR_SIGN, strict=True)):
+        floor = config.floor.get(cue, config.floor[""])
+        for direction in (1, -1):
+            z, truth = read[known, column] * direction, measured[known, column] * direction
+            if mirror < 0:  # left and right are one thing seen in a mirror
+                z, truth = np.concatenate([z, -z]), np.concatenate([truth, -truth])
+            for least in np.arange(floor, 4.0, 0.05):
+                beyond = truth[z >= least]
+                if len(beyond) < config.least_faces:
+                    break
+                if (beyond > 1).mean() >= config.precision and (beyond < 0).mean() <= config.contradicted:
+                    found.setdefault(cue, {})[str(direction)] = round(float(least), 2)
+                    break
+    return found
+
+
+def make_rules(least: dict[str, dict[str, float]], config: GrammarConfig) -> dict[str, Any]:
+    """Every tolerance, as the grammar's JSON has it."""
+
+    def bands(low: float) -> dict[str, list[float]]:
+        slight = {"slight": [low, config.slight]} if low <= config.slight - 0.3 else {}
+        return {**slight, "plain": [low, _FAR], "strong": [max(low, config.strong), _FAR]}
+
+    return {
+        "movement": {cue: {d: bands(low) for d, low in sides.items()} for cue, sides in least.items()},
+        "rest": {cue: [-config.rest, config.rest] for cue in CUE_NAMES},
+        "pose": {
+            "yaw": {"plain": [22.0, 90.0], "far": [38.0, 90.0]},
+            "pitch": {"plain": [17.0, 90.0], "far": [30.0, 90.0]},
+        },
+        "certainty": {"sure": [0.9, 1.0], "likely": [0.35, 0.8], "unsure": [0.0, 0.6]},
+        "eyes_closed": [-_FAR, -3.0],
+        "runner_up": [0.15, 0.5],
+        "only_while": _CONDITIONS,
+        "regions": {name: list(cues) for name, cues in REGIONS.items()},
+    }
+
+
+def train(folder: Path, out: Path, config: GrammarConfig, *, encoder: str) -> Path:
+    """Find what the encoder reads reliably on validation faces; write `grammar.json` and the run to `out`."""
+    run = Run(out, config, seed=config.seed)
+    network, cue_model = load_encoder(Path(encoder))
+    valid = load_ferplus(folder, "valid")
+    measured, _ = cue_model.measure(valid.landmarks, valid.point_index)
+    least = reliable_from(read_faces(network, valid.images)["cues"], measured, config)
+    values = build(make_rules(least, config))
+    grammar = read_grammar(values)
+    (out / FILE).write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "thresholds.json").write_text(json.dumps({"config": asdict(config), "least": least}, indent=1) + "\n")
+    run.metrics(phrases=len(grammar.phrases), states=len(grammar.states), movements=sum(map(len, least.values())))
+    log.info("stated from: %s", least)
+    return out
+
+
+def load_language(folder: Path | str) -> Grammar:
+    """The grammar of a run."""
+    from edge.language.grammar import load_grammar
+
+    return load_grammar(Path(folder) / FILE)
+
+
+def configure(given: Path | None, overrides: list[str]) -> GrammarConfig:
+    """The resolved configuration of the grammar."""
+    return read_config(GrammarConfig, "grammar", given, overrides)
+
+
+assert set(BANDS["pose"]) == {"plain", "far"}
