@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from packs import write_packs
 
-from benchmarks import latency, scaling
 from benchmarks.__main__ import main
-from benchmarks.clock import interleave, sit, summary, timed
 from benchmarks.command import distinct
-from benchmarks.stages import STAGES
+from benchmarks.speed import latency, scaling
+from benchmarks.speed.clock import interleave, sit, summary, timed
+from benchmarks.speed.stages import STAGES
 from edge.pipeline import Pipeline
 
 
@@ -95,7 +95,7 @@ def test_the_standard_error_tells_how_far_repeated_runs_are_apart():
 
 @pytest.mark.parametrize(("seconds", "count"), [(0.0, 1), (0.5, 2), (0.8, 4)])
 def test_a_long_measurement_is_cut_into_sittings_with_stages_of_their_own(monkeypatch, seconds, count):
-    monkeypatch.setattr("benchmarks.clock._SITTING_S", 0.2)
+    monkeypatch.setattr("benchmarks.speed.clock._SITTING_S", 0.2)
     events = []
 
     @contextlib.contextmanager
@@ -113,7 +113,7 @@ def test_a_long_measurement_is_cut_into_sittings_with_stages_of_their_own(monkey
 
 
 def test_sittings_that_take_long_to_prepare_last_longer(monkeypatch):
-    monkeypatch.setattr("benchmarks.clock._SITTING_S", 0.1)
+    monkeypatch.setattr("benchmarks.speed.clock._SITTING_S", 0.1)
 
     @contextlib.contextmanager
     def stages():
@@ -124,8 +124,8 @@ def test_sittings_that_take_long_to_prepare_last_longer(monkeypatch):
 
 
 def test_every_sitting_of_latency_loads_the_bundles_anew(monkeypatch):
-    monkeypatch.setattr("benchmarks.clock._SITTING_S", 1.0)
-    monkeypatch.setattr("benchmarks.clock._PREPARED", 0)
+    monkeypatch.setattr("benchmarks.speed.clock._SITTING_S", 1.0)
+    monkeypatch.setattr("benchmarks.speed.clock._PREPARED", 0)
     loads = []
 
     @contextlib.contextmanager
@@ -241,7 +241,7 @@ def test_point_errors_are_told_apart_on_photos_of_the_portrait(capsys, tmp_path,
 
 def test_a_device_needs_no_training_packages_to_be_sized():
     code = (
-        "import sys, benchmarks.latency, benchmarks.hardware, benchmarks.power, benchmarks.roofline;"
+        "import sys, benchmarks.speed.latency, benchmarks.speed.hardware, benchmarks.speed.power, benchmarks.speed.roofline;"
         "print([name for name in ('torch', 'transformers', 'scipy', 'matplotlib', 'training') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -8,10 +8,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks import compare, rivals, worker
 from benchmarks.__main__ import main
-from benchmarks.accuracy import Faces
-from benchmarks.worker import RivalMissing, Worker
+from benchmarks.peers import compare, rivals, worker
+from benchmarks.peers.worker import RivalMissing, Worker
+from benchmarks.quality.accuracy import Faces
 
 LABELS = "angry,happy,sad"
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import hardware, power
 from benchmarks.__main__ import main
-from benchmarks.jetson import (
+from benchmarks.speed import hardware, power
+from benchmarks.speed.jetson import (
     parse_device_tree,
     parse_jetson_clocks,
     parse_jtop,

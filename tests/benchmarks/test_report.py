@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from packs import write_packs
 
-from benchmarks import reference
 from benchmarks.__main__ import main
-from benchmarks.findings import card_figures, changes
-from benchmarks.report import cell, read_run
+from benchmarks.report.findings import card_figures, changes
+from benchmarks.report.report import cell, read_run
+from benchmarks.speed import reference
 from edge.bundle import SHIPPED
 from edge.errors import InputError
 

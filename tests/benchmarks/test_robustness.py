@@ -6,9 +6,9 @@ import pytest
 from packs import write_packs
 
 from benchmarks.__main__ import main
-from benchmarks.corruptions import COVERS, SEVERITIES, SIMPLE, cover, covering
-from benchmarks.curves import measure as curves
-from benchmarks.robustness import cues_of, mouth_claims
+from benchmarks.quality.corruptions import COVERS, SEVERITIES, SIMPLE, cover, covering
+from benchmarks.quality.robustness import cues_of, mouth_claims
+from benchmarks.report.curves import measure as curves
 from edge.types import Claim, Explanation, Verdict
 
 

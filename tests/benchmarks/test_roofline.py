@@ -5,10 +5,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks import roofline
 from benchmarks.__main__ import main
-from benchmarks.flops import Count, count, node_flops
-from benchmarks.stages import Scene, demo_frame
+from benchmarks.speed import roofline
+from benchmarks.speed.flops import Count, count, node_flops
+from benchmarks.speed.stages import Scene, demo_frame
 from edge.bundle import SHIPPED
 
 

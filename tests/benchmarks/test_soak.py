@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks import soak
+from benchmarks.speed import soak
 
 
 def test_the_soak_measures_a_stream_and_leaves_nothing_behind(pipeline, monkeypatch):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.scenes import DrawnCamera, Grain, blend, draw, head
+from benchmarks.quality.scenes import DrawnCamera, Grain, blend, draw, head
 from edge import InputError, UsageError, Verdict
 from edge.live.scene import Scene
 from edge.pipeline import Pipeline

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.scenes import DrawnCamera
+from benchmarks.quality.scenes import DrawnCamera
 from edge.errors import BackendError, InputError
 from edge.sources.camera import Clock, Feed, find_feed, length, recorded
 from edge.sources.capture import FRESH, NewestFrame

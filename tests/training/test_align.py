@@ -15,7 +15,7 @@ from transformers import AutoModelForImageTextToText
 from vlm import make_vlm
 
 from benchmarks.__main__ import main as benchmark
-from benchmarks.endpoint import Endpoint
+from benchmarks.quality.endpoint import Endpoint
 from edge.errors import InputError, UsageError
 from training.__main__ import main as train
 from training.grpo import GrpoConfig, reward_functions

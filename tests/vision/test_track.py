@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.scenes import Grain, draw, head
+from benchmarks.quality.scenes import Grain, draw, head
 from edge.sources.camera import Frame
 from edge.types import Detection
 from edge.vision.encoder import FaceEncoder

@@ -1,6 +1,6 @@
 """`python -m benchmarks robustness`: how reading, checking and calibration fare when the picture is bad.
 
-Every corruption (see `benchmarks.corruptions`) at up to three severities. With the mouth hidden, a text that still speaks of the mouth
+Every corruption (see `corruptions`) at up to three severities. With the mouth hidden, a text that still speaks of the mouth
 describes nothing that can be seen: such claims must vanish from the draft, or the explanation must not be shown.
 """
 
@@ -13,10 +13,10 @@ from collections.abc import Callable
 import numpy as np
 from tqdm.auto import tqdm
 
-from benchmarks.accuracy import Faces
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
-from benchmarks.corruptions import COVERS, SEVERITIES, SIMPLE, Corrupt, cover, covering
-from benchmarks.reading import Read, data_options, explain, load_faces, read_crops
+from benchmarks.quality.accuracy import Faces
+from benchmarks.quality.corruptions import COVERS, SEVERITIES, SIMPLE, Corrupt, cover, covering
+from benchmarks.quality.reading import Read, data_options, explain, load_faces, read_crops
 from edge.bundle import CueSpec
 from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict

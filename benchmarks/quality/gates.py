@@ -6,9 +6,9 @@ import argparse
 
 import numpy as np
 
-from benchmarks.accuracy import Faces
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
-from benchmarks.reading import data_options, load_faces, read_crops
+from benchmarks.quality.accuracy import Faces
+from benchmarks.quality.reading import data_options, load_faces, read_crops
 from edge.cv import cv2
 from edge.pipeline import Pipeline
 from edge.vision.encoder import hidden_cues

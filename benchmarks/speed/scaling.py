@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clock import UNIT, Stage, interleave, summary, timed
 from benchmarks.command import Figures
-from benchmarks.stages import Scene, demo_frame
+from benchmarks.speed.clock import UNIT, Stage, interleave, summary, timed
+from benchmarks.speed.stages import Scene, demo_frame
 from edge.cv import cv2
 from edge.errors import BackendError
 from edge.pipeline import Pipeline

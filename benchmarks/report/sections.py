@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import plots
-from benchmarks.clock import STEADY
 from benchmarks.command import Figures
-from benchmarks.findings import part
-from benchmarks.stages import STAGES
+from benchmarks.report import plots
+from benchmarks.report.findings import part
+from benchmarks.speed.clock import STEADY
+from benchmarks.speed.stages import STAGES
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from benchmarks import jetson
 from benchmarks.command import Command, Figures, whole
+from benchmarks.speed import jetson
 from edge.errors import BackendError, UsageError
 
 _FEATURES = (

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clock import UNIT, UNIT_FLOPS, interleave, timed
 from benchmarks.command import Command, Figures, bundle_options, check, whole
-from benchmarks.flops import Count, count, node_flops
-from benchmarks.stages import Scene, demo_frame
+from benchmarks.speed.clock import UNIT, UNIT_FLOPS, interleave, timed
+from benchmarks.speed.flops import Count, count, node_flops
+from benchmarks.speed.stages import Scene, demo_frame
 from edge.cv import cv2
 from edge.engine.backend import Session
 from edge.engine.fold import fold_constants

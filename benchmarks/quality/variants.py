@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy import Faces
-from benchmarks.command import Command, Figures, bundle_options
-from benchmarks.latency import loaded
-from benchmarks.reading import data_options, explain, load_faces, read_crops
+from benchmarks.command import Command, Figures, bundle_options, loaded
+from benchmarks.quality.accuracy import Faces
+from benchmarks.quality.reading import data_options, explain, load_faces, read_crops
 from edge.bundle import FILES, GRAPHS
 from edge.pipeline import Pipeline
 from edge.types import Verdict

@@ -1,4 +1,4 @@
-"""A rival in a process of its own (see `benchmarks.rivals`), which may be another Python's."""
+"""A rival in a process of its own (see `benchmarks.peers.rivals`), which may be another Python's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import rivals
+from benchmarks.peers import rivals
 
 _PATIENCE_S = 120.0
 """An answer that takes longer is none: the process is ended."""

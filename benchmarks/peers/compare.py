@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from benchmarks.accuracy import Faces
-from benchmarks.clock import UNIT, Stage, interleave, quiet, summary
 from benchmarks.command import Command, Figures, bundle_options, check, distinct, whole
-from benchmarks.reading import data_options, load_faces
-from benchmarks.stages import Scene, demo_frame
-from benchmarks.worker import RivalMissing, Worker
+from benchmarks.peers.worker import RivalMissing, Worker
+from benchmarks.quality.accuracy import Faces
+from benchmarks.quality.reading import data_options, load_faces
+from benchmarks.speed.clock import UNIT, Stage, interleave, quiet, summary
+from benchmarks.speed.stages import Scene, demo_frame
 from edge.cv import cv2
 from edge.errors import UsageError
 from edge.language.labels import parse_emotion

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clock import UNIT, interleave
 from benchmarks.command import Command, Figures, bundle_options, check, of_pipeline, whole
-from benchmarks.hardware import probe
-from benchmarks.stages import Scene, demo_frame
+from benchmarks.speed.clock import UNIT, interleave
+from benchmarks.speed.hardware import probe
+from benchmarks.speed.stages import Scene, demo_frame
 from edge.cv import cv2
 from edge.errors import EdgeError, UsageError
 from edge.pipeline import Pipeline
@@ -90,7 +90,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     bundle_options(parser, threads=1)
     parser.add_argument("--write", action="store_true", help="write the committed figures anew")
     parser.add_argument("--rounds", type=whole, default=6, metavar="N", help="turns of every stage in an attempt (default: 6)")
-    parser.add_argument("--file", type=Path, default=REFERENCE, help="the committed figures (default: benchmarks/reference.json)")
+    parser.add_argument("--file", type=Path, default=REFERENCE, help="the committed figures (default: benchmarks/speed/reference.json)")
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:

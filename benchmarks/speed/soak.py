@@ -21,7 +21,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from benchmarks.command import Command, bundle_options, of_pipeline, positive
-from benchmarks.scenes import DrawnCamera, Grain, blend, draw, head
+from benchmarks.quality.scenes import DrawnCamera, Grain, blend, draw, head
 from edge.errors import BackendError
 from edge.pipeline import Pipeline
 from edge.types import Reading

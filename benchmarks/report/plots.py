@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.command import Figures
-from benchmarks.corruptions import SEVERITIES
-from benchmarks.stages import STAGES
+from benchmarks.quality.corruptions import SEVERITIES
+from benchmarks.speed.stages import STAGES
 
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ec4899", "#8b5cf6", "#64748b")
 """Legible on white and on near-black."""

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.command import Command, Figures, bundle_options, check
-from benchmarks.hardware import mean, mode_of, mode_options, state
-from benchmarks.jetson import TegraSample, parse_tegrastats
-from benchmarks.stages import Scene, demo_frame
+from benchmarks.speed.hardware import mean, mode_of, mode_options, state
+from benchmarks.speed.jetson import TegraSample, parse_tegrastats
+from benchmarks.speed.stages import Scene, demo_frame
 from edge.pipeline import Pipeline
 
 _RAPL = Path("/sys/class/powercap")

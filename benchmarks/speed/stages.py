@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clock import Clock, Stage, timed
+from benchmarks.speed.clock import Clock, Stage, timed
 from edge.cv import cv2
 from edge.engine.backend import Session
 from edge.errors import InputError

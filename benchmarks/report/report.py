@@ -13,8 +13,8 @@ from string import Template
 from typing import Any
 
 from benchmarks.command import Command, Figures
-from benchmarks.findings import Change, changes, part
-from benchmarks.sections import Block, Pictures, Table, Text, sections, threads, tiles
+from benchmarks.report.findings import Change, changes, part
+from benchmarks.report.sections import Block, Pictures, Table, Text, sections, threads, tiles
 from edge.errors import InputError, UsageError
 
 SCHEMA_FILE = Path(__file__).with_name("results.schema.json")
@@ -47,7 +47,7 @@ def write(runs: list[Path], out: Path) -> Figures:
     """Write `report.html` and `report.md` into the folder `out`; the report speaks of the last run, compared with those before it.
 
     Returns:
-        `html`, `markdown` (paths), `regressions` against the first run, and what is `unclear` (see `benchmarks.findings.Change`).
+        `html`, `markdown` (paths), `regressions` against the first run, and what is `unclear` (see `benchmarks.report.findings.Change`).
     """
     results = [read_run(run) for run in runs]
     last = results[-1]

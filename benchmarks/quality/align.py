@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from benchmarks.align_curves import draw_curves
 from benchmarks.command import Command, Figures
-from benchmarks.endpoint import Endpoint
+from benchmarks.quality.align_curves import draw_curves
+from benchmarks.quality.endpoint import Endpoint
 from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8, mask_emotions
 from edge.language.rationale import Completion, masked_sentences, parse_completion, split_sentences

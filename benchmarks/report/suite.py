@@ -23,9 +23,12 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from benchmarks import accuracy, compare, curves, hardware, latency, power, robustness, roofline, scaling, variants
-from benchmarks.command import Command, Figures, bundle_options, check, whole
-from benchmarks.reading import load_faces, read_crops
+from benchmarks.command import Command, Figures, bundle_options, check, loaded, plain, whole
+from benchmarks.peers import compare
+from benchmarks.quality import accuracy, robustness, variants
+from benchmarks.quality.reading import load_faces, read_crops
+from benchmarks.report import curves
+from benchmarks.speed import hardware, latency, power, roofline, scaling
 from edge.bundle import HASHES
 from edge.cv import cv2
 from edge.errors import UsageError
@@ -39,7 +42,7 @@ NEEDS_DATA = ("accuracy", "curves", "variants", "robustness", "compare-accuracy"
 _SLICES = tuple(f"latency-{n}" for n in range(1, 8))
 
 
-def measure(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> Figures:
+def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures:
     """Measure what is not there yet; write and return `results.json`."""
     folder: Path = args.out
     try:
@@ -47,9 +50,9 @@ def measure(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> Figures:
     except OSError as error:
         raise UsageError(f"--out '{folder}': {error.strerror}") from None
     cv2.setNumThreads(args.threads)
-    bundles = {name: _identity(pipeline) for name, pipeline in loaded.items()}
+    bundles = {name: _identity(pipeline) for name, pipeline in pipelines.items()}
     pieces: dict[str, Figures] = {}
-    work = _work(args, loaded)
+    work = _work(args, pipelines)
     with tqdm(total=len(work), desc="benchmarks", disable=None) as bar:
         for name, run in work.items():
             bar.set_postfix_str(name)
@@ -70,16 +73,16 @@ def measure(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> Figures:
     return results
 
 
-def _work(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> dict[str, Callable[[], Figures]]:
+def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str, Callable[[], Figures]]:
     """What to do for each piece, in this order."""
-    threads, first = args.threads, next(iter(loaded.values()))
+    threads, first = args.threads, next(iter(pipelines.values()))
     rivals = compare.wanted_rivals(args)
 
     def faces(count: int) -> accuracy.Faces:
         return load_faces(args.data, args.split, count, first)
 
     def sliced(fps: float = 0.0) -> Figures:
-        load, count = partial(latency.loaded, args.bundle, args.device, threads), len(_SLICES)
+        load, count = partial(loaded, args.bundle, args.device, threads), len(_SLICES)
         return latency.measure(load, threads, rounds=math.ceil(args.rounds / count), seconds=args.seconds / count, fps=fps)
 
     def scaled() -> Figures:
@@ -113,7 +116,7 @@ def _work(args: argparse.Namespace, loaded: dict[str, Pipeline]) -> dict[str, Ca
         "compare-speed": compared_speed,
         "latency-5": sliced,
         "compare-accuracy": compared_accuracy,
-        "variants": lambda: variants.measure(loaded, faces(args.faces)),
+        "variants": lambda: variants.measure(pipelines, faces(args.faces)),
         "latency-6": sliced,
         "robustness": lambda: robustness.measure(first, faces(args.faces)),
         "latency-7": sliced,
@@ -136,8 +139,6 @@ def _parts(pieces: dict[str, Figures]) -> dict[str, Figures]:
 
 def _piece(path: Path, key: dict[str, Any], run: Callable[[], Figures], lacking: bool) -> Figures:
     """Take a finished piece from its file, or measure it and write the file."""
-    from benchmarks.__main__ import plain
-
     if lacking:
         return {"figures": None, "seconds": 0.0, "skipped": "needs --data"}
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -206,12 +207,12 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> Figures:
-    from benchmarks import report
+    from benchmarks.report import report
 
     check(args, rounds=1, seconds=0, threads=1)
     args.data = _pack(args.data)
-    with latency.loaded(args.bundle, args.device, args.threads) as loaded:
-        results = measure(args, loaded)
+    with loaded(args.bundle, args.device, args.threads) as pipelines:
+        results = measure(args, pipelines)
     written = report.write([args.out], args.out)
     return {"seconds": results["seconds"], "results": str(args.out / "results.json"), **written}
 

@@ -1,12 +1,12 @@
-"""`python -m benchmarks accuracy`: the options of `benchmarks.accuracy`."""
+"""`python -m benchmarks accuracy`: the options of `benchmarks.quality.accuracy`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from benchmarks import accuracy
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.quality import accuracy
 from edge.pipeline import Pipeline
 
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks latency`: milliseconds per stage, and the same in *matmuls*, so that figures travel between machines.
 
 Several `--bundle` are timed side by side in the same rounds. `--sweep` adds threads, batch and face count; `--cold` a fresh process.
-See `benchmarks.clock` for what is done about other work on the machine.
+See `benchmarks.speed.clock` for what is done about other work on the machine.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import scaling
-from benchmarks.clock import TURN_MS, UNIT, Stage, Times, sit, summary
-from benchmarks.command import Command, Figures, bundle_options, check, distinct, whole
-from benchmarks.hardware import mode_of, mode_options, state
-from benchmarks.stages import STAGES, Scene, capture, demo_frame, write_clip
+from benchmarks.command import Command, Figures, bundle_options, check, loaded, whole
+from benchmarks.speed import scaling
+from benchmarks.speed.clock import TURN_MS, UNIT, Stage, Times, sit, summary
+from benchmarks.speed.hardware import mode_of, mode_options, state
+from benchmarks.speed.stages import STAGES, Scene, capture, demo_frame, write_clip
 from edge.cv import cv2
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
@@ -45,7 +45,7 @@ def measure(
     fps: float = 30.0,
     raw: bool = True,
 ) -> Figures:
-    """Time every stage of every variant on one face in a picture, interleaved round by round, in sittings (see `benchmarks.clock.sit`).
+    """Time every stage of every variant on one face in a picture, interleaved round by round, in sittings (see `clock.sit`).
 
     Args:
         load: gives the bundles of one sitting, on `threads` threads.
@@ -59,8 +59,8 @@ def measure(
 
     Returns:
         `matmul_ms` and `matmul_raw_ms`, how it was measured, the machine's load, clock, temperatures and throttling `before` and `after`,
-        and `variants`: name → `provider`, `tokens`, `dropped`, and `stages` (see `benchmarks.stages.STAGES`), each with the figures of
-        `benchmarks.clock.summary`.
+        and `variants`: name → `provider`, `tokens`, `dropped`, and `stages` (see `stages.STAGES`), each with the figures of
+        `benchmarks.speed.clock.summary`.
     """
     cv2.setNumThreads(threads)
     with contextlib.ExitStack() as stack:
@@ -192,16 +192,6 @@ def _dropped(pipeline: Pipeline, frame: Frame, fps: float, seconds: float = 2.0)
         "fast": share(lambda: pipeline.look(frame)),
         "full": share(lambda: pipeline.explain(pipeline.look(frame))),
     }
-
-
-@contextlib.contextmanager
-def loaded(folders: list[Path] | None, device: str, threads: int) -> Iterator[dict[str, Pipeline]]:
-    """Load several bundles: name of the folder, or `shipped`, → pipeline."""
-    wanted: list[Path | None] = list(folders) if folders else [None]
-    names = distinct([folder.resolve().name if folder else "shipped" for folder in wanted])
-    with contextlib.ExitStack() as stack:
-        opened = [stack.enter_context(Pipeline.load(folder, device=device, threads=threads)) for folder in wanted]
-        yield dict(zip(names, opened, strict=True))
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from benchmarks.accuracy import Faces, load_folder, load_pack
 from benchmarks.command import whole
+from benchmarks.quality.accuracy import Faces, load_folder, load_pack
 from edge.language.explain import subjects_of
 from edge.pipeline import Pipeline
 from edge.types import Explanation

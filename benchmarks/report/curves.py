@@ -7,7 +7,7 @@ import argparse
 import numpy as np
 
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
-from benchmarks.reading import data_options, load_faces, read_crops
+from benchmarks.quality.reading import data_options, load_faces, read_crops
 from edge.pipeline import Pipeline
 from training.metrics import expected_calibration_error
 
