@@ -13,7 +13,7 @@ from typing import Any
 
 from edge.errors import BundleError
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of `config.json` that this runtime reads."""
 
 HASHES = "SHA256SUMS"
@@ -21,6 +21,7 @@ GRAPHS = ("face", "vision_encoder", "embed_tokens", "decoder_model_merged", "ver
 FILES = (
     "config.json",
     *(f"{name}.onnx" for name in GRAPHS),
+    "grammar.json",
     "tokenizer.json",
     "verifier_tokenizer.json",
     "README.md",
@@ -95,6 +96,8 @@ class PolicySpec:
     """Token ids between `bos` and the visual tokens."""
     suffix: list[int] = field(default_factory=list)
     """Token ids between the visual tokens and the completion."""
+    constrained: bool = True
+    """Decoding follows the grammar, each of whose phrases is a token; else the policy writes freely, and what it writes is read afterwards."""
     tower: bool = False
     """The policy has eyes of its own: the bundle has a graph `policy_vision` that makes its visual tokens from the crop, and the encoder
     hands the crop on in place of visual tokens."""
@@ -105,11 +108,13 @@ class VerdictSpec:
     """Thresholds of the verdict, chosen on validation faces."""
 
     min_consistency: float
-    min_grounding: float
     min_confidence: float
     """Below this calibrated probability of the label the pipeline abstains."""
     claim_threshold: float
-    """Probability from which the verifier's claim head counts a cue as claimed."""
+    """Probability from which the verifier's claim head counts a cue as claimed, in a text outside the grammar."""
+    min_covered: float
+    """And the verifier's least probability that a sentence of such a text says nothing beyond what is read in it; above 1, such a text is
+    never shown."""
     prior: list[float]
     """`[E]` mean emotion probabilities of the verifier over written sentences: what a sentence says that says nothing."""
     max_tokens: int

@@ -17,6 +17,7 @@ from edge.bundle import TOWER, Bundle, BundleConfig
 from edge.engine.backend import Session, open_session, resolve_device
 from edge.errors import BackendError, BundleError
 from edge.language.explain import Explainer, subject_of, subjects_of
+from edge.language.grammar import load_grammar
 from edge.language.policy import RationalePolicy, load_tokenizer
 from edge.language.rationale import Completion
 from edge.language.verifier import SentenceVerifier
@@ -91,15 +92,15 @@ class Pipeline:
         face, vision = session("face"), session("vision_encoder")
         embed, decoder, verifier = session("embed_tokens"), session("decoder_model_merged"), session("verifier")
         tower = session(TOWER) if config.policy.tower else None
-        policy = RationalePolicy(
-            embed, decoder, load_tokenizer(checked.folder / "tokenizer.json"), config.policy, (embed.inputs, decoder.inputs), tower
-        )
+        grammar = load_grammar(checked.folder / "grammar.json")
+        tokenizer = load_tokenizer(checked.folder / "tokenizer.json")
+        policy = RationalePolicy(embed, decoder, tokenizer, config.policy, grammar, (embed.inputs, decoder.inputs), tower)
         reader = SentenceVerifier(verifier, load_tokenizer(checked.folder / "verifier_tokenizer.json"), config, verifier.inputs)
         pipeline = cls(
             checked,
             FaceFinder(face, config.face, face.inputs),
             FaceEncoder(vision, config, vision.inputs),
-            Explainer(policy, reader, config),
+            Explainer(policy, reader, grammar, config),
             vision.provider,
         )
         pipeline.sessions = [face, vision, embed, decoder, verifier, *([tower] if tower else [])]

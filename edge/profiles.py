@@ -15,6 +15,8 @@ MAX_FACES = 16
 """Faces that one run of a graph takes; a session splits what is more."""
 MAX_SENTENCES = 32
 """Sentences likewise."""
+FORCED = 8
+"""Tokens that one step of the decoder reads at most: the one that was chosen, and those that the grammar forces after it."""
 OWN = 0
 """In a shape: the axis is fixed, and the graph itself says at what."""
 
@@ -82,15 +84,15 @@ def graph_profiles(graph: str, config: BundleConfig) -> tuple[Profile, ...]:
         return (_profile("sentences", {"input_ids": sentences, "attention_mask": sentences}),)
     assert graph == "decoder_model_merged", graph
     short, long = prompt_length(policy, 1), prompt_length(policy, policy.max_frames)
-    return _decoder("prompt", config, (2, short, long)), _decoder("step", config, (1, 1, 1))
+    return _decoder("prompt", config, (2, short + 1, long + FORCED)), _decoder("step", config, (1, 2, FORCED))
 
 
 def _decoder(name: str, config: BundleConfig, lengths: tuple[int, int, int]) -> Profile:
     policy = config.policy
-    least, most = (prompt_length(policy, frames) + policy.max_new_tokens for frames in (1, policy.max_frames))
+    least, most = (prompt_length(policy, frames) + policy.max_new_tokens + 1 for frames in (1, policy.max_frames))
     bounds: dict[str, tuple[Shape, Shape, Shape]] = {
         "inputs_embeds": ((1, lengths[0], OWN), (1, lengths[1], OWN), (MAX_FACES, lengths[2], OWN)),
-        "cache_position": ((lengths[0],), (lengths[1],), (lengths[2],)),
+        "cache_position": ((1, lengths[0]), (1, lengths[1]), (MAX_FACES, lengths[2])),
     }
     usual = (1, OWN, least, OWN)
     bounds |= dict.fromkeys(cache_names(policy.layers)[0], (usual, usual, (MAX_FACES, OWN, most, OWN)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-JSON_SCHEMA = 1
+JSON_SCHEMA = 2
 """Version of the `--json` object."""
 
 AT_REST = 1.4
@@ -19,7 +19,7 @@ class Verdict(str, Enum):
     """What the check at run time said about an explanation."""
 
     VERIFIED = "verified"
-    """The text speaks for the answer and its claims hold on this face."""
+    """Everything that the text says is understood and holds on this face, and it speaks for the answer."""
     REJECTED = "rejected"
     """No candidate passed; the label stands without an explanation."""
     ABSTAINED = "abstained"
@@ -123,10 +123,20 @@ class Explanation:
     consistency: float
     """0…1: how well the masked sentences speak for the answer, next to the emotion they speak for most."""
     grounding: float
-    """0…1: share of the claims that this face supports; 1 when nothing is claimed."""
-    claims: tuple[Claim, ...]
+    """0…1: share of the statements that hold on this face; 1 when nothing is stated."""
+    statements: tuple[Statement, ...]
+    """Everything that the text says, in order, each held against the face."""
     attempts: int
     """Candidates that were judged, the kept one included."""
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The statements about cues, as signed claims."""
+        return tuple(
+            Claim(s.subject, -1 if s.kind == "eyes_closed" else s.direction, s.measured, s.visible)
+            for s in self.statements
+            if s.kind in ("movement", "rest", "one_sided", "eyes_closed")
+        )
 
     @property
     def text(self) -> str:
@@ -141,6 +151,7 @@ class Explanation:
             "status": self.status.value,
             "consistency": round(self.consistency, 4),
             "grounding": round(self.grounding, 4),
+            "statements": [statement.to_dict() for statement in self.statements],
             "claims": [claim.to_dict() for claim in self.claims],
             "attempts": self.attempts,
         }

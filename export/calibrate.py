@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from edge.bundle import BundleConfig, VerdictSpec
 from edge.errors import InputError
@@ -16,6 +15,7 @@ from edge.types import Explanation, Verdict
 from edge.vision.encoder import softmax
 from training.attacks import DECEITS, TRUE, attempts, judge_suite
 from training.data import FerPlus
+from training.language import fit_temperature
 from training.drafts import Drafts, cases_of, draft
 from training.metrics import expected_calibration_error, selective_accuracy
 
@@ -41,16 +41,6 @@ class Calibration:
     """`[N]` calibrated confidence on the validation faces."""
     right: np.ndarray
     """`[N]` whether the shown label is the truth."""
-
-
-def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
-    """The temperature with the lowest negative log likelihood (On Calibration of Modern Neural Networks, 2017)."""
-
-    def loss(log_t: float) -> float:
-        chosen = softmax(logits / np.exp(log_t))[np.arange(len(label)), label]
-        return float(-np.log(np.maximum(chosen, 1e-12)).mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-1.5, 2.0), method="bounded").x))
 
 
 def calibrate(pipeline: Pipeline, faces: FerPlus) -> Calibration:

@@ -53,8 +53,9 @@ class ReadingsGraph(nn.Module):
 class DecoderGraph(nn.Module):
     """One decoding step of a Llama-type model over fixed-length caches.
 
-    Inputs: `inputs_embeds [N,L,D]`, `cache_position [L]`, caches `[N,K,S,H]`. Outputs: `logits [N,V]` of the last position and the caches
-    with positions `cache_position` written.
+    Inputs: `inputs_embeds [N,L,D]`, `cache_position [N,L]`, caches `[N,K,S,H]`. Outputs: `logits [N,V]` of the last position and the caches
+    with positions `cache_position` written. Each row stands where it stands: what pads a shorter one goes to the last position, which no
+    other sees.
     """
 
     def __init__(self, model: LlamaModel, head: nn.Linear, positions: int) -> None:
@@ -82,10 +83,10 @@ class DecoderGraph(nn.Module):
     def forward(self, inputs_embeds: torch.Tensor, cache_position: torch.Tensor, *past: torch.Tensor) -> tuple[torch.Tensor, ...]:
         n, length, _ = inputs_embeds.shape
         capacity, half = past[0].shape[2], self.head_dim // 2
-        cos, sin = self.cos[cache_position], self.sin[cache_position]
-        visible = torch.arange(capacity)[None] <= cache_position[:, None]
-        bias = torch.where(visible, 0.0, -1e9)
-        index = cache_position.view(1, 1, length, 1).expand(n, self.kv_heads, length, self.head_dim)
+        cos, sin = self.cos[cache_position][:, None], self.sin[cache_position][:, None]
+        visible = torch.arange(capacity)[None, None] <= cache_position[:, :, None]
+        bias = torch.where(visible, 0.0, -1e9)[:, None, None]
+        index = cache_position[:, None, :, None].expand(n, self.kv_heads, length, self.head_dim)
 
         def rotate(x: torch.Tensor) -> torch.Tensor:
             return x * cos + torch.cat([x[..., half:], x[..., :half]], -1) * sin
@@ -128,9 +129,8 @@ class VerifierGraph(nn.Module):
         super().__init__()
         self.verifier = verifier
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        emotions, claims = self.verifier(input_ids, attention_mask)
-        return emotions.sigmoid(), claims.sigmoid()
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(logits.sigmoid() for logits in self.verifier(input_ids, attention_mask))
 
 
 def export_graphs(folder: Path, face: FaceFinder, policy: ErvPolicy, verifier: Verifier) -> None:
@@ -154,7 +154,7 @@ def export_readers(folder: Path, face: FaceFinder, vision: nn.Module, verifier: 
     )  # fmt: skip
     export_graph(
         folder / "verifier.onnx", VerifierGraph(verifier), (torch.ones(2, 7, dtype=torch.long), torch.ones(2, 7, dtype=torch.long)),
-        {"input_ids": {0: sentences, 1: length}, "attention_mask": {0: sentences, 1: length}}, ["emotions", "claims"],
+        {"input_ids": {0: sentences, 1: length}, "attention_mask": {0: sentences, 1: length}}, ["emotions", "claims", "covered"],
     )  # fmt: skip
 
 
@@ -179,8 +179,8 @@ def export_language(folder: Path, model: LlamaModel, head: nn.Linear, *, longest
     caches = tuple(torch.zeros(2, config.num_key_value_heads, 24, config.head_dim) for _ in past)
     export_graph(
         folder / "decoder_model_merged.onnx", DecoderGraph(model, head, positions),
-        (torch.rand(2, 3, config.hidden_size), torch.arange(3), *caches),
-        {"inputs_embeds": {0: count, 1: length}, "cache_position": {0: length}, "past": tuple({0: count, 2: room} for _ in past)},
+        (torch.rand(2, 3, config.hidden_size), torch.arange(3).repeat(2, 1), *caches),
+        {"inputs_embeds": {0: count, 1: length}, "cache_position": {0: count, 1: length}, "past": tuple({0: count, 2: room} for _ in past)},
         ["logits", *present], ["inputs_embeds", "cache_position", *past],
     )  # fmt: skip
 

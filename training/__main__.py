@@ -29,9 +29,21 @@ MODULES = {"grammar": "language"}
 NEEDS: dict[str, tuple[tuple[str, str | None, str], ...]] = {
     "grammar": (("encoder", "runs/encoder", "run of the encoder"),),
     "sft": (("encoder", "runs/encoder", "run of the encoder"), ("grammar", "runs/grammar", "run of the grammar")),
-    "large": (("encoder", "runs/encoder", "run of the encoder"), ("grammar", "runs/grammar", "run of the grammar"), ("policy", None, "vision-language model, hub name or folder")),
-    "verifier": (("encoder", "runs/encoder", "run of the encoder"), ("grammar", "runs/grammar", "run of the grammar"), ("teacher", None, "text encoder, hub name or folder")),
-    "distill": (("encoder", "runs/encoder", "run of the encoder"), ("grammar", "runs/grammar", "run of the grammar"), ("teacher", "runs/teacher", "run of the teacher")),
+    "large": (
+        ("encoder", "runs/encoder", "run of the encoder"),
+        ("grammar", "runs/grammar", "run of the grammar"),
+        ("policy", None, "vision-language model, hub name or folder"),
+    ),
+    "verifier": (
+        ("encoder", "runs/encoder", "run of the encoder"),
+        ("grammar", "runs/grammar", "run of the grammar"),
+        ("teacher", None, "text encoder, hub name or folder"),
+    ),
+    "distill": (
+        ("encoder", "runs/encoder", "run of the encoder"),
+        ("grammar", "runs/grammar", "run of the grammar"),
+        ("teacher", "runs/teacher", "run of the teacher"),
+    ),
     "judge": (("encoder", "runs/encoder", "run of the encoder"), ("grammar", "runs/grammar", "run of the grammar")),
     "grpo": (
         ("encoder", "runs/encoder", "run of the encoder"),

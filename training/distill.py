@@ -62,18 +62,17 @@ def teach(teacher: Path, folder: Path, material: Material, config: DistillConfig
     model, tokenizer = load_verifier(teacher)
     own = material.draw(config.written, 0)
     wider = wider_text(folder, config.wider, random.Random(config.seed))
-    emotions, claims = read_texts(model, tokenizer, own.texts + wider)
-    n = config.written
+    read, n = read_texts(model, tokenizer, own.texts + wider), config.written
     return [
-        Lesson(own.texts, (own.emotions + emotions[:n]) / 2, (own.claims + claims[:n]) / 2),
-        Lesson(wider, emotions[n:], claims[n:]),
+        Lesson(own.texts, (own.emotions + read.emotions[:n]) / 2, (own.claims + read.claims[:n]) / 2, (own.covered + read.covered[:n]) / 2),
+        Lesson(wider, read.emotions[n:], read.claims[n:], read.covered[n:]),
     ]
 
 
-def train(folder: Path, out: Path, config: DistillConfig, *, encoder: str, teacher: str) -> Path:
+def train(folder: Path, out: Path, config: DistillConfig, *, encoder: str, grammar: str, teacher: str) -> Path:
     """Distil the teacher's run into a small verifier; write the run and its tokenizer to `out`."""
     run = Run(out, config, seed=config.seed)
-    material = gather(folder, encoder, config.seed)
+    material = gather(folder, encoder, grammar, config.seed)
     lessons = teach(Path(teacher), folder, material, config)
     texts = [text for lesson in lessons for text in lesson.texts] + [e.text for e in material.talk]
     tokenizer = make_tokenizer(texts, config.vocabulary, config.max_tokens)

@@ -22,13 +22,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from edge.language.labels import EMOTIONS_8, mask_emotions
-from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus
 from training.encoder import load_encoder
+from training.language import load_language
 from training.run import Run, cosine_schedule, load_checkpoint, progress, read_config
 from training.verifier import halves
 from training.views import look
-from training.writer import write_rationale
+from training.writer import Readings, Writer, at_random, facts_of, text_of
 
 _WORD = re.compile(r"\[emotion\]|[a-z]+|[.,;!?]")
 _WIDTHS = (1, 2, 3, 5)
@@ -87,37 +87,38 @@ class Judge(nn.Module):
         return np.where([bool(text) for text in texts], answers, -1)
 
 
-class Writer:
+class RationaleWriter:
     """Writes rationales of faces from their cues, each with an answer drawn from the crowd's votes."""
 
-    def __init__(self, faces: FerPlus, cues: np.ndarray, pose: np.ndarray, seed: int) -> None:
-        known = np.isfinite(cues).all(1)
-        self.cues, self.pose, self.target, self.label = cues[known], pose[known], faces.target[known], faces.label[known]
+    def __init__(self, writer: Writer, faces: FerPlus, readings: Readings, seed: int) -> None:
+        known = np.isfinite(readings.cues).all(1)
+        self.writer = writer
+        self.readings = Readings(readings.cues[known], readings.pose[known], readings.probabilities[known])
+        self.target, self.label = faces.target[known], faces.label[known]
         self.rng = random.Random(seed)
 
     def __len__(self) -> int:
-        return len(self.cues)
+        return len(self.readings)
 
     def write(self, face: int, emotion: int, masked: bool) -> str:
         """One rationale."""
-        cues = dict(zip(CUE_NAMES, map(float, self.cues[face]), strict=True))
-        sentences = write_rationale(cues, tuple(map(float, self.pose[face])), EMOTIONS_8[emotion], float(self.target[face].max()), self.rng)
-        text = " ".join(s.text for s in sentences)
+        text = text_of(self.writer.write(facts_of(self.readings, face), EMOTIONS_8[emotion], at_random(self.rng)))
         return mask_emotions(text) if masked else text
 
 
-def train(folder: Path, out: Path, config: JudgeConfig, *, encoder: str) -> Path:
+def train(folder: Path, out: Path, config: JudgeConfig, *, encoder: str, grammar: str) -> Path:
     """Train a judge; write the run to `out`."""
     run = Run(out, config, seed=config.seed)
     network, cue_model = load_encoder(Path(encoder))
+    language = Writer(load_language(grammar))
     train_half, valid = halves(load_ferplus(folder, "train"))[1], load_ferplus(folder, "valid")
     valid = valid.take(valid.label >= 0)
 
-    def about(faces: FerPlus) -> Writer:
+    def about(faces: FerPlus) -> RationaleWriter:
+        readings = look(network, faces, cue_model, 0, config.seed).readings()
         if config.measured:
-            return Writer(faces, *cue_model.measure(faces.landmarks, faces.point_index), config.seed)
-        read = look(network, faces, cue_model, 0, config.seed)
-        return Writer(faces, read.cues[:, 0].float().numpy(), read.pose[:, 0].float().numpy(), config.seed)
+            readings = Readings(*cue_model.measure(faces.landmarks, faces.point_index), readings.probabilities)
+        return RationaleWriter(language, faces, readings, config.seed)
 
     writer, valid_writer = about(train_half), about(valid)
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
-from edge.language.grammar import END, FILE, START, VERSION, Grammar, read_grammar
+from edge.language.grammar import END, FILE, START, VERSION, Grammar, load_grammar, read_grammar
 from edge.language.labels import EMOTIONS_8
-from edge.language.statements import BANDS
+from edge.vision.encoder import softmax
 from training import phrases
 from training.cues import CUE_NAMES, MIRROR_SIGN
 from training.data import load_ferplus
@@ -218,11 +219,14 @@ def train(folder: Path, out: Path, config: GrammarConfig, *, encoder: str) -> Pa
     network, cue_model = load_encoder(Path(encoder))
     valid = load_ferplus(folder, "valid")
     measured, _ = cue_model.measure(valid.landmarks, valid.point_index)
-    least = reliable_from(read_faces(network, valid.images)["cues"], measured, config)
+    read = read_faces(network, valid.images)
+    least = reliable_from(read["cues"], measured, config)
+    kept = valid.label >= 0
+    temperature = fit_temperature(read["emotion"][kept], valid.label[kept])
     values = build(make_rules(least, config))
     grammar = read_grammar(values)
     (out / FILE).write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / "thresholds.json").write_text(json.dumps({"config": asdict(config), "least": least}, indent=1) + "\n")
+    (out / "thresholds.json").write_text(json.dumps({"temperature": temperature, "least": least}, indent=1) + "\n")
     run.metrics(phrases=len(grammar.phrases), states=len(grammar.states), movements=sum(map(len, least.values())))
     log.info("stated from: %s", least)
     return out
@@ -230,14 +234,25 @@ def train(folder: Path, out: Path, config: GrammarConfig, *, encoder: str) -> Pa
 
 def load_language(folder: Path | str) -> Grammar:
     """The grammar of a run."""
-    from edge.language.grammar import load_grammar
-
     return load_grammar(Path(folder) / FILE)
+
+
+def load_temperature(folder: Path | str) -> float:
+    """The calibration temperature of the encoder that a grammar was made with."""
+    return float(json.loads((Path(folder) / "thresholds.json").read_text())["temperature"])
+
+
+def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
+    """The temperature with the lowest negative log likelihood (On Calibration of Modern Neural Networks, 2017)."""
+
+    def loss(log_t: float) -> float:
+        chosen = softmax(logits / np.exp(log_t))[np.arange(len(label)), label]
+        return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-1.5, 2.0), method="bounded").x))
 
 
 def configure(given: Path | None, overrides: list[str]) -> GrammarConfig:
     """The resolved configuration of the grammar."""
     return read_config(GrammarConfig, "grammar", given, overrides)
 
-
-assert set(BANDS["pose"]) == {"plain", "far"}

@@ -248,3 +248,18 @@ SAYS_SO = (
     "This is typical of {}.",
 )
 QUOTES = ('{who} says: "{}"', 'The words are "{}"', "{who} speaks: {}", "{who} is heard saying {}")
+
+#: What no camera can know, or what is not about the face: a text that adds one of these says more than can be checked.
+ADDITIONS = (
+    "the person wears a red jacket", "she has a scarf around her neck", "he wears glasses", "there is a hat on the head", "the hair is short",
+    "the person is about forty years old", "he looks older than he is", "she is a teenager", "the man is in his sixties",
+    "something funny was said", "the news was bad", "the person has just been insulted", "a loud noise was heard", "the food tastes awful",
+    "a friend has arrived", "the person wants to leave", "she is about to speak", "he intends to help", "the person plans to complain",
+    "the person is ill", "he has not slept well", "she is in pain", "the person has a cold", "he is tired from work",
+    "the person is lying", "she means what she says", "he hides something", "the smile is not sincere", "the person pretends",
+    "the room is bright", "somebody stands behind", "the street is empty", "the picture was taken outdoors", "music is playing",
+    "the person is clever", "he is a kind man", "she is a good mother", "the person cannot be trusted", "this is a doctor",
+    "they are in love", "the person remembers the past", "he thinks of home", "she disagrees with the speaker", "the day was long",
+    "the skin is pale", "there are tears on the cheeks", "a hand touches the chin", "the beard is grey", "the lipstick is red",
+    "which is typical of people from here", "the interview goes well", "the candidate is suitable", "the driver is drunk",
+)  # fmt: skip

@@ -20,6 +20,8 @@ from transformers import (
     GenerationMixin,
     LlamaConfig,
     LlamaForCausalLM,
+    LogitsProcessor,
+    LogitsProcessorList,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -28,6 +30,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 from transformers.processing_utils import ProcessorMixin
 
 from edge.errors import UsageError
+from edge.language.grammar import FILE, load_grammar
 from edge.language.labels import EMOTIONS_8
 from training.cues import CUE_NAMES
 from training.encoder import Encoder
@@ -102,6 +105,8 @@ class ErvPolicy(PreTrainedModel, GenerationMixin):
         text = config.get_text_config()
         self.projector = Projector(config.widths[-1], text.hidden_size)
         self.decoder = LlamaForCausalLM(text)
+        self.constraint: LogitsProcessor | None = None
+        """What `generate` must keep to, see `training.constraint`."""
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -116,6 +121,12 @@ class ErvPolicy(PreTrainedModel, GenerationMixin):
     def model(self) -> Callable[..., BaseModelOutputWithPast]:
         """The backbone, which ends before the output layer; TRL puts its own on top."""
         return self._states
+
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """Like any model's, within the constraint."""
+        if self.constraint is not None:
+            kwargs["logits_processor"] = LogitsProcessorList([*kwargs.get("logits_processor", ()), self.constraint])
+        return super().generate(*args, **kwargs)
 
     def train(self, mode: bool = True) -> ErvPolicy:
         """Set the mode; the encoder always stays in evaluation mode, since no language stage trains it."""
@@ -228,10 +239,14 @@ def prompt_text(tokenizer: PreTrainedTokenizerFast, frames: int) -> str:
 
 
 def load_policy(folder: Path | str) -> tuple[ErvPolicy, ErvProcessor]:
-    """Load a saved policy and its processor; the encoder is frozen."""
+    """Load a saved policy, which follows the grammar beside it, and its processor; the encoder is frozen."""
+    from training.constraint import constrain
+
     policy = ErvPolicy.from_pretrained(folder).eval()
     policy.encoder.requires_grad_(False)
-    return policy, ErvProcessor(PreTrainedTokenizerFast.from_pretrained(folder))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    constrain(policy, load_grammar(Path(folder) / FILE), tokenizer)
+    return policy, ErvProcessor(tokenizer)
 
 
 AutoConfig.register(ErvPolicyConfig.model_type, ErvPolicyConfig)

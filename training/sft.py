@@ -1,35 +1,38 @@
 """Cold start: the policy learns to explain, from rationales written about what the frozen encoder sees.
 
-The evidence is written from the encoder's own cue readings, so that the text speaks of what the policy can know; the answer is the
-encoder's label, so that fast and slow path agree; hedges follow the crowd's votes.
+The evidence is written from the encoder's own readings, so that the text speaks of what the policy can know; the answer is the encoder's
+label, so that fast and slow path agree; its certainty is the calibrated one. Wording follows the face, so that a policy that always takes
+the most probable word still describes different faces differently.
 
-    python -m training sft --encoder runs/encoder --out runs/sft
+    python -m training sft --encoder runs/encoder --grammar runs/grammar --out runs/sft
 """
 
 from __future__ import annotations
 
 import random
+import shutil
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
+from edge.language.grammar import FILE, Grammar
 from edge.language.labels import EMOTIONS_8
-from edge.language.rationale import ANSWER, END_ANSWER, END_THINK, THINK, parse_completion, write_completion
-from training.cues import CUE_NAMES
+from edge.language.rationale import parse_completion
+from training.constraint import Template, constrain, make_tokenizer
 from training.data import load_ferplus
 from training.encoder import Encoder, load_encoder
+from training.language import load_language, load_temperature
 from training.policy import IMAGE_TOKEN, TOKENS_PER_FRAME, ErvPolicy, ErvPolicyConfig, ErvProcessor, prompt_text
 from training.run import Run, cosine_schedule, progress, read_config
 from training.views import Views, complete, look
-from training.writer import write_rationale
+from training.writer import ByFace, Readings, Writer, facts_of
 
-SPECIAL = ("<pad>", "<s>", "</s>", IMAGE_TOKEN, THINK, END_THINK, ANSWER, END_ANSWER)
-MAX_NEW_TOKENS = 72
+MAX_NEW_TOKENS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,10 @@ class SftConfig:
     heads: int
     kv_heads: int
     intermediate: int
-    vocabulary: int
     views: int
     """Augmented views of each face, besides the plain one, that the policy sees."""
+    covered: float
+    """Share of rationales that are written as if a region were out of sight, and say so."""
     epochs: int
     batch: int
     lr: float
@@ -53,35 +57,32 @@ class SftConfig:
     seed: int
 
 
-def make_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer whose special tokens are the template's tags."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        additional_special_tokens=list(SPECIAL[3:]),
-        padding_side="right",
-        model_input_names=["input_ids", "attention_mask"],
-        clean_up_tokenization_spaces=False,
-    )
+def write_all(grammar: Grammar, readings: list[Readings], covered: float, seed: int) -> list[list[list[int]]]:
+    """Rationales of every face in every view, as numbers of phrases: view → face → phrases; empty where nothing can be said.
+
+    Args:
+        grammar: the language.
+        readings: one for each view.
+        covered: share that is written with a region out of sight.
+        seed: decides which.
+    """
+    wording = ByFace.fit(readings[0].flat)
+    tasks = [(grammar, view, wording, covered, seed + number) for number, view in enumerate(readings)]
+    with get_context("fork").Pool(2) as pool:
+        return pool.map(_write_view, tasks)
 
 
-def write_for(cues: np.ndarray, pose: np.ndarray, emotion: int, certainty: float, rng: random.Random) -> str:
-    """A completion for one reading."""
-    named = dict(zip(CUE_NAMES, map(float, cues), strict=True))
-    sentences = write_rationale(named, tuple(map(float, pose)), EMOTIONS_8[emotion], certainty, rng)
-    return write_completion(" ".join(s.text for s in sentences), EMOTIONS_8[emotion])
+def _write_view(task: tuple[Grammar, Readings, ByFace, float, int]) -> list[list[int]]:
+    grammar, readings, wording, covered, seed = task
+    writer, rng, flat = Writer(grammar), random.Random(seed), readings.flat
+    regions = list(grammar.rules.regions.values())
+    written = []
+    for face in range(len(readings)):
+        hidden = frozenset(rng.choice(regions)) if rng.random() < covered else frozenset()
+        label = EMOTIONS_8[int(readings.probabilities[face].argmax())]
+        phrases = writer.write(facts_of(readings, face, hidden), label, wording(flat[face]))
+        written.append([grammar.number[phrase.text] for phrase in phrases])
+    return written
 
 
 def new_policy(encoder: Encoder, tokenizer: PreTrainedTokenizerFast, config: SftConfig) -> ErvPolicy:
@@ -110,8 +111,9 @@ def new_policy(encoder: Encoder, tokenizer: PreTrainedTokenizerFast, config: Sft
 
 
 def evaluate(policy: ErvPolicy, tokenizer: PreTrainedTokenizerFast, views: Views, label: np.ndarray) -> dict[str, float]:
-    """Greedy answers on plain views: share parseable, accuracy, agreement with the encoder's head."""
-    answers = [parse_completion(text, EMOTIONS_8).answer for text in complete(policy, tokenizer, views)]
+    """Greedy answers on plain views: share parseable, accuracy, agreement with the encoder's head, different texts."""
+    texts = complete(policy, tokenizer, views)
+    answers = [parse_completion(text, EMOTIONS_8).answer for text in texts]
     found = np.array([EMOTIONS_8.index(answer) if answer else -1 for answer in answers])
     head = views.emotion[:, 0].argmax(1).numpy()
     kept = label >= 0
@@ -120,26 +122,31 @@ def evaluate(policy: ErvPolicy, tokenizer: PreTrainedTokenizerFast, views: Views
         "answer_war": float((found == label)[kept].mean()),
         "head_war": float((head == label)[kept].mean()),
         "agreement": float((found == head).mean()),
+        "distinct": len(set(texts)) / len(texts),
     }
 
 
-def train(folder: Path, out: Path, config: SftConfig, *, encoder: str) -> Path:
-    """Train the cold start; write the run and the policy (`policy/`, `from_pretrained` reads it) to `out`."""
+def save_policy(policy: ErvPolicy, tokenizer: PreTrainedTokenizerFast, grammar: Path, out: Path) -> None:
+    """Write a policy with its processor and its grammar; `load_policy` reads it."""
+    policy.save_pretrained(out)
+    ErvProcessor(tokenizer).save_pretrained(out)
+    shutil.copyfile(grammar, out / FILE)
+
+
+def train(folder: Path, out: Path, config: SftConfig, *, encoder: str, grammar: str) -> Path:
+    """Train the cold start; write the run and the policy (`policy/`, `load_policy` reads it) to `out`."""
     run = Run(out, config, seed=config.seed)
     network, cue_model = load_encoder(Path(encoder))
+    language, temperature = load_language(grammar), load_temperature(grammar)
     faces, valid = load_ferplus(folder, "train"), load_ferplus(folder, "valid")
     faces = faces.take((faces.votes.sum(1) >= 3) & (faces.rest[:, 1] <= faces.votes.sum(1)))
     views = look(network, faces, cue_model, config.views, config.seed)
     valid_views = look(network, valid, cue_model, 0, config.seed)
-    certainty = faces.target.max(1)
-    rng = random.Random(config.seed)
-
-    def completion(row: int, view: int) -> str:
-        cues, pose = views.cues[row, view].numpy(), views.pose[row, view].numpy()
-        return write_for(cues, pose, int(views.emotion[row, view].argmax()), float(certainty[row]), rng)
-
-    tokenizer = make_tokenizer([completion(i, i % (config.views + 1)) for i in range(len(faces))], config.vocabulary)
+    tokenizer = make_tokenizer(language)
+    template, rng = Template(language, tokenizer), random.Random(config.seed)
+    written = write_all(language, [views.readings(v, temperature) for v in range(config.views + 1)], config.covered, config.seed)
     policy = new_policy(network, tokenizer, config).to(run.device)
+    constrain(policy, language, tokenizer)
     learned = [p for p in policy.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.98))
     steps = len(faces) // config.batch
@@ -150,17 +157,14 @@ def train(folder: Path, out: Path, config: SftConfig, *, encoder: str) -> Path:
         for rows in progress(torch.randperm(len(faces))[: steps * config.batch].split(config.batch), f"epoch {epoch}", steps):
             frames = rng.randint(2, 8) if rng.random() < config.several_frames else 1
             chosen = torch.randint(0, config.views + 1, (len(rows), frames))
-            prompt = prompt_text(tokenizer, frames)
-            texts = [prompt + completion(int(r), int(v)) + tokenizer.eos_token for r, v in zip(rows, chosen[:, -1], strict=True)]
-            batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
-            labels = batch.input_ids.masked_fill(batch.attention_mask == 0, -100)
-            labels[:, : 1 + frames * TOKENS_PER_FRAME] = -100
+            completions = [written[int(v)][int(r)] for r, v in zip(rows, chosen[:, -1], strict=True)]
+            ids, labels = batch_of(tokenizer, [template.ids(c) if c else [] for c in completions], frames)
             read = views.pick(rows, chosen)
             with torch.autocast(run.device.type, torch.bfloat16):
                 tokens = policy.projector({k: v.to(run.device) for k, v in read.items()})
                 output = policy(
-                    input_ids=batch.input_ids.to(run.device),
-                    attention_mask=batch.attention_mask.to(run.device),
+                    input_ids=ids.to(run.device),
+                    attention_mask=(ids != tokenizer.pad_token_id).long().to(run.device),
                     visual_tokens=tokens.reshape(len(rows), frames * TOKENS_PER_FRAME, -1).float(),
                 )
             loss = F.cross_entropy(output.logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten().to(run.device))
@@ -171,9 +175,20 @@ def train(folder: Path, out: Path, config: SftConfig, *, encoder: str) -> Path:
             schedule.step()
             total += loss.item()
         run.metrics(epoch=epoch, loss=total / steps, **evaluate(policy, tokenizer, valid_views, valid.label))
-        policy.save_pretrained(out / "policy")
-        ErvProcessor(tokenizer).save_pretrained(out / "policy")
+        save_policy(policy, tokenizer, Path(grammar) / FILE, out / "policy")
     return out
+
+
+def batch_of(tokenizer: PreTrainedTokenizerFast, completions: list[list[int]], frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids `[N,L]` of prompt and completion, padded, and the labels of the completion alone (−100 elsewhere)."""
+    prompt = tokenizer(prompt_text(tokenizer, frames), add_special_tokens=False).input_ids
+    longest = len(prompt) + max(map(len, completions))
+    ids = torch.full((len(completions), longest), tokenizer.pad_token_id)
+    for row, completion in enumerate(completions):
+        ids[row, : len(prompt) + len(completion)] = torch.tensor([*prompt, *completion])
+    labels = ids.masked_fill(ids == tokenizer.pad_token_id, -100)
+    labels[:, : len(prompt)] = -100
+    return ids, labels
 
 
 def configure(given: Path | None, overrides: list[str]) -> SftConfig:

@@ -1,4 +1,4 @@
-"""The verifier: one sentence → a probability per emotion, and the cues that it claims.
+"""The verifier: one sentence → a probability per emotion, the cues that it claims, and whether that is all that it says.
 
 Here a text encoder of any size, given by name or folder, becomes the teacher; `training distill` makes the small one that ships.
 
@@ -22,15 +22,16 @@ from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8, EMOTIONS_11, mask_emotions
 from edge.language.rationale import split_sentences
 from edge.language.verdict import FLOOR
-from edge.language.verifier import DIRECTIONS
+from edge.language.verifier import DIRECTIONS, SentenceReading
 from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus, load_merr
 from training.encoder import load_encoder
+from training.language import load_language
 from training.metrics import war_uar
 from training.run import Run, cosine_schedule, load_checkpoint, progress, read_config
-from training.sentences import Example, SentenceWriter, comments
+from training.sentences import Example, SentenceWriter, comments, spoil
 from training.views import look
-from training.writer import name_emotion
+from training.writer import Writer
 
 TOKENIZER = "verifier_tokenizer.json"
 
@@ -52,7 +53,7 @@ class VerifierConfig:
 
 
 class Verifier(nn.Module):
-    """A text encoder with two heads, which read the mean of its token states."""
+    """A text encoder with three heads, which read the mean of its token states."""
 
     def __init__(self, body: PreTrainedModel) -> None:
         super().__init__()
@@ -60,8 +61,9 @@ class Verifier(nn.Module):
         width = body.config.hidden_size
         self.emotions = nn.Linear(width, len(EMOTIONS_11))
         self.claims = nn.Linear(width, len(CUE_NAMES) * len(DIRECTIONS))
+        self.covered = nn.Linear(width, 1)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Read sentences.
 
         Args:
@@ -69,12 +71,13 @@ class Verifier(nn.Module):
             attention_mask: `[S,L]` int64, 1 for tokens and 0 for padding.
 
         Returns:
-            Logits of emotions `[S,11]` and of claims `[S,C,3]` (last axis: above neutral, below, at rest).
+            Logits of emotions `[S,11]`, of claims `[S,C,3]` (last axis: above neutral, below, at rest), and of being covered `[S]`: a
+            whole sentence that says nothing beyond those.
         """
         states = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         weight = attention_mask[..., None].to(states.dtype)
         pooled = (states * weight).sum(1) / weight.sum(1).clamp(min=1)
-        return self.emotions(pooled), self.claims(pooled).reshape(-1, len(CUE_NAMES), len(DIRECTIONS))
+        return self.emotions(pooled), self.claims(pooled).reshape(-1, len(CUE_NAMES), len(DIRECTIONS)), self.covered(pooled)[:, 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class Lesson:
     """`[N,11]` float32."""
     claims: np.ndarray
     """`[N,C,3]` float32."""
+    covered: np.ndarray
+    """`[N]` float32."""
 
     @classmethod
     def of(cls, examples: list[Example]) -> Lesson:
@@ -94,16 +99,16 @@ class Lesson:
         for row, example in enumerate(examples):
             for name, direction in example.claims:
                 claims[row, CUE_NAMES.index(name), DIRECTIONS.index(direction)] = 1
-        return cls([e.text for e in examples], np.stack([e.emotions for e in examples]), claims)
+        covered = np.array([e.covered for e in examples], np.float32)
+        return cls([e.text for e in examples], np.stack([e.emotions for e in examples]), claims, covered)
 
     def __add__(self, other: Lesson) -> Lesson:
-        return Lesson(
-            self.texts + other.texts, np.concatenate([self.emotions, other.emotions]), np.concatenate([self.claims, other.claims])
-        )
+        pairs = ((self.emotions, other.emotions), (self.claims, other.claims), (self.covered, other.covered))
+        return Lesson(self.texts + other.texts, *(np.concatenate(pair) for pair in pairs))
 
     def take(self, rows: list[int]) -> Lesson:
         """The chosen rows."""
-        return Lesson([self.texts[i] for i in rows], self.emotions[rows], self.claims[rows])
+        return Lesson([self.texts[i] for i in rows], self.emotions[rows], self.claims[rows], self.covered[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +127,13 @@ class Material:
         return Lesson.of([self.writer.draw(face) for face in faces] + self.writer.rng.choices(self.talk, k=spoken))
 
 
-def gather(folder: Path, encoder: str, seed: int) -> Material:
+def gather(folder: Path, encoder: str, grammar: str, seed: int) -> Material:
     """Read the faces of the verifier's half as the trained encoder sees them, the comments, and the explanations for validation."""
     network, cue_model = load_encoder(Path(encoder))
+    writer = Writer(load_language(grammar))
 
     def about(faces: FerPlus) -> SentenceWriter:
-        read = look(network, faces, cue_model, 0, seed)
-        return SentenceWriter(read.cues[:, 0].numpy(), read.pose[:, 0].numpy(), faces.target, seed)
+        return SentenceWriter(writer, look(network, faces, cue_model, 0, seed).readings(), faces.target, seed)
 
     train = halves(load_ferplus(folder, "train"))[0]
     valid = load_ferplus(folder, "valid")
@@ -151,57 +156,59 @@ def tensors(tokenizer: Tokenizer, texts: list[str], device: torch.device | str =
 
 
 def loss_of(model: Verifier, tokenizer: Tokenizer, lesson: Lesson, device: torch.device) -> torch.Tensor:
-    """Cross-entropy of both heads, summed over classes so that a sentence counts as one whatever the number of labels."""
+    """Cross-entropy of all heads, summed over classes so that a sentence counts as one whatever the number of labels."""
     ids, mask = tensors(tokenizer, lesson.texts, device)
     with torch.autocast(device.type, torch.bfloat16):
-        emotions, claims = model(ids, mask)
-    pairs = ((emotions, lesson.emotions), (claims, lesson.claims))
+        emotions, claims, covered = model(ids, mask)
+    pairs = ((emotions, lesson.emotions), (claims, lesson.claims), (covered, lesson.covered))
     return sum(
         F.binary_cross_entropy_with_logits(found.float(), torch.from_numpy(wanted).to(device), reduction="sum") for found, wanted in pairs
     ) / len(lesson.texts)
 
 
 @torch.no_grad()
-def read_texts(model: Verifier, tokenizer: Tokenizer, texts: list[str], batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of emotions `[N,11]` and claims `[N,C,3]`; texts of like length are read together."""
+def read_texts(model: Verifier, tokenizer: Tokenizer, texts: list[str], batch: int = 256) -> SentenceReading:
+    """What the model reads in texts; those of like length are read together."""
     model.eval()
     device = next(model.parameters()).device
     emotions = np.zeros((len(texts), len(EMOTIONS_11)), np.float32)
     claims = np.zeros((len(texts), len(CUE_NAMES), len(DIRECTIONS)), np.float32)
+    covered = np.zeros(len(texts), np.float32)
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     for start in progress(range(0, len(texts), batch), "read"):
         rows = order[start : start + batch]
         with torch.autocast(device.type, torch.bfloat16):
-            e, c = model(*tensors(tokenizer, [texts[i] for i in rows], device))
-        emotions[rows], claims[rows] = e.float().sigmoid().cpu().numpy(), c.float().sigmoid().cpu().numpy()
-    return emotions, claims
+            found = model(*tensors(tokenizer, [texts[i] for i in rows], device))
+        emotions[rows], claims[rows], covered[rows] = (part.float().sigmoid().cpu().numpy() for part in found)
+    return SentenceReading(emotions, claims, covered)
 
 
 def evaluate(model: Verifier, tokenizer: Tokenizer, material: Material) -> dict[str, float]:
     """Emotion accuracy and exact claims of evidence about validation faces, macro F1 of comments, accuracy on foreign explanations."""
     writer = material.valid_writer
-    groups = [writer.evidence(i) for i in range(len(writer))]
+    groups = {i: group for i in range(len(writer)) if (group := writer.evidence(i))}
     written = Lesson.of(
-        [Example(" ".join(s.text for s in group), writer.prior, tuple(c for s in group for c in s.claims)) for group in groups]
+        [Example(" ".join(s.text for s in group), writer.prior, tuple(c for s in group for c in s.claims)) for group in groups.values()]
     )
-    emotions, claims = read_texts(model, tokenizer, written.texts)
-    talk = Lesson.of(material.valid_talk)
-    guess, wanted = read_texts(model, tokenizer, talk.texts)[0] > 0.3, talk.emotions > 0.5
+    read, talk = read_texts(model, tokenizer, written.texts), Lesson.of(material.valid_talk)
+    guess, wanted = read_texts(model, tokenizer, talk.texts).emotions > 0.3, talk.emotions > 0.5
     present = wanted.any(0)
     f1 = 2 * (guess & wanted).sum(0) / np.maximum(guess.sum(0) + wanted.sum(0), 1)
+    spoilt = read_texts(model, tokenizer, [spoil(text, writer.rng) for text in written.texts]).covered
     return {
-        "evidence_accuracy": float((emotions[:, : len(EMOTIONS_8)].argmax(1) == writer.votes.argmax(1)).mean()),
-        "claims_exact": float(((claims > 0.5) == (written.claims > 0)).all((1, 2)).mean()),
+        "evidence_accuracy": float((read.emotions[:, : len(EMOTIONS_8)].argmax(1) == writer.votes[list(groups)].argmax(1)).mean()),
+        "claims_exact": float(((read.claims > 0.5) == (written.claims > 0)).all((1, 2)).mean()),
+        "covered": float((read.covered > 0.5).mean()),
+        "spoilt_covered": float((spoilt > 0.5).mean()),
         "comments_macro_f1": float(f1[present].mean()),
         **explanation_accuracy(model, tokenizer, material.merr),
     }
 
 
 def prior_of(model: Verifier, tokenizer: Tokenizer, writer: SentenceWriter, faces: int = 1000) -> np.ndarray:
-    """What a sentence that says nothing reads as: the mean over masked sentences of written rationales, `[11]`."""
+    """What a sentence that says nothing reads as: the mean over sentences of evidence, `[11]`."""
     written = [writer.evidence(i) for i in range(min(faces, len(writer)))]
-    closing = [mask_emotions(name_emotion("fear", 0.9, writer.rng).text) for _ in written]
-    return read_texts(model, tokenizer, [s.text for group in written for s in group] + closing)[0].mean(0)
+    return read_texts(model, tokenizer, [s.text for group in written for s in group]).emotions.mean(0)
 
 
 def explanation_accuracy(model: Verifier, tokenizer: Tokenizer, explanations: list[tuple[str, str]]) -> dict[str, float]:
@@ -216,7 +223,7 @@ def explanation_accuracy(model: Verifier, tokenizer: Tokenizer, explanations: li
     ends = np.cumsum([len(group) for group in groups])[:-1]
     found = {}
     for prefix, hide in (("merr", str), ("masked_merr", mask_emotions)):
-        emotions, _ = read_texts(model, tokenizer, [hide(sentence) for group in groups for sentence in group])
+        emotions = read_texts(model, tokenizer, [hide(sentence) for group in groups for sentence in group]).emotions
         gain = np.log(np.maximum(emotions, FLOOR)) - np.log(np.maximum(emotions.mean(0), FLOOR))
         answer = np.array([np.where(closed, part.sum(0), -np.inf).argmax() for part in np.split(gain, ends)])
         found[f"{prefix}_accuracy"], found[f"{prefix}_macro_accuracy"] = war_uar(truth, answer, len(EMOTIONS_11))
@@ -267,7 +274,7 @@ def without_pooler(body: PreTrainedModel) -> PreTrainedModel:
     return body
 
 
-def train(folder: Path, out: Path, config: VerifierConfig, *, encoder: str, teacher: str) -> Path:
+def train(folder: Path, out: Path, config: VerifierConfig, *, encoder: str, grammar: str, teacher: str) -> Path:
     """Fine-tune the text encoder `teacher`; write the run and its tokenizer to `out`."""
     run = Run(out, config, seed=config.seed)
     body, tokenizer = load_body(teacher)
@@ -277,7 +284,7 @@ def train(folder: Path, out: Path, config: VerifierConfig, *, encoder: str, teac
     if config.frozen_embeddings:
         body.get_input_embeddings().requires_grad_(False)
     model = Verifier(body).to(run.device)
-    fit(run, model, tokenizer, gather(folder, encoder, config.seed), [], config)
+    fit(run, model, tokenizer, gather(folder, encoder, grammar, config.seed), [], config)
     return out
 
 

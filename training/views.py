@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import LogitsProcessorList, PreTrainedTokenizerFast
 
 from training.cues import CueModel
 from training.data import FerPlus
 from training.encoder import Encoder, Targets, augment
 from training.policy import ErvPolicy, prompt_text
 from training.run import progress
+from training.writer import Readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,11 @@ class Views:
     emotion: torch.Tensor
     cues: torch.Tensor
     pose: torch.Tensor
+
+    def readings(self, view: int = 0, temperature: float = 1.0) -> Readings:
+        """One view of every face, as a writer takes it; probabilities at a calibration temperature."""
+        emotion = (self.emotion[:, view].float() / temperature).softmax(1)
+        return Readings(self.cues[:, view].float().numpy(), self.pose[:, view].float().numpy(), emotion.numpy())
 
     def pick(self, rows: torch.Tensor, views: torch.Tensor) -> dict[str, torch.Tensor]:
         """Readings of `[B]` faces in `[B,F]` views, frames flattened: `[B·F,…]`."""
@@ -61,6 +67,7 @@ def complete(policy: ErvPolicy, tokenizer: PreTrainedTokenizerFast, views: Views
         out = policy.decoder.generate(
             inputs_embeds=embeds, attention_mask=torch.ones_like(ids), do_sample=False,
             max_new_tokens=policy.generation_config.max_new_tokens, suppress_tokens=policy.generation_config.suppress_tokens,
+            logits_processor=LogitsProcessorList([policy.constraint] if policy.constraint else []),
         )  # fmt: skip
         written = tokenizer.batch_decode(out, skip_special_tokens=False)
         texts += [text.split(tokenizer.eos_token)[0].removeprefix(tokenizer.bos_token) for text in written]

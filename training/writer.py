@@ -11,13 +11,14 @@ import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
 
 from edge.language.grammar import Edge, Grammar, Phrase, Walk
-from edge.language.statements import Facts, Said
+from edge.language.labels import EMOTIONS_8
+from edge.language.statements import CUE_KINDS, Facts, Said
+from training.cues import CUE_NAMES
 
 #: Options and what they are options of → the index of one.
 Choose = Callable[[int, str], int]
@@ -70,7 +71,7 @@ class Style:
 class Writer:
     """Writes rationales with one grammar."""
 
-    def __init__(self, grammar: Grammar, style: Style = Style()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, grammar: Grammar, style: Style = Style()) -> None:
         self.grammar, self.style = grammar, style
         self._alike = {says: i for i, says in enumerate(dict.fromkeys(p.says for p in grammar.phrases))}
 
@@ -130,19 +131,73 @@ class Writer:
         first, second = ranked[0], ranked[1]
         torn = not phrase.text.endswith(".") or any(s.kind == "runner_up" for s in phrase.says)
         band = next((s.band for s in phrase.says if s.kind == "certainty"), "")
-        right = "torn" if second >= 0.2 and first < 0.75 else "unsure" if first < 0.5 else "likely" if first < 0.7 else "sure" if first > 0.97 else ""
+        right = (
+            "torn"
+            if second >= 0.2 and first < 0.75
+            else "unsure"
+            if first < 0.5
+            else "likely"
+            if first < 0.7
+            else "sure"
+            if first > 0.97
+            else ""
+        )
         kind = "torn" if torn else band
         return (10.0 if wanted <= 0 else 0.2) + (1.0 if kind == right else 0.0 if kind == "" else -0.5)
 
 
-def facts_of(
-    cues: np.ndarray, names: tuple[str, ...], pose: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...], hidden: frozenset[str] = frozenset()
-) -> Facts:
-    """Facts from rows of readings: cues `[C]`, pose `[3]` degrees, probabilities `[E]`."""
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A written sentence and the (cue, direction) pairs it claims; direction 0 says that the cue is at rest."""
+
+    text: str
+    claims: tuple[tuple[str, int], ...] = ()
+
+
+def sentences_of(phrases: tuple[Phrase, ...]) -> list[Sentence]:
+    """The sentences of the evidence, without what is concluded."""
+    found: list[Sentence] = []
+    text, claims = "", list[tuple[str, int]]()
+    for phrase in phrases:
+        if any(s.kind in ("conclusion", "runner_up") for s in phrase.says):
+            break
+        text += phrase.text
+        claims += [(s.subject, -1 if s.kind == "eyes_closed" else s.direction) for s in phrase.says if s.kind in CUE_KINDS]
+        if text.endswith(". "):
+            found.append(Sentence(text.strip(), tuple(claims)))
+            text, claims = "", []
+    return found
+
+
+def facts_of(readings: Readings, face: int, hidden: frozenset[str] = frozenset()) -> Facts:
+    """What is measured of one face."""
     return Facts(
-        dict(zip(names, map(float, cues), strict=True)), float(pose[0]), float(pose[1]),
-        dict(zip(labels, map(float, probabilities), strict=True)), hidden,
-    )  # fmt: skip
+        dict(zip(CUE_NAMES, map(float, readings.cues[face]), strict=True)),
+        float(readings.pose[face, 0]),
+        float(readings.pose[face, 1]),
+        dict(zip(EMOTIONS_8, map(float, readings.probabilities[face]), strict=True)),
+        hidden,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What the encoder reads of N faces, or what is measured of them."""
+
+    cues: np.ndarray
+    """`[N,C]` z-scores."""
+    pose: np.ndarray
+    """`[N,3]` degrees."""
+    probabilities: np.ndarray
+    """`[N,8]` of the labels, calibrated."""
+
+    def __len__(self) -> int:
+        return len(self.cues)
+
+    @property
+    def flat(self) -> np.ndarray:
+        """`[N,C+3]`: what wording follows."""
+        return np.concatenate([self.cues, self.pose], 1)
 
 
 def text_of(phrases: tuple[Phrase, ...]) -> str:

@@ -10,8 +10,10 @@ from typing import TypeVar
 import numpy as np
 
 from edge.bundle import BundleConfig
+from edge.language.grammar import Grammar
 from edge.language.policy import RationalePolicy
 from edge.language.rationale import Completion, parse_completion
+from edge.language.statements import Facts
 from edge.language.verdict import Candidate, decide, rank, sentences_of
 from edge.language.verifier import SentenceReading, SentenceVerifier
 from edge.types import Explanation, Face, Verdict
@@ -27,33 +29,44 @@ class Subject:
     tokens: np.ndarray
     """`[F·T,D]` visual tokens."""
     emotion: str
+    """The label that is shown."""
     confidence: float
-    cues: dict[str, float]
-    hidden: frozenset[str] = frozenset()
-    """Cues that are out of sight."""
+    """Its calibrated probability."""
+    facts: Facts
+    """What is measured: all that may be said is held against it."""
 
 
 def subjects_of(read: Encoded, config: BundleConfig) -> list[Subject]:
     """Every face under its most probable label."""
     names = [cue.name for cue in config.cues]
     return [
-        Subject(tokens, config.labels[p.argmax()], float(p.max()), dict(zip(names, map(float, cues), strict=True)), frozenset(hidden))
-        for tokens, p, cues, hidden in zip(
-            read.tokens, read.probabilities, read.cues, (hidden_cues(row, config) for row in read.visible), strict=True
+        Subject(
+            read.tokens[i],
+            config.labels[p.argmax()],
+            float(p.max()),
+            Facts(
+                dict(zip(names, map(float, read.cues[i]), strict=True)),
+                float(read.pose_deg[i, 0]),
+                float(read.pose_deg[i, 1]),
+                dict(zip(config.labels, map(float, p), strict=True)),
+                frozenset(hidden_cues(read.visible[i], config)),
+            ),
         )
+        for i, p in enumerate(read.probabilities)
     ]
 
 
 def subject_of(face: Face, tokens: np.ndarray) -> Subject:
     """A face that has been read, with its visual tokens."""
-    return Subject(tokens, face.emotion, face.confidence, face.cues, frozenset(face.hidden))
+    facts = Facts(face.cues, face.pose.yaw_deg, face.pose.pitch_deg, face.probabilities, frozenset(face.hidden))
+    return Subject(tokens, face.emotion, face.confidence, facts)
 
 
 class Explainer:
     """Explains faces and checks what it says."""
 
-    def __init__(self, policy: RationalePolicy, verifier: SentenceVerifier, config: BundleConfig) -> None:
-        self.policy, self.verifier, self.config = policy, verifier, config
+    def __init__(self, policy: RationalePolicy, verifier: SentenceVerifier, grammar: Grammar, config: BundleConfig) -> None:
+        self.policy, self.verifier, self.grammar, self.config = policy, verifier, grammar, config
         self.spent_ms = {"explain": 0.0, "verify": 0.0}
 
     def __call__(self, subjects: list[Subject]) -> list[Explanation]:
@@ -68,18 +81,23 @@ class Explainer:
 
     def draft(self, subjects: list[Subject]) -> list[Explanation]:
         """The most probable rationale of each face, judged."""
-        texts = self._timed("explain", lambda: self.policy.greedy(np.stack([s.tokens for s in subjects])))
-        return self.judge(texts, subjects)
+        return self.judge(self.write(subjects), subjects)
+
+    def write(self, subjects: list[Subject]) -> list[str]:
+        """The most probable completion of each face, as far as the grammar goes; nothing is said of what is hidden."""
+        scopes = [self.grammar.scope(s.facts.hidden) for s in subjects]
+        return self._timed("explain", lambda: self.policy.greedy(np.stack([s.tokens for s in subjects]), scopes))
 
     def settle(self, first: Explanation, subject: Subject) -> Explanation:
-        """Turn a judged draft into the outcome: abstain, keep it, or judge further candidates."""
+        """Turn a judged draft into the outcome: abstain, keep it, or judge further candidates, which may only say what holds."""
         if subject.confidence < self.config.verdict.min_confidence:
             return replace(first, status=Verdict.ABSTAINED)
         spec = self.config.policy
         if first.status is Verdict.VERIFIED or spec.candidates == 0:
             return first
         tokens = subject.tokens[None]
-        more = self._timed("explain", lambda: self.policy.sample(tokens, spec.candidates, seed=0))
+        scope = self.grammar.scope(subject.facts.hidden, self.grammar.holding(subject.facts, subject.emotion))
+        more = self._timed("explain", lambda: self.policy.sample(tokens, spec.candidates, seed=0, scope=scope))
         best = max([first, *self.judge(more, [subject] * len(more))], key=rank)
         return replace(best, attempts=1 + len(more))
 
@@ -92,17 +110,18 @@ class Explainer:
 
     def decide(self, candidate: Candidate, subject: Subject) -> Explanation:
         """Decide on a candidate that has been read (attempts = 1)."""
-        return decide(candidate, subject.emotion, subject.cues, self.config, 1, subject.hidden)
+        return decide(candidate, subject.emotion, subject.facts, self.grammar, self.config, 1)
 
     def read(self, completions: list[Completion]) -> list[Candidate]:
-        """Let the verifier read every masked sentence of the completions, as one batch."""
+        """Parse the completions, and let the verifier read their masked sentences, as one batch."""
         if not completions:
             return []
-        sentences = [sentences_of(done) for done in completions]
+        parsed = [self.grammar.parse(done.rationale) if done.answer else None for done in completions]
+        sentences = [sentences_of(*pair) for pair in zip(completions, parsed, strict=True)]
         read = self.verifier([s for group in sentences for s in group])
         ends = np.cumsum([len(group) for group in sentences])[:-1]
-        parts = zip(np.split(read.emotions, ends), np.split(read.claims, ends), strict=True)
-        return [Candidate(d, SentenceReading(e, c)) for d, (e, c) in zip(completions, parts, strict=True)]
+        parts = zip(*(np.split(part, ends) for part in (read.emotions, read.claims, read.covered)), strict=True)
+        return [Candidate(done, whole, SentenceReading(*part)) for done, whole, part in zip(completions, parsed, parts, strict=True)]
 
     def _timed(self, stage: str, work: Callable[[], T]) -> T:
         started = time.perf_counter()

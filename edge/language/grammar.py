@@ -44,10 +44,14 @@ class Parsed:
         return tuple(said for phrase in self.phrases for said in phrase.says)
 
     @property
+    def evidence(self) -> str:
+        """The text without what it concludes."""
+        return "".join(p.text for p in self.phrases if not any(s.kind in ("conclusion", "certainty", "runner_up") for s in p.says)).strip()
+
+    @property
     def conclusion(self) -> str:
-        """The label that the text comes to; empty when it comes to none, or to more than one."""
-        found = {said.subject for said in self.said if said.kind == "conclusion"}
-        return found.pop() if len(found) == 1 else ""
+        """The label that the text comes to."""
+        return next((said.subject for said in self.said if said.kind == "conclusion"), "")
 
 
 class Edge(NamedTuple):
@@ -129,6 +133,10 @@ class Grammar:
             if rest is not None:
                 return (self.phrases[edge.number], *rest)
         return None
+
+    def conclusion(self, taken: Iterable[int]) -> str:
+        """The label that a text of these phrases comes to."""
+        return Parsed(tuple(self.phrases[i] for i in taken)).conclusion
 
     def holding(self, facts: Facts, shown: str) -> np.ndarray:
         """`[P]` bool: the phrases whose every statement holds of a face that is shown as `shown`."""

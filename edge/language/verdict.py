@@ -1,8 +1,9 @@
-"""The verdict at run time, without the truth: does the text speak for its answer, and do its claims hold on this face?
+"""The verdict at run time, without the truth: is everything understood that the text says, does it hold on this face, and does it speak for
+the answer?
 
-*Consistency* reads the masked sentences. Each tells, next to what an empty sentence tells (the prior), how much more likely every
-emotion has become; the sentences' evidence adds up (naive Bayes). *Naming* is checked on the plain text: it may call the expression
-nothing but the answer. *Grounding* compares the claimed cues with the encoder's.
+*Grounding* holds every statement against the face by its rule; a text of the grammar is read exactly, one of another writer by the verifier
+network, which must also say that nothing in it was passed over. *Consistency* reads the masked evidence. Each sentence tells, next to what
+an empty sentence tells (the prior), how much more likely every emotion has become; the sentences' evidence adds up (naive Bayes).
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.bundle import BundleConfig
+from edge.language.grammar import Grammar, Parsed
 from edge.language.labels import named_emotions
-from edge.language.phrases import is_understood
 from edge.language.rationale import Completion, masked_sentences
+from edge.language.statements import CUE_KINDS, Facts
 from edge.language.verifier import DIRECTIONS, SentenceReading
-from edge.types import Claim, Explanation, Verdict
+from edge.types import Claim, Explanation, Statement, Verdict
 
 FLOOR = 1e-3
 """Probabilities below this count as this: no single sentence rules an emotion out."""
@@ -24,9 +26,11 @@ FLOOR = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A completion for one face, with what the verifier read in its masked sentences."""
+    """A completion for one face: as the grammar reads it, and what the verifier read in its masked sentences."""
 
     completion: Completion
+    parsed: Parsed | None
+    """`None` when it is not of the grammar."""
     reading: SentenceReading
 
 
@@ -56,7 +60,7 @@ def consistency(emotions: np.ndarray, prior: np.ndarray, answer: int, count: int
 
 
 def read_claims(claims: np.ndarray, cues: dict[str, float], threshold: float, hidden: frozenset[str] = frozenset()) -> tuple[Claim, ...]:
-    """The cues that the sentences claim, each once, with what was measured.
+    """The cues that the verifier network finds claimed, each once, with what was measured.
 
     Args:
         claims: `[S,C,3]` claim probabilities (above, below, at rest), cues in the order of `cues`.
@@ -73,43 +77,55 @@ def read_claims(claims: np.ndarray, cues: dict[str, float], threshold: float, hi
     )
 
 
-def grounding(claims: tuple[Claim, ...]) -> float:
-    """Share of supported claims, 0…1; 1 when there are none."""
-    return sum(claim.supported for claim in claims) / len(claims) if claims else 1.0
+def state(candidate: Candidate, shown: str, facts: Facts, grammar: Grammar, threshold: float) -> tuple[Statement, ...]:
+    """Everything that a candidate says, held against the face: by the grammar's rules, or by the claims that the network reads."""
+    if candidate.parsed:
+        return tuple(grammar.rules.check(said, facts, shown) for said in candidate.parsed.said)
+    claims = read_claims(candidate.reading.claims, dict(facts.cues), threshold, facts.hidden)
+    kinds = {True: "movement", False: "rest"}
+    return tuple(
+        Statement(kinds[c.direction != 0], c.cue, c.direction, "plain" if c.direction else "", c.measured, c.supported, c.visible)
+        for c in claims
+    )
 
 
-def decide(
-    candidate: Candidate,
-    shown: str,
-    cues: dict[str, float],
-    config: BundleConfig,
-    attempts: int,
-    hidden: frozenset[str] = frozenset(),
-) -> Explanation:
+def grounding(statements: tuple[Statement, ...]) -> float:
+    """Share of statements that hold, 0…1; 1 when there are none."""
+    return sum(s.holds for s in statements) / len(statements) if statements else 1.0
+
+
+def is_understood(candidate: Candidate, config: BundleConfig) -> bool:
+    """Whether all of a text was read: by the grammar, or by the network with nothing left over and no emotion named but the answer."""
+    done = candidate.completion
+    if candidate.parsed:
+        return candidate.parsed.conclusion == done.answer
+    covered = candidate.reading.covered
+    return (
+        bool(len(covered)) and bool((covered >= config.verdict.min_covered).all()) and set(named_emotions(done.rationale)) <= {done.answer}
+    )
+
+
+def decide(candidate: Candidate, shown: str, facts: Facts, grammar: Grammar, config: BundleConfig, attempts: int) -> Explanation:
     """Judge one candidate against the label that is shown and the face that it describes.
 
-    Verified when it is parseable, understood to the last word, answers the shown label, names no other emotion, claims something that can
-    be checked, and consistency and grounding reach the bundle's thresholds without a claim that is contradicted or about something that
-    is out of sight.
+    Verified when it follows the template, answers the shown label, is understood to the last word, says something of the face, each of its
+    statements holds, and its masked evidence speaks for the answer.
     """
     spec, done = config.verdict, candidate.completion
-    claims = read_claims(candidate.reading.claims, cues, spec.claim_threshold, hidden)
-    held = grounding(claims)
+    statements = state(candidate, shown, facts, grammar, spec.claim_threshold) if done.answer else ()
     spoken = 0.0
     if done.answer:
         answer, count = config.labels.index(done.answer), len(config.labels)
         spoken = consistency(candidate.reading.emotions, np.asarray(spec.prior), answer, count)
     passed = (
         done.answer == shown
-        and is_understood(done.rationale)
-        and set(named_emotions(done.rationale)) <= {done.answer}
+        and is_understood(candidate, config)
+        and any(s.kind in CUE_KINDS for s in statements)
+        and all(s.holds for s in statements)
         and spoken >= spec.min_consistency
-        and claims
-        and held >= spec.min_grounding
-        and all(claim.visible and not claim.contradicted for claim in claims)
     )
     status = Verdict.VERIFIED if passed else Verdict.REJECTED
-    return Explanation(done.rationale, done.answer, status, spoken, held, claims, attempts)
+    return Explanation(done.rationale, done.answer, status, spoken, grounding(statements), statements, attempts)
 
 
 def rank(explanation: Explanation) -> tuple[bool, float]:
@@ -117,6 +133,6 @@ def rank(explanation: Explanation) -> tuple[bool, float]:
     return explanation.status is Verdict.VERIFIED, explanation.consistency * explanation.grounding
 
 
-def sentences_of(completion: Completion) -> list[str]:
-    """What the verifier shall read of a completion."""
-    return masked_sentences(completion.rationale)
+def sentences_of(completion: Completion, parsed: Parsed | None) -> list[str]:
+    """What the verifier shall read: the evidence of a text of the grammar, every sentence of another, emotion words masked."""
+    return masked_sentences(parsed.evidence if parsed else completion.rationale)

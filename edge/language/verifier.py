@@ -27,6 +27,8 @@ class SentenceReading:
     """`[S,E]` probability per emotion, independent of each other (sigmoid)."""
     claims: np.ndarray
     """`[S,C,3]` probability that the sentence claims a cue above neutral, below it, at rest."""
+    covered: np.ndarray
+    """`[S]` probability that the sentence is one, and says nothing beyond its claims and its emotion."""
 
 
 class SentenceVerifier:
@@ -42,12 +44,12 @@ class SentenceVerifier:
         """Read sentences; each is cut at the bundle's `max_tokens`."""
         if not sentences:
             cues = len(self.config.cues)
-            return SentenceReading(np.zeros((0, len(self.config.verifier_labels))), np.zeros((0, cues, len(DIRECTIONS))))
+            return SentenceReading(np.zeros((0, len(self.config.verifier_labels))), np.zeros((0, cues, len(DIRECTIONS))), np.zeros(0))
         batch = self.tokenizer.encode_batch(sentences)
         ids = np.array([row.ids for row in batch], np.int64)
         mask = np.array([row.attention_mask for row in batch], np.int64)
         out = self.session.run({"input_ids": ids, "attention_mask": mask})
-        return SentenceReading(out["emotions"], out["claims"])
+        return SentenceReading(out["emotions"], out["claims"], out["covered"])
 
 
 def sentence_emotions(probabilities: np.ndarray) -> list[list[int]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.bundle import BundleConfig
 from edge.language.explain import Subject
+from edge.language.statements import Facts
 from edge.live.baseline import Baseline, Calibration
 from edge.live.schedule import Outcome, Task
 from edge.live.smooth import LabelSmoother
@@ -28,6 +29,8 @@ class _Glimpse:
     label: int
     tokens: np.ndarray
     cues: dict[str, float]
+    pose: tuple[float, float]
+    """Yaw and pitch, degrees."""
     hidden: tuple[str, ...]
 
 
@@ -77,7 +80,9 @@ class Person:
             smoother.see(probabilities, t_ms)
             if self._calibration:
                 self._calibration.see({name: value for name, value in face.cues.items() if name not in face.hidden}, t_ms)
-            self._glimpses.append(_Glimpse(t_ms, int(probabilities.argmax()), tokens, face.cues, face.hidden))
+            self._glimpses.append(
+                _Glimpse(t_ms, int(probabilities.argmax()), tokens, face.cues, (face.pose.yaw_deg, face.pose.pitch_deg), face.hidden)
+            )
         if smoother.shown != before or self._covered(t_ms):
             self.spell += 1
             self._explanation = self._explained_ms = None
@@ -91,7 +96,9 @@ class Person:
         hidden, middle = _hidden(recent), {}
         for name in recent[0].cues:
             middle[name] = float(np.mean([g.cues[name] for g in recent if name in hidden or name not in g.hidden]))
-        subject = Subject(np.concatenate([g.tokens for g in recent]), face.emotion, face.confidence, self._measured(middle), hidden)
+        pose = np.mean([g.pose for g in recent], 0)
+        facts = Facts(self._measured(middle), float(pose[0]), float(pose[1]), face.probabilities, hidden)
+        subject = Subject(np.concatenate([g.tokens for g in recent]), face.emotion, face.confidence, facts)
         return Task(face.track, self.spell, recent[-1].t_ms, subject)
 
     def attach(self, outcome: Outcome) -> bool:
