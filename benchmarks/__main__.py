@@ -8,36 +8,33 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from importlib import import_module
 from typing import Any
 
-import numpy as np
-
-from benchmarks.command import Command
+from benchmarks.command import Command, plain
 from edge.errors import BackendError, EdgeError
 
 COMMANDS = {
-    "accuracy": ("accuracy_command", "recognition, calibration, explanations, verdicts"),
-    "latency": ("latency", "milliseconds and matmuls per stage"),
-    "hardware": ("hardware", "what this machine is, and what state it is in"),
-    "power": ("power", "energy per frame and per explanation"),
-    "roofline": ("roofline", "FLOPs, bytes, and the share of this machine's ceiling that each graph reaches"),
-    "curves": ("curves", "confusion, reliability, risk and coverage"),
-    "variants": ("variants", "size and agreement of bundles with the first one"),
-    "compare": ("compare", "the same frames through other packages"),
-    "robustness": ("robustness", "blur, noise, darkness, JPEG, rotation, low resolution, occlusion, crop error"),
-    "gates": ("gates", "size, blur and pose at which a face is no longer read"),
-    "align": ("align", "what each alignment recipe does to the explanations, under the verifier and an independent judge"),
-    "attacks": ("attacks", "how often texts that deceive pass the verdict, and true ones do"),
-    "soak": ("soak", "a live stream for a long time: memory, threads, age of frames, fast path beside explanations"),
-    "faces": ("faces", "the face finder"),
-    "points": ("points", "how much of the finder's point error is the teacher's own"),
-    "crop": ("crop", "does the runtime's own crop of a face read like the FER+ image?"),
-    "reference": ("reference", "a short latency run against the committed figures"),
-    "all": ("suite", "all of it into one run folder, resumable, with its report"),
-    "report": ("report", "HTML and Markdown from run folders"),
+    "accuracy": ("quality.accuracy_command", "recognition, calibration, explanations, verdicts"),
+    "latency": ("speed.latency", "milliseconds and matmuls per stage"),
+    "hardware": ("speed.hardware", "what this machine is, and what state it is in"),
+    "power": ("speed.power", "energy per frame and per explanation"),
+    "roofline": ("speed.roofline", "FLOPs, bytes, and the share of this machine's ceiling that each graph reaches"),
+    "curves": ("report.curves", "confusion, reliability, risk and coverage"),
+    "variants": ("quality.variants", "size and agreement of bundles with the first one"),
+    "compare": ("peers.compare", "the same frames through other packages"),
+    "robustness": ("quality.robustness", "blur, noise, darkness, JPEG, rotation, low resolution, occlusion, crop error"),
+    "gates": ("quality.gates", "size, blur and pose at which a face is no longer read"),
+    "align": ("quality.align", "what each alignment recipe does to the explanations, under the verifier and an independent judge"),
+    "attacks": ("quality.attacks", "how often texts that deceive pass the verdict, and true ones do"),
+    "soak": ("speed.soak", "a live stream for a long time: memory, threads, age of frames, fast path beside explanations"),
+    "faces": ("quality.faces", "the face finder"),
+    "points": ("quality.points", "how much of the finder's point error is the teacher's own"),
+    "crop": ("quality.crop", "does the runtime's own crop of a face read like the FER+ image?"),
+    "reference": ("speed.reference", "a short latency run against the committed figures"),
+    "all": ("report.suite", "all of it into one run folder, resumable, with its report"),
+    "report": ("report.report", "HTML and Markdown from run folders"),
 }
 """Command → its room and what it is for."""
 
@@ -78,17 +75,6 @@ def _room(name: str) -> Command:
             raise
         raise BackendError(f"this benchmark needs the package '{error.name}': pip install 'erv-edge[bench]' (or [training])") from None
     return command
-
-
-def plain(value: Any) -> Any:
-    """Plain JSON types; JSON has no NaN: what could not be measured is None."""
-    if isinstance(value, dict):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [plain(inner) for inner in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def show(figures: dict[str, Any], indent: str = "") -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
@@ -49,6 +52,27 @@ def of_pipeline(measure: Callable[[Pipeline, argparse.Namespace], Figures]) -> C
             return measure(pipeline, args)
 
     return run
+
+
+@contextlib.contextmanager
+def loaded(folders: list[Path] | None, device: str, threads: int) -> Iterator[dict[str, Pipeline]]:
+    """Load several bundles: name of the folder, or `shipped`, → pipeline."""
+    wanted: list[Path | None] = list(folders) if folders else [None]
+    names = distinct([folder.resolve().name if folder else "shipped" for folder in wanted])
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(Pipeline.load(folder, device=device, threads=threads)) for folder in wanted]
+        yield dict(zip(names, opened, strict=True))
+
+
+def plain(value: Any) -> Any:
+    """Plain JSON types; JSON has no NaN: what could not be measured is None."""
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def check(args: argparse.Namespace, **least: float) -> None:

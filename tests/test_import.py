@@ -38,7 +38,7 @@ def test_a_missing_extra_is_named_and_exits_with_3(module):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("module", ["export.strategies", "benchmarks.clock"])
+@pytest.mark.parametrize("module", ["export.strategies", "benchmarks.speed.clock"])
 def test_telemetry_is_off_before_a_tool_can_import_onnx_runtime(module):
     code = f"import os, sys, {module}; print('onnxruntime' in sys.modules, os.environ.get('ORT_DISABLE_TELEMETRY'))"
     assert _fresh(code) == "False 1"

@@ -1,0 +1,1 @@
+"""How others fare on the same frames, each in a process of its own."""

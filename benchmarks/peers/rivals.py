@@ -1,0 +1,350 @@
+"""Other packages behind one small shape, each with the preprocessing that its authors document.
+
+This file runs by itself, in a process of its own and under whichever Python has the package: it imports numpy and nothing of ours. It
+reads one JSON request a line from stdin and answers one a line; `benchmarks.peers.compare` is on the other side. The clock is read here, so
+that the way between the processes is not in the figures. Nothing is downloaded: the caller closes the way out.
+
+A face is `{"box": [x1, y1, x2, y2], "points": [[x, y] × 5] or null}` in pixels, points image left first: eyes, nose, mouth corners.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Face = dict[str, Any]
+
+
+class MissingError(Exception):
+    """The rival is not here; the message says why."""
+
+
+class Rival:
+    """A face finder, a classifier of faces, or both."""
+
+    package = ""
+    """Distribution whose version is reported."""
+    note = ""
+    """How it is used, as its authors document."""
+    labels: tuple[str, ...] = ()
+    """In the order of `classify`; empty for a finder alone."""
+    finds = False
+
+    def find(self, image_bgr: np.ndarray) -> list[Face]:
+        """Faces, the largest first."""
+        raise NotImplementedError
+
+    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
+        """A value per label, the highest for the answer."""
+        raise NotImplementedError
+
+    def read(self, image_bgr: np.ndarray, face: Face | None) -> tuple[Face | None, np.ndarray | None]:
+        """Find (unless it cannot, then `face` is taken) and classify the largest face."""
+        if self.finds:
+            face = next(iter(self.find(image_bgr)), None)
+        return face, self.classify(image_bgr, face) if face and self.labels else None
+
+
+class YuNet(Rival):
+    """OpenCV's face finder; the model file is given."""
+
+    package, finds, note = "opencv-python", True, "FaceDetectorYN, score 0.6, NMS 0.3, picture at full size"
+
+    def __init__(self, file: str) -> None:
+        import cv2
+
+        self.net = cv2.FaceDetectorYN.create(_file(file), "", (320, 320), score_threshold=0.6, nms_threshold=0.3)
+
+    def find(self, image_bgr: np.ndarray) -> list[Face]:
+        self.net.setInputSize(image_bgr.shape[1::-1])
+        rows = self.net.detect(image_bgr)[1]
+        faces = [_face(r[0], r[1], r[0] + r[2], r[1] + r[3], r[4:14].reshape(5, 2)) for r in (() if rows is None else rows)]
+        return _largest_first(faces)
+
+
+class OpenCvFer(Rival):
+    """The expression model of OpenCV's model zoo; the model file is given."""
+
+    package, note = "opencv-python", "aligned by five points to 112×112, RGB, scaled to −1…1"
+    labels = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
+    _PLACES = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+
+    def __init__(self, file: str, yunet: str | None = None) -> None:
+        import cv2
+
+        self.cv2, self.net = cv2, cv2.dnn.readNet(_file(file))
+        self.finder = YuNet(yunet) if yunet else None
+        self.finds = self.finder is not None
+
+    def find(self, image_bgr: np.ndarray) -> list[Face]:
+        assert self.finder
+        return self.finder.find(image_bgr)
+
+    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
+        if face["points"] is None:
+            crop = self.cv2.resize(_crop(image_bgr, face["box"]), (112, 112))
+        else:
+            crop = self.cv2.warpAffine(image_bgr, _similarity(np.array(face["points"], float), self._PLACES), (112, 112))
+        self.net.setInput(self.cv2.dnn.blobFromImage(crop, 1 / 127.5, (112, 112), (127.5,) * 3, swapRB=True))
+        return np.asarray(self.net.forward()).ravel()
+
+
+class Fer(Rival):
+    """The `fer` package: a Haar cascade and a Keras classifier (or its quantised TensorFlow Lite twin, the package's default)."""
+
+    package, finds = "fer", True
+    labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+    def __init__(self, lite: bool = False) -> None:
+        from fer.fer import FER
+
+        self.note = f"its own Haar cascade and crop, {'TensorFlow Lite' if lite else 'TensorFlow function'}, 64×64 grey scaled to −1…1"
+        self.fer = FER(mtcnn=False, use_tflite=lite)
+
+    def find(self, image_bgr: np.ndarray) -> list[Face]:
+        return _largest_first([_face(x, y, x + w, y + h) for x, y, w, h in self.fer.find_faces(image_bgr)])
+
+    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
+        x1, y1, x2, y2 = (round(v) for v in face["box"])
+        found = self.fer.detect_emotions(image_bgr, face_rectangles=[(x1, y1, x2 - x1, y2 - y1)])
+        return np.array([found[0]["emotions"][name] for name in self.labels]) if found else np.zeros(len(self.labels))
+
+    def network(self) -> np.ndarray:
+        """The classifier's function alone, on a face that is already prepared."""
+        return np.asarray(self.fer._classify_emotions(np.zeros((1, 64, 64), np.float32)))
+
+
+class EmotiEffLib(Rival):
+    """EmotiEffLib's ONNX engine; it finds no faces itself."""
+
+    package, note = "emotiefflib", "enet_b0_8_best_vgaf, the face's box cut out, RGB"
+    labels = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise")
+    _MODEL = "enet_b0_8_best_vgaf"
+
+    def __init__(self) -> None:
+        from emotiefflib.facial_analysis import EmotiEffLibRecognizer
+
+        _weights(Path.home() / ".emotiefflib" / f"{self._MODEL}.onnx")
+        self.recogniser = EmotiEffLibRecognizer(engine="onnx", model_name=self._MODEL)
+
+    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
+        return np.asarray(self.recogniser.predict_emotions(np.ascontiguousarray(_crop(image_bgr, face["box"])[..., ::-1]))[1]).ravel()
+
+
+class DeepFaceRival(Rival):
+    """DeepFace with its default detector."""
+
+    package, finds, note = "deepface", True, "analyze(actions=['emotion']), its OpenCV detector, aligned by it"
+    labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+    def __init__(self) -> None:
+        from deepface import DeepFace
+
+        folder = Path(os.environ.get("DEEPFACE_HOME", Path.home())) / ".deepface/weights"
+        _weights(next(folder.glob("facial_expression_model_weights.*"), folder / "facial_expression_model_weights.*"))
+        self.deepface = DeepFace
+
+    def find(self, image_bgr: np.ndarray) -> list[Face]:
+        found = self.deepface.extract_faces(image_bgr, detector_backend="opencv", enforce_detection=False)
+        areas = [f["facial_area"] for f in found if f["confidence"] > 0]
+        return _largest_first([_face(a["x"], a["y"], a["x"] + a["w"], a["y"] + a["h"]) for a in areas])
+
+    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
+        crop = _crop(image_bgr, face["box"])
+        said = self.deepface.analyze(crop, actions=["emotion"], detector_backend="skip", enforce_detection=False, silent=True)
+        return np.array([said[0]["emotion"][name] for name in self.labels])
+
+
+class PyFeat(Rival):
+    """py-feat's detector; finding and classifying are one call."""
+
+    package, finds, note = "py-feat", True, "Detector(retinaface, resmasknet).detect on the whole picture"
+    labels = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+
+    def __init__(self) -> None:
+        import torch
+        from feat import Detector
+
+        self.torch = torch
+        self.detector = Detector(au_model=None, identity_model=None, gaze_model=None)
+
+    def read(self, image_bgr: np.ndarray, face: Face | None) -> tuple[Face | None, np.ndarray | None]:
+        picture = self.torch.from_numpy(image_bgr[..., ::-1].transpose(2, 0, 1).copy())[None].float()
+        said = self.detector.detect(picture, data_type="tensor", progress_bar=False)
+        rows = [row for _, row in said.iterrows() if row["FaceRectWidth"] == row["FaceRectWidth"]]
+        if not rows:
+            return None, None
+        row = max(rows, key=lambda r: r["FaceRectWidth"] * r["FaceRectHeight"])
+        x, y = row["FaceRectX"], row["FaceRectY"]
+        return _face(x, y, x + row["FaceRectWidth"], y + row["FaceRectHeight"]), np.array([row[name] for name in self.labels], float)
+
+
+class OnnxClassifier(Rival):
+    """Any ONNX classifier of face crops; every step of its preprocessing is an option."""
+
+    package = "onnxruntime"
+
+    def __init__(
+        self,
+        file: str,
+        labels: str,
+        size: str = "224",
+        colour: str = "rgb",
+        layout: str = "nchw",
+        scale: str = "0.00392156862745098",
+        mean: str = "0",
+        std: str = "1",
+        margin: str = "0",
+        threads: int = 1,
+    ) -> None:
+        import cv2
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self.session = ort.InferenceSession(_file(file), options, providers=["CPUExecutionProvider"])
+        self.input = self.session.get_inputs()[0].name
+        self.cv2, self.labels, self.colour, self.layout = cv2, tuple(labels.split(",")), colour, layout
+        self.size, self.scale, self.margin = int(size), float(scale), float(margin)
+        self.mean, self.std = (np.array([float(v) for v in text.split(",")], np.float32) for text in (mean, std))
+        self.note = f"{size}×{size} {colour}, {layout}, (x·{self.scale:.5g} − {mean}) / {std}, box widened by {margin}"
+
+    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
+        crop = self.cv2.resize(_crop(image_bgr, face["box"], self.margin), (self.size, self.size), interpolation=self.cv2.INTER_AREA)
+        if self.colour == "grey":
+            crop = self.cv2.cvtColor(crop, self.cv2.COLOR_BGR2GRAY)[..., None]
+        elif self.colour == "rgb":
+            crop = crop[..., ::-1]
+        values = ((crop.astype(np.float32) * self.scale - self.mean) / self.std)[None].astype(np.float32)
+        return np.asarray(
+            self.session.run(None, {self.input: values.transpose(0, 3, 1, 2) if self.layout == "nchw" else values})[0]
+        ).ravel()
+
+
+RIVALS: dict[str, type[Rival]] = {
+    "yunet": YuNet,
+    "opencv-fer": OpenCvFer,
+    "fer": Fer,
+    "fer-lite": Fer,
+    "emotiefflib": EmotiEffLib,
+    "deepface": DeepFaceRival,
+    "py-feat": PyFeat,
+    "onnx": OnnxClassifier,
+}
+
+
+def _file(path: str) -> str:
+    if not Path(path).is_file():
+        raise MissingError(f"no model file at '{path}'" if path else "no model file is given")
+    return path
+
+
+def _weights(path: Path) -> None:
+    if not path.is_file():
+        raise MissingError(f"weights not at hand: the package would fetch '{path.name}', and a benchmark fetches nothing")
+
+
+def _face(x1: float, y1: float, x2: float, y2: float, points: np.ndarray | None = None) -> Face:
+    return {"box": [float(v) for v in (x1, y1, x2, y2)], "points": None if points is None else np.asarray(points, float).tolist()}
+
+
+def _largest_first(faces: list[Face]) -> list[Face]:
+    return sorted(faces, key=lambda f: -(f["box"][2] - f["box"][0]) * (f["box"][3] - f["box"][1]))
+
+
+def _crop(image: np.ndarray, box: list[float], margin: float = 0.0) -> np.ndarray:
+    """The box, widened by a share of its size and cut off at the border; at least one pixel."""
+    dx, dy = (box[2] - box[0]) * margin, (box[3] - box[1]) * margin
+    x1, y1 = max(0, min(round(box[0] - dx), image.shape[1] - 1)), max(0, min(round(box[1] - dy), image.shape[0] - 1))
+    return image[y1 : max(y1 + 1, round(box[3] + dy)), x1 : max(x1 + 1, round(box[2] + dx))]
+
+
+def _similarity(points: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The `[2,3]` similarity that brings points nearest to their places (least squares)."""
+    z, w = points @ [1, 1j], places @ [1, 1j]
+    turn = ((z - z.mean()).conj() * (w - w.mean())).sum() / (np.abs(z - z.mean()) ** 2).sum()
+    shift = w.mean() - turn * z.mean()
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def _open(name: str, options: dict[str, Any]) -> tuple[Rival, dict[str, Any]]:
+    kind = RIVALS[name]
+    if util.find_spec({"emotiefflib": "emotiefflib", "deepface": "deepface", "py-feat": "feat"}.get(name, "numpy")) is None:
+        raise MissingError(f"the package '{kind.package}' is not installed for this Python")
+    try:
+        rival = kind(**options)
+    except ImportError as error:
+        raise MissingError(f"'{error.name}' is not installed for this Python") from None
+    except TypeError as error:
+        raise MissingError(f"its options do not fit: {error}") from None
+    try:
+        version = metadata.version(kind.package)
+    except metadata.PackageNotFoundError:
+        version = ""
+    about = {"version": version, "note": rival.note, "labels": list(rival.labels), "finds": rival.finds}
+    return rival, {**about, "package": kind.package, "stages": _stages(rival)}
+
+
+def _stages(rival: Rival) -> list[str]:
+    """Which parts can be timed apart."""
+    own = type(rival)
+    parts = [("find", rival.finds and own.find is not Rival.find), ("classify", own.classify is not Rival.classify)]
+    return [name for name, there in [*parts, ("network", isinstance(rival, Fer)), ("read", True)] if there]
+
+
+def _time(rival: Rival, stage: str, image: np.ndarray, face: Face, calls: int) -> list[float]:
+    works = {
+        "find": lambda: rival.find(image),
+        "classify": lambda: rival.classify(image, face),
+        "network": lambda: rival.network() if isinstance(rival, Fer) else None,
+        "read": lambda: rival.read(image, face),
+    }
+    spent = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        works[stage]()
+        spent.append((time.perf_counter() - started) * 1e3)
+    return spent
+
+
+def _serve(rival: Rival, request: dict[str, Any]) -> dict[str, Any]:
+    image, face = np.load(request["image"]), request["face"]
+    if request["do"] == "time":
+        return {"ms": _time(rival, request["stage"], image, face, request["calls"])}
+    if request["do"] == "classify":
+        return {"values": rival.classify(image, face).tolist()}
+    found, values = rival.read(image, face)
+    return {"face": found, "values": None if values is None else values.tolist()}
+
+
+def main() -> None:
+    """Serve one rival until stdin ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what packages print belongs to the log
+    try:
+        rival, about = _open(sys.argv[1], json.loads(sys.argv[2]))
+    except MissingError as error:
+        print(json.dumps({"missing": str(error)}), file=answers)
+        return
+    except Exception as error:  # whatever a package does wrong while it loads is a reason, not our failure
+        said = (str(error).splitlines() or [""])[0]
+        print(json.dumps({"missing": f"it does not load: {type(error).__name__}: {said}"}), file=answers)
+        return
+    print(json.dumps(about), file=answers)
+    for line in sys.stdin:
+        try:
+            print(json.dumps(_serve(rival, json.loads(line))), file=answers)
+        except Exception as error:
+            print(json.dumps({"missing": f"it failed on a picture: {type(error).__name__}: {str(error)[:200]}"}), file=answers)
+
+
+if __name__ == "__main__":
+    main()

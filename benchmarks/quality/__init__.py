@@ -1,0 +1,1 @@
+"""How right the readings are: recognition, explanations, verdicts, finding, and what harms them."""

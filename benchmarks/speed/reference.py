@@ -1,0 +1,103 @@
+"""`python -m benchmarks reference`: has a stage become slower than the committed figures (`reference.json`)?
+
+For machines that are busy with other things: one thread, whose processor time is read instead of the wall's clock, and for stage and
+matmul alike the fastest call that was seen. A stage fails when it takes over 1.5 times its committed matmuls in every one of a few
+attempts. `--write` commits new figures, after a change of the bundle or of the machine that they are meant for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.command import Command, Figures, bundle_options, check, of_pipeline, whole
+from benchmarks.speed.clock import UNIT, interleave
+from benchmarks.speed.hardware import probe
+from benchmarks.speed.stages import Scene, demo_frame
+from edge.cv import cv2
+from edge.errors import EdgeError, UsageError
+from edge.pipeline import Pipeline
+
+REFERENCE = Path(__file__).with_name("reference.json")
+STAGES = ("face", "encode", "fast", "per_token", "explain", "verify", "full")
+SLOWER = 1.5
+_ATTEMPTS = 4
+
+
+class SlowdownError(EdgeError):
+    """A stage takes over 1.5 times its committed matmuls."""
+
+
+def measure(pipeline: Pipeline, *, rounds: int = 6) -> dict[str, float]:
+    """Stage → its fastest call in fastest matmuls, on one thread (the pipeline's too)."""
+    cv2.setNumThreads(1)
+    stages = Scene.of(pipeline, demo_frame()).stages(clock=time.thread_time)
+    times = interleave(stages, 1, rounds=rounds, warmup=2, title="reference", clock=time.thread_time)
+    return {name: float(times[name].min() / times[UNIT].min()) for name in STAGES}
+
+
+def compare(pipeline: Pipeline, committed: dict[str, float], *, attempts: int = _ATTEMPTS, rounds: int = 6) -> Figures:
+    """Measure until no stage is too slow, at most `attempts` times; the best of each stage counts.
+
+    Returns:
+        Stage → `committed`, `measured` (matmuls), `ratio`.
+
+    Raises:
+        SlowdownError: a stage stayed over 1.5 times its committed matmuls.
+    """
+    best = dict.fromkeys(committed, np.inf)
+    for _ in range(attempts):
+        for name, value in measure(pipeline, rounds=rounds).items():
+            best[name] = min(best.get(name, np.inf), value)
+        slow = [name for name, value in committed.items() if best[name] > SLOWER * value]
+        if not slow:
+            break
+    if slow:
+        told = ", ".join(f"{name} {best[name]:.3g} matmuls where {committed[name]:.3g} were committed" for name in slow)
+        raise SlowdownError(f"slower by over {SLOWER} times: {told}; if that is meant, run `python -m benchmarks reference --write`")
+    return {
+        name: {"committed": value, "measured": float(best[name]), "ratio": float(best[name] / value)} for name, value in committed.items()
+    }
+
+
+def read_reference(path: Path = REFERENCE) -> dict[str, float]:
+    """The committed matmuls per stage.
+
+    Raises:
+        UsageError: the file is missing or is not one.
+    """
+    try:
+        stages: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))["stages"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"'{path}' is missing or no reference: write one with `python -m benchmarks reference --write`") from None
+    return stages
+
+
+def _write(pipeline: Pipeline, path: Path, rounds: int) -> Figures:
+    runs = [measure(pipeline, rounds=rounds) for _ in range(_ATTEMPTS)]
+    stages = {name: round(float(np.median([run[name] for run in runs])), 4) for name in STAGES}
+    machine = probe()
+    about = {"cpu": machine["cpu"], "features": machine["features"], "packages": machine["packages"]}
+    path.write_text(json.dumps({"stages": stages, **about}, indent=1) + "\n", encoding="utf-8")
+    return stages
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    bundle_options(parser, threads=1)
+    parser.add_argument("--write", action="store_true", help="write the committed figures anew")
+    parser.add_argument("--rounds", type=whole, default=6, metavar="N", help="turns of every stage in an attempt (default: 6)")
+    parser.add_argument("--file", type=Path, default=REFERENCE, help="the committed figures (default: benchmarks/speed/reference.json)")
+
+
+def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
+    check(args, rounds=1)
+    if args.write:
+        return _write(pipeline, args.file, args.rounds)
+    return compare(pipeline, read_reference(args.file), rounds=args.rounds)
+
+
+COMMAND = Command(_options, of_pipeline(_run))

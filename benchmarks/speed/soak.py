@@ -1,0 +1,171 @@
+"""`python -m benchmarks soak --minutes 30`: a live stream with two faces at 640×480 and 30 frames a second, everything on, for a long time.
+
+One face moves and changes its expression every few seconds, the other is still and halfway between two expressions; both have sensor noise.
+Memory, threads and handles are compared with those after the warm-up. Spells with and without explanations take turns, so that drift of the
+machine hits both, and the fast path is compared between them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import threading
+import time
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from benchmarks.command import Command, bundle_options, of_pipeline, positive
+from benchmarks.quality.scenes import DrawnCamera, Grain, blend, draw, head
+from edge.errors import BackendError
+from edge.pipeline import Pipeline
+from edge.types import Reading
+
+FPS = 30.0
+TURN_S = 10.0
+"""Explanations are asked for on every frame for this long, then not for as long."""
+_LOOP = 180  # frames of the scene, drawn beforehand: drawing would compete with what is measured
+_STILL_X = 400  # the still face lies right of it
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    bundle_options(parser)
+    parser.add_argument("--minutes", type=positive, default=30.0, metavar="M", help="how long, warm-up not counted (default: 30)")
+
+
+def measure(pipeline: Pipeline, minutes: float, *, warmup_s: float = 20.0, calibrate_s: float = 2.0) -> dict[str, Any]:
+    """Run the stream.
+
+    Args:
+        pipeline: the loaded bundle.
+        minutes: how long, warm-up not counted.
+        warmup_s: seconds before the first measurement.
+        calibrate_s: of each face, at its beginning.
+
+    Returns:
+        Growth of the resident set, threads and handles since the warm-up; age of the frames when they were handed over and of the readings
+        when they were delivered, and how many were held up instead; the fast path with and without explanations; how often the still face's
+        label changed.
+    """
+    _resources()
+    camera, meter = DrawnCamera(_scene(), FPS), _Meter()
+    with pipeline.stream(camera.open, explain="request", calibrate_s=calibrate_s) as stream:
+        start_s = time.monotonic()
+        bar = tqdm(total=round(minutes * 60), desc="soak", unit="s", leave=False, disable=None)
+        for reading in stream:
+            now_s = time.monotonic()
+            passed_s = now_s - start_s - warmup_s
+            explaining = int((now_s - start_s) / TURN_S) % 2 == 0
+            if explaining:
+                stream.explain()
+            if passed_s >= 0:
+                meter.note(reading, now_s, explaining)
+                bar.update(int(passed_s) - bar.n)
+            if passed_s >= minutes * 60:
+                break
+        bar.close()
+        figures = meter.figures() | {"frames_dropped": stream.status.dropped, "readings_held_up": stream.held_up}
+    left = sum(thread.name.startswith(("capture", "explain")) for thread in threading.enumerate())
+    return figures | {"threads_left": left, "captures_left": camera.opened - camera.released}
+
+
+@dataclass(slots=True)
+class _Meter:
+    """What is noted of a soak, in arrays that hardly grow."""
+
+    first: tuple[float, int, int] = (math.nan, 0, 0)
+    last: tuple[float, int, int] = (math.nan, 0, 0)
+    peak_mb: float = 0.0
+    began_s: float = 0.0
+    ended_s: float = 0.0
+    delivered_ms: array[float] = field(default_factory=lambda: array("f"))
+    handed_ms: array[float] = field(default_factory=lambda: array("f"))
+    fast_ms: dict[bool, array[float]] = field(default_factory=lambda: {True: array("f"), False: array("f")})
+    explained: dict[int, float] = field(default_factory=dict)
+    explanations: int = 0
+    tracks: set[int] = field(default_factory=set)
+    still: str = ""
+    still_changes: int = -1
+
+    def note(self, reading: Reading, now_s: float, explaining: bool) -> None:
+        """Note one reading as it is delivered."""
+        if not self.delivered_ms:
+            self.first, self.began_s = _resources(), now_s
+        if len(self.delivered_ms) % 30 == 0:
+            self.last = _resources()
+            self.peak_mb = max(self.peak_mb, self.last[0])
+        self.ended_s = now_s
+        self.delivered_ms.append((now_s - reading.captured_s) * 1e3)
+        self.handed_ms.append(self.delivered_ms[-1] - reading.latency_ms["total"])
+        self.fast_ms[explaining].append(reading.latency_ms["face"] + reading.latency_ms["encode"])
+        for face in reading.faces:
+            self.tracks.add(face.track)
+            if face.explained_t_ms is not None and self.explained.get(face.track) != face.explained_t_ms:
+                self.explained[face.track] = face.explained_t_ms
+                self.explanations += 1
+            if face.detection.box_xyxy[0] > _STILL_X and face.emotion != self.still:
+                self.still = face.emotion
+                self.still_changes += 1
+
+    def figures(self) -> dict[str, Any]:
+        """The figures of the soak."""
+        on, off = _spread(self.fast_ms[True]), _spread(self.fast_ms[False])
+        passed_s = self.ended_s - self.began_s
+        return {
+            "minutes": passed_s / 60,
+            "readings": len(self.delivered_ms),
+            "readings_per_s": (len(self.delivered_ms) - 1) / passed_s if passed_s else math.nan,
+            "tracks": len(self.tracks),
+            "explanations": self.explanations,
+            "still_face_label_changes": self.still_changes,
+            "memory_mb": self.last[0],
+            "memory_growth_mb": self.last[0] - self.first[0],
+            "memory_growth_peak_mb": self.peak_mb - self.first[0],
+            "threads_growth": self.last[1] - self.first[1],
+            "handles_growth": self.last[2] - self.first[2],
+            "frame_age_handed_over_ms": _spread(self.handed_ms),
+            "frame_age_delivered_ms": _spread(self.delivered_ms),
+            "handed_over_older_than_two_frames": int((np.array(self.handed_ms) > 2000 / FPS).sum()),
+            "delivered_older_than_two_frames": int((np.array(self.delivered_ms) > 2000 / FPS).sum()),
+            "fast_path_explaining_ms": on,
+            "fast_path_alone_ms": off,
+            "fast_path_p95_ratio": on["p95"] / off["p95"],
+        }
+
+
+def _scene() -> Callable[[int], np.ndarray]:
+    """Frame number → a frame of the loop with fresh noise."""
+    happy, surprised = head("happy"), head("surprised")
+    between, grain, frames = blend(happy, surprised, 0.9), Grain(5), []
+    for i in range(_LOOP):
+        angle = 2 * math.pi * i / _LOOP
+        moving = surprised if i >= _LOOP // 2 else happy
+        frames.append(draw([(moving, 180 + 50 * math.cos(angle), 240 + 40 * math.sin(angle), 1.0), (between, 500, 240, 1.0)]))
+    return lambda number: grain(frames[number % _LOOP])
+
+
+def _resources() -> tuple[float, int, int]:
+    """Resident memory in MB, threads, open handles of this process."""
+    try:
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6, len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+    except FileNotFoundError:
+        raise BackendError("the soak reads /proc, which only Linux has") from None
+
+
+def _spread(values: array[float]) -> dict[str, float]:
+    """Median, 95th percentile and maximum; NaN without values."""
+    if not values:
+        return dict.fromkeys(("median", "p95", "max"), math.nan)
+    median, p95, most = np.percentile(np.array(values), (50, 95, 100))
+    return {"median": float(median), "p95": float(p95), "max": float(most)}
+
+
+COMMAND = Command(options, of_pipeline(lambda pipeline, args: measure(pipeline, args.minutes)))

@@ -1,0 +1,168 @@
+"""The stages of the pipeline as things to be timed, on one face in a camera-sized picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.speed.clock import Clock, Stage, timed
+from edge.cv import cv2
+from edge.engine.backend import Session
+from edge.errors import InputError
+from edge.language.explain import Subject, subject_of
+from edge.language.policy import RationalePolicy
+from edge.language.rationale import parse_completion
+from edge.pipeline import Pipeline, Seen
+from edge.sources.camera import Frame, Source, demo_picture, find_feed, recorded
+from edge.sources.picture import as_grey, read_image
+from edge.types import Detection
+from edge.vision.face import align
+
+STAGES = ("capture", "face", "align", "encode", "fast", "first_token", "per_token", "explain", "verify", "verdict", "full")
+"""In the order of the data. `fast` = face, align, encode; `full` = `fast`, explained and verified, the end to end of a picture."""
+
+_HEAD = 270
+"""The portrait's head fills this corner of it, pixels."""
+
+
+def demo_frame(width: int = 640, height: int = 480, faces: int = 1) -> Frame:
+    """The demo portrait on a camera-sized picture; or its head several times, in a grid of equal cells."""
+    portrait = read_image(demo_picture())
+    portrait = portrait if faces == 1 else portrait[:_HEAD, _HEAD // 3 : _HEAD // 3 + _HEAD]
+    columns = int(np.ceil(np.sqrt(faces)))
+    rows = -(-faces // columns)
+    picture = np.full((height, width, 3), 96, np.uint8)
+    cell = width // columns, height // rows
+    side = min(cell)
+    small = cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA)
+    for i in range(faces):
+        left, top = i % columns * cell[0] + (cell[0] - side) // 2, i // columns * cell[1] + (cell[1] - side) // 2
+        picture[top : top + side, left : left + side] = small
+    return Frame(picture, "benchmark", 0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One picture, everything that each stage needs of it, and the pipeline that reads it."""
+
+    pipeline: Pipeline
+    frame: Frame
+    grey: np.ndarray
+    detection: Detection
+    seen: Seen
+    subject: Subject
+    text: str
+    """The greedy completion."""
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, frame: Frame) -> Scene:
+        """Read a picture; its largest face is the one that the stages work on.
+
+        Raises:
+            InputError: no face is found in it.
+        """
+        seen = pipeline.look(frame)
+        if not seen.reading.faces:
+            raise InputError(f"the face finder of '{pipeline.bundle.folder}' finds no face in the picture: there is nothing to time")
+        face = seen.reading.faces[0]
+        subject = subject_of(face, seen.tokens[0])
+        text = pipeline.explainer.policy.greedy(seen.tokens[:1])[0]
+        return cls(pipeline, frame, as_grey(frame.image_bgr), face.detection, seen, subject, text)
+
+    @property
+    def length(self) -> int:
+        """Tokens of the completion, the end token not counted."""
+        return len(self.pipeline.explainer.policy.tokenizer.encode(self.text).ids)
+
+    def stages(self, label: Callable[[str], str] = str, clock: Clock = time.perf_counter) -> list[Stage]:
+        """The pipeline's own stages; `label` names a stage's figures, `clock` times them."""
+        pipeline, explainer, config = self.pipeline, self.pipeline.explainer, self.pipeline.bundle.config
+        crop = align(self.grey, self.detection, config.image)[0][None]
+        done = [parse_completion(self.text, tuple(config.labels))]
+        candidate = explainer.read(done)[0]
+        work: dict[str, Callable[[], object]] = {
+            "face": lambda: pipeline.finder(self.grey),
+            "align": lambda: align(self.grey, self.detection, config.image),
+            "encode": lambda: pipeline.encoder(crop),
+            "fast": lambda: pipeline.look(self.frame),
+            "verify": lambda: explainer.read(done),
+            "verdict": lambda: explainer.decide(candidate, self.subject),
+            "full": lambda: pipeline.explain(pipeline.look(self.frame)),
+        }
+        decoding = _decoding(explainer.policy, self.subject.tokens[None], label, clock)
+        return [*(timed(label(name), call, clock) for name, call in work.items()), decoding]
+
+
+class _Clocked:
+    """A session that notes when each of its runs ended."""
+
+    def __init__(self, session: Session, clock: Clock) -> None:
+        self.session, self.clock = session, clock
+        self.provider, self.inputs = session.provider, session.inputs
+        self.ends: list[float] = []
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        out = self.session.run(inputs)
+        self.ends.append(self.clock())
+        return out
+
+    def run_into(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        out = self.session.run_into(inputs, outputs)
+        self.ends.append(self.clock())
+        return out
+
+    def close(self) -> None:
+        """The session belongs to the pipeline."""
+
+
+def _decoding(policy: RationalePolicy, tokens: np.ndarray, label: Callable[[str], str], clock: Clock) -> Stage:
+    """Greedy decoding: the whole, the time to the first token (embedding the prompt and one decoder run), and each later token."""
+    clocked = _Clocked(policy.decoder, clock)
+    same = RationalePolicy(policy.embed, clocked, policy.tokenizer, policy.spec)
+
+    def stage(calls: int) -> dict[str, list[float]]:
+        spent: dict[str, list[float]] = {label(name): [] for name in ("first_token", "per_token", "explain")}
+        for _ in range(calls):
+            clocked.ends.clear()
+            started = clock()
+            same.greedy(tokens)
+            ended = clock()
+            first, last = clocked.ends[0], clocked.ends[-1]
+            spent[label("first_token")].append((first - started) * 1e3)
+            spent[label("per_token")].append((last - first) * 1e3 / max(1, len(clocked.ends) - 1))
+            spent[label("explain")].append((ended - started) * 1e3)
+        return spent
+
+    return stage
+
+
+def write_clip(path: Path, frame: Frame, count: int = 60) -> None:
+    """A Motion JPEG clip of a picture, as a USB camera delivers it."""
+    height, width = frame.image_bgr.shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (width, height))
+    for _ in range(count):
+        writer.write(frame.image_bgr)
+    writer.release()
+
+
+def capture(source: Source, label: Callable[[str], str] = str) -> Stage:
+    """Taking the next frame of a source; a video starts again at its end, which is not timed."""
+    running: Iterator[Frame] = recorded(find_feed(source))
+
+    def stage(calls: int) -> dict[str, list[float]]:
+        nonlocal running
+        spent: list[float] = []
+        while len(spent) < calls:
+            started = time.perf_counter()
+            if next(running, None) is None:
+                running = recorded(find_feed(source))
+                next(running)  # opens the file
+            else:
+                spent.append((time.perf_counter() - started) * 1e3)
+        return {label("capture"): spent}
+
+    return stage

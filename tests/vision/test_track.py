@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+
+from benchmarks.quality.scenes import Grain, draw, head
+from edge.sources.camera import Frame
+from edge.types import Detection
+from edge.vision.encoder import FaceEncoder
+from edge.vision.face import FaceFinder, box_overlap
+from edge.vision.look import look
+from edge.vision.track import FORGET_MS, KEYFRAME_MS, Tracker, moved
+
+STEP_MS = 40.0
+_LOOKS = np.random.default_rng(0).integers(0, 256, (4, 48, 48), np.uint8)
+
+
+def _face(x: float) -> Detection:
+    return Detection(np.array([x, 0, x + 40, 40], np.float32), np.zeros((5, 2), np.float32), 0.9)
+
+
+class _Sequence:
+    """Keyframes of faces given as (place, look)."""
+
+    def __init__(self) -> None:
+        self.tracker, self.t_ms = Tracker(), 0.0
+
+    def __call__(self, *faces: tuple[float, int], after_ms: float = STEP_MS) -> list[int]:
+        self.t_ms += after_ms
+        return self.tracker.match([_face(x) for x, _ in faces], [_LOOKS[look] for _, look in faces], self.t_ms)
+
+
+def test_faces_keep_their_number_while_they_move_and_whatever_their_order():
+    see = _Sequence()
+    assert see((0, 0), (100, 1)) == [1, 2]
+    assert see((95, 1), (10, 0)) == [2, 1]
+    assert see((20, 0), (90, 1), (300, 2)) == [1, 2, 3]
+
+
+def test_two_faces_that_change_places_are_told_apart_by_their_looks():
+    see = _Sequence()
+    assert see((0, 0), (20, 1)) == [1, 2]
+    assert see((0, 1), (20, 0)) == [2, 1]
+
+
+def test_a_hidden_face_is_expected_where_its_motion_leads():
+    see = _Sequence()
+    for x in (0, 12, 24, 36):
+        assert see((x, 0)) == [1]
+    for _ in range(6):
+        assert see() == []
+    assert see((118, 0)) == [1]
+
+
+def test_a_face_that_was_briefly_away_comes_back_under_its_number():
+    see = _Sequence()
+    see((0, 0))
+    see(after_ms=FORGET_MS - 2 * STEP_MS)
+    assert see((5, 0)) == [1]
+
+
+def test_a_face_that_was_long_away_is_a_new_one():
+    see = _Sequence()
+    see((0, 0))
+    see(after_ms=FORGET_MS + 1)
+    assert see((0, 0)) == [2]
+
+
+def test_somebody_else_at_the_same_place_is_a_new_face():
+    see = _Sequence()
+    see((0, 0))
+    see(after_ms=500)
+    assert see((0, 3)) == [2]
+
+
+def test_two_faces_never_share_a_number():
+    see = _Sequence()
+    see((0, 0))
+    assert len(set(see((0, 0), (5, 0)))) == 2
+
+
+def test_a_detection_is_carried_by_a_similarity_and_stays_upright():
+    face = Detection(np.array([10, 10, 30, 50], np.float32), np.array([[20, 30]] * 5, np.float32), 0.5)
+    turned = moved(face, np.array([[0.0, -2.0, 100.0], [2.0, 0.0, 0.0]]))
+    assert turned.box_xyxy == pytest.approx([20, 0, 60, 80])
+    assert turned.points_xy[0] == pytest.approx([40, 40])
+
+
+class _Counting(FaceFinder):
+    """A finder that counts its runs."""
+
+    def __init__(self, finder: FaceFinder) -> None:
+        self.session, self.spec, self.runs = finder.session, finder.spec, 0
+
+    def __call__(self, grey):
+        self.runs += 1
+        return super().__call__(grey)
+
+
+def _follow(pipeline, heads_at, count: int, fps: float = 30.0):
+    """Look at drawn frames; per frame the reading and whether the finder ran."""
+    finder, tracker, grain = _Counting(pipeline.finder), Tracker(), Grain(4)
+    encoder: FaceEncoder = pipeline.encoder
+    for i in range(count):
+        before = finder.runs
+        frame = Frame(grain(draw(heads_at(i))), "drawn", i, i * 1000 / fps)
+        seen = look(frame, finder, encoder, pipeline.bundle.config, tracker)
+        yield frame, seen.reading.faces, finder.runs > before
+
+
+def test_a_moving_face_is_followed_between_keyframes_as_well_as_it_is_found(pipeline):
+    happy, ran = head(), []
+    for frame, faces, found in _follow(pipeline, lambda i: [(happy, 200 + 5 * i, 240 + 2 * i, 1 + 0.004 * i)], 30):
+        ran.append(found)
+        (face,) = faces
+        truth = pipeline(frame.image_bgr, explain=False).faces[0]
+        assert face.track == 1
+        assert face.emotion == "happiness"
+        assert box_overlap(face.detection.box_xyxy[None], truth.detection.box_xyxy[None])[0, 0] > 0.85
+        eyes = np.linalg.norm(truth.points_xy[0] - truth.points_xy[3])
+        assert np.linalg.norm(face.points_xy - truth.points_xy, axis=1).mean() < 0.1 * eyes
+    assert 30 * 33 / KEYFRAME_MS - 1 <= sum(ran) <= 10, "a moving face needs the finder a few times a second, not thirty"
+
+
+def test_a_face_that_jumps_or_leaves_is_not_followed_into_nothing(pipeline):
+    happy = head()
+
+    def places(i: int):
+        return [(happy, 150, 240, 1.0)] if i < 8 else [(happy, 480, 200, 1.0)] if i < 16 else []
+
+    counts = [(len(faces), faces[0].detection.box_xyxy[0] > 300 if faces else None) for _, faces, _ in _follow(pipeline, places, 20)]
+    assert counts[:8] == [(1, False)] * 8
+    assert counts[8:16] == [(1, True)] * 8
+    assert counts[16:] == [(0, None)] * 4
+
+
+@pytest.mark.parametrize(("fps", "seconds"), [(15, 2), (30, 1), (8, 4)])
+def test_two_crossing_faces_keep_their_numbers(pipeline, fps, seconds):
+    happy, other, count = head(), head("other"), int(fps * seconds)
+
+    def places(i: int):
+        share = i / (count - 1)
+        return [(other, 500 - 360 * share, 250, 1.0), (happy, 140 + 360 * share, 240, 1.0)]
+
+    seen = [sorted((float(f.detection.box_xyxy[0]), f.track) for f in faces) for _, faces, _ in _follow(pipeline, places, count, fps)]
+    left, right = (track for _, track in seen[0])
+    assert [track for _, track in seen[-1]] == [right, left]
+    assert {track for faces in seen for _, track in faces} == {left, right}
+    assert any(len(faces) == 1 for faces in seen), "one really hides the other"
+
+
+def test_a_face_hidden_for_a_moment_keeps_its_number(pipeline):
+    happy = head()
+    seen = [
+        [f.track for f in faces]
+        for _, faces, _ in _follow(pipeline, lambda i: [] if 10 <= i < 20 else [(happy, 200 + 4 * i, 240, 1.0)], 30, 20)
+    ]
+    assert seen[9] == [1]
+    assert seen[12] == []
+    assert seen[-1] == [1]
