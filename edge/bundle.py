@@ -97,7 +97,7 @@ class PolicySpec:
     suffix: list[int] = field(default_factory=list)
     """Token ids between the visual tokens and the completion."""
     constrained: bool = True
-    """Decoding follows the grammar, each of whose phrases is a token; else the policy writes freely, and what it writes is read afterwards."""
+    """Decoding follows the grammar, each of whose phrases is a token; else the policy writes freely and is read afterwards."""
     tower: bool = False
     """The policy has eyes of its own: the bundle has a graph `policy_vision` that makes its visual tokens from the crop, and the encoder
     hands the crop on in place of visual tokens."""

@@ -16,11 +16,12 @@ from edge.errors import InputError, UsageError
 from edge.language.labels import EMOTIONS_8
 from edge.language.rationale import write_completion
 from edge.sources.picture import as_grey
+from edge.vision.encoder import softmax
 from training.clips import Clip, clip_frames, load_dfew, load_mafw
-from training.cues import CUE_NAMES
 from training.data import load_ferplus
-from training.encoder import SIZE, Encoder, load_encoder
-from training.writer import write_rationale
+from training.encoder import SIZE, Encoder, load_encoder, read_faces
+from training.language import load_language, load_temperature
+from training.writer import Readings, Writer, at_random, facts_of, text_of
 
 DATASETS = ("ferplus", "dfew", "mafw")
 
@@ -32,14 +33,16 @@ class Example:
     pictures: list[Picture]
     """RGB, in the order of time."""
     label: str
-    cues: list[float]
-    """Measured cues; empty when there are no landmarks to measure."""
+    measured: list[float]
+    """Cues and pose by the landmarks; empty when there are none."""
+    read: list[float]
+    """Cues, pose and label probabilities as the encoder reads the last picture."""
     completion: str
-    """Written about the cues that the encoder reads in the last picture."""
+    """Written about what the encoder reads in the last picture."""
 
 
 def read_examples(
-    folder: Path, split: str, dataset: str, encoder: Path, *, fold: int = 1, frames: int = 1, limit: int = 0, seed: int = 0
+    folder: Path, split: str, dataset: str, encoder: Path, grammar: str, *, fold: int = 1, frames: int = 1, limit: int = 0, seed: int = 0
 ) -> list[Example]:
     """Read a split and write a rationale for each face.
 
@@ -49,6 +52,7 @@ def read_examples(
         split: `train`, `valid` (FER+ only) or `test`.
         dataset: one of `DATASETS`.
         encoder: run of the encoder that reads the cues.
+        grammar: run of the grammar to write in.
         fold: of DFEW and MAFW.
         frames: pictures per clip.
         limit: at most so many, from the first; 0 takes all.
@@ -64,7 +68,7 @@ def read_examples(
     if dataset == "ferplus":
         faces = load_ferplus(folder, split)
         faces = faces.take(np.flatnonzero(faces.label >= 0)[: limit or None])
-        cues, _ = cue_model.measure(faces.landmarks, faces.point_index)
+        cues = np.concatenate(cue_model.measure(faces.landmarks, faces.point_index), 1)
         pictures = [[image] for image in faces.images]
         labels = [EMOTIONS_8[i] for i in faces.label]
         measured = [row.tolist() if np.isfinite(row).all() else [] for row in cues]
@@ -75,21 +79,18 @@ def read_examples(
         labels, measured = [clip.emotions[0] for clip in clips], [[] for _ in clips]
     if not labels:
         raise InputError(f"'{folder}' has no face of the {split} split with one of the labels {', '.join(EMOTIONS_8)}")
-    texts = _write(network, [seen[-1] for seen in pictures], labels, seed)
-    return [
-        Example([Image.fromarray(p).convert("RGB") for p in seen], label, row, text)
-        for seen, label, row, text in zip(pictures, labels, measured, texts, strict=True)
-    ]
+    readings = _read(network, [seen[-1] for seen in pictures], load_temperature(grammar))
+    writer, rng = Writer(load_language(grammar)), random.Random(seed)
+    found = []
+    for i, (seen, label, row) in enumerate(zip(pictures, labels, measured, strict=True)):
+        text = text_of(writer.write(facts_of(readings, i), label, at_random(rng)))
+        read = [*readings.flat[i].tolist(), *readings.probabilities[i].tolist()]
+        found.append(Example([Image.fromarray(p).convert("RGB") for p in seen], label, row, read, write_completion(text, label)))
+    return found
 
 
 @torch.no_grad()
-def _write(network: Encoder, pictures: list[np.ndarray], labels: list[str], seed: int) -> list[str]:
-    rng, texts = random.Random(seed), []
+def _read(network: Encoder, pictures: list[np.ndarray], temperature: float) -> Readings:
     grey = [cv2.resize(as_grey(p[..., ::-1]) if p.ndim == 3 else p, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for p in pictures]
-    for start in range(0, len(grey), 256):
-        read = network.eval()(torch.from_numpy(np.stack(grey[start : start + 256]))[:, None].float() / 255)
-        for row, label in enumerate(labels[start : start + 256]):
-            cues = dict(zip(CUE_NAMES, read["cues"][row].tolist(), strict=True))
-            sentences = write_rationale(cues, tuple(read["pose"][row].tolist()), label, 1.0, rng)
-            texts.append(write_completion(" ".join(s.text for s in sentences), label))
-    return texts
+    read = read_faces(network, np.stack(grey))
+    return Readings(read["cues"], read["pose"], softmax(read["emotion"] / temperature))

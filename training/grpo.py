@@ -1,5 +1,6 @@
 """Alignment: group-relative policy optimisation with rewards for the explanation, on TRL's trainer.
 
+Completions are sampled within the grammar.
 The tiny policy and a Hugging Face vision-language model go the same way. Every reward has a weight in the configuration; 0 switches it
 off. A run that was stopped goes on from its last checkpoint when it is started again.
 
@@ -9,6 +10,7 @@ off. A run that was stopped goes on from its last checkpoint when it is started 
 
 from __future__ import annotations
 
+import shutil
 import sys
 import warnings
 from collections.abc import Callable
@@ -25,21 +27,27 @@ from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from edge.errors import UsageError
+from edge.language.grammar import FILE, Grammar, load_grammar
 from edge.language.labels import EMOTIONS_8
-from edge.language.rationale import masked_sentences, parse_completion, split_sentences
+from edge.language.rationale import parse_completion, split_sentences
+from edge.language.statements import Facts
+from edge.language.verdict import sentences_of
 from edge.language.verifier import SentenceReading
 from training import rewards
 from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus
 from training.encoder import load_encoder
 from training.examples import Example, read_examples
+from training.language import load_temperature
 from training.models import instruction, load_any_policy
 from training.rewards import Sample
 from training.run import Run, load_checkpoint, read_config
 from training.trl_head import ensure_head
 from training.verifier import load_verifier, read_texts
+from training.views import look
+from training.writer import Readings
 
-REWARDS = ("format", "accuracy", "explanation", "masked", "grounding", "length")
+REWARDS = ("format", "accuracy", "explanation", "masked", "truth", "variety", "length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +79,26 @@ class GrpoConfig:
 class Reader:
     """Parses completions and lets the verifier read them; the texts of the last call are remembered, since every reward asks."""
 
-    def __init__(self, verifier: Path, processor: Any) -> None:
+    def __init__(self, verifier: Path, grammar: Grammar, processor: Any) -> None:
         self.model, self.tokenizer = load_verifier(verifier)
         self.prior = np.asarray(load_checkpoint(verifier)["prior"])
+        self.grammar = grammar
         self.decoder = getattr(processor, "tokenizer", processor)
         self.last: tuple[Any, list[Sample]] = (None, [])
 
-    def __call__(self, completion_ids: list[list[int]], label: list[str], cues: list[list[float]]) -> list[Sample]:
+    def __call__(
+        self, completion_ids: list[list[int]], label: list[str], measured: list[list[float]], read: list[list[float]]
+    ) -> list[Sample]:
         """Samples of a batch of completions, from their token ids and the columns of the data."""
         if self.last[0] is completion_ids:
             return self.last[1]
         done = [parse_completion(self._text(ids), EMOTIONS_8) for ids in completion_ids]
-        plain, masked = (self._read([cut(d.rationale) for d in done]) for cut in (split_sentences, masked_sentences))
-        named = [dict(zip(CUE_NAMES, row, strict=True)) if row else {} for row in cues]
-        samples = [Sample(*parts) for parts in zip(done, plain, masked, label, named, strict=True)]
+        parsed = [self.grammar.parse(d.rationale) if d.answer else None for d in done]
+        parsed = [p if p and p.conclusion == d.answer else None for p, d in zip(parsed, done, strict=True)]
+        plain = self._read([split_sentences(d.rationale) for d in done])
+        masked = self._read([sentences_of(d, p) for d, p in zip(done, parsed, strict=True)])
+        facts = ([facts_from(row) if row else None for row in measured], [facts_from(row) for row in read])
+        samples = [Sample(*parts) for parts in zip(done, parsed, plain, masked, label, *facts, strict=True)]
         self.last = (completion_ids, samples)
         return samples
 
@@ -94,9 +108,16 @@ class Reader:
 
     def _read(self, groups: list[list[str]]) -> list[SentenceReading]:
         different = sorted({sentence for group in groups for sentence in group})
-        emotions, claims = read_texts(self.model, self.tokenizer, different)
+        found = read_texts(self.model, self.tokenizer, different)
         row = {sentence: i for i, sentence in enumerate(different)}
-        return [SentenceReading(emotions[rows], claims[rows]) for rows in ([row[s] for s in group] for group in groups)]
+        each = ([row[s] for s in group] for group in groups)
+        return [SentenceReading(found.emotions[rows], found.claims[rows], found.covered[rows]) for rows in each]
+
+
+def facts_from(row: list[float]) -> Facts:
+    """Facts from a column of the data: cues, pose, and label probabilities where they are known."""
+    cues, pose, rest = row[: len(CUE_NAMES)], row[len(CUE_NAMES) : len(CUE_NAMES) + 3], row[len(CUE_NAMES) + 3 :]
+    return Facts(dict(zip(CUE_NAMES, cues, strict=True)), pose[0], pose[1], dict(zip(EMOTIONS_8, rest, strict=False)))
 
 
 def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[..., list[float]]], list[float]]:
@@ -110,13 +131,15 @@ def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[
     chosen = {name: weight for name, weight in config.rewards.items() if weight}
     if not chosen:
         raise UsageError("every reward is switched off")
+    extras: dict[str, tuple[Any, ...]] = {"masked": (reader.prior,), "truth": (reader.grammar.rules,), "variety": (config.group,)}
 
     def make(name: str) -> Callable[..., list[float]]:
         plain = getattr(rewards, f"{name}_reward")
-        extra = (reader.prior,) if name == "masked" else ()
 
-        def reward(completion_ids: list[list[int]], label: list[str], cues: list[list[float]], **_: Any) -> list[float]:
-            found: list[float] = plain(reader(completion_ids, label, cues), *extra)
+        def reward(
+            completion_ids: list[list[int]], label: list[str], measured: list[list[float]], read: list[list[float]], **_: Any
+        ) -> list[float]:
+            found: list[float] = plain(reader(completion_ids, label, measured, read), *extras.get(name, ()))
             return found
 
         reward.__name__ = name
@@ -125,14 +148,15 @@ def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[
     return [make(name) for name in chosen], list(chosen.values())
 
 
-def face_rows(faces: FerPlus, cues: np.ndarray) -> Dataset:
+def face_rows(faces: FerPlus, measured: np.ndarray, readings: Readings) -> Dataset:
     """One row per face for the tiny policy, which takes the grey crop as it is and needs no question."""
     return Dataset.from_dict(
         {
             "prompt": [[{"role": "user", "content": ""}]] * len(faces),
             "images": [[Image.fromarray(image)] for image in faces.images],
             "label": [EMOTIONS_8[i] for i in faces.label],
-            "cues": cues.tolist(),
+            "measured": measured.tolist(),
+            "read": np.concatenate([readings.flat, readings.probabilities], 1).tolist(),
         }
     )
 
@@ -144,7 +168,8 @@ def example_rows(examples: list[Example]) -> Dataset:
             "prompt": [[{"role": "user", "content": instruction(EMOTIONS_8)}]] * len(examples),
             "images": [example.pictures for example in examples],
             "label": [example.label for example in examples],
-            "cues": [example.cues for example in examples],
+            "measured": [example.measured for example in examples],
+            "read": [example.read for example in examples],
         }
     )
 
@@ -163,32 +188,36 @@ class Metrics(TrainerCallback):
             self.run.metrics(step=state.global_step, **also, **kept)
 
 
-def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, policy: str, verifier: str) -> Path:
+def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, grammar: str, policy: str, verifier: str) -> Path:
     """Align a policy; write the run, its checkpoints and the policy (`policy/`) to `out`."""
     done = max((int(path.name.split("-")[1]) for path in out.glob("checkpoints/checkpoint-*")), default=0)
     run = Run(out, config, seed=config.seed, resumed=done > 0)
+    language = Path(grammar) / FILE
     if done >= config.steps:  # the trainer would take one step more
-        return _keep(*load_any_policy(str(out / "checkpoints" / f"checkpoint-{config.steps}"))[:2], out)
+        shutil.copyfile(language, out / "checkpoints" / f"checkpoint-{config.steps}" / FILE)
+        return _keep(*load_any_policy(str(out / "checkpoints" / f"checkpoint-{config.steps}"))[:2], language, out)
     model, processor, tiny = load_any_policy(policy)
     if tiny:
-        _, cue_model = load_encoder(Path(encoder))
+        network, cue_model = load_encoder(Path(encoder))
         faces = load_ferplus(folder, "train")
-        cues, _ = cue_model.measure(faces.landmarks, faces.point_index)
+        cues, pose = cue_model.measure(faces.landmarks, faces.point_index)
         kept = (faces.label >= 0) & np.isfinite(cues).all(1)
-        rows = face_rows(faces.take(kept), cues[kept])
+        faces, measured = faces.take(kept), np.concatenate([cues, pose], 1)[kept]
+        rows = face_rows(faces, measured, look(network, faces, cue_model, 0, config.seed).readings(0, load_temperature(grammar)))
     else:
-        rows = example_rows(read_examples(folder, "train", config.dataset, Path(encoder), fold=config.fold, frames=config.frames))
-    functions, weights = reward_functions(config, Reader(Path(verifier), processor))
+        rows = example_rows(read_examples(folder, "train", config.dataset, Path(encoder), grammar, fold=config.fold, frames=config.frames))
+    functions, weights = reward_functions(config, Reader(Path(verifier), load_grammar(language), processor))
     trainer = make_trainer(model, processor, rows, functions, weights, config, out / "checkpoints")
     trainer.add_callback(Metrics(run))
     trainer.train(resume_from_checkpoint=done > 0)
-    return _keep(trainer.model, processor, out)
+    return _keep(trainer.model, processor, language, out)
 
 
-def _keep(model: PreTrainedModel, processor: ProcessorMixin, out: Path) -> Path:
+def _keep(model: PreTrainedModel, processor: ProcessorMixin, grammar: Path, out: Path) -> Path:
     if PartialState().is_main_process:
         model.save_pretrained(out / "policy")
         processor.save_pretrained(out / "policy")
+        shutil.copyfile(grammar, out / "policy" / FILE)
     return out
 
 

@@ -94,15 +94,26 @@ def build(rules: dict[str, Any]) -> dict[str, Any]:
     still = _clauses(phrases.RESTS, rules)
     posed = _clauses(phrases.POSES, rules)
     classes: dict[str, list[list[Any]]] = {
-        "Movement": _capital(moving), "movement": moving, "Rest": _capital(still), "rest": still, "pose": posed,
+        "Movement": _capital(moving),
+        "movement": moving,
+        "Rest": _capital(still),
+        "rest": still,
         "calm": [entry for entry in still if all(cue in _CONTRASTING for _, cue, _, _ in entry[1])],
-        "covered": [[text, [["covered", region, 0, ""] for region in regions.split()]] for regions, ts in phrases.COVERED.items() for text in ts],
-        "and": [[text, []] for text in phrases.ANDS], "but": [[text, []] for text in phrases.BUTS], "stop": [[". ", []]],
+        "pose": posed,
+        "covered": [
+            [text, [["covered", region, 0, ""] for region in regions.split()]]
+            for regions, texts in phrases.COVERED.items()
+            for text in texts
+        ],
+        "and": [[text, []] for text in phrases.ANDS],
+        "but": [[text, []] for text in phrases.BUTS],
+        "stop": [[". ", []]],
         "closing": list(_closings()),
-        **{f"likely {label}": [[text, [["conclusion", label, 0, ""], ["certainty", "", 0, "likely"]]] for text in _likely(label)]
-           for label in EMOTIONS_8},
-        **{f"second {label}": [[text, [["runner_up", label, 0, ""]]] for text in _second(label)] for label in EMOTIONS_8},
-    }  # fmt: skip
+    }
+    for label in EMOTIONS_8:
+        says = [["conclusion", label, 0, ""], ["certainty", "", 0, "likely"]]
+        classes[f"likely {label}"] = [[text, says] for text in _likely(label)]
+        classes[f"second {label}"] = [[text, [["runner_up", label, 0, ""]]] for text in _second(label)]
     return {"version": VERSION, "phrases": classes, "moves": _moves(), "rules": rules}
 
 
@@ -255,4 +266,3 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
 def configure(given: Path | None, overrides: list[str]) -> GrammarConfig:
     """The resolved configuration of the grammar."""
     return read_config(GrammarConfig, "grammar", given, overrides)
-

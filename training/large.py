@@ -54,7 +54,7 @@ def conversations(examples: list[Example], labels: tuple[str, ...]) -> Dataset:
     )
 
 
-def train(folder: Path, out: Path, config: LargeConfig, *, encoder: str, policy: str) -> Path:
+def train(folder: Path, out: Path, config: LargeConfig, *, encoder: str, grammar: str, policy: str) -> Path:
     """Fine-tune `policy` on written rationales; write the run and the policy (`policy/`) to `out`.
 
     Raises:
@@ -65,7 +65,9 @@ def train(folder: Path, out: Path, config: LargeConfig, *, encoder: str, policy:
         raise UsageError(f"'{policy}' is the tiny policy: its cold start is `python -m training sft`")
     ensure_head()
     run = Run(out, config, seed=config.seed)
-    examples = read_examples(folder, "train", config.dataset, Path(encoder), fold=config.fold, frames=config.frames, limit=config.limit)
+    examples = read_examples(
+        folder, "train", config.dataset, Path(encoder), grammar, fold=config.fold, frames=config.frames, limit=config.limit
+    )
     settings = SFTConfig(
         output_dir=str(out / "checkpoints"),
         num_train_epochs=config.epochs,

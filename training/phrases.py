@@ -1,7 +1,7 @@
 """The words of the written rationales: phrases by what they state, and how other writers say the same.
 
-Short forms: `lip_corners+` above neutral, `-` below, `=` at rest; `?` slightly, `!` strongly. A phrase states all that stands in its key, and
-nothing else that a face could contradict. Sides are the person's own.
+Short forms: `lip_corners+` above neutral, `-` below, `=` at rest; `?` slightly, `!` strongly. A phrase states all that stands in its key,
+and nothing else that a face could contradict. Sides are the person's own.
 """
 
 from __future__ import annotations
@@ -9,35 +9,52 @@ from __future__ import annotations
 #: What moves.
 MOVEMENTS: dict[str, tuple[str, ...]] = {
     "inner_brow+": (
-        "the inner brows are raised", "the inner ends of the brows are lifted", "the brows rise in the middle", "the inner brows go up",
+        "the inner brows are raised",
+        "the inner ends of the brows are lifted",
+        "the brows rise in the middle",
+        "the inner brows go up",
     ),
     "inner_brow+!": ("the inner brows are raised high", "the brows rise steeply in the middle"),
     "inner_brow+?": ("the inner brows are raised a little", "the brows rise slightly in the middle"),
     "inner_brow-": (
-        "the inner brows are lowered", "the brows are pulled down in the middle", "the inner ends of the brows come down",
+        "the inner brows are lowered",
+        "the brows are pulled down in the middle",
+        "the inner ends of the brows come down",
         "the brows press down toward the nose",
     ),
     "inner_brow-!": ("the inner brows are pulled far down", "the brows press hard toward the nose"),
     "inner_brow-?": ("the inner brows are lowered a little", "the brows come down slightly in the middle"),
     "outer_brow+": (
-        "the outer brows are raised", "the outer ends of the brows are lifted", "the brows arch upward", "the outer brows go up",
+        "the outer brows are raised",
+        "the outer ends of the brows are lifted",
+        "the brows arch upward",
+        "the outer brows go up",
     ),
     "outer_brow+!": ("the outer brows are raised high", "the brows arch far upward"),
     "outer_brow-": ("the outer brows are lowered", "the outer ends of the brows come down", "the brows are drawn down at the sides"),
     "inner_brow+ outer_brow+": (
-        "the eyebrows are raised", "both eyebrows go up", "the brows are lifted", "the whole brow line is raised", "the eyebrows are drawn up",
+        "the eyebrows are raised",
+        "both eyebrows go up",
+        "the brows are lifted",
+        "the whole brow line is raised",
+        "the eyebrows are drawn up",
     ),
     "inner_brow+! outer_brow+!": ("the eyebrows are raised high", "the brows are lifted far up the forehead", "the eyebrows shoot up"),
     "inner_brow+? outer_brow+?": ("the eyebrows are raised a little", "the brows are slightly lifted"),
     "inner_brow- outer_brow-": (
-        "the eyebrows are lowered", "the brows are pulled down", "both brows come down over the eyes", "the brows hang low over the eyes",
+        "the eyebrows are lowered",
+        "the brows are pulled down",
+        "both brows come down over the eyes",
+        "the brows hang low over the eyes",
     ),
     "inner_brow-! outer_brow-!": ("the eyebrows are pulled down hard", "the brows press low over the eyes"),
     "inner_brow-? outer_brow-?": ("the eyebrows are lowered a little", "the brows come down slightly"),
     "brow_gap-": ("the brows are drawn together", "the brows are knitted", "the brows move toward each other"),
     "inner_brow- brow_gap-": ("a frown draws the brows down and together", "the brows are lowered and drawn together"),
     "inner_brow+ outer_brow+ eye_opening+": (
-        "the eyes are wide open under raised brows", "the brows go up over wide eyes", "brows and eyelids are lifted wide",
+        "the eyes are wide open under raised brows",
+        "the brows go up over wide eyes",
+        "brows and eyelids are lifted wide",
     ),
     "inner_brow+ eye_opening+": ("the eyes are wide under raised inner brows", "the inner brows go up over wide eyes"),
     "inner_brow- eye_opening-": ("the eyes are narrowed under lowered brows", "lowered brows narrow the eyes"),
@@ -57,37 +74,53 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "upper_lip+": ("the upper lip is raised", "the upper lip is pulled up", "the upper lip is lifted"),
     "upper_lip+!": ("the upper lip is raised high", "the upper lip is pulled far up"),
     "nose_wrinkle+ upper_lip+": (
-        "the upper lip is drawn up under a wrinkled nose", "the nose is wrinkled and the upper lip raised", "nose and upper lip are drawn up",
+        "the upper lip is drawn up under a wrinkled nose",
+        "the nose is wrinkled and the upper lip raised",
+        "nose and upper lip are drawn up",
     ),
     "lip_corners+": (
-        "the lip corners are pulled up", "the corners of the mouth turn up", "the mouth curves upward", "the lips are set in a smile",
+        "the lip corners are pulled up",
+        "the corners of the mouth turn up",
+        "the mouth curves upward",
+        "the lips are set in a smile",
     ),
     "lip_corners+ mouth_width+": (
-        "a broad smile widens the mouth", "the mouth is drawn into a broad smile", "a wide smile pulls the lip corners up",
+        "a broad smile widens the mouth",
+        "the mouth is drawn into a broad smile",
+        "a wide smile pulls the lip corners up",
         "the mouth is stretched in a smile",
     ),
     "lip_corners+ mouth_opening+": ("a smile parts the lips", "the lips part in a smile", "the mouth is open in a smile"),
     "lip_corners+ mouth_width+ mouth_opening+": (
-        "the mouth opens in a broad smile", "a broad smile parts the lips", "a broad, open smile shows", "the lips part in a wide smile",
+        "the mouth opens in a broad smile",
+        "a broad smile parts the lips",
+        "a broad, open smile shows",
+        "the lips part in a wide smile",
         "the mouth is wide and open in a smile",
     ),
     "lip_corners+! mouth_width+! mouth_opening+": (
-        "the mouth opens in a very broad smile", "a beaming, open smile stretches the mouth", "a smile pulls the open mouth far to the sides",
+        "the mouth opens in a very broad smile",
+        "a beaming, open smile stretches the mouth",
+        "a smile pulls the open mouth far to the sides",
     ),
     "lip_corners+ cheek_raise+": ("a smile lifts the cheeks", "the smile pushes the cheeks up", "lip corners and cheeks are raised"),
     "lip_corners+ mouth_width+ cheek_raise+": ("a broad smile lifts the cheeks", "a wide smile pushes the cheeks up"),
     "lip_corners+ mouth_width+ mouth_opening+ cheek_raise+": (
-        "a broad, open smile lifts the cheeks", "the mouth opens in a broad smile that pushes the cheeks up",
+        "a broad, open smile lifts the cheeks",
+        "the mouth opens in a broad smile that pushes the cheeks up",
     ),
     "lip_corners+ eye_opening-": ("a smile narrows the eyes", "the eyes narrow with the smile"),
     "lip_corners+ mouth_width+ mouth_opening+ eye_opening-": (
-        "a broad, open smile narrows the eyes", "the eyes narrow as the mouth opens in a broad smile",
+        "a broad, open smile narrows the eyes",
+        "the eyes narrow as the mouth opens in a broad smile",
     ),
     "corner_asymmetry+": (
-        "the lip corner on the person's left sits higher than the other", "the mouth is pulled up on the person's left only",
+        "the lip corner on the person's left sits higher than the other",
+        "the mouth is pulled up on the person's left only",
     ),
     "corner_asymmetry-": (
-        "the lip corner on the person's right sits higher than the other", "the mouth is pulled up on the person's right only",
+        "the lip corner on the person's right sits higher than the other",
+        "the mouth is pulled up on the person's right only",
     ),
     "lip_corners-": ("the lip corners are pulled down", "the corners of the mouth turn down", "the mouth curves downward"),
     "chin_raise+": ("the chin is pushed up", "the chin is raised against the lower lip", "the chin pushes the lower lip up"),
@@ -95,31 +128,49 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "mouth_width+": ("the mouth is stretched wide", "the lips are drawn out to the sides", "the mouth is widened"),
     "mouth_width+!": ("the mouth is stretched very wide", "the lips are drawn far out to the sides"),
     "mouth_width+?": ("the mouth is slightly widened", "the lips are drawn a little to the sides"),
-    "mouth_width-": ("the mouth is drawn in from the sides", "the lips are drawn together", "the mouth is narrowed", "the mouth is made small"),
+    "mouth_width-": (
+        "the mouth is drawn in from the sides",
+        "the lips are drawn together",
+        "the mouth is narrowed",
+        "the mouth is made small",
+    ),
     "mouth_opening+": ("the mouth is open", "the lips are parted", "the lips are apart"),
     "mouth_width+ mouth_opening+": ("the mouth is open and stretched wide", "the parted lips are drawn out to the sides"),
     "mouth_width- mouth_opening+": ("the mouth is open and narrow", "the lips are parted and drawn in from the sides"),
     "jaw_drop+": ("the jaw is dropped", "the jaw is lowered", "the lower jaw drops"),
     "jaw_drop+ mouth_opening+": (
-        "the jaw drops and the mouth falls open", "the mouth hangs open", "the jaw is dropped and the lips are apart", "the mouth falls open",
+        "the jaw drops and the mouth falls open",
+        "the mouth hangs open",
+        "the jaw is dropped and the lips are apart",
+        "the mouth falls open",
     ),
     "jaw_drop+! mouth_opening+": ("the jaw drops far and the mouth is wide open", "the mouth is wide open"),
     "mouth_opening+ lip_corners=": ("the mouth is open without a smile", "the lips are parted without a smile"),
     "upper_lip+ mouth_opening+": ("the upper lip is drawn up over an open mouth", "the upper lip is raised and the lips are parted"),
-}  # fmt: skip
+}
 
 #: What does not move.
 RESTS: dict[str, tuple[str, ...]] = {
     "inner_brow= outer_brow= brow_gap=": (
-        "the brows are level", "the brows are at rest", "the eyebrows stay where they rest", "neither eyebrow moves", "the brows are relaxed",
+        "the brows are level",
+        "the brows are at rest",
+        "the eyebrows stay where they rest",
+        "neither eyebrow moves",
+        "the brows are relaxed",
     ),
     "eye_opening=": (
-        "the eyes are open at their usual width", "the eyelids are at rest", "the eyes are neither wide nor narrowed",
-        "the eyelids are relaxed", "the eyes are opened as usual",
+        "the eyes are open at their usual width",
+        "the eyelids are at rest",
+        "the eyes are neither wide nor narrowed",
+        "the eyelids are relaxed",
+        "the eyes are opened as usual",
     ),
     "mouth_opening=": ("the lips are closed", "the mouth is closed", "the lips rest on each other", "the mouth stays shut"),
     "lip_corners=": (
-        "the lip corners are level", "the corners of the mouth stay level", "the lip corners neither rise nor fall", "there is no smile",
+        "the lip corners are level",
+        "the corners of the mouth stay level",
+        "the lip corners neither rise nor fall",
+        "there is no smile",
     ),
     "mouth_opening= lip_corners=": ("the mouth is closed and level", "the lips are closed without a smile", "the closed lips stay level"),
     "mouth_width=": ("the mouth is neither stretched nor drawn in", "the mouth keeps its usual width"),
@@ -128,12 +179,18 @@ RESTS: dict[str, tuple[str, ...]] = {
     "jaw_drop=": ("the jaw is relaxed", "the jaw is at rest"),
     "jaw_drop= mouth_opening=": ("the jaw is relaxed and the lips are closed", "jaw and lips are at rest"),
     "inner_brow= outer_brow= brow_gap= eye_opening=": (
-        "brows and eyes are at rest", "the upper face is relaxed", "nothing moves about brows and eyes", "brows and eyelids are relaxed",
+        "brows and eyes are at rest",
+        "the upper face is relaxed",
+        "nothing moves about brows and eyes",
+        "brows and eyelids are relaxed",
     ),
     "inner_brow= outer_brow= brow_gap= eye_opening= cheek_raise= lip_corners= mouth_opening= mouth_width= jaw_drop=": (
-        "the whole face is at rest", "brows, eyes and mouth are at rest", "no part of the face moves", "the features are at rest",
+        "the whole face is at rest",
+        "brows, eyes and mouth are at rest",
+        "no part of the face moves",
+        "the features are at rest",
     ),
-}  # fmt: skip
+}
 
 #: Where the head points.
 POSES: dict[str, tuple[str, ...]] = {
@@ -156,39 +213,62 @@ ANDS = (", and ", " while ")
 BUTS = (", but ", ", yet ")
 
 ADJECTIVES = {
-    "neutral": "neutral", "happiness": "happy", "surprise": "surprised", "sadness": "sad", "anger": "angry", "disgust": "disgusted",
-    "fear": "afraid", "contempt": "contemptuous",
-}  # fmt: skip
+    "neutral": "neutral",
+    "happiness": "happy",
+    "surprise": "surprised",
+    "sadness": "sad",
+    "anger": "angry",
+    "disgust": "disgusted",
+    "fear": "afraid",
+    "contempt": "contemptuous",
+}
 #: Certainty (empty: nothing is said of it) → closing sentences.
 CLOSINGS: dict[str, tuple[str, ...]] = {
     "": (
-        "The person looks {adjective}.", "The face looks {adjective}.", "It is an expression of {noun}.", "The face shows {noun}.",
-        "Together, this is an expression of {noun}.", "All in all, the person looks {adjective}.", "The expression is one of {noun}.",
+        "The person looks {adjective}.",
+        "The face looks {adjective}.",
+        "It is an expression of {noun}.",
+        "The face shows {noun}.",
+        "Together, this is an expression of {noun}.",
+        "All in all, the person looks {adjective}.",
+        "The expression is one of {noun}.",
     ),
     "sure": (
-        "The person clearly looks {adjective}.", "This is clearly an expression of {noun}.", "The face plainly shows {noun}.",
+        "The person clearly looks {adjective}.",
+        "This is clearly an expression of {noun}.",
+        "The face plainly shows {noun}.",
         "There is little doubt: the person looks {adjective}.",
     ),
     "likely": ("Most likely this is {noun}.", "The expression is probably one of {noun}.", "The best reading is {noun}."),
     "unsure": ("It may be {noun}, but it is hard to tell.", "Perhaps this is {noun}; it is hard to be sure."),
-}  # fmt: skip
+}
 NEUTRAL_CLOSINGS: dict[str, tuple[str, ...]] = {
     "": (
-        "This is a neutral expression.", "The expression is neutral.", "The face keeps a neutral expression.", "The face looks neutral.",
-        "All in all, the expression is neutral.", "The person wears a neutral expression.",
+        "This is a neutral expression.",
+        "The expression is neutral.",
+        "The face keeps a neutral expression.",
+        "The face looks neutral.",
+        "All in all, the expression is neutral.",
+        "The person wears a neutral expression.",
     ),
     "sure": ("The expression is clearly neutral.", "This is plainly a neutral expression.", "There is little doubt: the face is neutral."),
     "likely": ("Most likely this is a neutral expression.", "The expression is probably neutral.", "The best reading is a neutral face."),
     "unsure": ("It may be a neutral expression, but it is hard to tell.", "Perhaps the face is neutral; it is hard to be sure."),
-}  # fmt: skip
+}
 #: Beginnings that another label follows.
 TORN = ("Most likely this is {noun}", "The best reading is {noun}", "The person probably looks {adjective}")
 NEUTRAL_TORN = ("Most likely this is a neutral expression", "The best reading is a neutral face", "The expression is probably neutral")
 SECONDS = ("; {noun} is close.", ", though {noun} is possible.", ", with {noun} close behind.")
 SECOND = {
-    "neutral": "a neutral expression", "happiness": "happiness", "surprise": "surprise", "sadness": "sadness", "anger": "anger",
-    "disgust": "disgust", "fear": "fear", "contempt": "contempt",
-}  # fmt: skip
+    "neutral": "a neutral expression",
+    "happiness": "happiness",
+    "surprise": "surprise",
+    "sadness": "sadness",
+    "anger": "anger",
+    "disgust": "disgust",
+    "fear": "fear",
+    "contempt": "contempt",
+}
 
 #: How other writers say the same: FACS names of action units and everyday words. The verifier learns to read them; the writer keeps to
 #: its clauses.
@@ -251,15 +331,57 @@ QUOTES = ('{who} says: "{}"', 'The words are "{}"', "{who} speaks: {}", "{who} i
 
 #: What no camera can know, or what is not about the face: a text that adds one of these says more than can be checked.
 ADDITIONS = (
-    "the person wears a red jacket", "she has a scarf around her neck", "he wears glasses", "there is a hat on the head", "the hair is short",
-    "the person is about forty years old", "he looks older than he is", "she is a teenager", "the man is in his sixties",
-    "something funny was said", "the news was bad", "the person has just been insulted", "a loud noise was heard", "the food tastes awful",
-    "a friend has arrived", "the person wants to leave", "she is about to speak", "he intends to help", "the person plans to complain",
-    "the person is ill", "he has not slept well", "she is in pain", "the person has a cold", "he is tired from work",
-    "the person is lying", "she means what she says", "he hides something", "the smile is not sincere", "the person pretends",
-    "the room is bright", "somebody stands behind", "the street is empty", "the picture was taken outdoors", "music is playing",
-    "the person is clever", "he is a kind man", "she is a good mother", "the person cannot be trusted", "this is a doctor",
-    "they are in love", "the person remembers the past", "he thinks of home", "she disagrees with the speaker", "the day was long",
-    "the skin is pale", "there are tears on the cheeks", "a hand touches the chin", "the beard is grey", "the lipstick is red",
-    "which is typical of people from here", "the interview goes well", "the candidate is suitable", "the driver is drunk",
-)  # fmt: skip
+    "the person wears a red jacket",
+    "she has a scarf around her neck",
+    "he wears glasses",
+    "there is a hat on the head",
+    "the hair is short",
+    "the person is about forty years old",
+    "he looks older than he is",
+    "she is a teenager",
+    "the man is in his sixties",
+    "something funny was said",
+    "the news was bad",
+    "the person has just been insulted",
+    "a loud noise was heard",
+    "the food tastes awful",
+    "a friend has arrived",
+    "the person wants to leave",
+    "she is about to speak",
+    "he intends to help",
+    "the person plans to complain",
+    "the person is ill",
+    "he has not slept well",
+    "she is in pain",
+    "the person has a cold",
+    "he is tired from work",
+    "the person is lying",
+    "she means what she says",
+    "he hides something",
+    "the smile is not sincere",
+    "the person pretends",
+    "the room is bright",
+    "somebody stands behind",
+    "the street is empty",
+    "the picture was taken outdoors",
+    "music is playing",
+    "the person is clever",
+    "he is a kind man",
+    "she is a good mother",
+    "the person cannot be trusted",
+    "this is a doctor",
+    "they are in love",
+    "the person remembers the past",
+    "he thinks of home",
+    "she disagrees with the speaker",
+    "the day was long",
+    "the skin is pale",
+    "there are tears on the cheeks",
+    "a hand touches the chin",
+    "the beard is grey",
+    "the lipstick is red",
+    "which is typical of people from here",
+    "the interview goes well",
+    "the candidate is suitable",
+    "the driver is drunk",
+)

@@ -1,49 +1,56 @@
 """The rewards, as plain functions: completions and what is known about each face → one number per completion.
 
 The three published ones are format, accuracy and explanation. The explanation reward has known holes: one on-label sentence among
-neutral ones scores 1, naming the emotion is enough, and nothing looks at the face. The masked reward hides the emotion words and weighs all
-evidence; the grounding reward holds the claims against the face's measured cues; the length guard takes the profit out of piling up
-sentences.
+neutral ones scores 1, naming the emotion is enough, and nothing looks at the face. Here a text that is not of the grammar earns nothing of
+any kind; the masked reward hides what is concluded and weighs all evidence; the truth reward holds every statement against the face, as
+the landmarks measure it and as the verdict will; the variety reward pays for not saying what the others of the group say.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
+from edge.language.grammar import Parsed
 from edge.language.labels import EMOTIONS_11
-from edge.language.rationale import Completion, split_sentences
-from edge.language.verdict import evidence_scores, read_claims
+from edge.language.rationale import Completion
+from edge.language.statements import CUE_KINDS, Facts, Rules, Said
+from edge.language.verdict import evidence_scores
 from edge.language.verifier import SentenceReading, sentence_emotions
+from edge.types import Claim
 
-MAX_WORDS = 60
-MAX_SENTENCES = 5
+MAX_WORDS = 36
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A parsed completion, what the verifier reads in it, and the face it speaks of."""
+    """A completion, what is read in it, and the face it speaks of."""
 
     completion: Completion
+    parsed: Parsed | None
+    """`None` when it is not of the grammar: then no reward pays."""
     plain: SentenceReading
     """Of the sentences as written."""
     masked: SentenceReading
-    """Of the sentences with every emotion word hidden."""
+    """Of the sentences of evidence."""
     label: str
     """The truth."""
-    cues: dict[str, float]
-    """Measured cues of the face; empty when none could be measured."""
+    measured: Facts | None
+    """By the landmarks; `None` where none are known."""
+    read: Facts
+    """As the encoder reads the face, which is what the verdict goes by."""
 
 
 def format_reward(samples: list[Sample]) -> list[float]:
-    """1 when the whole completion follows the template, else 0."""
-    return [float(bool(s.completion.answer)) for s in samples]
+    """1 when the whole completion follows the template and the grammar, else 0."""
+    return [float(s.parsed is not None) for s in samples]
 
 
 def accuracy_reward(samples: list[Sample]) -> list[float]:
     """1 when the answer is the label, else 0."""
-    return [float(s.completion.answer == s.label) for s in samples]
+    return [float(s.parsed is not None and s.completion.answer == s.label) for s in samples]
 
 
 def explanation_reward(samples: list[Sample]) -> list[float]:
@@ -62,10 +69,10 @@ def _explanation(emotions: list[list[int]], label: int) -> float:
 
 
 def masked_reward(samples: list[Sample], prior: np.ndarray, labels: int = 8) -> list[float]:
-    """Probability 0…1 of the label given the masked sentences, whose evidence adds up as in the verdict.
+    """Probability 0…1 of the label given the sentences of evidence, which add up as in the verdict.
 
     Args:
-        samples: parsed completions.
+        samples: completions.
         prior: `[11]` what a sentence that says nothing reads as.
         labels: how many emotions, from the first, the policy can answer.
     """
@@ -73,32 +80,47 @@ def masked_reward(samples: list[Sample], prior: np.ndarray, labels: int = 8) -> 
     for s in samples:
         scores = evidence_scores(s.masked.emotions, prior)[:labels]
         odds = np.exp(scores - scores.max())
-        found.append(float(odds[EMOTIONS_11.index(s.label)] / odds.sum()) if len(s.masked.emotions) else 0.0)
+        pays = s.parsed is not None and len(s.masked.emotions)
+        found.append(float(odds[EMOTIONS_11.index(s.label)] / odds.sum()) if pays else 0.0)
     return found
 
 
-def grounding_reward(samples: list[Sample], claim_threshold: float = 0.5) -> list[float]:
-    """Supported claims minus twice the contradicted ones, over all claims, −2…1; 0 when nothing can be held against the face."""
+def truth_reward(samples: list[Sample], rules: Rules) -> list[float]:
+    """How true all of it is, −1…1: half by the landmarks, statement for statement, half for passing the verdict's rules as a whole."""
     found = []
     for s in samples:
-        claims = read_claims(s.masked.claims, s.cues, claim_threshold) if s.cues else ()
-        found.append(sum(c.supported - 2 * c.contradicted for c in claims) / len(claims) if claims else 0.0)
+        if s.parsed is None:
+            found.append(0.0)
+            continue
+        passes = all(rules.check(said, s.read, s.completion.answer).holds for said in s.parsed.said)
+        marks = [mark for said in s.parsed.said if (mark := _mark(said, s.measured)) is not None]
+        found.append(0.5 * float(passes) + 0.5 * (float(np.mean(marks)) if marks else 0.0))
     return found
 
 
-def length_reward(samples: list[Sample], claim_threshold: float = 0.5) -> list[float]:
-    """0 for a rationale of fair length that says each thing once and something at all; −1 for any other."""
-    return [-float(_unfair(s, claim_threshold)) for s in samples]
+def _mark(said: Said, measured: Facts | None) -> float | None:
+    """1 where the landmarks support a statement, −2 where they contradict it, 0 between; `None` where they tell nothing."""
+    if measured is None:
+        return None
+    if said.kind in CUE_KINDS:
+        claim = Claim(said.subject, -1 if said.kind == "eyes_closed" else said.direction, measured.cues[said.subject])
+        return float(claim.supported) - 2 * float(claim.contradicted)
+    if said.kind == "pose":
+        angle = (measured.yaw_deg if said.subject == "yaw" else measured.pitch_deg) * said.direction
+        return 1.0 if angle >= 14 else -2.0 if angle < 0 else 0.0
+    return None
 
 
-def _unfair(sample: Sample, claim_threshold: float) -> bool:
-    text = sample.completion.rationale
-    sentences = split_sentences(text)
-    said = sample.masked.claims >= claim_threshold
-    return (
-        len(text.split()) > MAX_WORDS
-        or len(sentences) > MAX_SENTENCES
-        or len(set(sentences)) < len(sentences)
-        or bool((said.sum(0) > 1).any())
-        or not said.any()
-    )
+def variety_reward(samples: list[Sample], group: int) -> list[float]:
+    """1 minus the share of the others in the group that give the same evidence; groups stand in a row."""
+    found = []
+    for start in range(0, len(samples), group):
+        part = samples[start : start + group]
+        texts = Counter(s.parsed.evidence for s in part if s.parsed)
+        found += [1 - (texts[s.parsed.evidence] - 1) / max(1, len(part) - 1) if s.parsed else 0.0 for s in part]
+    return found
+
+
+def length_reward(samples: list[Sample]) -> list[float]:
+    """0 for a rationale of fair length; −1 for one of more than `MAX_WORDS` words."""
+    return [-float(len(s.completion.rationale.split()) > MAX_WORDS) for s in samples]

@@ -22,6 +22,9 @@ from training.cues import CUE_NAMES
 
 #: Options and what they are options of → the index of one.
 Choose = Callable[[int, str], int]
+_HEDGES = (("unsure", 0.5), ("likely", 0.7))
+"""Hedges, each with the probability under which the writer takes it."""
+SURE_FROM = 0.97
 _TELLING = ("inner_brow", "outer_brow", "eye_opening", "lip_corners", "mouth_opening")
 """Cues whose rest says more than that of others."""
 
@@ -131,17 +134,10 @@ class Writer:
         first, second = ranked[0], ranked[1]
         torn = not phrase.text.endswith(".") or any(s.kind == "runner_up" for s in phrase.says)
         band = next((s.band for s in phrase.says if s.kind == "certainty"), "")
-        right = (
-            "torn"
-            if second >= 0.2 and first < 0.75
-            else "unsure"
-            if first < 0.5
-            else "likely"
-            if first < 0.7
-            else "sure"
-            if first > 0.97
-            else ""
-        )
+        if second >= 0.2 and first < 0.75:
+            right = "torn"
+        else:
+            right = next((name for name, most in _HEDGES if first < most), "sure" if first > SURE_FROM else "")
         kind = "torn" if torn else band
         return (10.0 if wanted <= 0 else 0.2) + (1.0 if kind == right else 0.0 if kind == "" else -0.5)
 
