@@ -33,8 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     data = {"help": "folder of the data packs, or (but for bundle) of face crops (default: ERV_DATA, or ../shared/data)"}
 
     bundle = commands.add_parser("bundle", help="trained parts → graphs → parity check → calibration → bundle")
-    for part in ("face", "encoder", "verifier", "visibility"):
-        bundle.add_argument(f"--{part}", type=Path, default=Path("runs") / part, help=f"run of the {part}")
+    for part in ("face", "encoder", "grammar", "verifier", "visibility"):
+        kept = ", or a bundle whose finder is kept" if part == "face" else ""
+        bundle.add_argument(f"--{part}", type=Path, default=Path("runs") / part, help=f"run of the {part}{kept}")
     bundle.add_argument("--policy", type=Path, default=Path("runs/grpo"), help="run of the policy, or folder of a SmolVLM-family model")
     bundle.add_argument("--data", **data)
     bundle.add_argument("--out", type=Path, default=SHIPPED, help="bundle folder (default: the shipped one)")
@@ -93,7 +94,7 @@ def _bundle(args: argparse.Namespace) -> int:
     from export.large import build_large, is_large
     from training.data import data_folder
 
-    runs = Runs(args.face, args.encoder, args.policy, args.verifier, args.visibility)
+    runs = Runs(args.face, args.encoder, args.grammar, args.policy, args.verifier, args.visibility)
     make = build_large if is_large(args.policy) else build
     print(json.dumps(make(runs, data_folder(args.data), args.out), indent=1))
     return 0

@@ -96,7 +96,7 @@ def decisions(pipeline: Pipeline, crops: Crops, *, reference: Decisions | None =
     verdicts: list[str] = []
     for i in range(0, len(subjects), BATCH):
         group = subjects[i : i + BATCH]
-        texts = explainer.policy.greedy(np.stack([subject.tokens for subject in group]))
+        texts = explainer.write(group)
         drafts = explainer.judge(texts, group)
         streams += texts
         verdicts += [explainer.settle(draft, subject).status.value for draft, subject in zip(drafts, group, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from edge.bundle import (
     VerdictSpec,
 )  # fmt: skip
 from edge.errors import InputError
+from edge.language.grammar import FILE
 from edge.language.labels import EMOTIONS_8, EMOTIONS_11
 from edge.pipeline import Pipeline
 from export.calibrate import calibrate
@@ -34,7 +36,7 @@ from export.plots import draw_calibration
 from export.publish import write_config
 from export.visibility import FIGURES, graft
 from training.cues import CUES, POINTS, CueModel, mean_five_points
-from training.data import load_ferplus
+from training.data import elsewhere, load_ferplus
 from training.encoder import SIZE, load_encoder
 from training.face import OVERLAP, THRESHOLD, load_face
 from training.policy import MAX_FRAMES, TOKENS_PER_FRAME, ErvPolicy, ErvProcessor, load_policy
@@ -51,7 +53,9 @@ class Runs:
     """The folders of the trained parts."""
 
     face: Path
+    """Of the face finder; or a bundle, whose finder is kept as it is."""
     encoder: Path
+    grammar: Path
     policy: Path
     """Run of the cold start (or a later stage); its model is in `policy/`."""
     verifier: Path
@@ -76,7 +80,9 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         raise InputError(f"'{out}' holds something that is not a bundle: choose another --out")
     if not (runs.policy / "policy").is_dir():
         raise InputError(f"no trained policy in '{runs.policy}': run `python -m training sft` first")
-    face, (verifier, verifier_tokenizer) = load_face(runs.face), load_verifier(runs.verifier)
+    kept = Bundle.load(runs.face) if (runs.face / HASHES).is_file() else None
+    face = None if kept else load_face(runs.face)
+    verifier, verifier_tokenizer = load_verifier(runs.verifier)
     policy, processor = load_policy(runs.policy / "policy")
     visibility = load_visibility(runs.visibility)
     _, cue_model = load_encoder(runs.encoder)
@@ -87,15 +93,21 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         folder = Path(name) / "bundle"
         folder.mkdir()
         export_graphs(folder, face, policy, verifier)
+        if kept:
+            shutil.copyfile(kept.graph("face"), folder / "face.onnx")
         graft(folder / "vision_encoder.onnx", visibility.network)
         processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))
+        shutil.copyfile(runs.policy / "policy" / FILE, folder / FILE)
         config = _config(policy, processor, cue_model, five, runs, visibility.threshold)
+        if kept:
+            config = dataclasses.replace(config, face=kept.config.face)
+            config.provenance["runs"]["face"] = kept.config.provenance["runs"]["face"]
         write_config(folder, config)
         with Pipeline.load(folder, device="cpu") as pipeline:
             parity = check_parity(pipeline, face, policy, processor, verifier, valid.images[:128])
             log.info("parity %s", parity)
-            found = calibrate(pipeline, valid)
+            found = calibrate(pipeline, valid, elsewhere(data, SIZE))
             log.info("calibration %s", found.seen)
         draw_calibration(folder / CALIBRATION, found.confidence, found.right)
         figures = {"parity": parity, "validation": found.seen, FIGURES: visibility.figures}
@@ -114,7 +126,7 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
         CueSpec(c.name, c.action_unit, c.formula, float(m), float(s), [POINTS.index(p) for p in c.points])
         for c, m, s in zip(CUES, cue_model.mean, cue_model.std, strict=True)
     ]
-    records = {name: _record(folder) for name, folder in dataclasses.asdict(runs).items()}
+    records = {name: _record(folder) for name, folder in dataclasses.asdict(runs).items() if (folder / "metrics.jsonl").is_file()}
     return BundleConfig(
         schema=SCHEMA,
         labels=list(EMOTIONS_8),
@@ -135,7 +147,7 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
             candidates=4,
             temperature=0.8,
         ),
-        verdict=VerdictSpec(0.0, 0.0, 0.0, 0.5, [1.0] * len(EMOTIONS_11), 64, least),
+        verdict=VerdictSpec(0.0, 0.0, 0.5, 1.1, [1.0] * len(EMOTIONS_11), 64, least),
         temperature=1.0,
         rigid_shape=[[round(float(v), 6) for v in point] for point in cue_model.shape],
         provenance={

@@ -15,8 +15,8 @@ from edge.types import Explanation, Verdict
 from edge.vision.encoder import softmax
 from training.attacks import DECEITS, TRUE, attempts, judge_suite
 from training.data import FerPlus
-from training.language import fit_temperature
 from training.drafts import Drafts, cases_of, draft
+from training.language import fit_temperature
 from training.metrics import expected_calibration_error, selective_accuracy
 
 FALSE_ACCEPTS = 0.02

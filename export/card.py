@@ -47,9 +47,10 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         "",
         "## Verdict",
         "",
-        f"An explanation is shown when its masked sentences speak for the answer (consistency ≥ {verdict.min_consistency}), it names no",
-        f"other emotion, it claims something that can be checked, {verdict.min_grounding:.0%} of its claims or more are supported by this",
-        "face and none is contradicted.",
+        "An explanation says only what is checked, and is shown only if all of it holds: every statement, read exactly by `grammar.json`, is",
+        "within its rule's tolerance on this face, and the masked evidence speaks for the answer (consistency ≥",
+        f"{verdict.min_consistency}). A text outside the grammar is shown only where the verifier finds nothing in it that it did not read",
+        f"(covered ≥ {verdict.min_covered}).",
         *(
             [f"A claim about a cue that is in sight with a probability below {verdict.min_visible} is not shown."]
             * bool(verdict.min_visible)

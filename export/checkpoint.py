@@ -1,7 +1,7 @@
 """A pipeline whose networks are the trained torch modules themselves, so that a bundle can be compared with what it came from.
 
 The modules run behind the runtime's session protocol; everything around them (templates, tokenizers, verdicts) is the runtime's own. The
-decoder is `LlamaForCausalLM` with its usual cache, not the graph that the exporter writes out: that is what is under test.
+decoder is `LlamaForCausalLM`, which reads a whole text at every step, not the graph that the exporter writes out: that is what is under test.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from edge.bundle import Bundle
 from edge.errors import InputError
 from edge.language.explain import Explainer
+from edge.language.grammar import FILE, load_grammar
 from edge.language.policy import RationalePolicy
 from edge.language.verifier import SentenceVerifier
 from edge.pipeline import Pipeline
@@ -60,22 +60,29 @@ class TorchSession:
 
 
 class TorchDecoder(TorchSession):
-    """The policy's own decoder, whose cache stays in torch: the arrays that stand for it are left alone."""
+    """The policy's own decoder, which reads each row's whole text anew at every step; the caches hold nothing but the row's number."""
 
     def __init__(self, policy: ErvPolicy) -> None:
         super().__init__(policy.decoder, (), ("logits",))
-        self.cache = DynamicCache()
+        self.rows: list[torch.Tensor] = []
 
     @torch.no_grad()
     def run_into(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """One step; one that starts at position 0 starts a new text."""
-        position = torch.from_numpy(inputs["cache_position"])
-        if position[0] == 0:
-            self.cache = DynamicCache()
-        found = self.module(
-            inputs_embeds=torch.from_numpy(inputs["inputs_embeds"]), past_key_values=self.cache, cache_position=position, use_cache=True
-        )
-        return {"logits": found.logits[:, -1].numpy().copy()}
+        """One step; one that starts at position 0 starts new texts."""
+        position, given = inputs["cache_position"], torch.from_numpy(inputs["inputs_embeds"])
+        number = next(iter(outputs.values()))
+        last = number.shape[2] - 1  # what pads a row stands there
+        if (position == 0).any():
+            self.rows = [given[row, position[row] < last] for row in range(len(given))]
+            number[:, 0, 0, 0] = np.arange(len(given))
+        else:
+            for row, place in enumerate(position):
+                whole = int(number[row, 0, 0, 0])
+                self.rows[whole] = torch.cat([self.rows[whole], given[row, place < last]])
+        return {"logits": np.stack([self._logits(self.rows[int(n)]) for n in number[:, 0, 0, 0]])}
+
+    def _logits(self, embeds: torch.Tensor) -> np.ndarray:
+        return np.asarray(self.module(inputs_embeds=embeds[None]).logits[0, -1].numpy().copy())
 
 
 def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
@@ -94,6 +101,7 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
         raise InputError(f"'{runs}' is neither a bundle nor a folder of runs: it has no {' or '.join(f'{n}/policy' for n in POLICIES)}")
     face, (verifier, tokenizer) = load_face(runs / "face"), load_verifier(runs / "verifier")
     policy, processor = load_policy(trained[0])
+    grammar = load_grammar(trained[0] / FILE)
     config, vision = bundle.config, VisionGraph(policy).eval()
     outputs: tuple[str, ...] = ("visual_tokens", "emotion_logits", "cues", "points", "pose")
     look: Callable[..., object] = vision
@@ -110,12 +118,13 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
         TorchDecoder(policy),
         processor.tokenizer.backend_tokenizer,
         config.policy,
+        grammar,
     )
-    reader = TorchSession(VerifierGraph(verifier), ("input_ids", "attention_mask"), ("emotions", "claims"))
+    reader = TorchSession(VerifierGraph(verifier), ("input_ids", "attention_mask"), ("emotions", "claims", "covered"))
     return Pipeline(
         Bundle(bundle.folder, config),
         FaceFinder(TorchSession(face, ("picture",), ("faces",)), config.face),
         FaceEncoder(TorchSession(look, ("pixel_values",), outputs), config),
-        Explainer(written, SentenceVerifier(reader, tokenizer, config), config),
+        Explainer(written, SentenceVerifier(reader, tokenizer, config), grammar, config),
         "torch",
     )

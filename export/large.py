@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel, PreTraine
 
 from edge.bundle import CALIBRATION, Bundle, PolicySpec
 from edge.errors import InputError
+from edge.language.policy import RationalePolicy
 from edge.pipeline import Pipeline
 from edge.profiles import prompt_length
 from export.bundle import Runs, _config
@@ -124,6 +126,7 @@ def policy_spec(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prom
         temperature=0.8,
         prefix=tokenizer(before, add_special_tokens=False).input_ids,
         suffix=tokenizer(after, add_special_tokens=False).input_ids,
+        constrained=False,
         tower=True,
     )
 
@@ -135,7 +138,7 @@ def export_policy(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTok
     export_graph(folder / "policy_vision.onnx", TowerGraph(model, mean, std), (torch.rand(2, 1, SIZE, SIZE),), {"pixel_values": {0: faces}},
                  ["visual_tokens"])  # fmt: skip
     longest = prompt_length(spec, spec.max_frames)
-    capacity = longest + spec.max_new_tokens
+    capacity = longest + spec.max_new_tokens + 1
     export_language(folder, model.model.text_model, model.lm_head, longest=longest + 1, capacity=capacity + 1, positions=capacity)
     tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
 
@@ -179,6 +182,7 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         graft(folder / "vision_encoder.onnx", visibility.network)
         export_policy(folder, model, tokenizer, spec, runs.policy)
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))
+        shutil.copyfile(runs.grammar / FILE, folder / FILE)
         config = _config(model, _Speaks(tokenizer), cue_model, five, dataclasses.replace(runs, policy=runs.encoder), visibility.threshold)
         record = {name: run for name, run in config.provenance["runs"].items() if name != "policy"}
         config = dataclasses.replace(config, policy=spec, provenance={**config.provenance, "runs": record, "policy": runs.policy.name})
@@ -203,11 +207,17 @@ def check_large(pipeline: Pipeline, model: PreTrainedModel, tower: TowerGraph, i
         wanted = model.get_image_features(pixels[:, None]).numpy()
     seen = policy.tower.run({"pixel_values": crops[:, None]})["visual_tokens"]
     error = float(np.abs(seen - wanted).max() / max(1.0, float(np.abs(wanted).max())))
-    texts = [policy._text(row.numpy()) for row in generate(model, policy.spec, tower, crops)]
+    texts = [_text_of(policy, row.tolist()) for row in generate(model, policy.spec, tower, crops)]
     same = float(np.mean([a == b for a, b in zip(texts, policy.greedy(crops), strict=True)]))
     if not (error <= TOLERANCE and same >= 0.99):
         raise InputError(f"torch and ONNX disagree: visual tokens by {error:.1e}, equal completions {same:.3f}")
     return {"visual_tokens": error, "equal_completions": same}
+
+
+def _text_of(policy: RationalePolicy, ids: list[int]) -> str:
+    """What the runtime makes of generated ids: nothing where the end was not reached."""
+    end = ids.index(policy.spec.eos) if policy.spec.eos in ids else None
+    return "" if end is None else str(policy.tokenizer.decode(ids[:end], skip_special_tokens=False))
 
 
 def _normalisation(folder: Path) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
     erv_face, erv_vision, erv_embed, erv_decoder, erv_verifier    the bundle's graphs, by Triton's ONNX Runtime backend
     erv_fast                                                      crops → visual tokens, probabilities, cues, points, pose, visible cues
-    erv_explain                                                   visual tokens, probabilities, cues, visible → explanations with verdicts
+    erv_explain                                                   visual tokens, probabilities, cues, pose, visible → explanations with verdicts
 
 The two paths are Triton's *business logic scripts*: Python models that call the graphs on the server and take everything else (softmax,
 decoding, templates, verdict) from the `edge` package itself, so that a server and a device cannot drift apart. An ensemble could not hold
@@ -58,10 +58,11 @@ def write_repository(folder: Path, out: Path, *, gpu: bool) -> list[Path]:
         readings = [
             ("probabilities", "TYPE_FP32", [-1, len(bundle.config.labels)]),
             ("cues", "TYPE_FP32", cues),
+            ("pose", "TYPE_FP32", [-1, 3]),
             ("visible", "TYPE_FP32", cues),
         ]
         tokens = ("visual_tokens", "TYPE_FP32", [-1, -1, -1])
-        places = [("points", "TYPE_FP32", [-1, -1, 2]), ("pose", "TYPE_FP32", [-1, 3])]
+        places = [("points", "TYPE_FP32", [-1, -1, 2])]
         fast = {"inputs": [("crops", "TYPE_UINT8", [-1, size, size])], "outputs": [tokens, *readings, *places]}
         explain = {"inputs": [tokens, *readings], "outputs": [("explanations", "TYPE_STRING", [-1])]}
         for name, tensors in (("fast", fast), ("explain", explain)):
@@ -86,7 +87,7 @@ def _script_model(model: Path, script: Path, bundle: Bundle, tensors: dict[str, 
     shutil.copyfile(SCRIPTS / "served.py", version / "served.py")
     outputs = {SERVED[graph]: [value.name for value in load_graph(bundle.graph(graph)).graph.output] for graph in GRAPHS}
     (version / "graphs.json").write_text(json.dumps(outputs, indent=1) + "\n", encoding="utf-8")
-    for name in ("config.json", "tokenizer.json", "verifier_tokenizer.json"):
+    for name in ("config.json", "grammar.json", "tokenizer.json", "verifier_tokenizer.json"):
         shutil.copyfile(bundle.folder / name, version / name)
     _write(model, 'backend: "python"', tensors["inputs"], tensors["outputs"], "KIND_CPU")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.cv import cv2
 from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8
 from training.clips import table_rows
@@ -70,6 +71,45 @@ class FerPlus:
     def take(self, rows: np.ndarray) -> FerPlus:
         """Return the chosen rows (indices or a boolean mask)."""
         return FerPlus(self.images[rows], self.votes[rows], self.rest[rows], self.landmarks[rows], self.point_index)
+
+
+def elsewhere(folder: Path, size: int) -> FerPlus | None:
+    """The faces of `faces_elsewhere.zip` in FER+'s framing, one person's label as the only vote; `None` where the pack is absent.
+
+    They are for validation only: nothing is trained on them. Contempt is left out.
+
+    Args:
+        folder: the data packs.
+        size: side of the crop, pixels.
+
+    Raises:
+        InputError: the pack is damaged.
+    """
+    path = folder / "faces_elsewhere.zip"
+    if not path.is_file():
+        return None
+    images, labels = [], []
+    try:
+        with zipfile.ZipFile(path) as pack:
+            for name in sorted(n for n in pack.namelist() if n.endswith(".jpg")):
+                emotion = name.split("/")[-2]
+                if emotion in EMOTIONS_8 and emotion != "contempt":
+                    crop = cv2.imdecode(np.frombuffer(pack.read(name), np.uint8), cv2.IMREAD_GRAYSCALE)
+                    images.append(reframe(crop, size))
+                    labels.append(EMOTIONS_8.index(emotion))
+    except (OSError, zipfile.BadZipFile, cv2.error) as error:
+        raise InputError(f"'{path}' is damaged: {error}") from None
+    votes = np.eye(len(EMOTIONS_8), dtype=np.float32)[labels] * 10
+    none = np.full((len(images), 1, 3), np.nan, np.float32)
+    return FerPlus(np.stack(images), votes, np.zeros((len(images), 2), np.float32), none, np.array([0]))
+
+
+def reframe(crop: np.ndarray, size: int) -> np.ndarray:
+    """A crop of `faces_today` or `faces_elsewhere` `[128,128]` in FER+'s framing: its middle, without the margin around it."""
+    scale = size * 1.2 / len(crop)
+    move = np.array([[scale, 0, -size * 0.1], [0, scale, -size * 0.1]])
+    blurred = cv2.GaussianBlur(crop, (0, 0), 0.45 / scale) if scale < 1 else crop
+    return np.asarray(cv2.warpAffine(blurred, move, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def load_ferplus(source: Path, split: str) -> FerPlus:

@@ -60,7 +60,7 @@ def make_tokenizer(texts: list[str], vocabulary: int, max_tokens: int) -> Tokeni
 def teach(teacher: Path, folder: Path, material: Material, config: DistillConfig) -> list[Lesson]:
     """Let the teacher score written sentences and wider text."""
     model, tokenizer = load_verifier(teacher)
-    own = material.draw(config.written, 0)
+    own = material.draw(config.written, 0, random.Random(config.seed))
     wider = wider_text(folder, config.wider, random.Random(config.seed))
     read, n = read_texts(model, tokenizer, own.texts + wider), config.written
     return [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ from training.views import look
 from training.writer import Writer
 
 TOKENIZER = "verifier_tokenizer.json"
+DRAWN = 3
+"""Examples about each face."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +118,16 @@ class Lesson:
 class Material:
     """What a text model trains and is validated on."""
 
-    writer: SentenceWriter
+    written: list[Example]
+    """About the faces of the verifier's half."""
     talk: list[Example]
     valid_writer: SentenceWriter
     valid_talk: list[Example]
     merr: list[tuple[str, str]]
 
-    def draw(self, written: int, spoken: int) -> Lesson:
+    def draw(self, written: int, spoken: int, rng: random.Random) -> Lesson:
         """A lesson of sentences about random faces, and comments."""
-        faces = self.writer.rng.choices(range(len(self.writer)), k=written)
-        return Lesson.of([self.writer.draw(face) for face in faces] + self.writer.rng.choices(self.talk, k=spoken))
+        return Lesson.of(rng.choices(self.written, k=written) + rng.choices(self.talk, k=spoken))
 
 
 def gather(folder: Path, encoder: str, grammar: str, seed: int) -> Material:
@@ -139,7 +142,21 @@ def gather(folder: Path, encoder: str, grammar: str, seed: int) -> Material:
     valid = load_ferplus(folder, "valid")
     valid = valid.take(valid.label >= 0)
     rng = random.Random(seed)
-    return Material(about(train), comments(folder, "train", rng), about(valid), comments(folder, "dev", rng), load_merr(folder))
+    written = draw_all(about(train), DRAWN)
+    return Material(written, comments(folder, "train", rng), about(valid), comments(folder, "dev", rng), load_merr(folder))
+
+
+def draw_all(writer: SentenceWriter, each: int) -> list[Example]:
+    """So many examples about each face, drawn in two processes."""
+    parts = [(writer, range(side, len(writer), 2), each) for side in (0, 1)]
+    with get_context("fork").Pool(2) as pool:
+        return [example for part in pool.map(_draw, parts) for example in part]
+
+
+def _draw(part: tuple[SentenceWriter, range, int]) -> list[Example]:
+    writer, faces, each = part
+    writer.rng.seed(f"{writer.rng.random()} {faces.start}")
+    return [writer.draw(face) for face in faces for _ in range(each)]
 
 
 def halves(faces: FerPlus) -> tuple[FerPlus, FerPlus]:
@@ -238,7 +255,7 @@ def fit(run: Run, model: Verifier, tokenizer: Tokenizer, material: Material, les
     spoken, rng, total = int(config.batch * config.comment_share), random.Random(config.seed), []
     for step in progress(range(1, config.steps + 1), "steps"):
         model.train()
-        batch = material.draw(config.batch - spoken, spoken)
+        batch = material.draw(config.batch - spoken, spoken, rng)
         for fixed in lessons:
             batch = batch + fixed.take(rng.sample(range(len(fixed.texts)), min(config.batch, len(fixed.texts))))
         loss = loss_of(model, tokenizer, batch, run.device)

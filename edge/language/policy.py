@@ -128,7 +128,10 @@ class RationalePolicy:
             check_graph("embed_tokens", {"input_ids"}, inputs[0])
             check_graph("decoder_model_merged", {"inputs_embeds", "cache_position", *self.past}, inputs[1])
         self.embed, self.decoder, self.tokenizer, self.spec, self.grammar, self.tower = embed, decoder, tokenizer, spec, grammar, tower
-        self._ids, self._think = (phrase_ids(tokenizer, grammar)) if spec.constrained else (np.zeros(0, np.int64), spec.bos)
+        self._ids: np.ndarray = np.zeros(0, np.int64)
+        self._think = spec.bos
+        if spec.constrained:
+            self._ids, self._think = phrase_ids(tokenizer, grammar)
 
     def greedy(self, tokens: np.ndarray, scopes: Sequence[Scope] | None = None) -> list[str]:
         """The most probable completion of each face.

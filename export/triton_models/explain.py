@@ -1,4 +1,4 @@
-"""The slow path on a Triton server: visual tokens, probabilities, cues and which are in sight → explanations, one JSON object each."""
+"""The slow path on a Triton server: visual tokens, probabilities, cues, pose and which cues are in sight → explanations, one JSON object each."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import triton_python_backend_utils as pb_utils
 from served import ServedGraph, configuration
 
 from edge.language.explain import Explainer, subjects_of
+from edge.language.grammar import load_grammar
 from edge.language.policy import RationalePolicy, load_tokenizer
 from edge.language.verifier import INPUTS, SentenceVerifier
 from edge.profiles import cache_names
@@ -23,11 +24,10 @@ class TritonPythonModel:
         self.config = configuration(here)
         past, _ = cache_names(self.config.policy.layers)
         decoder = ServedGraph("erv_decoder", ("inputs_embeds", "cache_position", *past))
-        policy = RationalePolicy(
-            ServedGraph("erv_embed", ("input_ids",)), decoder, load_tokenizer(here / "tokenizer.json"), self.config.policy
-        )
+        grammar, tokenizer = load_grammar(here / "grammar.json"), load_tokenizer(here / "tokenizer.json")
+        policy = RationalePolicy(ServedGraph("erv_embed", ("input_ids",)), decoder, tokenizer, self.config.policy, grammar)
         reader = SentenceVerifier(ServedGraph("erv_verifier", INPUTS), load_tokenizer(here / "verifier_tokenizer.json"), self.config)
-        self.explainer = Explainer(policy, reader, self.config)
+        self.explainer = Explainer(policy, reader, grammar, self.config)
 
     def execute(self, requests: list) -> list:
         """Explain every request's faces."""
@@ -35,8 +35,8 @@ class TritonPythonModel:
 
     def explain(self, request: object) -> np.ndarray:
         """JSON texts `[N]`."""
-        names = ("visual_tokens", "probabilities", "cues", "visible")
-        tokens, probabilities, cues, visible = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in names)
-        nowhere = np.zeros((len(tokens), 0), np.float32)  # an explanation takes neither points nor pose
-        subjects = subjects_of(Encoded(tokens, probabilities, cues, nowhere, nowhere, visible), self.config)
+        names = ("visual_tokens", "probabilities", "cues", "pose", "visible")
+        tokens, probabilities, cues, pose, visible = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in names)
+        nowhere = np.zeros((len(tokens), 0), np.float32)  # an explanation takes no points
+        subjects = subjects_of(Encoded(tokens, probabilities, cues, nowhere, pose, visible), self.config)
         return np.array([json.dumps(found.to_dict()) for found in self.explainer(subjects)], object)
