@@ -1,4 +1,8 @@
-"""What a bundle's `config.json` holds that must be measured on validation faces: temperature, prior, verdict thresholds."""
+"""What a bundle's `config.json` holds that must be measured on validation faces: temperature, prior, verdict thresholds.
+
+FER+ validation faces decide temperature, prior and consistency; the confidence below which the pipeline abstains is the least with which
+verified explanations of wrong labels stay rare there and, where the pack is at hand, on faces elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,11 @@ import numpy as np
 
 from edge.bundle import BundleConfig, VerdictSpec
 from edge.errors import InputError
-from edge.language.explain import Explainer
+from edge.language.explain import Explainer, subjects_of
 from edge.language.verdict import judge
 from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict
-from edge.vision.encoder import softmax
+from edge.vision.encoder import FaceEncoder, softmax
 from training.attacks import DECEITS, TRUE, attempts, judge_suite
 from training.data import FerPlus
 from training.drafts import Drafts, cases_of, draft
@@ -23,10 +27,10 @@ FALSE_ACCEPTS = 0.02
 """Share of deceiving texts that the verdict may let through, mean over the attacks that a threshold of consistency can tell apart."""
 WORST_ATTACK = 0.05
 """And of each of them alone."""
-SUPPORTED = 1.0
-"""Share of a text's claims that the face must support: every one."""
 UNSURE_SHARE = 0.05
-"""Share of validation faces below the confidence at which the pipeline abstains."""
+"""At least this share of validation faces lies below the confidence at which the pipeline abstains."""
+VERIFIED_AND_WRONG = {"FER+": 0.065, "elsewhere": 0.13}
+"""Largest share of all validation faces with a verified explanation of a wrong label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +47,13 @@ class Calibration:
     """`[N]` whether the shown label is the truth."""
 
 
-def calibrate(pipeline: Pipeline, faces: FerPlus) -> Calibration:
+def calibrate(pipeline: Pipeline, faces: FerPlus, others: FerPlus | None = None) -> Calibration:
     """Measure temperature, prior and thresholds on labelled validation faces.
 
     Args:
         pipeline: one over the uncalibrated graphs (temperature 1, thresholds that let everything through).
         faces: validation faces; those without a majority label are left out.
+        others: labelled faces from elsewhere, which only steer when to abstain.
 
     Raises:
         InputError: the policy is too young to be calibrated.
@@ -70,7 +75,8 @@ def calibrate(pipeline: Pipeline, faces: FerPlus) -> Calibration:
             prior=[round(float(v), 5) for v in prior],
         ),
     )
-    explainer = Explainer(pipeline.explainer.policy, pipeline.explainer.verifier, config)
+    parts = pipeline.explainer
+    explainer = Explainer(parts.policy, parts.verifier, parts.grammar, config)
     verdict, rates = choose_thresholds(explainer, drafts, config.verdict)
     answers = np.array([config.labels.index(c.completion.answer) if c.completion.answer else -1 for c in drafts.candidates])
     read = [judge(c.reading.emotions, prior, len(config.labels)) if c.completion.answer else -1 for c in drafts.candidates]
@@ -84,14 +90,44 @@ def calibrate(pipeline: Pipeline, faces: FerPlus) -> Calibration:
         "mepc": float((np.array(read) == answers).mean()),
         **rates,
     }
-    return Calibration(replace(config, verdict=verdict), seen, confidence, right)
+    config = replace(config, verdict=verdict)
+    least, more = choose_confidence(Explainer(parts.policy, parts.verifier, parts.grammar, config), pipeline.encoder, faces, others)
+    config = replace(config, verdict=replace(verdict, min_confidence=max(verdict.min_confidence, least)))
+    return Calibration(config, {**seen, **more}, confidence, right)
+
+
+def choose_confidence(explainer: Explainer, encoder: FaceEncoder, faces: FerPlus, others: FerPlus | None) -> tuple[float, dict[str, float]]:
+    """The least confidence with which the limits of `VERIFIED_AND_WRONG` are kept, and what was seen at it.
+
+    Returns:
+        It, and per set the shares of all faces that are verified, and verified and wrong.
+    """
+    config = replace(explainer.config, verdict=replace(explainer.config.verdict, min_confidence=0.0))
+    free, encoder = Explainer(explainer.policy, explainer.verifier, explainer.grammar, config), FaceEncoder(encoder.session, config)
+    sets = {"FER+": faces.take(faces.label >= 0), **({"elsewhere": others} if others is not None else {})}
+    found: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    for name, group in sets.items():
+        subjects = subjects_of(encoder.read(group.images), config)
+        shown = [e for i in range(0, len(subjects), 64) for e in free(subjects[i : i + 64])]
+        verified = np.array([e.status is Verdict.VERIFIED for e in shown])
+        wrong = np.array([s.emotion for s in subjects]) != np.array(config.labels)[group.label]
+        found[name] = np.array([s.confidence for s in subjects]), verified, wrong
+
+    def rate(name: str, least: float) -> float:
+        confidence, verified, wrong = found[name]
+        return float((verified & wrong & (confidence >= least)).mean())
+
+    tried = np.round(np.arange(0.3, 0.96, 0.01), 2)
+    least = next((float(t) for t in tried if all(rate(name, t) <= VERIFIED_AND_WRONG[name] for name in found)), float(tried[-1]))
+    seen = {f"verified_and_wrong.{name}": rate(name, least) for name in found}
+    return least, seen | {f"verified.{name}": float((v & (c >= least)).mean()) for name, (c, v, _) in found.items()}
 
 
 def choose_thresholds(explainer: Explainer, drafts: Drafts, spec: VerdictSpec) -> tuple[VerdictSpec, dict[str, float]]:
     """The consistency that accepts most true rationales while letting through at most `FALSE_ACCEPTS` of the deceiving ones.
 
-    `cues_of_another_face` has no say: its texts speak for the right label, so that only the claims can give them away, all of which must be
-    supported anyway.
+    `cues_of_another_face` has no say: its texts speak for the right label, so that only the statements can give them away, which must be
+    true anyway.
 
     Returns:
         The verdict with its thresholds, and the accept rates at them: `own` and each attack. Where no thresholds keep the limits, those
@@ -113,12 +149,12 @@ def choose_thresholds(explainer: Explainer, drafts: Drafts, spec: VerdictSpec) -
         if best is None or merit > best[0]:
             best = merit, float(least), rates
     assert best is not None
-    verdict = replace(spec, min_consistency=best[1], min_grounding=SUPPORTED)
+    verdict = replace(spec, min_consistency=best[1])
     return verdict, {("own_accepted" if name == TRUE else f"false_accepts.{name}"): rate for name, rate in best[2].items()}
 
 
 def _passing(judged: list[Explanation], least: float) -> float:
-    """Share of texts, judged without thresholds, that pass with this consistency and every claim supported."""
+    """Share of texts, judged without thresholds, that pass with this consistency."""
     if not judged:
         return float("nan")
-    return float(np.mean([e.status is Verdict.VERIFIED and e.consistency >= least and e.grounding >= SUPPORTED for e in judged]))
+    return float(np.mean([e.status is Verdict.VERIFIED and e.consistency >= least for e in judged]))

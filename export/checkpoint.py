@@ -1,7 +1,7 @@
 """A pipeline whose networks are the trained torch modules themselves, so that a bundle can be compared with what it came from.
 
-The modules run behind the runtime's session protocol; everything around them (templates, tokenizers, verdicts) is the runtime's own. The
-decoder is `LlamaForCausalLM`, which reads a whole text at every step, not the graph that the exporter writes out: that is what is under test.
+The modules run behind the runtime's session protocol; everything around them (grammar, tokenizers, verdicts) is the runtime's own. The
+decoder is `LlamaForCausalLM`, which reads a whole text at every step, not the graph that the exporter writes: that is what is under test.
 """
 
 from __future__ import annotations

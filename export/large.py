@@ -23,6 +23,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel, PreTraine
 
 from edge.bundle import CALIBRATION, Bundle, PolicySpec
 from edge.errors import InputError
+from edge.language.grammar import FILE
 from edge.language.policy import RationalePolicy
 from edge.pipeline import Pipeline
 from edge.profiles import prompt_length

@@ -2,7 +2,7 @@
 
     erv_face, erv_vision, erv_embed, erv_decoder, erv_verifier    the bundle's graphs, by Triton's ONNX Runtime backend
     erv_fast                                                      crops → visual tokens, probabilities, cues, points, pose, visible cues
-    erv_explain                                                   visual tokens, probabilities, cues, pose, visible → explanations with verdicts
+    erv_explain                                                   tokens, probabilities, cues, pose, visible → explanations with verdicts
 
 The two paths are Triton's *business logic scripts*: Python models that call the graphs on the server and take everything else (softmax,
 decoding, templates, verdict) from the `edge` package itself, so that a server and a device cannot drift apart. An ensemble could not hold

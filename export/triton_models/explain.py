@@ -1,4 +1,4 @@
-"""The slow path on a Triton server: visual tokens, probabilities, cues, pose and which cues are in sight → explanations, one JSON object each."""
+"""The slow path on a Triton server: visual tokens, probabilities, cues, pose and what is in sight → explanations, one JSON object each."""
 
 import json
 from pathlib import Path
