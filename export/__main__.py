@@ -83,9 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     measured = commands.add_parser("measured", help="record benchmark results in a bundle's configuration and model card")
     measured.add_argument("bundle", type=Path)
     measured.add_argument("results", nargs="+", metavar="NAME=FILE.json", help="title and a JSON object of figures")
-    for name, command in (("bundle", _bundle), ("recover", _recover), ("visibility", _visibility), ("quantize", _quantize), ("check", _check),
-                          ("lint", _lint),
-                          ("tensorrt", _tensorrt), ("triton", _triton), ("measured", _measured)):  # fmt: skip
+    for name, command in {
+        "bundle": _bundle, "recover": _recover, "visibility": _visibility, "quantize": _quantize, "check": _check, "lint": _lint,
+        "tensorrt": _tensorrt, "triton": _triton, "measured": _measured,
+    }.items():  # fmt: skip
         commands.choices[name].set_defaults(run_command=command)
     return parser
 

@@ -48,9 +48,9 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         "## Verdict",
         "",
         "An explanation says only what is checked, and is shown only if all of it holds: every statement, read exactly by `grammar.json`,",
-        f"lies within its rule's tolerance on this face, and the masked evidence speaks for the answer (consistency ≥ {verdict.min_consistency}).",
-        "A text outside the grammar is shown only where the verifier finds nothing in it that it did not read (covered ≥",
-        f"{verdict.min_covered}).",
+        "lies within its rule's tolerance on this face, and the masked evidence speaks for the answer",
+        f"(consistency ≥ {verdict.min_consistency}). A text outside the grammar is shown only where the verifier finds nothing in it that",
+        f"it did not read (covered ≥ {verdict.min_covered}).",
         *(
             [f"A claim about a cue that is in sight with a probability below {verdict.min_visible} is not shown."]
             * bool(verdict.min_visible)

@@ -17,11 +17,12 @@ _SMALL = {
     "face": ["widths=[8,8,8,8,8]", "neck=8", "canvas=64", "epochs=1", "batch=8"],
     "encoder": ["widths=[8,8,8,16,16]", "depths=[1,1,1,1]", "epochs=2", "batch=16"],
     "visibility": ["widths=[4,8]", "hidden=8", "epochs=1", "batch=16"],
+    "grammar": ["precision=0", "contradicted=1", "least_faces=1"],
     "sft": ["hidden=32", "layers=2", "intermediate=64", "epochs=50", "batch=16", "views=1", "lr=0.01"],
     "verifier": ["steps=2", "batch=16"],
     "distill": ["hidden=32", "layers=1", "heads=2", "intermediate=64", "vocabulary=400", "steps=5", "batch=16", "wider=20", "written=20"],
     "judge": ["epochs=1", "batch=16"],
-    "grpo": ["steps=2", "faces=2", "group=4", "save_every=1", "max_new_tokens=40"],
+    "grpo": ["steps=2", "faces=2", "group=4", "save_every=1"],
 }
 
 
@@ -36,6 +37,7 @@ def runs(tmp_path_factory, data) -> Path:
     teacher = write_text_encoder(tmp_path_factory.mktemp("teacher"))
     needs = {
         "encoder": runs / "encoder",
+        "grammar": runs / "grammar",
         "teacher": runs / "verifier",
         "policy": runs / "sft" / "policy",
         "verifier": runs / "distill",
@@ -57,7 +59,11 @@ def runs(tmp_path_factory, data) -> Path:
 def bundle(runs, data) -> Path:
     parts = [
         f"--{name}={runs / run}"
-        for name, run in (("policy", "grpo"), ("verifier", "distill"), *((part, part) for part in ("face", "encoder", "visibility")))
+        for name, run in (
+            ("policy", "grpo"),
+            ("verifier", "distill"),
+            *((part, part) for part in ("face", "encoder", "grammar", "visibility")),
+        )
     ]
     assert export(["bundle", *parts, "--data", str(data), "--out", str(runs / "bundle")]) == 0
     return runs / "bundle"
@@ -67,6 +73,13 @@ def bundle(runs, data) -> Path:
 def small_runs(runs, data, tmp_path_factory) -> tuple[Path, Path]:
     """The runs of an unaligned bundle under the names that `check` and `bundle` look for, and their data."""
     folder = tmp_path_factory.mktemp("named")
-    for name, run in (("face", "face"), ("encoder", "encoder"), ("visibility", "visibility"), ("sft", "sft"), ("verifier", "distill")):
+    for name, run in (
+        ("face", "face"),
+        ("encoder", "encoder"),
+        ("grammar", "grammar"),
+        ("visibility", "visibility"),
+        ("sft", "sft"),
+        ("verifier", "distill"),
+    ):
         (folder / name).symlink_to(runs / run)
     return folder, data

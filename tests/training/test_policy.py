@@ -1,11 +1,20 @@
+import json
+import random
+
 import numpy as np
 import pytest
 import torch
+from grammars import whole_grammar
 
 from edge.errors import UsageError
+from edge.language.grammar import FILE, Walk
+from edge.language.labels import EMOTIONS_8
+from edge.language.rationale import parse_completion, write_completion
+from training.constraint import GrammarLogits, Template, constrain, make_tokenizer
 from training.encoder import Encoder
+from training.language import build
 from training.policy import TOKENS_PER_FRAME, ErvPolicy, ErvProcessor, load_policy
-from training.sft import SftConfig, make_tokenizer, new_policy
+from training.sft import SftConfig, new_policy
 
 _SHAPE = ([8, 8, 8, 8, 16], [1, 1, 1, 1])
 
@@ -13,8 +22,8 @@ _SHAPE = ([8, 8, 8, 8, 16], [1, 1, 1, 1])
 @pytest.fixture(scope="module")
 def parts() -> tuple[ErvPolicy, ErvProcessor]:
     torch.manual_seed(0)
-    tokenizer = make_tokenizer(["<think>The lip corners are pulled up.</think><answer>happiness</answer>"], 300)
-    config = SftConfig(32, 2, 4, 2, 64, 300, 0, 1, 8, 0.001, 0.0, 0.0, 0)
+    tokenizer = make_tokenizer(whole_grammar())
+    config = SftConfig(32, 2, 4, 2, 64, 0, 0.0, 1, 8, 0.001, 0.0, 0.0, 0)
     policy = new_policy(Encoder(*_SHAPE), tokenizer, config).eval()
     policy.generation_config.max_new_tokens = 16
     return policy, ErvProcessor(tokenizer)
@@ -44,9 +53,13 @@ def test_a_saved_policy_comes_back_the_same(parts, tmp_path):
     policy, processor = parts
     policy.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
+    rules = whole_grammar().rules.to_dict()
+    (tmp_path / FILE).write_text(json.dumps(build(rules)))
     again, again_processor = load_policy(tmp_path)
     crops = _crops(3, 2)
+    constrain(policy, whole_grammar(), processor.tokenizer)
     wanted = policy.generate(**_batch(processor, crops), do_sample=False)
+    policy.constraint = None
     assert torch.equal(again.generate(**_batch(again_processor, crops), do_sample=False), wanted)
 
 
@@ -83,7 +96,36 @@ def test_completions_are_learned_with_gradients_into_projector_and_decoder(parts
     policy.zero_grad()
 
 
-def test_the_tokenizer_gives_every_text_back(parts):
+def test_the_tokenizer_cuts_every_text_of_the_grammar_at_its_phrases(parts):
+    tokenizer, grammar, rng = parts[1].tokenizer, whole_grammar(), random.Random(0)
+    template = Template(grammar, tokenizer)
+    for _ in range(300):
+        walk = Walk(grammar.scope())
+        while not walk.ended:
+            walk.take(rng.choice(walk.edges))
+        ids = template.ids(walk.taken)
+        text = tokenizer.decode(ids, skip_special_tokens=False)
+        assert text == write_completion(walk.text, grammar.conclusion(walk.taken)) + tokenizer.eos_token
+        assert tokenizer(text, add_special_tokens=False).input_ids == ids
+
+
+def test_whatever_the_network_says_the_grammar_is_kept(parts):
+    policy, processor = parts
+    constrain(policy, whole_grammar(), processor.tokenizer)
+    policy.generation_config.max_new_tokens = 24
+    written = policy.generate(**_batch(processor, _crops(8, 1)), do_sample=True, temperature=3.0)
+    policy.constraint = None
+    for row in written[:, 1 + TOKENS_PER_FRAME :]:
+        text = processor.tokenizer.decode(row, skip_special_tokens=False).split("</s>")[0]
+        done = parse_completion(text, EMOTIONS_8)
+        assert whole_grammar().parse(done.rationale).conclusion == done.answer
+
+
+def test_the_choice_is_the_most_probable_of_what_may_follow(parts):
     tokenizer = parts[1].tokenizer
-    text = "<think>Brows up — and “odd” çharacters.</think><answer>fear</answer>"
-    assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids, skip_special_tokens=False) == text
+    processor = GrammarLogits(Template(whole_grammar(), tokenizer))
+    scores = torch.randn(1, len(tokenizer))
+    ids = torch.tensor([[tokenizer.bos_token_id, processor.template.think]])
+    allowed = processor.options(ids[0].tolist())
+    assert processor(ids, scores)[0].argmax() == max(allowed, key=lambda token: scores[0, token])
+    assert len(allowed) > 100

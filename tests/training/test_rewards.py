@@ -1,39 +1,59 @@
 import numpy as np
 import pytest
+from grammars import whole_grammar
 
-from edge.language.labels import EMOTIONS_11
+from edge.language.labels import EMOTIONS_8, EMOTIONS_11
 from edge.language.rationale import Completion
+from edge.language.statements import Facts
 from edge.language.verifier import SentenceReading
+from training.cues import CUE_NAMES
 from training.rewards import (
     Sample,
     accuracy_reward,
     explanation_reward,
     format_reward,
-    grounding_reward,
     length_reward,
     masked_reward,
+    truth_reward,
+    variety_reward,
 )
 
 _PRIOR = np.full(11, 0.1)
-_CUES = {"lip_corners": 2.0, "brow_gap": 0.2, "eye_opening": -1.5}
+_SMILE = "The lip corners are pulled up, and the mouth is stretched wide. The person looks happy."
 
 
 def _row(**emotions: float) -> np.ndarray:
     return np.array([emotions.get(name, 0.02) for name in EMOTIONS_11])
 
 
-def _sample(*rows: np.ndarray, label: str = "happiness", text: str = "Lips up.", answer: str = "happiness", claims=(), masked=None):
-    said = np.zeros((len(rows), len(_CUES), 3))
-    for sentence, cue, column in claims:
-        said[sentence, list(_CUES).index(cue), column] = 1
-    plain = SentenceReading(np.stack(rows), said)
-    return Sample(Completion(text, answer), plain, SentenceReading(plain.emotions if masked is None else masked, said), label, _CUES)
+def _facts(**cues: float) -> Facts:
+    return Facts(dict.fromkeys(CUE_NAMES, 0.0) | cues, 0.0, 0.0, dict.fromkeys(EMOTIONS_8, 0.0) | {"happiness": 0.9, "fear": 0.1})
+
+
+def _reading(rows: np.ndarray) -> SentenceReading:
+    return SentenceReading(rows, np.zeros((len(rows), len(CUE_NAMES), 3)), np.ones(len(rows)))
+
+
+def _sample(*rows, label="happiness", text=_SMILE, answer="happiness", masked=None, measured=None, read=None) -> Sample:
+    plain = np.stack(rows) if rows else np.zeros((0, 11))
+    smiling = _facts(lip_corners=3.0, mouth_width=3.0)
+    hidden = _reading(plain if masked is None else masked)
+    return Sample(
+        Completion(text, answer), whole_grammar().parse(text), _reading(plain), hidden, label, measured or smiling, read or smiling
+    )
 
 
 def test_format_and_accuracy_are_one_or_nothing():
-    done, broken = _sample(_row()), _sample(_row(), text="", answer="")
-    assert format_reward([done, broken]) == [1.0, 0.0]
-    assert accuracy_reward([done, _sample(_row(), answer="fear"), broken]) == [1.0, 0.0, 0.0]
+    done, broken, foreign = _sample(_row()), _sample(_row(), text="", answer=""), _sample(_row(), text="Lips up. The person looks happy.")
+    assert format_reward([done, broken, foreign]) == [1.0, 0.0, 0.0]
+    assert accuracy_reward([done, _sample(_row(), answer="fear"), broken, foreign]) == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_a_text_that_is_not_of_the_grammar_earns_nothing_of_any_kind():
+    broken = _sample(_row(happiness=0.9), text="face is turned right. right. The. The person looks happy.")
+    for earned in (format_reward, accuracy_reward, lambda s: masked_reward(s, _PRIOR), lambda s: variety_reward(s, 1)):
+        assert earned([broken]) == [0.0]
+    assert truth_reward([broken], whole_grammar().rules) == [0.0]
 
 
 @pytest.mark.parametrize(
@@ -52,28 +72,27 @@ def test_the_explanation_reward_is_the_published_formula(rows, label, wanted):
 
 
 def test_the_masked_reward_does_not_see_the_named_emotion():
-    named = _row(happiness=0.99)
-    fooled = _sample(named, masked=np.full((1, 11), 0.1))
+    fooled = _sample(_row(happiness=0.99), masked=np.full((1, 11), 0.1))
     assert explanation_reward([fooled]) == [1.0]
     assert masked_reward([fooled], _PRIOR) == [pytest.approx(1 / 8)]
-    assert masked_reward([_sample(named, masked=np.stack([_row(happiness=0.9)]))], _PRIOR)[0] > 0.8
-    nothing = SentenceReading(np.zeros((0, 11)), np.zeros((0, 3, 3)))
-    assert masked_reward([Sample(Completion("", ""), nothing, nothing, "happiness", _CUES)], _PRIOR) == [0.0]
+    assert masked_reward([_sample(_row(happiness=0.99), masked=np.stack([_row(happiness=0.9)]))], _PRIOR)[0] > 0.8
+    assert masked_reward([_sample(text="", answer="")], _PRIOR) == [0.0]
 
 
-def test_grounding_pays_for_what_the_face_shows_and_charges_lies_twice():
-    shown = _sample(_row(), claims=[(0, "lip_corners", 0)])
-    lied = _sample(_row(), claims=[(0, "lip_corners", 1)])
-    half = _sample(_row(), claims=[(0, "lip_corners", 0), (0, "eye_opening", 0)])
-    rest = _sample(_row(), claims=[(0, "brow_gap", 2)])
-    assert grounding_reward([shown, lied, half, rest, _sample(_row())]) == [1.0, -2.0, -0.5, 1.0, 0.0]
+def test_truth_pays_for_what_the_face_shows_and_charges_lies_twice():
+    rules = whole_grammar().rules
+    shown = _sample(_row())
+    unseen = _sample(_row(), read=_facts(lip_corners=3.0, mouth_width=1.0))  # the verdict would not let it pass
+    lied = _sample(_row(), measured=_facts(lip_corners=-2.0, mouth_width=-2.0))
+    half = _sample(_row(), measured=_facts(lip_corners=3.0, mouth_width=0.5))
+    assert truth_reward([shown, unseen, lied, half], rules) == [1.0, 0.5, -0.5, 0.75]
 
 
-def test_padding_repeating_and_saying_nothing_cost():
-    claim = [(0, "lip_corners", 0)]
-    fair = _sample(_row(), claims=claim)
-    wordy = _sample(_row(), claims=claim, text="up " * 61)
-    many = _sample(*[_row()] * 6, claims=claim, text="A. B. C. D. E. F.")
-    twice = _sample(_row(), _row(), claims=[*claim, (1, "lip_corners", 0)], text="Lips up. Mouth up.")
-    same = _sample(_row(), _row(), claims=claim, text="Lips up. Lips up.")
-    assert length_reward([fair, wordy, many, twice, same, _sample(_row())]) == [0.0, -1.0, -1.0, -1.0, -1.0, -1.0]
+def test_variety_pays_for_what_the_others_do_not_say():
+    same, other = _sample(_row()), _sample(_row(), text="The mouth is stretched wide. The person looks happy.")
+    assert variety_reward([same, same, same, other], 4) == [pytest.approx(1 / 3)] * 3 + [1.0]
+    assert variety_reward([same, other, same, same], 2) == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_wordy_texts_cost():
+    assert length_reward([_sample(_row()), _sample(_row(), text="up " * 61)]) == [0.0, -1.0]

@@ -1,62 +1,118 @@
 import random
+from collections import Counter
 
-from edge.language.phrases import CLAUSES
+import numpy as np
+import pytest
+from grammars import CONFIG, whole_grammar
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.language.grammar import read_grammar
+from edge.language.labels import EMOTIONS_8, mask_emotions, named_emotions
+from edge.language.statements import CUE_KINDS, Facts
 from training.cues import CUE_NAMES
+from training.language import GrammarConfig, build, make_rules, reliable_from
 from training.sentences import negate
-from training.writer import CLAIM_FROM, name_emotion, salient, write_evidence, write_rationale
-
-_FRONT = (0.0, 0.0, 0.0)
+from training.writer import ByFace, Writer, at_random, sentences_of, text_of
 
 
-def _cues(**values):
-    return dict.fromkeys(CUE_NAMES, 0.0) | values
+@pytest.fixture(scope="module")
+def grammar():
+    return whole_grammar()
 
 
-def test_every_cue_and_direction_has_four_phrasings_that_take_an_intensity():
-    assert {(name, sign) for name in CUE_NAMES for sign in (1, -1)} == set(CLAUSES)
-    for clauses in CLAUSES.values():
-        assert len(set(clauses)) >= 4
-        assert all(clause.count("{}") == 1 for clause in clauses)
+def _facts(label="happiness", p=0.8, yaw=0.0, hidden=frozenset(), second="surprise", **cues):
+    probabilities = dict.fromkeys(EMOTIONS_8, 0.0) | {second: 1 - p, label: p}
+    return Facts(dict.fromkeys(CUE_NAMES, 0.0) | cues, yaw, 0.0, probabilities, hidden)
 
 
-def test_evidence_claims_exactly_the_salient_cues_the_strongest_first():
-    cues = _cues(lip_corners=3.0, mouth_width=2.0, brow_gap=-1.0)
-    for seed in range(50):
-        claims = [c for s in write_evidence(cues, _FRONT, random.Random(seed)) for c in s.claims]
-        assert claims == [("lip_corners", 1), ("mouth_width", 1)]
+@given(st.lists(st.floats(-4, 4), min_size=14, max_size=14), st.floats(-60, 60), st.floats(0.3, 1.0), st.integers(0, 10**6))
+def test_all_that_is_written_holds_and_is_read_back_as_it_was_written(grammar, cues, yaw, p, seed):
+    facts = _facts("anger", p, yaw, second="fear", **dict(zip(CUE_NAMES, cues, strict=True)))
+    phrases = Writer(grammar).write(facts, "anger", at_random(random.Random(seed)))
+    if not phrases:  # nothing reliable can be said
+        return
+    parsed = grammar.parse(text_of(phrases))
+    assert parsed.phrases == phrases
+    assert parsed.conclusion == "anger"
+    assert all(grammar.rules.check(said, facts, "anger").holds for said in parsed.said)
+    spoken = [s.subject for s in parsed.said if s.about_face]
+    assert len(spoken) == len(set(spoken))
 
 
-def test_evidence_is_the_same_whatever_the_label():
-    cues = _cues(lip_corners=3.0)
-    texts = [[s.text for s in write_rationale(cues, _FRONT, label, 0.9, random.Random(3))][:-1] for label in ("anger", "fear")]
+def test_evidence_says_what_stands_out_and_a_smile_is_called_one(grammar):
+    facts = _facts(lip_corners=3.0, mouth_width=3.0, mouth_opening=3.0)
+    for seed in range(30):
+        phrases = Writer(grammar).write(facts, "happiness", at_random(random.Random(seed)))
+        moved = {s.subject for p in phrases for s in p.says if s.kind == "movement"}
+        assert moved == {"lip_corners", "mouth_width", "mouth_opening"}
+        assert "smile" in text_of(phrases)
+
+
+def test_a_shouting_mouth_is_no_smile(grammar):
+    facts = _facts("anger", lip_corners=3.5, mouth_opening=4.0, jaw_drop=3.0, mouth_width=0.0)
+    texts = [text_of(Writer(grammar).write(facts, "anger", at_random(random.Random(seed)))) for seed in range(30)]
+    assert not any("smile" in t or "corners" in t for t in texts)
+
+
+def test_the_evidence_is_the_same_whatever_the_label(grammar):
+    texts = []
+    for label in ("anger", "fear"):
+        phrases = Writer(grammar).write(_facts(label, inner_brow=2.5), label, at_random(random.Random(3)))
+        texts.append([s.text for s in sentences_of(phrases)])
     assert texts[0] == texts[1]
 
 
-def test_a_face_without_salient_cues_is_said_to_be_at_rest():
-    sentences = write_evidence(_cues(lip_corners=CLAIM_FROM - 0.1), _FRONT, random.Random(0))
-    assert len(sentences) == 1
-    assert {direction for _, direction in sentences[0].claims} == {0}
+def test_what_is_hidden_is_told_and_nothing_is_said_of_it(grammar):
+    hidden = frozenset(grammar.rules.regions["mouth"])
+    for seed in range(20):
+        phrases = Writer(grammar).write(
+            _facts(hidden=hidden, lip_corners=3.0, eye_opening=2.5), "happiness", at_random(random.Random(seed))
+        )
+        assert phrases[0].says[0][:2] == ("covered", "mouth")
+        assert not hidden & {s.subject for p in phrases for s in p.says if s.kind in CUE_KINDS}
 
 
-def test_a_turned_head_is_said_and_its_mouth_not_called_asymmetric():
-    cues = _cues(corner_asymmetry=3.0)
-    assert salient(cues, 40.0, 3) == []
-    assert salient(cues, 0.0, 3) == [("corner_asymmetry", 1, 3.0)]
-    texts = {" ".join(s.text for s in write_evidence(cues, (40.0, 0.0, 0.0), random.Random(i))) for i in range(20)}
-    assert any("left" in text for text in texts)
+def test_a_torn_head_names_both_and_a_sure_one_none_else(grammar):
+    torn = [text_of(Writer(grammar).write(_facts(p=0.6), "happiness", at_random(random.Random(i)))) for i in range(20)]
+    assert all(set(named_emotions(t)) == {"happiness", "surprise"} for t in torn)
+    sure = [text_of(Writer(grammar).write(_facts(p=0.99), "happiness", at_random(random.Random(i)))) for i in range(20)]
+    assert all(named_emotions(t) == ("happiness",) for t in sure)
 
 
-def test_style_varies_and_is_reproducible():
-    cues = _cues(lip_corners=3.0, mouth_opening=2.0)
-    texts = {write_evidence(cues, _FRONT, random.Random(i))[0].text for i in range(40)}
-    assert len(texts) >= 6
-    assert write_evidence(cues, _FRONT, random.Random(5)) == write_evidence(cues, _FRONT, random.Random(5))
+def test_wording_follows_the_face_and_spreads(grammar):
+    rng, writer = np.random.default_rng(0), Writer(grammar)
+    readings = rng.normal(size=(400, 17)) * 0.3
+    wording, facts = ByFace.fit(readings), _facts(eye_opening=-1.8)
+    texts = [text_of(writer.write(facts, "happiness", wording(row))) for row in readings]
+    assert texts == [text_of(writer.write(facts, "happiness", wording(row))) for row in readings]
+    assert len(set(texts)) > 150
+    assert Counter(texts).most_common(1)[0][1] < 20
+    still = [text_of(writer.write(facts, "happiness", wording(readings[0] + d))) for d in rng.normal(size=(50, 17)) * 1e-3]
+    assert len(set(still)) <= 3  # a face that hardly moves keeps its words
 
 
-def test_a_split_crowd_is_hedged():
-    sure = {name_emotion("fear", 0.9, random.Random(i)).text for i in range(30)}
-    unsure = {name_emotion("fear", 0.4, random.Random(i)).text for i in range(30)}
-    assert not sure & unsure
+def test_masking_leaves_nothing_that_names_an_emotion(grammar):
+    assert not any(named_emotions(mask_emotions(p.text)) for p in grammar.phrases)
+
+
+def test_reliable_from_takes_the_least_threshold_that_the_landmarks_bear_out():
+    rng = np.random.default_rng(1)
+    read = np.zeros((400, len(CUE_NAMES)))
+    truth = np.zeros_like(read)
+    read[:, 0] = np.linspace(-4, 4, 400)
+    truth[:, 0] = np.where(read[:, 0] > 2.5, 2.0, 0.5)  # holds above 2.5 only
+    truth[:, 1], read[:, 1] = 2.0, rng.uniform(3, 4, 400)
+    found = reliable_from(read, truth, GrammarConfig(0.95, 0.02, 10, {"": 1.6, "outer_brow": 3.1}, 0.9, 2.1, 3.0, 1))
+    assert 2.4 <= found["inner_brow"]["1"] <= 2.6
+    assert "-1" not in found["inner_brow"]
+    assert found["outer_brow"] == {"1": 3.1}
+
+
+def test_phrases_that_cannot_be_read_reliably_are_left_out():
+    small = read_grammar(build(make_rules({"lip_corners": {"1": 2.0}}, CONFIG)))
+    moved = {s.subject for p in small.phrases for s in p.says if s.kind == "movement"}
+    assert moved == {"lip_corners"}
 
 
 def test_negate_denies():
