@@ -21,6 +21,8 @@ from edge.language.labels import EMOTIONS_8
 from training.clips import table_rows
 
 SPLITS = ("train", "valid", "test")
+MARGIN = 1.2
+"""Side of a crop of `faces_today` or `faces_elsewhere` over that of FER+'s framing, which is its middle."""
 _USAGE = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
 
 
@@ -74,7 +76,7 @@ class FerPlus:
 
 
 def elsewhere(folder: Path, size: int) -> FerPlus | None:
-    """The faces of `faces_elsewhere.zip` in FER+'s framing, one person's label as the only vote; `None` where the pack is absent.
+    """The faces of `faces_elsewhere` in FER+'s framing, one person's label as the only vote; `None` where the pack is absent.
 
     They are for validation only: nothing is trained on them. Contempt is left out.
 
@@ -88,26 +90,26 @@ def elsewhere(folder: Path, size: int) -> FerPlus | None:
     path = folder / "faces_elsewhere.zip"
     if not path.is_file():
         return None
-    images, labels = [], []
     try:
-        with zipfile.ZipFile(path) as pack:
-            for name in sorted(n for n in pack.namelist() if n.endswith(".jpg")):
-                emotion = name.split("/")[-2]
-                if emotion in EMOTIONS_8 and emotion != "contempt":
-                    crop = cv2.imdecode(np.frombuffer(pack.read(name), np.uint8), cv2.IMREAD_GRAYSCALE)
-                    images.append(reframe(crop, size))
-                    labels.append(EMOTIONS_8.index(emotion))
-    except (OSError, zipfile.BadZipFile, cv2.error) as error:
+        with zipfile.ZipFile(path) as pack, np.load(path.with_suffix(".npz")) as known:
+            names = [name for name in pack.namelist() if name.endswith(".jpg")]
+            emotions = [name.split("/")[-2] for name in names]
+            kept = [i for i, emotion in enumerate(emotions) if emotion in EMOTIONS_8 and emotion != "contempt"]
+            images = [cv2.imdecode(np.frombuffer(pack.read(names[i]), np.uint8), cv2.IMREAD_GRAYSCALE) for i in kept]
+            landmarks, index = known["landmarks"][kept].astype(np.float32) / 16, known["point_index"].astype(int)
+    except (OSError, KeyError, ValueError, IndexError, zipfile.BadZipFile, cv2.error) as error:
         raise InputError(f"'{path}' is damaged: {error}") from None
-    votes = np.eye(len(EMOTIONS_8), dtype=np.float32)[labels] * 10
-    none = np.full((len(images), 1, 3), np.nan, np.float32)
-    return FerPlus(np.stack(images), votes, np.zeros((len(images), 2), np.float32), none, np.array([0]))
+    scale = size * MARGIN / images[0].shape[0]
+    landmarks = landmarks * scale - np.array([1, 1, 0], np.float32) * size * (MARGIN - 1) / 2
+    votes = np.eye(len(EMOTIONS_8), dtype=np.float32)[[EMOTIONS_8.index(emotions[i]) for i in kept]] * 10
+    crops = np.stack([reframe(image, size) for image in images])
+    return FerPlus(crops, votes, np.zeros((len(crops), 2), np.float32), landmarks.astype(np.float32), index)
 
 
 def reframe(crop: np.ndarray, size: int) -> np.ndarray:
     """A crop of `faces_today` or `faces_elsewhere` `[128,128]` in FER+'s framing: its middle, without the margin around it."""
-    scale = size * 1.2 / len(crop)
-    move = np.array([[scale, 0, -size * 0.1], [0, scale, -size * 0.1]])
+    scale, edge = size * MARGIN / len(crop), size * (MARGIN - 1) / 2
+    move = np.array([[scale, 0, -edge], [0, scale, -edge]])
     blurred = cv2.GaussianBlur(crop, (0, 0), 0.45 / scale) if scale < 1 else crop
     return np.asarray(cv2.warpAffine(blurred, move, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 

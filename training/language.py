@@ -43,8 +43,15 @@ _CONDITIONS = {
     "corner_asymmetry-": {"yaw": [-12.0, 12.0]},
     # with an open mouth the lower lip moves, not the chin
     "chin_raise+": {"mouth_opening": [-_FAR, 1.0]},
+    "jaw_drop=": {"mouth_opening": [-_FAR, 1.5]},
     # the middle of the lips sinks when the mouth opens wide to shout: corners above it are a smile only where the mouth is wide as well
     "lip_corners+": {"mouth_width": [0.8, _FAR], "jaw_drop": [-_FAR, 1.2]},
+    # landmarks miss a frown, a wide stare or a faint smile that the whole face gives away: then nothing is said to be at rest there
+    "inner_brow=": {"anger": [0.0, 0.2], "surprise": [0.0, 0.4]},
+    "outer_brow=": {"anger": [0.0, 0.2], "surprise": [0.0, 0.4]},
+    "brow_gap=": {"anger": [0.0, 0.2], "surprise": [0.0, 0.4]},
+    "eye_opening=": {"surprise": [0.0, 0.5], "fear": [0.0, 0.5]},
+    "lip_corners=": {"happiness": [0.0, 0.4]},
 }
 """Cue and side → what else must be so for it to mean what its name says."""
 
@@ -214,7 +221,7 @@ def make_rules(least: dict[str, dict[str, float]], config: GrammarConfig) -> dic
         "rest": {cue: [-config.rest, config.rest] for cue in CUE_NAMES},
         "pose": {
             "yaw": {"plain": [22.0, 90.0], "far": [38.0, 90.0]},
-            "pitch": {"plain": [17.0, 90.0], "far": [30.0, 90.0]},
+            "pitch": {"plain": [17.0, 90.0], "far": [32.0, 90.0]},
         },
         "certainty": {"sure": [0.9, 1.0], "likely": [0.35, 0.8], "unsure": [0.0, 0.6]},
         "eyes_closed": [-_FAR, -3.0],

@@ -22,6 +22,8 @@ from training.cues import CUE_NAMES
 
 #: Options and what they are options of → the index of one.
 Choose = Callable[[int, str], int]
+_WHOLE = 7
+"""Statements from which on a phrase speaks of the whole face."""
 _HEDGES = (("unsure", 0.5), ("likely", 0.7))
 """Hedges, each with the probability under which the writer takes it."""
 SURE_FROM = 0.97
@@ -69,6 +71,8 @@ class Style:
     """How many evidence clauses, drawn from these."""
     pose: float = 0.8
     """Share of turned heads whose turn is told."""
+    whole: float = 0.4
+    """Share of faces at rest of which just that is told, and not part by part."""
 
 
 class Writer:
@@ -88,57 +92,65 @@ class Writer:
         """
         walk = Walk(self.grammar.scope(facts.hidden, self.grammar.holding(facts, label)))
         wanted = self.style.clauses[choose(len(self.style.clauses), "clauses")]
-        tell_pose = choose(100, "pose") < 100 * self.style.pose
+        worth = Worth(facts, choose(100, "pose") < 100 * self.style.pose, choose(100, "whole") < 100 * self.style.whole)
         while not walk.ended:
             if not walk.edges:
                 return ()
-            best = self._best(walk, wanted, tell_pose, facts)
+            best = self._best(walk, wanted, worth)
             meaning = self._alike[self.grammar.phrases[best[0].number].says]
             edge = best[choose(len(best), f"{walk.state} {meaning}")]
             wanted -= any(s.about_face for s in self.grammar.phrases[edge.number].says)
             walk.take(edge)
         return tuple(self.grammar.phrases[i] for i in walk.taken)
 
-    def _best(self, walk: Walk, wanted: int, tell_pose: bool, facts: Facts) -> list[Edge]:
+    def _best(self, walk: Walk, wanted: int, worth: Worth) -> list[Edge]:
         """The ways on that are worth taking alike."""
-        merits = [self._merit(self.grammar.phrases[e.number], walk, wanted, tell_pose, facts) for e in walk.edges]
+        merits = [worth.of(self.grammar.phrases[e.number], walk.state, wanted) for e in walk.edges]
         top = max(merits)
         return [edge for edge, merit in zip(walk.edges, merits, strict=True) if merit >= top - 1e-6]
 
-    def _merit(self, phrase: Phrase, walk: Walk, wanted: int, tell_pose: bool, facts: Facts) -> float:
-        """How much a phrase is worth next."""
-        if not phrase.says:  # what joins or ends: go on while there is more to say
-            more = wanted > 0
-            if phrase.text == ". ":
-                return 0.0 if more and walk.state in ("m1", "r1", "m2") else 1.0
-            return 1.0 if more else -1.0
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """How much a phrase is worth next, to a writer of one face."""
+
+    facts: Facts
+    tell_pose: bool
+    tell_whole: bool
+
+    def of(self, phrase: Phrase, state: str, wanted: int) -> float:
+        """The worth of a true phrase in a state, when so many clauses are still wanted."""
         kinds = {s.kind for s in phrase.says}
+        if not kinds:  # what joins or ends: go on while there is more to say
+            if phrase.text == ". ":
+                return 0.0 if wanted > 0 and state in ("m1", "r1", "m2") else 1.0
+            return 1.0 if wanted > 0 else -1.0
         if kinds & {"conclusion", "runner_up"}:
-            return self._concluding(phrase, wanted, facts)
+            return self._concluding(phrase, wanted)
         if "covered" in kinds:
             return 5.0 + len(phrase.says)
         if "pose" in kinds:
-            return (8.0 if tell_pose else -2.0) + (phrase.says[0].band == "far")
-        return sum(self._saying(s, facts) for s in phrase.says)
+            return (8.0 if self.tell_pose else -2.0) + (phrase.says[0].band == "far")
+        if len(phrase.says) >= _WHOLE and not self.tell_whole:
+            return 0.0
+        return sum(map(self._saying, phrase.says))
 
-    def _saying(self, said: Said, facts: Facts) -> float:
+    def _saying(self, said: Said) -> float:
         """Movements by their size, an intensity that informs a little more; rest where nothing moves."""
         if said.kind == "rest":
             return 0.3 if said.subject in _TELLING else 0.1
-        size = abs(facts.cues[said.subject])
+        size = abs(self.facts.cues[said.subject])
         return size + (0.5 if said.kind == "eyes_closed" or said.band in ("slight", "strong") else 0.0)
 
-    def _concluding(self, phrase: Phrase, wanted: int, facts: Facts) -> float:
-        """Certainty as it is: the second label where the first is torn, a hedge where it is unsure, a plain word else."""
-        ranked = sorted(facts.probabilities.values(), reverse=True)
-        first, second = ranked[0], ranked[1]
-        torn = not phrase.text.endswith(".") or any(s.kind == "runner_up" for s in phrase.says)
-        band = next((s.band for s in phrase.says if s.kind == "certainty"), "")
+    def _concluding(self, phrase: Phrase, wanted: int) -> float:
+        """Certainty as it is: the second label where the head is torn, a hedge where it is unsure, a plain word else."""
+        first, second = sorted(self.facts.probabilities.values(), reverse=True)[:2]
         if second >= 0.2 and first < 0.75:
             right = "torn"
         else:
             right = next((name for name, most in _HEDGES if first < most), "sure" if first > SURE_FROM else "")
-        kind = "torn" if torn else band
+        torn = not phrase.text.endswith(".") or any(s.kind == "runner_up" for s in phrase.says)
+        kind = "torn" if torn else next((s.band for s in phrase.says if s.kind == "certainty"), "")
         return (10.0 if wanted <= 0 else 0.2) + (1.0 if kind == right else 0.0 if kind == "" else -0.5)
 
 

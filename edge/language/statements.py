@@ -85,7 +85,7 @@ class Rules:
     runner_up: Range
     """Range of the second label's probability; it must be the second, too."""
     only_while: Mapping[str, Mapping[str, Range]]
-    """Cue and side (`lip_corners+`, `-`, `=`) → other cue or axis → range outside which the first cannot be stated."""
+    """Cue and side (`lip_corners+`, `-`, `=`) → other cue, axis or label → range of it outside which the first cannot be stated."""
     regions: Mapping[str, tuple[str, ...]]
     """Region → the cues that are all hidden where it is out of sight."""
 
@@ -186,7 +186,7 @@ class Rules:
         conditions = self.only_while.get(f"{said.subject}{'=+-'[said.direction]}", {})
         if not conditions:
             return True
-        values = {**facts.cues, "yaw": facts.yaw_deg, "pitch": facts.pitch_deg}
+        values = {**facts.cues, **facts.probabilities, "yaw": facts.yaw_deg, "pitch": facts.pitch_deg}
         return all(float(values.get(other, math.nan)) in span for other, span in conditions.items())
 
 
