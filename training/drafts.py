@@ -11,9 +11,9 @@ from edge.language.explain import Explainer, Subject, subjects_of
 from edge.language.rationale import parse_completion
 from edge.language.verdict import Candidate
 from edge.pipeline import Pipeline
-from training.attacks import Case
 from training.cues import CueModel
 from training.data import FerPlus
+from training.lies import Case
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def draft(pipeline: Pipeline, faces: FerPlus, batch: int = 64) -> Drafts:
     explainer, labels = pipeline.explainer, tuple(config.labels)
     candidates: list[Candidate] = []
     for start in range(0, len(subjects), batch):
-        texts = explainer.policy.greedy(np.stack([s.tokens for s in subjects[start : start + batch]]))
+        texts = explainer.write(subjects[start : start + batch])
         candidates += explainer.read([parse_completion(text, labels) for text in texts])
     logits = np.log(np.maximum(raw.probabilities, 1e-12)) * config.temperature
     return Drafts(faces.label, logits, subjects, candidates, measured_cues(config, faces))
@@ -60,5 +60,6 @@ def cases_of(explainer: Explainer, drafts: Drafts, limit: int = 1000, seed: int 
         candidate, subject = drafts.candidates[i], drafts.subjects[i]
         if candidate.completion.answer == subject.emotion == labels[drafts.label[i]] and np.isfinite(drafts.measured[i]).all():
             own = explainer.decide(candidate, subject)
-            found.append(Case(own, subject, dict(zip(subject.cues, map(float, drafts.measured[i]), strict=True))))
+            measured = dict(zip(subject.facts.cues, map(float, drafts.measured[i]), strict=True))
+            found.append(Case(own, subject, measured, explainer.grammar))
     return found[:limit]
