@@ -17,7 +17,7 @@ from edge.bundle import TOWER, Bundle, BundleConfig
 from edge.engine.backend import Session, open_session, resolve_device
 from edge.errors import BackendError, BundleError
 from edge.language.explain import Explainer, subject_of, subjects_of
-from edge.language.grammar import load_grammar
+from edge.language.grammar import check_names, load_grammar
 from edge.language.policy import RationalePolicy, load_tokenizer
 from edge.language.rationale import Completion
 from edge.language.verifier import SentenceVerifier
@@ -93,6 +93,7 @@ class Pipeline:
         embed, decoder, verifier = session("embed_tokens"), session("decoder_model_merged"), session("verifier")
         tower = session(TOWER) if config.policy.tower else None
         grammar = load_grammar(checked.folder / "grammar.json")
+        check_names(grammar, (cue.name for cue in config.cues), config.labels)
         tokenizer = load_tokenizer(checked.folder / "tokenizer.json")
         policy = RationalePolicy(embed, decoder, tokenizer, config.policy, grammar, (embed.inputs, decoder.inputs), tower)
         reader = SentenceVerifier(verifier, load_tokenizer(checked.folder / "verifier_tokenizer.json"), config, verifier.inputs)

@@ -97,6 +97,9 @@ class Statement:
     """Whether its rule in the bundle's grammar is met."""
     visible: bool = True
     """Whether the part of the face that it speaks of is in sight; if not, it does not hold."""
+    within: tuple[float, ...] = ()
+    """Lowest and highest `measured` that its rule lets through; empty where it is not a matter of degree. It can be met and the statement
+    not hold all the same: the rest of the face may forbid it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -106,6 +109,7 @@ class Statement:
             "direction": self.direction,
             "band": self.band,
             "measured": round(self.measured, 3),
+            "within": [round(value, 3) for value in self.within],
             "holds": self.holds,
             "visible": self.visible,
         }

@@ -140,7 +140,7 @@ class SplitSession:
 def split_batch(inputs: dict[str, np.ndarray], profiles: tuple[Profile, ...]) -> list[slice]:
     """How to cut the first axis of a batch so that every part lies within the profiles; one slice when nothing needs cutting.
 
-    Only inputs whose first axis is bounded above 1 are batched: a cache position, say, belongs to all.
+    Only inputs whose first axis is bounded above 1 are batched: what has one row belongs to all.
     """
     name = next((name for name in inputs if is_batched(name, profiles)), None)
     if name is None:

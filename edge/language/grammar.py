@@ -16,7 +16,7 @@ import numpy as np
 
 from edge.errors import BundleError
 from edge.language.labels import named_emotions
-from edge.language.statements import KINDS, Facts, Rules, Said
+from edge.language.statements import CUE_KINDS, KINDS, Facts, Rules, Said
 
 VERSION = 1
 """Of the grammar's file."""
@@ -75,6 +75,11 @@ class _State:
     by_length: dict[int, dict[str, Edge]]
     """Length → text → edge, the longest first."""
 
+    def beginnings(self, text: str) -> list[tuple[str, Edge]]:
+        """The edges that a text can go on along, the longest first."""
+        cuts = ((text[:length], known) for length, known in self.by_length.items() if length <= len(text))
+        return [(said, known[said]) for said, known in cuts if said in known]
+
 
 class Grammar:
     """The automaton, checked.
@@ -110,6 +115,7 @@ class Grammar:
             raise ValueError("the grammar speaks of more than 63 things")
         self.states = {state: self._lay_out(state, ways) for state, ways in edges.items()}
         self._check_ways(edges)
+        self._check_readings()
         self._statements = tuple(dict.fromkeys(said for phrase in self.phrases for said in phrase.says))
         place = {said: i for i, said in enumerate(self._statements)}
         self._makes = np.zeros((len(self.phrases), len(place)), bool)
@@ -125,11 +131,10 @@ class Grammar:
     def _parse(self, text: str, state: str, at: int, said: int) -> tuple[Phrase, ...] | None:
         if state == END:
             return () if at == len(text) else None
-        for length, known in self.states[state].by_length.items():
-            edge = known.get(text[at : at + length])
-            if edge is None or edge.touches & said:
+        for phrase, edge in self.states[state].beginnings(text[at:]):
+            if edge.touches & said:
                 continue
-            rest = self._parse(text, edge.after, at + length, said | edge.touches)
+            rest = self._parse(text, edge.after, at + len(phrase), said | edge.touches)
             if rest is not None:
                 return (self.phrases[edge.number], *rest)
         return None
@@ -190,6 +195,32 @@ class Grammar:
             done.add(state)
 
         follow(START, ())
+
+    def _check_readings(self) -> None:
+        """No text may be read in two ways: where two ways from one state part, follow them as long as their texts can still become one."""
+        ahead = [
+            (edge.after, other.after, edge_text[len(text) :], edge_text)
+            for state in self.states.values()
+            for known in state.by_length.values()
+            for edge_text, edge in known.items()
+            for text, other in state.beginnings(edge_text)
+            if len(text) < len(edge_text)
+        ]
+        seen = {way[:3] for way in ahead}
+        while ahead:
+            leading, behind, rest, text = ahead.pop()  # the second way has `rest` yet to say of what the first has said
+            if leading == behind and not rest:
+                raise ValueError(f"the grammar reads '{text}' in two ways")
+            state = self.states[behind]
+            found = [(leading, edge.after, rest[len(said) :], text) for said, edge in state.beginnings(rest)]
+            found += [
+                (e.after, leading, said[len(rest) :], text + said[len(rest) :])
+                for e in state.edges
+                if len(said := self.phrases[e.number].text) > len(rest) and said.startswith(rest)
+            ]
+            new = [way for way in found if way[:3] not in seen]
+            seen.update(way[:3] for way in new)
+            ahead += new
 
 
 class Scope:
@@ -269,7 +300,7 @@ def read_grammar(values: Any) -> Grammar:
             for name, group in values["phrases"].items()
         }
         moves = {str(state): [(str(name), str(after)) for name, after in ways] for state, ways in values["moves"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"the grammar is malformed: {type(error).__name__} {error}") from None
     return Grammar(phrases, moves, Rules.read(values.get("rules")))
 
@@ -280,6 +311,15 @@ def load_grammar(path: Path) -> Grammar:
         return read_grammar(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"'{path}' is not a grammar of rationales: {error}") from None
+
+
+def check_names(grammar: Grammar, cues: Iterable[str], labels: Iterable[str]) -> None:
+    """Raise `BundleError` when a grammar speaks of a cue or a label that its bundle does not have."""
+    known = {**dict.fromkeys(CUE_KINDS, frozenset(cues)), **dict.fromkeys(("conclusion", "runner_up"), frozenset(labels))}
+    for phrase in grammar.phrases:
+        for said in phrase.says:
+            if said.subject not in known.get(said.kind, (said.subject,)):
+                raise BundleError(f"the grammar's '{phrase.text}' speaks of '{said.subject}', which the configuration does not have")
 
 
 def _of(classes: Mapping[str, tuple[Phrase, ...]], name: str) -> tuple[Phrase, ...]:

@@ -37,8 +37,13 @@ def load_tokenizer(path: Path) -> Tokenizer:
 class Written(Protocol):
     """A completion in the making."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to be chosen: the completion is whole, at its limit, or there is nothing that could be said."""
+        ...
+
     def pending(self) -> list[int]:
-        """Token ids to be read by the network before it is asked again; empty when the completion is whole."""
+        """Token ids to be read by the network before it is asked again."""
         ...
 
     def options(self) -> np.ndarray | None:
@@ -62,9 +67,13 @@ class _Constrained:
         self._walk, self._ids, self._pending = Walk(scope), ids, [think]
         self._force()
 
+    @property
+    def ended(self) -> bool:
+        return not self._walk.edges
+
     def pending(self) -> list[int]:
         found, self._pending = self._pending, []
-        return found if self._walk.edges else []
+        return found
 
     def options(self) -> np.ndarray:
         return self._ids[[edge.number for edge in self._walk.edges]]
@@ -94,8 +103,12 @@ class _Free:
         self._tokenizer, self._spec, self._done = tokenizer, spec, False
         self._ids: list[int] = []
 
+    @property
+    def ended(self) -> bool:
+        return self._done or len(self._ids) >= self._spec.max_new_tokens
+
     def pending(self) -> list[int]:
-        return [] if self._done or len(self._ids) >= self._spec.max_new_tokens else self._ids[-1:]
+        return self._ids[-1:]
 
     def options(self) -> None:
         return None
@@ -164,22 +177,21 @@ class RationalePolicy:
         room = prompt.shape[1] + spec.max_new_tokens + 1  # the last position is nobody's: what pads a row is written there
         caches = [np.zeros((count, spec.kv_heads, room, spec.head_dim), np.float32) for _ in self.past]
         rows, at = np.arange(count), np.zeros(count, np.int64)
-        chunks = [w.pending() for w in written]
-        if not spec.constrained:
-            chunks = [[] for _ in written]
-        while len(rows):
+        while True:
+            chunks = [written[row].pending() for row in rows]
+            stands = at + prompt.shape[1]
+            alive = np.array([not written[r].ended and s + len(c) < room for r, c, s in zip(rows, chunks, stands, strict=True)], bool)
+            if not alive.all():
+                rows, at, chunks = rows[alive], at[alive], [c for c, a in zip(chunks, alive, strict=True) if a]
+                caches, prompt = [np.ascontiguousarray(cache[alive]) for cache in caches], prompt[alive]
+            if not len(rows):
+                return [w.text for w in written]
             embeds, position = self._chunk(chunks, prompt, at, room)
             logits = self._step(embeds, position, caches)
             at = position[:, -1] + 1
             prompt = prompt[:, :0]
             for row, scores in zip(rows, logits, strict=True):
                 written[row].take(self._choose(scores, written[row].options(), random))
-            chunks = [written[row].pending() for row in rows]
-            alive = np.array([bool(c) and p + len(c) < room for c, p in zip(chunks, at, strict=True)], bool)
-            if not alive.all():
-                rows, at, chunks = rows[alive], at[alive], [c for c, a in zip(chunks, alive, strict=True) if a]
-                caches, prompt = [np.ascontiguousarray(cache[alive]) for cache in caches], prompt[alive]
-        return [w.text for w in written]
 
     def _chunk(self, chunks: list[list[int]], prompt: np.ndarray, at: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
         """What each row reads next, `[N,L,D]`, and where it stands `[N,L]`; shorter rows are padded in front."""

@@ -22,6 +22,8 @@ BANDS = {
     "certainty": ("sure", "likely", "unsure"),
 }
 """Kinds that come in bands, the weakest first."""
+_SIGNED = ("movement", "one_sided", "pose")
+"""Kinds that have a direction."""
 
 
 class Said(NamedTuple):
@@ -128,17 +130,12 @@ class Rules:
 
     def check_covered(self, said: Said, where: str) -> None:
         """Raise `ValueError` when there is no tolerance for a statement."""
-        known: Any = {
-            "movement": lambda: self.movement[said.subject][said.direction][said.band],
-            "one_sided": lambda: self.movement[said.subject][said.direction][said.band],
-            "rest": lambda: self.rest[said.subject],
-            "pose": lambda: self.pose[said.subject][said.band],
-            "covered": lambda: self.regions[said.subject],
-            "certainty": lambda: self.certainty[said.band],
-        }
         try:
-            known.get(said.kind, lambda: None)()
+            ruled = said.kind == "conclusion" or (self.regions[said.subject] if said.kind == "covered" else self._range(said))
+            known = bool(ruled) and said.direction in ((1, -1) if said.kind in _SIGNED else (0,))
         except KeyError:
+            known = False
+        if not known:
             raise ValueError(f"no rule says when '{where}' holds: {said.kind} {said.subject} {said.direction:+d} {said.band}") from None
 
     def check(self, said: Said, facts: Facts, shown: str) -> Statement:
@@ -151,16 +148,35 @@ class Rules:
         """
         measured, holds = self._measure(said, facts, shown)
         visible = said.kind not in CUE_KINDS or said.subject not in facts.hidden
-        return Statement(said.kind, said.subject, said.direction, said.band, measured, holds and visible, visible)
+        return Statement(said.kind, said.subject, said.direction, said.band, measured, holds and visible, visible, self._within(said))
+
+    def _within(self, said: Said) -> tuple[float, ...]:
+        """The tolerance in the sign of what is measured."""
+        if said.kind in ("conclusion", "covered"):
+            return ()
+        span = self._range(said)
+        return (-span.high, -span.low) if said.direction < 0 else (span.low, span.high)
+
+    def _range(self, said: Said) -> Range:
+        """The range of what is measured, in the stated direction."""
+        if said.kind == "rest":
+            return self.rest[said.subject]
+        if said.kind == "pose":
+            return self.pose[said.subject][said.band]
+        if said.kind == "certainty":
+            return self.certainty[said.band]
+        if said.kind in ("eyes_closed", "runner_up"):
+            return self.eyes_closed if said.kind == "eyes_closed" else self.runner_up
+        return self.movement[said.subject][said.direction][said.band]
 
     def _measure(self, said: Said, facts: Facts, shown: str) -> tuple[float, bool]:
         kind, subject = said.kind, said.subject
         if kind in CUE_KINDS:
             z = float(facts.cues.get(subject, math.nan))
-            return z, self._cue_holds(said, z) and self._sayable(said, facts)
+            return z, z * (said.direction or 1) in self._range(said) and self._sayable(said, facts)
         if kind == "pose":
-            angle = facts.yaw_deg if subject == "yaw" else facts.pitch_deg
-            return angle, angle * said.direction in self.pose[subject][said.band]
+            angle = float(facts.yaw_deg if subject == "yaw" else facts.pitch_deg)
+            return angle, angle * said.direction in self._range(said)
         if kind == "covered":
             cues = self.regions[subject]
             share = sum(cue in facts.hidden for cue in cues) / len(cues)
@@ -168,19 +184,12 @@ class Rules:
         ranked = sorted(facts.probabilities, key=lambda label: -facts.probabilities[label])
         if kind == "certainty":
             p = float(facts.probabilities.get(shown, 0.0))
-            return p, p in self.certainty[said.band]
+            return p, p in self._range(said)
         p = float(facts.probabilities.get(subject, 0.0))
         if kind == "runner_up":
             others = [label for label in ranked if label != shown]
-            return p, bool(others) and others[0] == subject and p in self.runner_up
+            return p, bool(others) and others[0] == subject and p in self._range(said)
         return p, subject == shown
-
-    def _cue_holds(self, said: Said, z: float) -> bool:
-        if said.kind == "rest":
-            return z in self.rest[said.subject]
-        if said.kind == "eyes_closed":
-            return z in self.eyes_closed
-        return z * said.direction in self.movement[said.subject][said.direction][said.band]
 
     def _sayable(self, said: Said, facts: Facts) -> bool:
         conditions = self.only_while.get(f"{said.subject}{'=+-'[said.direction]}", {})

@@ -18,7 +18,7 @@ from edge.language.labels import named_emotions
 from edge.language.rationale import Completion, masked_sentences
 from edge.language.statements import CUE_KINDS, Facts
 from edge.language.verifier import DIRECTIONS, SentenceReading
-from edge.types import Claim, Explanation, Statement, Verdict
+from edge.types import AT_REST, Claim, Explanation, Statement, Verdict
 
 FLOOR = 1e-3
 """Probabilities below this count as this: no single sentence rules an emotion out."""
@@ -82,9 +82,10 @@ def state(candidate: Candidate, shown: str, facts: Facts, grammar: Grammar, thre
     if candidate.parsed:
         return tuple(grammar.rules.check(said, facts, shown) for said in candidate.parsed.said)
     claims = read_claims(candidate.reading.claims, dict(facts.cues), threshold, facts.hidden)
-    kinds = {True: "movement", False: "rest"}
     return tuple(
-        Statement(kinds[c.direction != 0], c.cue, c.direction, "plain" if c.direction else "", c.measured, c.supported, c.visible)
+        Statement("movement", c.cue, c.direction, "plain", c.measured, c.supported, c.visible)
+        if c.direction
+        else Statement("rest", c.cue, 0, "", c.measured, c.supported, c.visible, (-AT_REST, AT_REST))
         for c in claims
     )
 

@@ -47,13 +47,15 @@ class Person:
         self.config = config
         self.seen_ms = 0.0
         self.spell = 0
-        """Counts the changes of the shown label, and how often something came to lie over what its explanation speaks of."""
+        """Counts the changes of the shown label, and how often what its explanation speaks of was covered, or uncovered."""
         self._given = baseline
         self._calibration = Calibration(calibrate_s) if calibrate_s > 0 else None
         self._smoother = LabelSmoother()
         self._glimpses: deque[_Glimpse] = deque(maxlen=config.policy.max_frames)
         self._explanation: Explanation | None = None
         self._explained_ms: float | None = None
+        self._told_hidden: frozenset[str] = frozenset()
+        """What was out of sight when the explanation at hand was written, where it says so."""
 
     @property
     def calibrated(self) -> Baseline | None:
@@ -106,6 +108,8 @@ class Person:
         if outcome.task.spell != self.spell or outcome.task.t_ms < (self._explained_ms or 0.0):
             return False
         self._explanation, self._explained_ms = outcome.explanation, outcome.task.t_ms
+        told = any(said.kind == "covered" for said in outcome.explanation.statements)
+        self._told_hidden = outcome.task.subject.facts.hidden if told else frozenset()
         return True
 
     def explained(self, face: Face) -> Face:
@@ -116,11 +120,11 @@ class Person:
         return [g for g in self._glimpses if t_ms - g.t_ms <= WINDOW_MS]
 
     def _covered(self, t_ms: float) -> bool:
-        """Whether something has come to lie over what the shown explanation speaks of."""
+        """Whether something has come to lie over what the shown explanation speaks of, or what it calls out of sight is seen again."""
         if self._explanation is None or not self._explanation.text:
             return False
         hidden = _hidden(self._recent(t_ms))
-        return any(claim.cue in hidden for claim in self._explanation.claims)
+        return not self._told_hidden <= hidden or any(claim.cue in hidden for claim in self._explanation.claims)
 
     def _shown(self, face: Face, faults: tuple[str, ...]) -> Face:
         shown, values = self._smoother.shown, self._smoother.probabilities

@@ -7,10 +7,13 @@ import textwrap
 import numpy as np
 
 from edge.cv import cv2
+from edge.outputs.words import in_words, measure
 from edge.types import Explanation, Face, Reading, Verdict
 
 PANEL_PX = 380
-_MIN_HEIGHT = 470
+_MIN_HEIGHT = 600
+_FOOT = 46
+"""Height of what stands below the panel, pixels."""
 _INK, _DIM, _PAPER, _BAR = (235, 235, 235), (150, 150, 150), (32, 28, 26), (214, 158, 72)
 _COLOURS = {Verdict.VERIFIED: (110, 200, 90), Verdict.REJECTED: (90, 110, 230), Verdict.ABSTAINED: (80, 190, 240)}
 _WORDS = {
@@ -98,14 +101,15 @@ def _explanation(panel: np.ndarray, explanation: Explanation, y: int) -> None:
     for line in textwrap.wrap(explanation.text, 44)[:6]:
         _text(panel, line, 20, y, 0.48, _INK)
         y += 20
-    if explanation.text:
-        y += 6
-        for claim in explanation.claims[:5]:
-            sign = "+" if claim.direction > 0 else "-" if claim.direction < 0 else "="
-            mark = _COLOURS[Verdict.VERIFIED] if claim.supported else _DIM
-            _text(panel, f"{claim.cue} {sign}", 20, y, 0.42, mark)
-            _text(panel, f"measured {claim.measured:+.1f}", 190, y, 0.42, mark)
-            y += 17
+    statements = explanation.statements if explanation.text else ()
+    y, room = y + 6, (panel.shape[0] - _FOOT - y - 6) // 16
+    for said in statements if len(statements) <= room else statements[: max(0, room - 1)]:
+        mark = _COLOURS[Verdict.VERIFIED] if said.holds else _DIM
+        _text(panel, in_words(said), 20, y, 0.4, mark)
+        _text(panel, measure(said).replace("°", " deg"), PANEL_PX - 80, y, 0.4, mark)
+        y += 16
+    if len(statements) > room:
+        _text(panel, f"and {len(statements) - max(0, room - 1)} more", 20, y, 0.4, _DIM)
 
 
 def _text(image: np.ndarray, text: str, x: int, y: int, size: float, colour: tuple[int, int, int]) -> None:

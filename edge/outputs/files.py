@@ -13,7 +13,7 @@ from edge.errors import UsageError
 from edge.outputs.sink import Sink
 from edge.types import Face, Reading
 
-_SAID = ("status", "answer", "text", "consistency", "grounding", "attempts")
+_SAID = ("status", "answer", "text", "consistency", "grounding", "statements", "attempts")
 
 
 class JsonLinesSink(Sink):
@@ -43,9 +43,10 @@ class CsvSink(Sink):
     """A table with one row per face and frame; a frame without a face has one row in which the face's columns are empty.
 
     Columns: `source, frame, t_ms, faces, track, x1, y1, x2, y2, score, emotion, confidence`, then `p_<label>` for every label and
-    `cue_<cue>` for every cue, then `yaw, pitch, roll, unclear, hidden, baseline, status, answer, text, consistency, grounding, attempts,
-    explained_t_ms, latency_ms`. Units are those of the JSON object; `faces` counts the faces of the frame, `unclear` and `hidden` separate
-    their words by spaces, `latency_ms` is the total, the columns from `status` to `explained_t_ms` are empty where no explanation was due.
+    `cue_<cue>` for every cue, then `yaw, pitch, roll, unclear, hidden, baseline, status, answer, text, consistency, grounding, statements,
+    attempts, explained_t_ms, latency_ms`. Units are those of the JSON object; `faces` counts the faces of the frame, `unclear` and `hidden`
+    separate their words by spaces, `statements` is the JSON array, `latency_ms` is the total, the columns from `status` to
+    `explained_t_ms` are empty where no explanation was due.
     """
 
     def __init__(self, path: Path, labels: Sequence[str], cues: Sequence[str]) -> None:
@@ -97,7 +98,7 @@ def _cells(face: Face) -> dict[str, Any]:
     cells |= {f"p_{name}": value for name, value in whole["probabilities"].items()}
     cells |= {f"cue_{name}": value for name, value in whole["cues"].items()}
     said = whole["explanation"] or {}
-    return cells | {name: said[name] for name in _SAID if name in said}
+    return cells | {name: json.dumps(said[name]) if name == "statements" else said[name] for name in _SAID if name in said}
 
 
 class _Flushed:

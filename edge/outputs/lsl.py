@@ -21,8 +21,8 @@ class LslSink(Sink):
 
     `NAME`, type `Expression`, float32: `track, score, confidence`, then `p_<label>`, `cue_<cue>`, `yaw, pitch, roll`; NaN while
     there is no face, or it is not read. `NAME-events`, type `Markers`, one string: a JSON object
-    `{"track", "emotion", "confidence", "status", "text"}` whenever label, track, verdict or text changes, and `{"track": null}` when
-    the last face goes.
+    `{"track", "emotion", "confidence", "status", "text", "statements"}` whenever label, track, verdict or text changes, and
+    `{"track": null}` when the last face goes; `statements` are those of the text, empty without one.
 
     A sample's time is when its frame was captured; of a file that is not played in real time, when it was taken up.
     """
@@ -61,7 +61,7 @@ class LslSink(Sink):
         face = reading.faces[0] if reading.faces else None
         self._numbers.push_sample(self._sample(face) if face else [math.nan] * len(self.channels), stamp)
         event = _event(face)
-        if {**event, "confidence": 0} != {**self._last, "confidence": 0}:
+        if _steady(event) != _steady(self._last):
             self._events.push_sample([json.dumps(event)], stamp)
         self._last = event
 
@@ -84,7 +84,13 @@ def _event(face: Face | None) -> dict[str, Any]:
         "confidence": round(face.confidence, 4),
         "status": said.status.value if said else None,
         "text": said.text if said else "",
+        "statements": [statement.to_dict() for statement in said.statements] if said and said.text else [],
     }
+
+
+def _steady(event: dict[str, Any]) -> dict[str, Any]:
+    """An event without its numbers, which change from frame to frame."""
+    return {name: value for name, value in event.items() if name not in ("confidence", "statements")}
 
 
 def _pylsl() -> Any:  # a module without types

@@ -24,6 +24,7 @@ class OscSink(Sink):
     | `/edge/cues` | track (i), then every cue (f), in the bundle's order |
     | `/edge/pose` | track (i), yaw, pitch, roll (f, degrees) |
     | `/edge/explanation` | track (i), status (s), text (s, empty unless verified) |
+    | `/edge/statement` | each of the text's: track, index (i), kind, subject (s), direction (i), band (s), measured (f), holds (i) |
 
     UDP gives no receipt: a receiver that is not there is no error.
     """
@@ -87,4 +88,7 @@ def messages(face: Face, width: int, height: int) -> list[tuple[str, list[Any]]]
     ]
     if face.explanation:
         found.append(("/edge/explanation", [face.track, face.explanation.status.value, face.explanation.text]))
+        for i, said in enumerate(face.explanation.statements if face.explanation.text else ()):
+            values = [said.kind, said.subject, said.direction, said.band, float(said.measured), int(said.holds)]
+            found.append(("/edge/statement", [face.track, i, *values]))
     return found

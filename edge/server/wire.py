@@ -12,6 +12,7 @@ import numpy as np
 
 from edge.cv import cv2
 from edge.errors import InputError
+from edge.outputs.words import in_words, measure
 from edge.types import Reading
 
 MAX_HEADER = 4096
@@ -108,8 +109,14 @@ def decode_jpeg(data: bytes) -> np.ndarray:
 
 
 def described(reading: Reading) -> dict[str, Any]:
-    """A reading with what a page needs to draw it: `points`, for every face the landmark points `[P][2]` in pixels of the picture."""
-    return {"reading": reading.to_dict(), "points": [np.round(face.points_xy, 1).tolist() for face in reading.faces]}
+    """A reading with what a page needs to show it: for every face its landmark `points` `[P][2]` in pixels of the picture, and `said`, its
+    statements in plain words, each `[what it says, what was measured]`."""
+    statements = [face.explanation.statements if face.explanation else () for face in reading.faces]
+    return {
+        "reading": reading.to_dict(),
+        "points": [np.round(face.points_xy, 1).tolist() for face in reading.faces],
+        "said": [[[in_words(said), measure(said)] for said in group] for group in statements],
+    }
 
 
 @dataclass(frozen=True)

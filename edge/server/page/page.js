@@ -32,7 +32,7 @@ function draw() {
     const faces = frame.reading.faces, face = faces.find(({ track }) => track === chosen) ?? null;
     boxes = drawStage(byId("picture"), frame, chosen, about.cues);
     panel.offer(faces, chosen, choose);
-    panel.show(face);
+    panel.show(face, face ? frame.said[faces.indexOf(face)] : []);
     timeline.draw(chosen, performance.now(), panel.colours(), marks(), getComputedStyle(document.querySelector(".rail")).backgroundColor);
     speak(face);
   });

@@ -1,6 +1,6 @@
 // The chosen face in words and numbers.
 
-import { arrow, plain } from "./stage.js";
+import { plain } from "./stage.js";
 
 const STATUS = {
   verified: ["Explanation verified", ""],
@@ -8,6 +8,8 @@ const STATUS = {
   abstained: ["Too unsure to explain", "The label itself is a guess; no explanation is shown."],
   none: ["No explanation", "None was due for this picture."],
 };
+/** What the scale of a kind runs from and to; cues have their own. */
+const SCALES = { pose: [-60, 60], covered: [0, 1], certainty: [0, 1], runner_up: [0, 1], conclusion: [0, 1] };
 const STAGES = { face: "find", encode: "read", explain: "explain", verify: "check" };
 const byId = (id) => document.getElementById(id);
 
@@ -68,7 +70,8 @@ export class Panel {
     for (const input of group.querySelectorAll("input")) input.checked = Number(input.value) === chosen;
   }
 
-  show(face) {
+  /** Show a face; `words` are its statements in plain words, each with its measure. */
+  show(face, words) {
     byId("emotion").classList.toggle("empty", !face?.emotion);
     set(byId("emotion"), face ? face.emotion || "Not clear enough" : "No face in view");
     set(byId("confidence"), face?.emotion ? `${Math.round(face.confidence * 100)} %` : (face?.unclear ?? []).join(", "));
@@ -81,30 +84,30 @@ export class Panel {
     const hidden = face?.hidden ?? [];
     byId("hidden-part").hidden = !hidden.length;
     set(byId("hidden"), hidden.map(plain).join(", "));
-    this.explain(face?.explanation ?? null);
+    this.explain(face?.explanation ?? null, words);
   }
 
-  explain(said) {
+  explain(said, words) {
     const status = said?.status ?? "none", [title, aside] = STATUS[status];
     byId("verdict").dataset.status = status;
     set(byId("status"), title);
     set(byId("text"), said?.text || aside);
     byId("text").classList.toggle("aside", !said?.text);
-    const claims = said?.text ? said.claims : [];
-    byId("claims-part").hidden = !claims.length;
-    const list = byId("claims"), key = JSON.stringify(claims);
+    const statements = said?.text ? said.statements : [];
+    byId("statements-part").hidden = !statements.length;
+    const list = byId("statements"), key = JSON.stringify([statements, words]);
     if (list.dataset.key === key) return;
     list.dataset.key = key;
-    list.replaceChildren(...claims.map((claim) => {
-      const sign = claim.measured < 0 ? "−" : "+", held = claim.supported;
-      const value = make("span", "value", `${sign}${Math.abs(claim.measured).toFixed(1)} `, [
-        Object.assign(make("span", "", held ? "✓" : "–"), { ariaHidden: "true" }),
-        make("span", "unseen", held ? "supported" : "not supported"),
+    list.replaceChildren(...statements.map((statement, i) => {
+      const [says, measured] = words[i];
+      const value = make("span", "value", `${measured.replace("-", "−")} `, [
+        Object.assign(make("span", "", statement.holds ? "✓" : "–"), { ariaHidden: "true" }),
+        make("span", "unseen", statement.holds ? "holds" : "does not hold"),
       ]);
-      value.dataset.held = held ? "yes" : "no";
-      const name = make("span", "", `${plain(claim.cue)} ${arrow(claim.direction)}`);
-      name.title = this.cues[claim.cue]?.formula ?? "";
-      return make("li", "", "", [name, scale(claim), value]);
+      value.dataset.held = statement.holds ? "yes" : "no";
+      const name = make("span", "", says);
+      name.title = this.cues[statement.subject]?.formula ?? "";
+      return make("li", "", "", [name, scale(statement), value]);
     }));
   }
 
@@ -121,22 +124,25 @@ export class Panel {
   }
 }
 
-/** A claim on a scale from −4 to 4 deviations: zero, the tick it must pass, and what was measured. */
-function scale(claim) {
+/** A statement on the scale of its kind: zero, the stretch in which it holds, and what was measured. */
+function scale({ kind, measured, within, holds }) {
   const make = (tag, attributes) => {
     const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     return element;
   };
-  const x = (value) => 8 + ((Math.max(-4, Math.min(4, value)) + 4) / 8) * 144;
+  const [low, high] = SCALES[kind] ?? [-4, 4]; // cues: deviations from neutral
+  const x = (value) => 8 + ((Math.max(low, Math.min(high, value)) - low) / (high - low)) * 144;
   const drawing = make("svg", { class: "scale", viewBox: "0 0 160 16", "aria-hidden": "true" });
-  const ticks = claim.direction ? [claim.direction] : [-1, 1];
+  drawing.append(make("line", { x1: 8, x2: 152, y1: 8, y2: 8, stroke: "var(--line)", "stroke-width": 2, "stroke-linecap": "round" }));
+  if (within.length) {
+    const [from, to] = within.map(x);
+    drawing.append(make("rect", { x: from, y: 3, width: Math.max(2, to - from), height: 10, rx: 2, fill: "var(--accent)", opacity: 0.25 }));
+  }
   drawing.append(
-    make("line", { x1: 8, x2: 152, y1: 8, y2: 8, stroke: "var(--line)", "stroke-width": 2, "stroke-linecap": "round" }),
     make("line", { x1: x(0), x2: x(0), y1: 4, y2: 12, stroke: "var(--quiet)", "stroke-width": 1 }),
-    ...ticks.map((at) => make("line", { x1: x(at), x2: x(at), y1: 4, y2: 12, stroke: "var(--accent)", "stroke-width": 2 })),
-    make("line", { x1: x(0), x2: x(claim.measured), y1: 8, y2: 8, stroke: "var(--accent)", "stroke-width": 2 }),
-    make("circle", { cx: x(claim.measured), cy: 8, r: 4.5, fill: claim.supported ? "var(--verified)" : "var(--quiet)" }),
+    make("line", { x1: x(0), x2: x(measured), y1: 8, y2: 8, stroke: "var(--accent)", "stroke-width": 2 }),
+    make("circle", { cx: x(measured), cy: 8, r: 4.5, fill: holds ? "var(--verified)" : "var(--quiet)" }),
   );
   return drawing;
 }

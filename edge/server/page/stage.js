@@ -4,7 +4,7 @@ const COLOURS = { verified: "#7fd3a2", rejected: "#f29a8e", abstained: "#e9c46a"
 const DARK = "rgb(16 18 17 / 0.82)";
 
 export const plain = (cue) => cue.replaceAll("_", " ");
-export const arrow = (direction) => ({ 1: "↑", "-1": "↓" })[direction] ?? "=";
+const arrow = (direction) => ({ 1: "↑", "-1": "↓" })[direction] ?? "=";
 
 /** Draw a frame on `canvas`; `chosen` is the track of the face whose claims are shown. Returns the faces' boxes in CSS pixels. */
 export function drawStage(canvas, frame, chosen, cues) {

@@ -1,0 +1,45 @@
+"""Statements in plain words, for whoever looks on: the drawn picture and the page say them alike."""
+
+from __future__ import annotations
+
+import math
+
+from edge.language.statements import CUE_KINDS
+from edge.types import Statement
+
+_SIDES = {"yaw": {1: "turned{} to the person's left", -1: "turned{} to the person's right"}, "pitch": {1: "raised{}", -1: "lowered{}"}}
+_HOW_MUCH = {"slight": "slightly ", "strong": "strongly "}
+
+
+def in_words(said: Statement) -> str:
+    """What a statement says, such as `mouth opening strongly above neutral`."""
+    subject = said.subject.replace("_", " ")
+    match said.kind:
+        case "movement":
+            return f"{subject} {_HOW_MUCH.get(said.band, '')}{'above' if said.direction > 0 else 'below'} neutral"
+        case "rest":
+            return f"{subject} at rest"
+        case "one_sided":
+            return f"{subject}: higher on the person's {'left' if said.direction > 0 else 'right'}"
+        case "eyes_closed":
+            return "eyes closed"
+        case "pose":
+            way = _SIDES.get(said.subject, {}).get(said.direction, f"at {subject}{{}}")
+            return f"head {way.format(' far' if said.band == 'far' else '')}"
+        case "covered":
+            return f"{subject} out of sight"
+        case "certainty":
+            return f"certainty: {said.band}"
+        case "runner_up":
+            return f"second: {subject}"
+        case _:
+            return f"{said.kind.replace('_', ' ')}: {subject}"
+
+
+def measure(said: Statement) -> str:
+    """What was measured for it, with its unit: deviations from neutral, degrees, or a share."""
+    if not math.isfinite(said.measured):
+        return "not measured"
+    if said.kind in CUE_KINDS:
+        return f"{said.measured:+.1f}"
+    return f"{said.measured:+.0f}°" if said.kind == "pose" else f"{said.measured:.0%}"
