@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, models
 
-from edge.bundle import PolicySpec
+from edge.bundle import SCHEMA, BundleConfig, CueSpec, FaceSpec, ImageSpec, PolicySpec, VerdictSpec
 from edge.language.grammar import Grammar, Scope, Walk, read_grammar
 from edge.language.policy import RationalePolicy
 from edge.language.rationale import ANSWER, END_ANSWER, END_THINK, THINK
+from edge.language.statements import Facts
 from edge.profiles import cache_names
 
 LABELS = ("neutral", "happiness", "sadness", "anger")
@@ -190,3 +191,30 @@ def make_policy(grammar: Grammar, **values: Any) -> RationalePolicy:
     tokenizer = make_tokenizer(grammar)
     words = tokenizer.get_vocab_size()
     return RationalePolicy(Embed(words), Decoder(words), tokenizer, make_spec(**values), grammar)
+
+
+def make_config(**verdict: Any) -> BundleConfig:
+    """A configuration for the small grammar; only what the slow path looks at is filled in."""
+    found = {"min_consistency": 0.3, "min_confidence": 0.4, "claim_threshold": 0.5, "min_covered": 0.8, "prior": [0.1] * len(LABELS)}
+    return BundleConfig(
+        schema=SCHEMA,
+        labels=list(LABELS),
+        verifier_labels=list(LABELS),
+        cues=[CueSpec(name, "AU", "", 0.0, 1.0, [0]) for name in CUES],
+        image=ImageSpec(48, 1, 1.0, []),
+        face=FaceSpec(320, 0.5, 0.4),
+        policy=make_spec(),
+        verdict=VerdictSpec(**{**found, "max_tokens": 40, "min_visible": 0.5, **verdict}),
+        temperature=1.0,
+        rigid_shape=[],
+        provenance={},
+        metrics={},
+    )
+
+
+def make_facts(**values: Any) -> Facts:
+    """A face that smiles with parted lips, looks ahead and is said to be happy; `values` are cues or fields of `Facts`."""
+    cues = {"inner_brow": 0.2, "outer_brow": -0.1, "eye_opening": 0.0, "lip_corners": 3.0, "corner_asymmetry": 0.0, "mouth_opening": 2.0}
+    fields = {name: values.pop(name) for name in ("yaw_deg", "pitch_deg", "probabilities", "hidden") if name in values}
+    probabilities = {"neutral": 0.03, "happiness": 0.92, "sadness": 0.04, "anger": 0.01}
+    return Facts(**{"cues": cues | values, "probabilities": probabilities, **fields})

@@ -200,10 +200,10 @@ class Rules:
 
 
 def _range(values: Any) -> Range:
-    low, high = (float(v) for v in values)
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+    numbers = [float(v) for v in values if isinstance(v, int | float)] if isinstance(values, list) else []
+    if len(numbers) != 2 or len(values) != 2 or not all(map(math.isfinite, numbers)) or numbers[0] > numbers[1]:
         raise ValueError(f"a rule's tolerance must be two finite numbers, the lower first, got {values!r}")
-    return Range(low, high)
+    return Range(*numbers)
 
 
 def _ranges(values: Mapping[str, Any]) -> dict[str, Range]:
