@@ -166,6 +166,7 @@ class Bundle:
         root = Path(folder) if folder is not None else SHIPPED
         if not root.is_dir():
             raise BundleError(f"no bundle folder at '{root}'")
+        check_schema(root)
         check_hashes(root)
         try:
             config = read_config(json.loads((root / "config.json").read_text(encoding="utf-8")))
@@ -182,7 +183,7 @@ def read_config(values: dict[str, Any]) -> BundleConfig:
     """Build the configuration from parsed JSON; raises `BundleError` for another schema, `TypeError` for wrong keys."""
     found = values.get("schema") if isinstance(values, dict) else None
     if found != SCHEMA:
-        raise BundleError(f"bundle schema {found!r}: this runtime reads schema {SCHEMA}; export the bundle again")
+        raise BundleError(f"bundle schema {found!r}: this runtime reads schema {SCHEMA}; export it again with 'python -m export bundle'")
     parts = {"image": ImageSpec, "face": FaceSpec, "policy": PolicySpec, "verdict": VerdictSpec}
     built = {key: kind(**values[key]) for key, kind in parts.items()}
     cues = [CueSpec(**cue) for cue in values["cues"]]
@@ -190,6 +191,16 @@ def read_config(values: dict[str, Any]) -> BundleConfig:
     if config.verifier_labels[: len(config.labels)] != config.labels or len(config.verdict.prior) != len(config.verifier_labels):
         raise ValueError("the verifier's labels must begin with the bundle's, and the prior must have one value for each")
     return config
+
+
+def check_schema(folder: Path) -> None:
+    """Raise `BundleError` for a whole bundle of another version: it has other files, and none of them is at fault."""
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return  # the hashes tell what is wrong
+    if isinstance(values, dict) and isinstance(values.get("schema"), int) and values["schema"] != SCHEMA:
+        read_config(values)
 
 
 def check_hashes(folder: Path) -> None:

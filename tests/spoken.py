@@ -38,7 +38,9 @@ def spoken_faces(grammar: Grammar, count: int, seed: int) -> list[tuple[Subject,
         odds = random_.dirichlet(np.full(len(EMOTIONS_8), 0.25))
         label = EMOTIONS_8[int(odds.argmax())]
         cues = {**dict(zip(CUE_NAMES, map(float, z), strict=True)), ALWAYS: float(random_.uniform(1.7, 2.9))}
-        facts = Facts(cues, float(random_.normal(0, 18)), float(random_.normal(0, 12)), dict(zip(EMOTIONS_8, map(float, odds), strict=True)))
+        facts = Facts(
+            cues, float(random_.normal(0, 18)), float(random_.normal(0, 12)), dict(zip(EMOTIONS_8, map(float, odds), strict=True))
+        )
         if phrases := writer.write(facts, label, at_random(rng)):
             subject = Subject(np.zeros((1, 1), np.float32), label, float(odds.max()), facts)
             found.append((subject, write_completion(text_of(phrases), label)))

@@ -56,6 +56,37 @@ def test_another_schema_version_is_refused(copy):
         Bundle.load(copy)
 
 
+def test_an_older_bundle_is_told_how_to_become_a_new_one(tmp_path):
+    """It lacks files that this version has, but that is not what is wrong with it."""
+    (tmp_path / "config.json").write_text('{"schema": 1, "labels": ["neutral"]}')
+    (tmp_path / "SHA256SUMS").write_text("")
+    with pytest.raises(BundleError, match="bundle schema 1: this runtime reads schema 2; export it again with 'python -m export bundle'"):
+        Bundle.load(tmp_path)
+
+
+def test_a_grammar_that_is_none_is_refused(copy):
+    (copy / "grammar.json").write_text('{"version": 1, "phrases": {}, "moves": {}, "rules": {}}')
+    write_hashes(copy)
+    with pytest.raises(BundleError, match=r"grammar\.json' is not a grammar of rationales"):
+        Pipeline.load(copy, device="cpu")
+
+
+def test_a_grammar_that_speaks_of_another_bundles_cues_is_refused(copy):
+    path = copy / "grammar.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"lip_corners"', '"tail"'), encoding="utf-8")
+    write_hashes(copy)
+    with pytest.raises(BundleError, match="speaks of 'tail', which the configuration does not have"):
+        Pipeline.load(copy, device="cpu")
+
+
+def test_a_tokenizer_of_another_grammar_is_refused(copy):
+    path = copy / "grammar.json"
+    path.write_text(path.read_text(encoding="utf-8").replace(" while ", " whilst "), encoding="utf-8")
+    write_hashes(copy)
+    with pytest.raises(BundleError, match="does not match the tokenizer: it has no token ' whilst '"):
+        Pipeline.load(copy, device="cpu")
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -17,7 +17,9 @@ def test_the_portrait_is_read_as_happy_with_a_checked_explanation(pipeline, port
     assert face.explanation.answer == "happiness"
     assert face.explanation.text
     assert face.explained_t_ms == reading.t_ms
-    assert all(not claim.contradicted for claim in face.explanation.claims)
+    assert pipeline.explainer.grammar.parse(face.explanation.text)
+    assert all(statement.holds for statement in face.explanation.statements)
+    assert any(claim.direction for claim in face.explanation.claims)
     assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert set(reading.latency_ms) == {"face", "encode", "explain", "verify", "total"}
 
@@ -29,7 +31,9 @@ def test_a_reading_is_plain_json_with_the_documented_keys(pipeline, portrait):
         "track", "box", "score", "emotion", "confidence", "probabilities", "cues", "pose", "explanation",
         "explained_t_ms", "unclear", "hidden", "baseline",
     ]  # fmt: skip
-    assert list(data["faces"][0]["explanation"]) == ["text", "answer", "status", "consistency", "grounding", "claims", "attempts"]
+    assert list(data["faces"][0]["explanation"]) == [
+        "text", "answer", "status", "consistency", "grounding", "statements", "claims", "attempts",
+    ]  # fmt: skip
     assert (data["width"], data["height"]) == (512, 512)
 
 

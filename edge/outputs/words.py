@@ -41,5 +41,5 @@ def measure(said: Statement) -> str:
     if not math.isfinite(said.measured):
         return "not measured"
     if said.kind in CUE_KINDS:
-        return f"{said.measured:+.1f}"
-    return f"{said.measured:+.0f}°" if said.kind == "pose" else f"{said.measured:.0%}"
+        return f"{round(said.measured, 1) + 0:+.1f}"  # no −0.0
+    return f"{round(said.measured):+d}°" if said.kind == "pose" else f"{said.measured:.0%}"

@@ -9,7 +9,7 @@ from benchmarks.__main__ import main
 from benchmarks.quality.corruptions import COVERS, SEVERITIES, SIMPLE, cover, covering
 from benchmarks.quality.robustness import cues_of, mouth_claims
 from benchmarks.report.curves import measure as curves
-from edge.types import Claim, Explanation, Verdict
+from edge.types import Explanation, Statement, Verdict
 
 
 @pytest.mark.parametrize("name", SIMPLE)
@@ -45,7 +45,7 @@ def test_cues_are_told_apart_by_their_action_units(pipeline):
 
 
 def _said(status: Verdict, *cues: str) -> Explanation:
-    return Explanation("x", "happiness", status, 1.0, 1.0, tuple(Claim(cue, 1, 2.0) for cue in cues), 1)
+    return Explanation("x", "happiness", status, 1.0, 1.0, tuple(Statement("movement", cue, 1, "plain", 2.0, True) for cue in cues), 1)
 
 
 def test_claims_about_a_hidden_mouth_vanish_are_withheld_or_are_shown():

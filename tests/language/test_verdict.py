@@ -67,6 +67,7 @@ def _decide(grammar, text, answer, shown, facts, *, speaks_for=None, covered=0.0
 
 
 _TORN = {"probabilities": {"happiness": 0.6, "sadness": 0.4}}
+_CLEAR = {"probabilities": {"happiness": 0.9, "sadness": 0.1}}
 _SMILE = "A smile parts the lips, and the brows are at rest. The person clearly looks happy."
 
 
@@ -117,7 +118,7 @@ def test_one_statement_that_does_not_hold_is_enough(small_grammar, changed, brok
         ("One lip corner is higher. The person looks happy.", {"corner_asymmetry": 2.0, "yaw_deg": 30.0}, False),
         ("The mouth is open. Most likely this is happiness; sadness is close.", _TORN, True),
         ("The mouth is open. Most likely this is happiness; anger is close.", _TORN, False),
-        ("The mouth is open. Most likely this is happiness; sadness is close.", _TORN | {"probabilities": {"happiness": 0.9, "sadness": 0.1}}, False),
+        ("The mouth is open. Most likely this is happiness; sadness is close.", _CLEAR, False),
     ],
 )  # fmt: skip
 def test_pose_eyes_covered_intensity_side_certainty_and_runner_up_must_hold_too(small_grammar, text, facts, holds):

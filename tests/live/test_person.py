@@ -9,7 +9,7 @@ from edge.live.baseline import MIN_FRAMES, Baseline, Calibration
 from edge.live.person import Person
 from edge.live.schedule import Outcome
 from edge.live.smooth import HOLD_MS, LabelSmoother
-from edge.types import Claim, Explanation, Pose, Verdict
+from edge.types import Explanation, Pose, Statement, Verdict
 from edge.vision.quality import MAX_PITCH_DEG, MAX_YAW_DEG, MIN_SHARPNESS, MIN_SIDE_PX, sharpness, unclear
 
 cv2 = pytest.importorskip("cv2")
@@ -110,7 +110,7 @@ def test_the_policy_sees_the_last_frames_that_read_as_the_shown_label(pipeline, 
     task = sitter.person.task(face, (frames + 4) * 33.0)
     assert task.subject.tokens.shape == (frames * pipeline.bundle.config.policy.tokens_per_frame, sitter.tokens.shape[1])
     assert task.t_ms == (frames + 4) * 33.0
-    assert task.subject.cues["lip_corners"] == pytest.approx(np.mean(range(5, frames + 5))), "and is checked on the same frames"
+    assert task.subject.facts.cues["lip_corners"] == pytest.approx(np.mean(range(5, frames + 5))), "and is checked on the same frames"
     for i in range(2):
         face = sitter.see("surprise", (frames + 5 + i) * 33.0)
     assert face.emotion == "happiness", "not yet"
@@ -125,7 +125,7 @@ def test_a_cue_that_half_of_the_frames_hide_is_hidden_and_guesses_do_not_count(p
     for i in range(6):
         sitter.face = replace(plain, hidden=("lip_corners", "jaw_drop") if i < 2 else ("lip_corners",) if i < 3 else ())
         face = sitter.see("happiness", i * 33.0, cues=9.0 if i < 2 else 1.0)
-    subject = sitter.person.task(face, 165.0).subject
+    subject = sitter.person.task(face, 165.0).subject.facts
     assert subject.hidden == frozenset({"lip_corners"})
     assert subject.cues["jaw_drop"] == 1.0, "of the four frames that show it"
     assert subject.cues["inner_brow"] == pytest.approx(22 / 6), "of all"
@@ -134,7 +134,9 @@ def test_a_cue_that_half_of_the_frames_hide_is_hidden_and_guesses_do_not_count(p
 def test_an_explanation_is_withheld_when_what_it_speaks_of_is_covered_and_made_again(pipeline, portrait):
     sitter = _Sitter(pipeline, portrait)
     face = sitter.see("happiness", 0.0)
-    said = Explanation("Lips up.", "happiness", Verdict.VERIFIED, 1.0, 1.0, (Claim("lip_corners", 1, 2.0),), 1)
+    said = Explanation(
+        "Lips up.", "happiness", Verdict.VERIFIED, 1.0, 1.0, (Statement("movement", "lip_corners", 1, "plain", 2.0, True),), 1
+    )
     assert sitter.person.attach(Outcome(sitter.person.task(face, 0.0), said, {}))
     spell = sitter.person.spell
     for i, hidden in enumerate([("inner_brow",), ("inner_brow", "lip_corners")]):
@@ -146,6 +148,36 @@ def test_an_explanation_is_withheld_when_what_it_speaks_of_is_covered_and_made_a
     assert sitter.person.spell == spell + 1, "so that it is due again"
     sitter.see("happiness", 133.0)
     assert sitter.person.spell == spell + 1
+
+
+def test_an_explanation_that_calls_something_hidden_is_over_when_it_is_seen_again(pipeline, portrait):
+    sitter = _Sitter(pipeline, portrait)
+    mouth = ("lip_corners", "mouth_opening")
+    plain = sitter.face
+    sitter.face = replace(plain, hidden=mouth)
+    face = sitter.see("happiness", 0.0)
+    statements = (Statement("covered", "mouth", 0, "", 1.0, True), Statement("rest", "jaw_drop", 0, "", 0.0, True))
+    said = Explanation("The mouth is out of sight.", "happiness", Verdict.VERIFIED, 1.0, 1.0, statements, 1)
+    assert sitter.person.attach(Outcome(sitter.person.task(face, 0.0), said, {}))
+    for i in range(3):
+        sitter.face = plain if i == 2 else replace(plain, hidden=mouth)
+        assert sitter.person.explained(sitter.see("happiness", 33.0 * (i + 1))).explanation is said
+    spell = sitter.person.spell
+    for i in range(3):
+        face = sitter.see("happiness", 133.0 + 33.0 * i)
+    assert sitter.person.explained(face).explanation is None
+    assert sitter.person.spell == spell + 1
+
+
+def test_pose_and_probabilities_are_what_the_explanation_is_held_against_too(pipeline, portrait):
+    sitter = _Sitter(pipeline, portrait)
+    plain = sitter.face
+    for i in range(4):
+        sitter.face = replace(plain, pose=Pose(10.0 * i, -2.0 * i, 0.0))
+        face = sitter.see("happiness", i * 33.0)
+    facts = sitter.person.task(face, 99.0).subject.facts
+    assert (facts.yaw_deg, facts.pitch_deg) == (pytest.approx(15), pytest.approx(-3)), "of the frames that the policy sees"
+    assert facts.probabilities == face.probabilities, "as they are on display"
 
 
 def test_a_baseline_is_taken_of_what_is_in_sight(pipeline, portrait):
@@ -213,7 +245,7 @@ def test_a_calibrated_face_is_measured_against_itself(pipeline, portrait):
     assert states[5].cues["lip_corners"] == 1.5
     assert states[-1].baseline == "personal"
     task = sitter.person.task(states[-1], 1100.0)
-    assert task.subject.cues["jaw_drop"] == 0, "claims are checked against the person's own neutral, too"
+    assert task.subject.facts.cues["jaw_drop"] == 0, "claims are checked against the person's own neutral, too"
     assert sitter.see("happiness", 1300.0, cues=4.0).cues["lip_corners"] == 2.5
 
 

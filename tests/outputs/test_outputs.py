@@ -8,23 +8,30 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge import Claim, Detection, Explanation, Face, Pose, Reading, UsageError, Verdict
+from edge import Detection, Explanation, Face, Pose, Reading, Statement, UsageError, Verdict
 from edge.cli import main
 from edge.outputs import CsvSink, JsonLinesSink, LslSink, OscSink
 from edge.outputs.files import columns
+from edge.outputs.lsl import _event, _steady
+from edge.outputs.osc import messages
 
 LABELS, CUES = ("neutral", "happiness"), ("lip_corners", "jaw_drop")
+SAID = (
+    Statement("movement", "lip_corners", 1, "strong", 2.5, True, True, (2.4, 99.0)),
+    Statement("conclusion", "happiness", 0, "", 0.8, True),
+)
 
 
 def _face(track: int = 1, emotion: str = "happiness", status: Verdict | None = Verdict.VERIFIED) -> Face:
     said = None
     if status:
-        said = Explanation('He "smiles", broadly.', "happiness", status, 0.97, 1.0, (Claim("lip_corners", 1, 2.5),), 1)
+        said = Explanation('He "smiles", broadly.', "happiness", status, 0.97, 1.0, SAID, 1)
     box = np.array([64, 48, 192, 240], np.float32)
     detection = Detection(box, np.zeros((5, 2), np.float32), 0.9)
     points = np.zeros((3, 2), np.float32)
@@ -71,6 +78,8 @@ def test_csv_has_a_row_per_face_and_one_for_a_frame_without(tmp_path):
     ]  # fmt: skip
     assert rows[0]["text"] == 'He "smiles", broadly.'
     assert rows[3]["text"] == ""
+    assert json.loads(rows[0]["statements"]) == [said.to_dict() for said in SAID]
+    assert rows[1]["statements"] == ""
     assert [float(rows[0][c]) for c in ("t_ms", "x1", "y2", "p_happiness", "cue_jaw_drop", "roll", "latency_ms")] == [
         0, 64, 240, 0.8, -0.5, 3, 5,
     ]  # fmt: skip
@@ -105,7 +114,7 @@ def test_osc_arrives_at_a_real_receiver():
         with OscSink("127.0.0.1", receiver.server_address[1]) as sink:
             sink.write(_reading(7, _face(3)))
             sink.write(_reading(8))
-            _wait_for(lambda: len(got) >= 7)
+            _wait_for(lambda: len(got) >= 9)
         sink.write(_reading(9))  # closed: nothing is sent, nothing fails
     finally:
         receiver.shutdown()
@@ -114,12 +123,22 @@ def test_osc_arrives_at_a_real_receiver():
     found = dict(got)
     assert sorted(address for address, _ in got) == [
         "/edge/cues", "/edge/explanation", "/edge/face", "/edge/frame", "/edge/frame", "/edge/pose", "/edge/probabilities",
+        "/edge/statement", "/edge/statement",
     ]  # fmt: skip
     assert {values[0] for address, values in got if address == "/edge/frame"} == {7, 8}
     assert found["/edge/face"][:2] == (3, "happiness")
     assert found["/edge/face"][2:] == pytest.approx((0.8, 0.1, 0.1, 0.2, 0.4))
     assert found["/edge/probabilities"] == pytest.approx((3, 0.2, 0.8))
     assert found["/edge/explanation"] == (3, "verified", 'He "smiles", broadly.')
+    statements = [values for address, values in got if address == "/edge/statement"]
+    assert statements[0] == (3, 0, "movement", "lip_corners", 1, "strong", 2.5, 1)
+    assert statements[1] == (3, 1, "conclusion", "happiness", 0, "", pytest.approx(0.8), 1)
+
+
+def test_osc_sends_no_statement_of_a_text_that_is_withheld():
+    addresses = [address for address, _ in messages(_face(status=Verdict.REJECTED), 640, 480)]
+    assert "/edge/explanation" in addresses
+    assert "/edge/statement" not in addresses
 
 
 def test_osc_without_a_receiver_is_no_error_and_a_host_that_is_none_is():
@@ -163,9 +182,20 @@ def test_lsl_arrives_at_a_real_inlet(tmp_path, monkeypatch):
     assert samples[0][0] == pytest.approx([4, 0.9, 0.8, 0.2, 0.8, 2.5, -0.5, 1, 2, 3])
     assert all(math.isnan(v) for v in samples[2][0])
     assert abs(samples[2][1] - pylsl.local_clock()) < 10
+    assert said[0].pop("statements") == [statement.to_dict() for statement in SAID]
     assert said == [
         {"track": 4, "emotion": "happiness", "confidence": 0.8, "status": "verified", "text": 'He "smiles", broadly.'}, {"track": None},
     ]  # fmt: skip
+
+
+def test_an_event_is_new_when_what_is_said_changes_and_not_with_its_numbers():
+    face = _face(4)
+    moved = replace(face.explanation, statements=(replace(SAID[0], measured=2.6), SAID[1]))
+    same = replace(face, confidence=0.81, explanation=moved)
+    other = replace(face, explanation=replace(face.explanation, draft="She smiles."))
+    assert _event(same) != _event(face)
+    assert _steady(_event(same)) == _steady(_event(face)) != _steady(_event(other))
+    assert _event(_face(4, status=Verdict.REJECTED))["statements"] == []
 
 
 def test_outputs_import_no_extra_before_it_is_used():

@@ -7,14 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from edge.outputs.words import in_words, measure
 from edge.pipeline import Pipeline
-from edge.types import StreamStatus
+from edge.types import StreamStatus, Verdict
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if CHROMIUM is None:
@@ -92,7 +94,7 @@ def test_page_shows_the_browsers_face_with_a_verified_explanation_within_5_s(pag
                 spent.append(time.monotonic() - began)
             assert page.inner_text("#emotion").lower() == "happiness"
             assert page.inner_text("#text").endswith(".")
-            assert page.locator("#claims li").count() >= 1
+            assert page.locator("#statements li").count() >= 2
             assert page.inner_text("#notice") == "Expression analysis is on"
             assert re.fullmatch(r"[\d.]+ ms", page.inner_text("#total"))
             assert page.is_disabled("input[value=device]"), "there is no source but the browser"
@@ -163,6 +165,31 @@ def test_page_asks_for_an_explanation_and_says_that_the_source_is_lost(page, ser
     assert watched.asked == [1]
     watched.state = "live"
     _reads(page, "#state", "")
+
+
+def test_page_lists_every_statement_with_its_measure_and_whether_it_holds(page, server, pipeline, portrait):
+    reading = pipeline(portrait)
+    page.goto(server.url)
+    server.write(reading, portrait)
+    _verified(page)
+    said = reading.faces[0].explanation.statements
+    rows = page.locator("#statements li").all()
+    assert [row.locator("span").first.inner_text() for row in rows] == [in_words(s) for s in said]
+    assert [row.locator(".value").inner_text().split()[0] for row in rows] == [measure(s).replace("-", "−") for s in said]
+    assert {row.locator(".value .unseen").inner_text() for row in rows} == {"holds"}
+    assert page.locator("#statements rect").count() == sum(bool(s.within) for s in said), "where it has one, the tolerance is drawn"
+
+
+def test_page_shows_no_statement_of_a_text_that_is_withheld(page, server, pipeline, portrait):
+    reading = pipeline(portrait)
+    page.goto(server.url)
+    server.write(reading, portrait)
+    _verified(page)
+    (face,) = reading.faces
+    rejected = replace(face, explanation=replace(face.explanation, status=Verdict.REJECTED))
+    server.write(replace(reading, faces=(rejected,)), portrait)
+    page.wait_for_selector('#verdict[data-status="rejected"]')
+    playwright.expect(page.locator("#statements-part")).to_be_hidden()
 
 
 def test_page_draws_the_claims_on_the_face(page, server, pipeline, portrait):

@@ -75,6 +75,7 @@ def test_a_browsers_picture_is_read_and_explained(server, portrait):
         (face,) = answer["reading"]["faces"]
         assert (face["track"], face["emotion"], face["explanation"]["status"]) == (1, "happiness", "verified")
         x1, y1, x2, y2 = face["box"]
+        assert len(answer["said"][0]) == len(face["explanation"]["statements"]) > 0
         assert all(x1 - 40 < x < x2 + 40 and y1 - 40 < y < y2 + 40 for x, y in answer["points"][0])
 
 
