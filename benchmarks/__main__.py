@@ -27,6 +27,7 @@ COMMANDS = {
     "robustness": ("quality.robustness", "blur, noise, darkness, JPEG, rotation, low resolution, occlusion, crop error"),
     "gates": ("quality.gates", "size, blur and pose at which a face is no longer read"),
     "align": ("quality.align", "what each alignment recipe does to the explanations, under the verifier and an independent judge"),
+    "language": ("quality.language", "what is shown: is it of the language, does it hold, how does it read"),
     "attacks": ("quality.attacks", "how often texts that deceive pass the verdict, and true ones do"),
     "soak": ("speed.soak", "a live stream for a long time: memory, threads, age of frames, fast path beside explanations"),
     "faces": ("quality.faces", "the face finder"),
@@ -80,7 +81,11 @@ def _room(name: str) -> Command:
 def show(figures: dict[str, Any], indent: str = "") -> None:
     """Print figures for a reader: raw values are counted, not listed."""
     for name, value in figures.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and "low" in value:
+            middle = value.get("share", value.get("by"))
+            count = f", n {value['n']}" if "n" in value else ""
+            print(f"{indent}{name:<24}{_short(middle)} ({_short(value['low'])} to {_short(value['high'])}{count})")
+        elif isinstance(value, dict):
             print(f"{indent}{name}")
             show(value, indent + "  ")
         elif isinstance(value, list) and value and isinstance(value[0], dict):

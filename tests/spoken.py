@@ -1,4 +1,4 @@
-"""Drawn faces and what is said of them in a grammar that is made on the spot: for tests of texts, without any network."""
+"""Drawn faces and what is said of them: for tests of texts, without any network."""
 
 from __future__ import annotations
 
@@ -10,23 +10,16 @@ import numpy as np
 
 from edge.bundle import SCHEMA, BundleConfig, CueSpec, FaceSpec, ImageSpec, PolicySpec, VerdictSpec
 from edge.language.explain import Explainer, Subject
-from edge.language.grammar import Grammar, read_grammar
+from edge.language.grammar import Grammar
 from edge.language.labels import EMOTIONS_8, EMOTIONS_11
 from edge.language.rationale import write_completion
 from edge.language.statements import Facts
 from edge.language.verifier import DIRECTIONS, SentenceReading
 from training.cues import CUE_NAMES, CUES
-from training.language import GrammarConfig, build, make_rules
 from training.writer import Writer, at_random, text_of
 
 ALWAYS = "jaw_drop"
 """A cue that every drawn face shows, and that the deaf verifier finds claimed in every sentence."""
-
-
-def small_grammar() -> Grammar:
-    """The whole language, where every cue can be read from 1.6 deviations on."""
-    config = GrammarConfig(0.9, 0.02, 1, {"": 1.6}, 0.9, 2.1, 3.0, 1)
-    return read_grammar(build(make_rules({cue: {"1": 1.6, "-1": 1.6} for cue in CUE_NAMES}, config)))
 
 
 def spoken_faces(grammar: Grammar, count: int, seed: int) -> list[tuple[Subject, str]]:

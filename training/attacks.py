@@ -19,7 +19,7 @@ from edge.language.grammar import Phrase, Walk
 from edge.language.labels import EMOTION_WORDS, mask_emotions
 from edge.language.rationale import END_THINK, write_completion
 from edge.language.statements import CUE_KINDS, Said
-from edge.types import Explanation, Verdict
+from edge.types import Claim, Explanation, Statement, Verdict
 from training import lies
 from training.foreign_words import ADDED
 from training.lies import Attempt, Case, Lie
@@ -27,8 +27,6 @@ from training.sentences import negate
 
 TRUE = "own"
 """Name of the rationales that should pass: the policy's own, of faces whose answer is right."""
-TRUE_ELSEWHERE = "own_in_other_words"
-"""No attack either: the same said in words that are not of the grammar, for the verifier network alone to read."""
 DECEITS = (
     "answer_swapped",
     "answer_swapped_and_renamed",
@@ -70,7 +68,7 @@ ELSEWHERE: dict[str, Lie] = {
 
 
 def attempts(cases: list[Case], labels: list[str], seed: int = 0) -> dict[str, list[Attempt]]:
-    """Build every attack on every case it applies to, and the true rationales under `own` and `own_in_other_words`.
+    """Build every attack on every case it applies to, and the true rationales under `own`.
 
     Args:
         cases: rationales of faces whose answer is right and is the shown label.
@@ -92,7 +90,7 @@ def attempts(cases: list[Case], labels: list[str], seed: int = 0) -> dict[str, l
     for name, make in zip(DECEITS, makers, strict=True):
         found[name] = [attempt for case in cases if (attempt := make(case))]
     glued: dict[str, Lie] = {"fragments_glued": partial(lies.fragments_glued, others=cases)}
-    for name, lie in (STATED | BROKEN | glued | ADDITIONS | ELSEWHERE | {TRUE_ELSEWHERE: lies.in_other_words}).items():
+    for name, lie in (STATED | BROKEN | glued | ADDITIONS | ELSEWHERE).items():
         found[name] = lies.tell(lie, cases, rng)
     for name, text in _senseless(rng).items():
         found[name] = [Attempt(write_completion(text, c.draft.answer), c.subject) for c in cases[:50]]
@@ -172,7 +170,13 @@ def _at_rest(case: Case, rng: random.Random, *, padded: bool) -> Attempt | None:
 
 def _negated(case: Case, rng: random.Random) -> Attempt | None:
     """All evidence denied; counts where the landmarks show what is denied."""
-    return _attempt(case, [negate(s, rng) for s in case.evidence], false=True)
+    shown = [s for s in case.draft.statements if s.kind in CUE_KINDS and _shows(case, s)]
+    return _attempt(case, [negate(s, rng) for s in case.evidence]) if shown else None
+
+
+def _shows(case: Case, said: Statement) -> bool:
+    direction = -1 if said.kind == "eyes_closed" else said.direction
+    return Claim(said.subject, direction, case.measured[said.subject]).supported
 
 
 def _contradictory(case: Case, rng: random.Random) -> Attempt | None:

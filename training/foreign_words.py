@@ -46,7 +46,7 @@ ADDED: dict[str, tuple[str, ...]] = {
     ),
     "truthfulness": (
         "every word of it is honest",
-        "the joy is put on",
+        "the smile is for show only",
         "he is bluffing",
         "she does not believe what she says",
         "this is a genuine reaction",

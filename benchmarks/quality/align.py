@@ -1,7 +1,9 @@
 """`python -m benchmarks align`: what each alignment recipe does to the explanations, under the verifier and under an independent judge.
 
 Every metric comes twice, on the full rationale and with emotion words hidden. The independent judge shares neither architecture nor
-training faces nor cue source with the verifier, and no reward uses it. Needs the `training` extra.
+training faces nor cue source with the verifier, and no reward uses it; the foreign one (`--foreign`) has never read this language. Beside
+the arms stands the *writer alone*: the same grammar without any policy. Differences between arms are paired, face by face. Needs the
+`training` extra.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +24,33 @@ from tqdm.auto import tqdm
 from benchmarks.command import Command, Figures
 from benchmarks.quality.align_curves import draw_curves
 from benchmarks.quality.endpoint import Endpoint
+from benchmarks.quality.interval import difference
 from edge.errors import InputError
+from edge.language.grammar import Grammar
 from edge.language.labels import EMOTIONS_8, mask_emotions
 from edge.language.rationale import Completion, masked_sentences, parse_completion, split_sentences
+from edge.language.statements import CUE_KINDS
 from edge.language.verdict import judge as weigh
 from edge.language.verdict import read_claims
+from edge.language.verifier import SentenceReading
 from edge.types import Claim
 from training.cues import CUE_NAMES
 from training.data import data_folder, load_ferplus
 from training.encoder import load_encoder
 from training.judge import load_judge
+from training.language import load_language, load_temperature
 from training.metrics import claim_rates, coherence, war_uar
 from training.policy import load_policy
 from training.run import load_checkpoint
 from training.verifier import load_verifier, read_texts
 from training.views import Views, complete, look
+from training.writer import ByFace, Writer, facts_of, text_of
 
 #: Rationales → the label that each speaks for, `[N]`; −1 for an empty one.
 Judging = Callable[[list[str]], np.ndarray]
 CLAIMED = 0.5
+WRITER = "writer alone"
+"""The arm without a policy."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +62,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
     parser.add_argument("--faces", type=int, default=0, metavar="N", help="measure on N faces only, drawn at random (default: all)")
     parser.add_argument("--curve-faces", type=int, default=0, metavar="N", help="also measure checkpoints on N validation faces")
-    for name in ("encoder", "verifier"):
+    for name in ("encoder", "verifier", "grammar"):
         parser.add_argument(f"--{name}", type=Path, default=Path("runs") / name, help=f"run of the {name} (default: runs/{name})")
     parser.add_argument("--judge", action="append", metavar="NAME=RUN", help="an independent judge; repeat (default: judge=runs/judge)")
+    parser.add_argument("--foreign", metavar="ENCODER", help="a further judge: a sentence encoder, by folder or hub name (see the module)")
     parser.add_argument("--endpoint", metavar="URL", help="a further judge: an OpenAI-compatible endpoint, up to and with /v1")
     parser.add_argument("--model", default="default", help="its model")
     parser.add_argument("--out", type=Path, default=Path("runs/align"), help="folder of the results (default: runs/align)")
@@ -80,35 +92,61 @@ def read_faces(data: Path, split: str, encoder: Path, limit: int = 0) -> Faces:
 
 
 class Reader:
-    """The verifier as a judge of whole rationales and a reader of claims; every sentence is read once."""
+    """The verifier as a judge of whole rationales and a reader of claims outside the grammar; every sentence is read once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, grammar: Grammar) -> None:
         self.model, self.tokenizer = load_verifier(folder)
+        self.grammar = grammar
         self.prior = np.asarray(load_checkpoint(folder)["prior"])
-        self.known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.known: dict[str, tuple[np.ndarray, ...]] = {}
 
-    def read(self, sentences: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Emotions `[S,11]` and claims `[S,C,3]` of sentences."""
+    def read(self, sentences: list[str]) -> SentenceReading:
+        """What stands in sentences."""
         new = sorted(set(sentences) - set(self.known))
-        self.known |= dict(zip(new, zip(*read_texts(self.model, self.tokenizer, new), strict=True), strict=True)) if new else {}
-        return np.stack([self.known[s][0] for s in sentences]), np.stack([self.known[s][1] for s in sentences])
+        if new:
+            found = read_texts(self.model, self.tokenizer, new)
+            self.known |= dict(zip(new, zip(found.emotions, found.claims, found.covered, strict=True), strict=True))
+        return SentenceReading(*(np.stack([self.known[s][part] for s in sentences]) for part in range(3)))
 
     def judge(self, texts: list[str]) -> np.ndarray:
         """The label that the sentences' evidence speaks for."""
         self.read([s for text in texts for s in split_sentences(text)] or ["."])
-        return np.array([weigh(self.read(split_sentences(t))[0], self.prior, len(EMOTIONS_8)) if t else -1 for t in texts])
+        return np.array([weigh(self.read(split_sentences(t)).emotions, self.prior, len(EMOTIONS_8)) if t else -1 for t in texts])
+
+    def claims(self, rationale: str, cues: dict[str, float]) -> tuple[Claim, ...]:
+        """What a rationale says of cues: as the grammar reads it, else as the network does."""
+        if parsed := self.grammar.parse(rationale):
+            said = [s for s in parsed.said if s.kind in CUE_KINDS]
+            return tuple(Claim(s.subject, -1 if s.kind == "eyes_closed" else s.direction, cues[s.subject]) for s in said)
+        return read_claims(self.read(masked_sentences(rationale)).claims, cues, CLAIMED)
 
 
-def measure(completions: list[Completion], faces: Faces, reader: Reader, judges: dict[str, Judging]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One policy's figures, and those that have a value for every face."""
+
+    figures: dict[str, Any]
+    marks: dict[str, np.ndarray]
+    """Figure → `[N]` 0 or 1 of each face; their mean is the figure."""
+
+
+def measure(completions: list[Completion], faces: Faces, reader: Reader, judges: Mapping[str, Judging]) -> Measured:
     """Every figure of one policy's greedy completions."""
     answer = np.array([EMOTIONS_8.index(c.answer) if c.answer else -1 for c in completions])
     plain = [c.rationale for c in completions]
     war, uar = war_uar(faces.label, answer, len(EMOTIONS_8))
-    figures: dict[str, Any] = {"parseable": float((answer >= 0).mean()), "war": war, "uar": uar}
+    of_grammar = np.array([bool(t) and reader.grammar.parse(t) is not None for t in plain])
+    figures: dict[str, Any] = {"parseable": float((answer >= 0).mean()), "of_grammar": float(of_grammar.mean()), "war": war, "uar": uar}
+    marks = {"war": answer == faces.label}
     for name, judging in judges.items():
         for prefix, texts in (("", plain), ("m", [mask_emotions(t) for t in plain])):
-            figures |= {f"{name}.{prefix}{k}": v for k, v in coherence(faces.label, answer, judging(texts)).items()}
-    return {**figures, **_claims(completions, faces, reader), "words": float(np.mean([len(t.split()) for t in plain]))}
+            judged = judging(texts)
+            figures |= {f"{name}.{prefix}{k}": v for k, v in coherence(faces.label, answer, judged).items()}
+            marks |= {f"{name}.{prefix}epc": (answer >= 0) & (judged == answer)}
+            marks |= {f"{name}.{prefix}eea": (answer >= 0) & (judged >= 0) & (judged == faces.label)}
+    words = float(np.mean([len(t.split()) for t in plain]))
+    distinct = len(set(plain)) / max(1, len(plain))
+    return Measured({**figures, **_claims(completions, faces, reader), "words": words, "distinct": distinct}, marks)
 
 
 def _claims(completions: list[Completion], faces: Faces, reader: Reader) -> dict[str, float | None]:
@@ -117,11 +155,9 @@ def _claims(completions: list[Completion], faces: Faces, reader: Reader) -> dict
     still: list[Claim] = []
     known = np.isfinite(faces.cues).all(1)
     for done, row in zip(completions, faces.cues, strict=True):
-        if not done.rationale or not np.isfinite(row).all():
-            continue
-        said = reader.read(masked_sentences(done.rationale))[1]
-        for claim in read_claims(said, dict(zip(CUE_NAMES, map(float, row), strict=True)), CLAIMED):
-            (moved if claim.direction else still).append(claim)
+        if done.rationale and np.isfinite(row).all():
+            for claim in reader.claims(done.rationale, dict(zip(CUE_NAMES, map(float, row), strict=True))):
+                (moved if claim.direction else still).append(claim)
     rates = claim_rates(sum(c.supported for c in moved), sum(c.contradicted for c in moved), len(moved))
     return {
         **rates,
@@ -136,27 +172,74 @@ def run(args: argparse.Namespace) -> Figures:
     out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
     data = args.data or data_folder()
-    faces, reader = read_faces(data, args.split, args.encoder, args.faces), Reader(args.verifier)
+    grammar = load_language(args.grammar)
+    faces, reader = read_faces(data, args.split, args.encoder, args.faces), Reader(args.verifier, grammar)
+    judges, about = _judges(args, data, reader)
+    figures: dict[str, Any] = {"split": args.split, "n": len(faces.label), **about, "arms": {}}
+    written = {WRITER: written_alone(grammar, faces, load_temperature(args.grammar))}
+    measured = {WRITER: [measure(written[WRITER], faces, reader, judges)]}
+    figures["arms"][WRITER] = [{"run": args.grammar.name, **measured[WRITER][0].figures}]
+    for name, folder in tqdm([(n, f) for n, folders in arms.items() for f in folders], desc="policies", leave=False, disable=None):
+        done = completions_of(folder / "policy", faces)
+        written.setdefault(name, done)
+        measured.setdefault(name, []).append(found := measure(done, faces, reader, judges))
+        figures["arms"].setdefault(name, []).append({"run": folder.name, **found.figures})
+    figures["summary"] = {name: summary(runs) for name, runs in figures["arms"].items()}
+    figures["differences"] = differences(measured)
+    (out / "align.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (out / "align.md").write_text(f"{table(figures['summary'])}\n{differences_table(figures['differences'])}")
+    (out / "samples.md").write_text(samples(written, faces))
+    if args.curve_faces:
+        valid = read_faces(data, "valid", args.encoder, args.curve_faces)
+        draw_curves(arms, lambda folder: measure(completions_of(folder, valid), valid, reader, judges).figures, out)
+    return figures
+
+
+def _judges(args: argparse.Namespace, data: Path, reader: Reader) -> tuple[dict[str, Judging], Figures]:
+    """The judges, and what is to be told of them."""
     judges: dict[str, Judging] = {"verifier": reader.judge}
     for name, folder in named_runs(args.judge or ["judge=runs/judge"]).items():
         independent = load_judge(folder[0])
         judges |= {name: independent.read, f"even_{name}": partial(independent.read, even_handed=True)}
+    about: Figures = {}
+    if args.foreign:
+        from benchmarks.quality.foreign import teach
+
+        foreign = teach(args.foreign, data)
+        judges["foreign"], about["foreign_judge"] = foreign.read, foreign.tried
     if args.endpoint:
         judges["endpoint"] = Endpoint(args.endpoint, args.model).judge
-    figures: dict[str, Any] = {"split": args.split, "n": len(faces.label), "arms": {}}
-    written: dict[str, list[Completion]] = {}
-    for name, folder in tqdm([(n, f) for n, folders in arms.items() for f in folders], desc="policies", leave=False, disable=None):
-        done = completions_of(folder / "policy", faces)
-        written.setdefault(name, done)
-        figures["arms"].setdefault(name, []).append({"run": folder.name, **measure(done, faces, reader, judges)})
-    figures["summary"] = {name: summary(runs) for name, runs in figures["arms"].items()}
-    (out / "align.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (out / "align.md").write_text(table(figures["summary"]))
-    (out / "samples.md").write_text(samples(written, faces))
-    if args.curve_faces:
-        valid = read_faces(data, "valid", args.encoder, args.curve_faces)
-        draw_curves(arms, lambda folder: measure(completions_of(folder, valid), valid, reader, judges), out)
-    return figures
+    return judges, about
+
+
+def written_alone(grammar: Grammar, faces: Faces, temperature: float) -> list[Completion]:
+    """What the writer says of the encoder's readings under the encoder's label, wording following the face as in the cold start."""
+    readings = faces.views.readings(0, temperature)
+    writer, wording, flat = Writer(grammar), ByFace.fit(readings.flat), readings.flat
+    done = []
+    for face in range(len(readings)):
+        label = EMOTIONS_8[int(readings.probabilities[face].argmax())]
+        text = text_of(writer.write(facts_of(readings, face), label, wording(flat[face])))
+        done.append(Completion(text, label if text else ""))
+    return done
+
+
+def differences(measured: Mapping[str, list[Measured]]) -> dict[str, dict[str, Figures]]:
+    """`later − earlier` → figure → by how much the later arm lies above the earlier, with its paired interval; seeds are averaged."""
+    marks = {name: {key: np.mean([run.marks[key] for run in runs], 0) for key in runs[0].marks} for name, runs in measured.items()}
+    return {
+        f"{later} − {earlier}": {key: difference(marks[later][key], marks[earlier][key]) for key in marks[earlier]}
+        for earlier, later in combinations(marks, 2)
+    }
+
+
+def differences_table(found: dict[str, dict[str, Figures]]) -> str:
+    """A Markdown table: figures down, pairs of arms across."""
+    rows = [f"| difference (95 %) | {' | '.join(found)} |", "|---" * (len(found) + 1) + "|"]
+    for key in next(iter(found.values()), {}):
+        cells = [f"{pair[key]['by']:+.3f} ({pair[key]['low']:+.3f} to {pair[key]['high']:+.3f})" for pair in found.values()]
+        rows.append(f"| {key} | {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
 
 
 def named_runs(given: list[str]) -> dict[str, list[Path]]:

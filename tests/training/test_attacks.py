@@ -1,8 +1,10 @@
+import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from spoken import explainer_of, small_grammar, spoken_faces
+from grammars import whole_grammar
+from spoken import explainer_of, spoken_faces
 
 from edge.language.rationale import parse_completion
 from edge.types import Verdict
@@ -13,14 +15,13 @@ from training.attacks import (
     ELSEWHERE,
     STATED,
     TRUE,
-    TRUE_ELSEWHERE,
     accept_rates,
     attempts,
     judge_suite,
 )
 from training.drafts import Drafts, cases_of
 from training.foreign_words import ADDED, ANEW, ANEW_POSES
-from training.lies import Case
+from training.lies import Case, in_other_words, tell
 from training.phrases import ADDITIONS as TAUGHT
 from training.phrases import ELSEWHERE as TAUGHT_WORDS
 
@@ -29,7 +30,7 @@ SENSELESS = ("empty", "one_word", "ten_kilobytes", "other_script", "markup")
 
 @pytest.fixture(scope="module")
 def explainer():
-    return explainer_of(small_grammar())
+    return explainer_of(whole_grammar())
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def suite(cases, explainer):
 
 
 def test_every_attack_is_made_and_none_of_them_is_the_true_text(suite):
-    every = {TRUE, TRUE_ELSEWHERE, *DECEITS, *SENSELESS, *STATED, *BROKEN, "fragments_glued", *ADDITIONS, *ELSEWHERE}
+    every = {TRUE, *DECEITS, *SENSELESS, *STATED, *BROKEN, "fragments_glued", *ADDITIONS, *ELSEWHERE}
     assert set(suite) == every
     assert {name for name in every if len(suite[name]) < 10} == set()
     told = {(a.completion, a.subject.emotion) for name in every - {TRUE, "cues_of_another_face"} for a in suite[name]}
@@ -75,17 +76,18 @@ def test_lies_of_the_grammar_are_of_the_grammar_and_false_of_the_face(suite, exp
 
 
 def test_what_is_no_sentence_or_says_too_much_is_not_of_the_grammar(suite, explainer):
-    for name in (*BROKEN, "fragments_glued", *ADDITIONS, *ELSEWHERE, TRUE_ELSEWHERE):
+    for name in (*BROKEN, "fragments_glued", *ADDITIONS, *ELSEWHERE):
         done = [parse_completion(a.completion, tuple(explainer.config.labels)) for a in suite[name]]
         assert not any(explainer.grammar.parse(d.rationale) for d in done), name
 
 
-def test_a_verifier_network_that_takes_everything_for_covered_is_found_out(suite, explainer):
+def test_a_verifier_network_that_takes_everything_for_covered_is_found_out(suite, cases, explainer):
     spec = replace(explainer.config.verdict, min_covered=0.5)
     open_hearted = explainer_of(explainer.grammar, verdict=spec)
-    rates = accept_rates(open_hearted, suite)
-    assert rates[TRUE_ELSEWHERE]["rate"] > 0.9
-    assert min(rates[name]["rate"] for name in (*ADDITIONS, *BROKEN, *ELSEWHERE)) > 0.5
+    rates = accept_rates(open_hearted, {**suite, "true": tell(in_other_words, cases, random.Random(0))})
+    assert rates["true"]["rate"] > 0.9
+    named = "other_words_false_runner_up"  # what names another emotion is refused without the network, and so is about half of the rest
+    assert min(rates[name]["rate"] for name in {*ADDITIONS, *BROKEN, *ELSEWHERE} - {named}) > 0.3
 
 
 def test_what_is_malformed_is_rejected_whatever_it_claims(suite, explainer):

@@ -1,0 +1,102 @@
+"""The foreign judge: a sentence encoder of one's choice with a linear head, which has never read the language of rationales.
+
+The head is taught on half of the explanations that a large model wrote of other faces (MERR), emotion words masked, and tried on the other
+half. It measures; nothing of it is shipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from benchmarks.command import Figures
+from edge.errors import InputError
+from edge.language.labels import EMOTIONS_8, mask_emotions
+from training.data import load_merr
+from training.metrics import war_uar
+
+_MASK = "something"
+"""What the encoder reads in place of a masked word: its own placeholder would be no word to it."""
+_DECAY, _STEPS = 1e-3, 300
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignJudge:
+    """Rationale → the label that it speaks for, of those that the explanations have."""
+
+    body: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    weight: torch.Tensor
+    """`[8,D]`; labels that the explanations lack are never answered."""
+    bias: torch.Tensor
+    """`[8]`."""
+    tried: Figures
+    """`taught`, `tried`: explanations; `accuracy`, `macro_accuracy` on the latter; `answers`: the labels it knows."""
+
+    def read(self, texts: list[str]) -> np.ndarray:
+        """The label of each text `[N]`, emotion words hidden or not as they come; −1 for an empty one."""
+        scores = embed(self.body, self.tokenizer, texts) @ self.weight.T + self.bias
+        return np.where([bool(text) for text in texts], scores.argmax(1).numpy(), -1)
+
+
+def teach(encoder: str, data: Path, seed: int = 0) -> ForeignJudge:
+    """Load a sentence encoder by folder or hub name and teach its head.
+
+    Raises:
+        InputError: the encoder cannot be had, or the explanations are missing.
+    """
+    try:
+        body, tokenizer = AutoModel.from_pretrained(encoder).eval(), AutoTokenizer.from_pretrained(encoder)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--foreign: cannot load the sentence encoder '{encoder}': {str(error).splitlines()[0]}") from None
+    told = [(text, EMOTIONS_8.index(label)) for text, label in load_merr(data) if label in EMOTIONS_8]
+    order = np.random.default_rng(seed).permutation(len(told))
+    seen = embed(body, tokenizer, [mask_emotions(text) for text, _ in told])
+    label = torch.tensor([number for _, number in told])
+    first, second = torch.from_numpy(order[: len(told) // 2]), torch.from_numpy(order[len(told) // 2 :])
+    weight, bias = _fit(seen[first], label[first])
+    answer = (seen[second] @ weight.T + bias).argmax(1)
+    war, uar = war_uar(label[second].numpy(), answer.numpy(), len(EMOTIONS_8))
+    known = sorted(set(label[first].tolist()))
+    tried = {"taught": len(first), "tried": len(second), "accuracy": war, "macro_accuracy": uar, "answers": [EMOTIONS_8[i] for i in known]}
+    return ForeignJudge(body, tokenizer, weight, bias, tried)
+
+
+@torch.no_grad()
+def embed(body: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str], batch: int = 128) -> torch.Tensor:
+    """The mean of the token states of each text, of unit length, `[N,D]`; like texts are read once."""
+    different = sorted(set(texts), key=len)
+    parts = []
+    for start in range(0, len(different), batch):
+        group = [text.replace("[emotion]", _MASK) for text in different[start : start + batch]]
+        given = tokenizer(group, padding=True, truncation=True, max_length=256, return_tensors="pt")
+        states = body(**given).last_hidden_state
+        mask = given["attention_mask"][..., None].to(states.dtype)
+        parts.append(F.normalize((states * mask).sum(1) / mask.sum(1).clamp(min=1), dim=1))
+    row = {text: i for i, text in enumerate(different)}
+    every = torch.cat(parts) if parts else torch.zeros(0, body.config.hidden_size)
+    return every[[row[text] for text in texts]]
+
+
+def _fit(seen: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logistic regression in which every label counts alike, since its share among the explanations is not that among our faces."""
+    weight = torch.zeros(len(EMOTIONS_8), seen.shape[1], requires_grad=True)
+    bias = torch.zeros(len(EMOTIONS_8), requires_grad=True)
+    counts = torch.bincount(label, minlength=len(EMOTIONS_8)).float()
+    each = torch.where(counts > 0, len(label) / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)
+    absent = torch.where(counts > 0, 0.0, -torch.inf)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        found = F.cross_entropy(seen @ weight.T + bias + absent, label, weight=each) + _DECAY * weight.square().sum()
+        found.backward()
+        return found
+
+    optimizer.step(loss)
+    return weight.detach(), bias.detach() + absent
