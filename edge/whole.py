@@ -100,6 +100,11 @@ def write_whole(target: Path, data: bytes) -> None:
         raise
 
 
+def part_name(target: Path, hidden: bool = True) -> Path:
+    """A new name beside `target`, from which its leftover can be told: `.STEM.<8 digits>.part.SUFFIX`."""
+    return target.with_name(f"{'.' * hidden}{target.stem[:_STEM]}.{secrets.token_hex(4)}.part{_short(target.suffix)}")
+
+
 def left_behind(targets: Iterable[Path]) -> list[Path]:
     """The parts of these targets whose runs were killed; nothing where files cannot be locked."""
     wanted: dict[Path, set[str]] = {}
@@ -157,8 +162,7 @@ def _short(suffix: str) -> str:
 def _create(target: Path, hidden: bool) -> tuple[Path, int]:
     flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     while True:
-        name = f"{'.' * hidden}{target.stem[:_STEM]}.{secrets.token_hex(4)}.part{_short(target.suffix)}"
-        path = target.with_name(name)
+        path = part_name(target, hidden)
         try:
             handle = os.open(path, flags, 0o666)
         except FileExistsError:

@@ -24,11 +24,12 @@ from PIL import Image
 from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from edge.errors import UsageError
+from edge.errors import InputError, UsageError
 from edge.language.labels import EMOTIONS_8
 from edge.language.rationale import masked_sentences, parse_completion, split_sentences
 from edge.language.verifier import SentenceReading
 from training import rewards
+from training.checkpoints import Seal, is_whole, last_whole, step_of
 from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus
 from training.encoder import load_encoder
@@ -165,10 +166,13 @@ class Metrics(TrainerCallback):
 
 def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, policy: str, verifier: str) -> Path:
     """Align a policy; write the run, its checkpoints and the policy (`policy/`) to `out`."""
-    done = max((int(path.name.split("-")[1]) for path in out.glob("checkpoints/checkpoint-*")), default=0)
-    run = Run(out, config, seed=config.seed, resumed=done > 0)
-    if done >= config.steps:  # the trainer would take one step more
-        return _keep(*load_any_policy(str(out / "checkpoints" / f"checkpoint-{config.steps}"))[:2], out)
+    last = last_whole(out / "checkpoints")
+    run = Run(out, config, seed=config.seed, resumed=last is not None)
+    if last and step_of(last) >= config.steps:  # the trainer would take one step more
+        wanted = last.with_name(f"checkpoint-{config.steps}")
+        if not is_whole(wanted):
+            raise InputError(f"'{wanted}' is missing or not whole, and training is beyond it: delete '{last.parent}' to begin again")
+        return _keep(*load_any_policy(str(wanted))[:2], run)
     model, processor, tiny = load_any_policy(policy)
     if tiny:
         _, cue_model = load_encoder(Path(encoder))
@@ -181,15 +185,15 @@ def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, policy: 
     functions, weights = reward_functions(config, Reader(Path(verifier), processor))
     trainer = make_trainer(model, processor, rows, functions, weights, config, out / "checkpoints")
     trainer.add_callback(Metrics(run))
-    trainer.train(resume_from_checkpoint=done > 0)
-    return _keep(trainer.model, processor, out)
+    trainer.add_callback(Seal())
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    return _keep(trainer.model, processor, run)
 
 
-def _keep(model: PreTrainedModel, processor: ProcessorMixin, out: Path) -> Path:
+def _keep(model: PreTrainedModel, processor: ProcessorMixin, run: Run) -> Path:
     if PartialState().is_main_process:
-        model.save_pretrained(out / "policy")
-        processor.save_pretrained(out / "policy")
-    return out
+        run.save_policy(model, processor)
+    return run.folder
 
 
 def make_trainer(

@@ -171,8 +171,7 @@ def train(folder: Path, out: Path, config: SftConfig, *, encoder: str) -> Path:
             schedule.step()
             total += loss.item()
         run.metrics(epoch=epoch, loss=total / steps, **evaluate(policy, tokenizer, valid_views, valid.label))
-        policy.save_pretrained(out / "policy")
-        ErvProcessor(tokenizer).save_pretrained(out / "policy")
+        run.save_policy(policy, ErvProcessor(tokenizer))
     return out
 
 
