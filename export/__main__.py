@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edge.bundle import HASHES, SHIPPED, Bundle
 from edge.errors import EdgeError, InputError
+from edge.outputs.plan import RunFiles
 from edge.stop import exit_code, stoppable
 from edge.whole import write_whole
 
@@ -125,6 +126,12 @@ def _check(args: argparse.Namespace) -> int:
     from training.data import data_folder
 
     gates = read_gates(args.gate)
+    if args.report:
+        files = RunFiles()
+        files.reads_bundle(args.a)
+        files.reads_bundle(args.b)
+        files.writes("--report", args.report)
+        files.check()
     result = compare(args.a, args.b, data_folder(args.data), gates, split=args.split, faces=args.faces)
     if args.report:
         try:

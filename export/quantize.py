@@ -74,7 +74,7 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe) -> dict[str, A
     """
     bundle = Bundle.load(folder)
     calibration, judged, proof = _faces(data, bundle.config.image.size, recipe)
-    with new_folder(out, HASHES) as fresh, Pipeline.load(folder, device=recipe.device, threads=1) as pipeline:
+    with new_folder(out, HASHES, sources=[bundle.folder]) as fresh, Pipeline.load(folder, device=recipe.device, threads=1) as pipeline:
         feeds = record(pipeline, calibration)
         wanted = decisions(pipeline, judged)
         work = fresh.with_name("candidates")

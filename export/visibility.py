@@ -143,7 +143,7 @@ def add_visibility(folder: Path, run: Path, out: Path, data: Path, *, faces: int
     bundle = Bundle.load(folder)
     trained = load_visibility(run)
     crops = load_crops(data, "valid", bundle.config.image.size).part(0, faces)
-    with new_folder(out, HASHES) as fresh:
+    with new_folder(out, HASHES, sources=[bundle.folder]) as fresh:
         for path in bundle.folder.iterdir():
             shutil.copyfile(path, fresh / path.name)
         graft(fresh / "vision_encoder.onnx", trained.network, stored=any(title.startswith("quantised") for title in bundle.config.metrics))

@@ -38,7 +38,7 @@ _ENDS = (*_SIGNALS, "full disk", "broken pipe")
 _KINDS = ("record", "batch", "record", "export", "record", "train")
 _SECONDS = {"record": 0.4, "batch": 0.3, "export": 0.1, "train": 0.15}
 """About what each takes from its first line on, the first of which is when it has loaded; an export prints none."""
-_FRAMES, _PICTURES, _SAVES = 40, 6, 6
+_FRAMES, _PICTURES, _SAVES = 30, 6, 6
 _RESERVE = 2_000_000  # of a video: about what must be free for it to go on
 
 

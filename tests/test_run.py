@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from edge.errors import InputError, OutputError
+from edge.errors import InputError, OutputError, UsageError
 from training import checkpoints, folders, run
+from training.__main__ import main as train
 from training.checkpoints import SEAL, is_whole, last_whole, seal, step_of
-from training.folders import exchange, new_folder
+from training.folders import check_out, exchange, new_folder
 from training.run import Run, load_checkpoint, read_record
 
 
@@ -199,6 +200,18 @@ def test_a_folder_is_replaced_whole_and_a_failure_changes_nothing(tmp_path, way)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     with pytest.raises(InputError, match="did not write"), new_folder(tmp_path, "mark"):
         pass
+
+
+def test_a_folder_never_takes_the_place_of_what_it_is_made_from(tmp_path):
+    (tmp_path / "runs" / "sft" / "policy").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "runs" / "sft")
+    (tmp_path / "runs" / "sft" / "mark").touch()
+    for out in ("runs/sft", "runs", "link", "runs/../link"):
+        with pytest.raises(UsageError, match="would overwrite what"), new_folder(tmp_path / out, "mark", sources=[tmp_path / "runs/sft"]):
+            pass
+    check_out(tmp_path / "runs" / "grpo", {"--policy": tmp_path / "runs" / "sft" / "policy", "--encoder": tmp_path / "none"})
+    given = ["grpo", "--policy", str(tmp_path / "runs/sft/policy"), "--data", str(tmp_path), "--out", str(tmp_path / "link")]
+    assert train(given) == 2
 
 
 def test_a_linked_folder_is_replaced_where_it_lies(tmp_path, way):

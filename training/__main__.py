@@ -11,6 +11,7 @@ from pathlib import Path
 from edge.errors import EdgeError
 from edge.stop import exit_code, stoppable
 from training.data import data_folder
+from training.folders import check_out
 
 STAGES = {
     "face": "the face finder, from faces_in_context.zip",
@@ -57,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         module = import_module(f"training.{args.stage}")
         config = module.configure(args.config, args.set)
         extra = {option: getattr(args, option) for option, _, _ in NEEDS.get(args.stage, ())}
+        check_out(args.out, {f"--{option}": Path(value) for option, value in extra.items()})
         with stoppable():
             module.train(data_folder(args.data), args.out, config, **extra)
     except EdgeError as error:

@@ -6,11 +6,11 @@ import ctypes
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from edge.errors import InputError
+from edge.errors import InputError, UsageError
 from edge.stop import unstopped
 from edge.whole import clear, hold, left_behind, part_name, sync_folder
 
@@ -20,18 +20,23 @@ _NEW, _REPLACED = "new", "replaced"
 
 
 @contextmanager
-def new_folder(out: Path, marker: str, *, publishing: AbstractContextManager[object] | None = None) -> Iterator[Path]:
+def new_folder(
+    out: Path, marker: str, *, sources: Iterable[Path] = (), publishing: AbstractContextManager[object] | None = None
+) -> Iterator[Path]:
     """An empty folder to fill; it takes the place of `out` when the block ends, and is gone without a trace when the block fails.
 
     Args:
         out: where it shall lie; an existing folder is replaced only if it holds `marker`, so that nothing foreign is lost.
         marker: a file that every folder of this kind has.
+        sources: what it is made from.
         publishing: entered around the step that puts it in place.
 
     Raises:
+        UsageError: `out` would replace one of its sources.
         InputError: `out` holds something else, or the disk is full or not writable.
     """
     out = out.resolve()
+    check_out(out, {f"'{source}'": source for source in sources})
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / marker).is_file())):
         raise InputError(f"'{out}' holds something that this command did not write: choose another --out")
     try:
@@ -46,6 +51,15 @@ def new_folder(out: Path, marker: str, *, publishing: AbstractContextManager[obj
                 put_in_place(folder, out, work / _REPLACED)
     except OSError as error:
         raise InputError(f"cannot write '{out}': {error.strerror or error}; nothing was changed") from None
+
+
+def check_out(out: Path, sources: Mapping[str, Path]) -> None:
+    """Raise `UsageError` when the folder `out` is one that is read, or holds one: by the time it is replaced that would be lost."""
+    place = out.resolve()
+    for what, source in sources.items():
+        found = source.resolve()
+        if found.exists() and (found == place or place in found.parents):
+            raise UsageError(f"--out '{out}' would overwrite what {what} reads: name another folder")
 
 
 def heal(out: Path) -> None:
