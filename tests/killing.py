@@ -87,6 +87,7 @@ def _become(files: list[int], kind: str, arguments: list[str], limit: int) -> No
         for number, file in enumerate(files, 1):
             os.dup2(file, number)
             os.close(file)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)  # noqa: SIM115 (as Python starts)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if limit:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
