@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from edge.errors import EdgeError, UsageError
 from edge.outputs.files import put
 from edge.outputs.options import Outputs, add_options, check_options, has_source, name_files, open_outputs
-from edge.stop import exit_code, stoppable
+from edge.stop import exit_code, stoppable, unstopped
 from edge.types import Reading, Verdict
 
 if TYPE_CHECKING:
@@ -121,8 +121,9 @@ def _positive(text: str) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from edge.pipeline import Pipeline
-    from edge.sources.camera import demo_picture
+    with unstopped():  # an import that a signal cuts looks like one that is not there
+        from edge.pipeline import Pipeline
+        from edge.sources.camera import demo_picture
 
     check_options(args)
     if not 0 <= args.threads <= 1024:

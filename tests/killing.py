@@ -18,6 +18,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+_SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
 
 class Stable:
     """The process that children are forked from; one at a time. A context manager."""
@@ -72,8 +74,10 @@ def _serve(descriptor: int) -> None:
         order, files, _, _ = socket.recv_fds(stable, 1 << 16, 2)
         if not order:
             return
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until the child can answer them
         if (pid := os.fork()) == 0:
-            _become(files, *json.loads(order))
+            _become(files, order)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         for file in files:
             os.close(file)
         stable.send(str(pid).encode())
@@ -81,14 +85,16 @@ def _serve(descriptor: int) -> None:
         stable.send(str(os.waitpid(pid, 0)[1]).encode())
 
 
-def _become(files: list[int], kind: str, arguments: list[str], limit: int) -> None:
+def _become(files: list[int], order: bytes) -> None:
     code = 1
     try:
+        kind, arguments, limit = json.loads(order)
         for number, file in enumerate(files, 1):
             os.dup2(file, number)
             os.close(file)
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)  # noqa: SIM115 (as Python starts)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         if limit:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         code = _COMMANDS[kind](arguments)

@@ -67,7 +67,7 @@ class Round:
         self.suffix = (".mkv", ".avi", ".mp4")[number % 3]
         self.lines, self.errors, self.code = 0, "", 0
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"round {self.number} ({self.kind}, {self.end}): exit {self.code} after {self.lines} lines\n{self.errors}"
 
     def play(self, stable: Stable) -> None:
