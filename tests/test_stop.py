@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from contextlib import nullcontext
 
@@ -60,3 +62,16 @@ def test_other_threads_change_no_handlers():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_an_import_that_a_signal_meets_is_no_missing_package(tmp_path):
+    """A compiled module turns the interrupt within its import into an ImportError, as if it were not installed."""
+    (tmp_path / "onnxruntime.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGTERM)\n    for _ in range(1000): pass\n"
+        "except KeyboardInterrupt:\n    raise ImportError from None\ndef disable_telemetry_events(): pass\n"
+    )
+    code = "import sys; from edge.cli import main; sys.exit(main(['--demo', '--no-display']))"
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == 143, done.stderr
+    assert not done.stderr

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, beside whatever else lies there."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -38,6 +39,19 @@ def test_a_full_disk_leaves_the_older_file_and_nothing_else(tmp_path):
             write_whole(target, bytes(1000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (target.read_bytes(), _names(tmp_path)) == (b"one", ["a"])
+
+
+def test_a_disk_that_says_only_at_the_end_that_it_is_full_leaves_the_older_file(tmp_path, monkeypatch):
+    target = tmp_path / "a"
+    write_whole(target, b"one")
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("edge.whole.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(target, b"two")
     assert (target.read_bytes(), _names(tmp_path)) == (b"one", ["a"])
 
 
