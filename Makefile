@@ -1,11 +1,12 @@
 # make run   install the runtime and read the bundled sample, without camera, display or network
 # make test  install everything and run the tests
 # make check format, lint, types, tests: what CI runs
+# make kill  the killing test with 600 rounds instead of 60
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test check format clean
+.PHONY: run test check kill format clean
 
 run: $(VENV)/run.stamp
 	@mkdir -p out
@@ -20,6 +21,9 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+kill: $(VENV)/dev.stamp
+	ERV_KILLS=600 $(BIN)/python -m pytest -s tests/test_killing.py
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .

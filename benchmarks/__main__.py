@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.command import Command, plain
 from edge.errors import BackendError, EdgeError
+from edge.stop import exit_code, stoppable
 
 COMMANDS = {
     "accuracy": ("quality.accuracy_command", "recognition, calibration, explanations, verdicts"),
@@ -55,12 +56,13 @@ def main(argv: list[str] | None = None) -> int:
                 chosen.options(command)
         args = parser.parse_args(given)
         assert chosen
-        figures = plain(chosen.run(args))
+        with stoppable():
+            figures = plain(chosen.run(args))
     except EdgeError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as stop:
+        return exit_code(stop)
     if args.json:
         print(json.dumps(figures))
     else:

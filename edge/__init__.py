@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from edge.errors import BackendError, BundleError, EdgeError, InputError, UsageError
+from edge.errors import BackendError, BundleError, EdgeError, InputError, OutputError, UsageError
 from edge.types import Claim, Detection, Explanation, Face, Pose, Reading, Statement, StreamStatus, Verdict
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "BackendError", "Baseline", "BundleError", "Claim", "Detection", "EdgeError", "Explanation", "Face", "Frame", "InputError", "Pipeline",
-    "Pose", "Reading", "Scene", "Statement", "Stream", "StreamStatus", "UsageError", "Verdict",
+    "BackendError", "Baseline", "BundleError", "Claim", "Detection", "EdgeError", "Explanation", "Face", "Frame", "InputError",
+    "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement", "Stream", "StreamStatus", "UsageError", "Verdict",
 ]  # fmt: skip
 
 _LATE = {

@@ -11,17 +11,24 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError, UsageError
-from edge.outputs.options import Outputs, add_options, check_options, has_source, open_outputs
+from edge.outputs.files import put
+from edge.outputs.options import Outputs, add_options, check_options, has_source, name_files, open_outputs
+from edge.stop import exit_code, stoppable, unstopped
 from edge.types import Reading, Verdict
+
+if TYPE_CHECKING:
+    from edge.outputs.save import VideoSink
 
 log = logging.getLogger(__name__)
 _QUIT = (27, ord("q"))
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit code (0 done, 2 usage, 3 bundle or backend, 4 camera or input, 130 interrupted)."""
+    """Run the command; return its exit code (0 done, 2 usage, 3 bundle or backend, 4 camera, input or output, 128 and
+    the signal's number when it was interrupted: 130 by Ctrl-C, 143 by SIGTERM)."""
     parser = _parser()
     args = parser.parse_args(argv)
     level = logging.DEBUG if args.verbose else logging.WARNING
@@ -32,15 +39,28 @@ def main(argv: list[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
-        return _run(args)
+        with stoppable():
+            return _run(args)
     except EdgeError as error:
+        cause = error.__context__
+        if isinstance(cause, EdgeError) and not error.__suppress_context__:  # a recording that failed while another error ended the run
+            print(f"edge-run: {cause}", file=sys.stderr)
         print(f"edge-run: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone; nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt as stop:
+        return exit_code(stop)
+    except BrokenPipeError:  # the reader of our output has gone, which is no error
         return 0
+    finally:
+        _let_go_of_stdout()
+
+
+def _let_go_of_stdout() -> None:
+    """What could not be written stays in the buffer, and would be an error once more when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,7 +89,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--save-baseline", type=Path, metavar="F", help="save the calibrated neutral face (needs --calibrate)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
     parser.add_argument("--no-display", action="store_true", help="open no window")
-    parser.add_argument("--save", type=Path, metavar="F", help="write the annotated picture or video; a folder for several pictures")
     parser.add_argument("--max-frames", type=_positive, metavar="N", help="stop after N frames")
     parser.add_argument("--verbose", action="store_true", help="debug log on stderr")
     add_options(parser)
@@ -102,15 +121,16 @@ def _positive(text: str) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from edge.pipeline import Pipeline
-    from edge.sources.camera import demo_picture
+    with unstopped():  # an import that a signal cuts looks like one that is not there
+        from edge.pipeline import Pipeline
+        from edge.sources.camera import demo_picture
 
     check_options(args)
     if not 0 <= args.threads <= 1024:
         raise UsageError(f"--threads {args.threads}: expected 0 to 1024")
     _check_live(args)
     pictures = ([demo_picture()] if args.demo else args.image or [])[: args.max_frames]
-    targets = _targets(pictures or [args.video], args.save, video=not pictures) if args.save and has_source(args) else []
+    targets = name_files(args, pictures)
     with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline, open_outputs(args, pipeline) as outputs:
         log.debug("graphs run on %s", pipeline.provider)
         code = 0
@@ -126,39 +146,18 @@ def _check_live(args: argparse.Namespace) -> None:
         raise UsageError("--realtime is for --video: a camera is always read in real time, pictures have no time")
     if args.save_baseline and not args.calibrate:
         raise UsageError("--save-baseline needs --calibrate SECONDS: there is nothing to save without it")
-    if args.save_baseline and not args.save_baseline.absolute().parent.is_dir():
-        raise UsageError(f"--save-baseline '{args.save_baseline}': there is no folder '{args.save_baseline.parent}'")
     if (args.calibrate or args.baseline) and args.camera is None and not args.video:
         raise UsageError("--calibrate and --baseline are for --camera and --video: pictures have no history")
-
-
-def _targets(sources: list[Path | None], save: Path, *, video: bool) -> list[Path]:
-    """Where each source's annotated picture or video goes; `UsageError` when that would overwrite a source or another target."""
-    from edge.outputs.save import check_target
-
-    if len(sources) > 1:
-        try:
-            save.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--save '{save}': for several pictures it must be a folder ({error.strerror})") from None
-        targets = [save / f"{path.stem}.png" for path in sources if path]
-    else:
-        targets = [save]
-        check_target(save, video=video)
-    if len(set(targets)) < len(targets):
-        raise UsageError(f"--save '{save}': several of the pictures have the same name; read them one by one")
-    if {t.resolve() for t in targets} & {path.resolve() for path in sources if path}:
-        raise UsageError(f"--save '{save}' would overwrite the input")
-    return targets
 
 
 def _pictures(pipeline, paths: list[Path], targets: list[Path], args: argparse.Namespace, outputs: Outputs) -> int:  # type: ignore[no-untyped-def]
     """Read every picture; one that cannot be read is named and does not keep the others from being read."""
     from edge.outputs.draw import annotate
     from edge.outputs.save import save_picture
+    from edge.outputs.window import Window
 
     show = not args.json and sys.stdout.isatty() and not args.no_display and not args.serve and _has_display()
-    code = 0
+    code, window = 0, Window() if show else None
     for i, path in enumerate(paths):
         try:
             frame, reading = next(pipeline.watch([path], explain=args.explain))
@@ -168,27 +167,41 @@ def _pictures(pipeline, paths: list[Path], targets: list[Path], args: argparse.N
             continue
         _print(reading, args.json)
         outputs.write(reading, frame.image_bgr)
-        if targets or show:
+        if targets or window:
             picture = annotate(frame.image_bgr, reading, _cue_points(pipeline))
             if targets:
                 save_picture(targets[i], picture)
-            if show and _key(picture, wait_ms=0) in _QUIT:
+            if window and window.show(picture, wait=True) in _QUIT:
                 break
     return code
 
 
 def _stream(pipeline, args: argparse.Namespace, outputs: Outputs) -> int:  # type: ignore[no-untyped-def]
+    from edge.outputs.save import VideoSink
+
+    sink = VideoSink(args.save, _rate(args.video)) if args.save else None
+    try:
+        _follow(pipeline, args, outputs, sink)
+    except BaseException:
+        if sink and sink.frames:
+            print(f"edge-run: '{sink.path}' holds what was recorded until then, {sink.frames} frames", file=sys.stderr)
+        raise
+    return 0
+
+
+def _follow(pipeline, args: argparse.Namespace, outputs: Outputs, sink: VideoSink | None) -> None:  # type: ignore[no-untyped-def]
     from edge.live.baseline import Baseline
     from edge.outputs.draw import annotate
-    from edge.outputs.save import VideoSink
+    from edge.outputs.window import Window
 
     source = args.camera if args.camera is not None else args.video
     baseline = Baseline.load(args.baseline) if args.baseline else None
     show = not args.no_display and not args.serve and _has_display()
     with contextlib.ExitStack() as stack:
-        sink = stack.enter_context(VideoSink(args.save, _rate(args.video))) if args.save else None
-        if show:
-            stack.callback(_close_windows)
+        if sink:
+            stack.callback(sink.close)  # once more, if a signal came just before the first time
+            stack.enter_context(sink)
+        window = stack.enter_context(Window()) if show else None
         realtime = args.realtime or bool(args.video and args.serve)  # a page is watched: a file plays at its own speed
         stream = pipeline.stream(source, explain=args.explain, realtime=realtime, baseline=baseline, calibrate_s=args.calibrate)
         stack.enter_context(stream)
@@ -198,16 +211,15 @@ def _stream(pipeline, args: argparse.Namespace, outputs: Outputs) -> int:  # typ
         for reading in itertools.islice(stream, args.max_frames):
             _print(reading, args.json)
             outputs.write(reading, stream.frame.image_bgr)
-            if sink or show:
+            if sink or window:
                 picture = annotate(stream.frame.image_bgr, reading, _cue_points(pipeline))
                 if sink:
                     sink.write(picture, reading.t_ms)
-                key = _key(picture) if show else 0
+                key = window.show(picture) if window else 0
                 if key in _QUIT:
                     break
                 if key == ord("e"):
                     stream.explain()
-    return 0
 
 
 def _save_baseline(stream, path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -219,18 +231,19 @@ def _save_baseline(stream, path: Path) -> None:  # type: ignore[no-untyped-def]
 
 
 def _print(reading: Reading, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(reading.to_dict()), flush=True)
-        return
+    put(sys.stdout, json.dumps(reading.to_dict()) + "\n" if as_json else _said(reading))
+
+
+def _said(reading: Reading) -> str:
     where = f"{reading.source} #{reading.frame}"
-    if not reading.faces:
-        print(f"{where}: no face", flush=True)
+    lines = [] if reading.faces else [f"{where}: no face"]
     for face in reading.faces:
         label = f"{face.emotion} ({face.confidence:.0%})" if face.emotion else f"not read ({', '.join(face.unclear)})"
-        print(f"{where}: face {face.track}: {label}", flush=True)
+        lines.append(f"{where}: face {face.track}: {label}")
         if face.explanation:
             said = face.explanation.text if face.explanation.status is Verdict.VERIFIED else "no explanation is shown"
-            print(f"  {face.explanation.status.value}: {said}", flush=True)
+            lines.append(f"  {face.explanation.status.value}: {said}")
+    return "\n".join(lines) + "\n"
 
 
 def _cue_points(pipeline) -> dict[str, list[int]]:  # type: ignore[no-untyped-def]
@@ -258,21 +271,6 @@ def _has_display() -> bool:
     if done.returncode:
         log.warning("no window can be opened on this display with this OpenCV; going on without one")
     return done.returncode == 0
-
-
-def _key(picture, *, wait_ms: int = 1) -> int:  # type: ignore[no-untyped-def]
-    """Show a frame; return the key that was pressed, 255 for none. `wait_ms` 0 waits for one."""
-    from edge.cv import cv2
-
-    cv2.imshow("erv-edge", picture)
-    return int(cv2.waitKey(wait_ms)) & 0xFF
-
-
-def _close_windows() -> None:
-    from edge.cv import cv2
-
-    with contextlib.suppress(cv2.error):
-        cv2.destroyAllWindows()
 
 
 if __name__ == "__main__":

@@ -34,3 +34,9 @@ class InputError(EdgeError):
     """A camera, file, image or data set that cannot be read."""
 
     exit_code = 4
+
+
+class OutputError(EdgeError):
+    """A recording or another output that could not be written whole; what had its name before is untouched."""
+
+    exit_code = 4

@@ -6,11 +6,15 @@ import argparse
 import dataclasses
 import json
 import logging
+import shutil
 import sys
 from pathlib import Path
 
-from edge.bundle import SHIPPED, Bundle
+from edge.bundle import HASHES, SHIPPED, Bundle
 from edge.errors import EdgeError, InputError
+from edge.outputs.plan import RunFiles
+from edge.stop import exit_code, stoppable
+from edge.whole import write_whole
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,10 +25,13 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("onnx_ir", "onnxscript", "torch.onnx", "optimum"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        return int(args.run_command(args))
+        with stoppable():
+            return int(args.run_command(args))
     except EdgeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt as stop:
+        return exit_code(stop)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,10 +140,16 @@ def _check(args: argparse.Namespace) -> int:
     from training.data import data_folder
 
     gates = read_gates(args.gate)
+    if args.report:
+        files = RunFiles()
+        files.reads_bundle(args.a)
+        files.reads_bundle(args.b)
+        files.writes("--report", args.report)
+        files.check()
     result = compare(args.a, args.b, data_folder(args.data), gates, split=args.split, faces=args.faces)
     if args.report:
         try:
-            args.report.write_text(report(result), encoding="utf-8")
+            write_whole(args.report, report(result).encode())
         except OSError as error:
             raise InputError(f"cannot write '{args.report}': {error.strerror}") from None
     print(json.dumps(result, indent=1))
@@ -179,6 +192,7 @@ def _measured(args: argparse.Namespace) -> int:
 def record(folder: Path, results: list[str]) -> None:
     """Put benchmark results into a bundle's configuration and card; raises `InputError` for an unreadable file."""
     from export.publish import write_config
+    from training.folders import new_folder
 
     config = Bundle.load(folder).config
     figures = dict(config.metrics)
@@ -191,7 +205,9 @@ def record(folder: Path, results: list[str]) -> None:
         if not isinstance(found, dict):
             raise InputError(f"'{path}' holds no JSON object of figures")
         figures[name] = found
-    write_config(folder, dataclasses.replace(config, metrics=figures))
+    with new_folder(folder, HASHES) as fresh:
+        shutil.copytree(folder, fresh, dirs_exist_ok=True)
+        write_config(fresh, dataclasses.replace(config, metrics=figures))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +37,9 @@ from training.cues import CUES, POINTS, CueModel, mean_five_points
 from training.data import elsewhere, load_ferplus
 from training.encoder import SIZE, load_encoder
 from training.face import OVERLAP, THRESHOLD, load_face
+from training.folders import new_folder
 from training.policy import MAX_FRAMES, TOKENS_PER_FRAME, ErvPolicy, ErvProcessor, load_policy
-from training.run import provenance
+from training.run import provenance, read_record
 from training.sft import MAX_NEW_TOKENS
 from training.verifier import load_verifier
 from training.visibility import load_visibility
@@ -76,8 +75,6 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     Raises:
         InputError: a part is missing, or torch and ONNX disagree.
     """
-    if out.exists() and any(out.iterdir()) and not (out / HASHES).is_file():
-        raise InputError(f"'{out}' holds something that is not a bundle: choose another --out")
     if not (runs.policy / "policy").is_dir():
         raise InputError(f"no trained policy in '{runs.policy}': run `python -m training sft` first")
     kept = Bundle.load(runs.face) if (runs.face / HASHES).is_file() else None
@@ -88,10 +85,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     _, cue_model = load_encoder(runs.encoder)
     faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid")
     five = mean_five_points(faces.landmarks, faces.point_index)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bundle-") as name:
-        folder = Path(name) / "bundle"
-        folder.mkdir()
+    with new_folder(out, HASHES) as folder:
         export_graphs(folder, face, policy, verifier)
         if kept:
             shutil.copyfile(kept.graph("face"), folder / "face.onnx")
@@ -113,9 +107,6 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         figures = {"parity": parity, "validation": found.seen, FIGURES: visibility.figures}
         write_config(folder, dataclasses.replace(found.config, metrics=figures))
         Bundle.load(folder)
-        if out.exists():
-            out.rename(Path(name) / "replaced")
-        folder.rename(out)
     return figures
 
 
@@ -126,7 +117,8 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
         CueSpec(c.name, c.action_unit, c.formula, float(m), float(s), [POINTS.index(p) for p in c.points])
         for c, m, s in zip(CUES, cue_model.mean, cue_model.std, strict=True)
     ]
-    records = {name: _record(folder) for name, folder in dataclasses.asdict(runs).items() if (folder / "metrics.jsonl").is_file()}
+    found = {name: folder for name, folder in dataclasses.asdict(runs).items() if (folder / "metrics.jsonl").is_file()}
+    records = {name: read_record(folder) for name, folder in found.items()}
     return BundleConfig(
         schema=SCHEMA,
         labels=list(EMOTIONS_8),
@@ -157,8 +149,3 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
         },
         metrics={},
     )
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    return record

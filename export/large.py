@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModelForImageTextToText, PreTrainedModel, PreTrainedTokenizerFast
 
-from edge.bundle import CALIBRATION, Bundle, PolicySpec
+from edge.bundle import CALIBRATION, HASHES, Bundle, PolicySpec
 from edge.errors import InputError
 from edge.language.grammar import FILE
 from edge.language.policy import RationalePolicy
@@ -31,12 +31,13 @@ from export.bundle import Runs, _config
 from export.calibrate import calibrate
 from export.graphs import ReadingsGraph, export_graph, export_language, export_readers
 from export.plots import draw_calibration
-from export.publish import new_folder, write_config
+from export.publish import write_config
 from export.visibility import FIGURES, graft
 from training.cues import mean_five_points
 from training.data import load_ferplus
 from training.encoder import SIZE, load_encoder
 from training.face import load_face
+from training.folders import new_folder
 from training.verifier import load_verifier
 from training.visibility import load_visibility
 
@@ -178,7 +179,7 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     five = mean_five_points(faces.landmarks, faces.point_index)
     spec = policy_spec(model, tokenizer)
     visibility = load_visibility(runs.visibility)
-    with new_folder(out) as folder:
+    with new_folder(out, HASHES) as folder:
         export_readers(folder, face, ReadingsGraph(encoder.eval()), verifier)
         graft(folder / "vision_encoder.onnx", visibility.network)
         export_policy(folder, model, tokenizer, spec, runs.policy)

@@ -17,7 +17,7 @@ from typing import Any
 
 import onnxruntime
 
-from edge.bundle import GRAPHS, Bundle, BundleConfig
+from edge.bundle import GRAPHS, HASHES, Bundle, BundleConfig
 from edge.engine.backend import OrtSession
 from edge.errors import BundleError, InputError
 from edge.pipeline import Pipeline
@@ -26,9 +26,10 @@ from export.agreement import Decisions, ParityError, agreement, decisions, failu
 from export.crops import Crops, load_crops
 from export.lint import lint_graph
 from export.probe import full_path, paired_time, record, replaced
-from export.publish import new_folder, write_config
+from export.publish import write_config
 from export.recipe import Recipe
 from export.strategies import Feed, Strategy, apply
+from training.folders import new_folder
 from training.run import progress
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe) -> dict[str, A
     """
     bundle = Bundle.load(folder)
     calibration, judged, proof = _faces(data, bundle.config.image.size, recipe)
-    with new_folder(out) as fresh, Pipeline.load(folder, device=recipe.device, threads=1) as pipeline:
+    with new_folder(out, HASHES, sources=[bundle.folder]) as fresh, Pipeline.load(folder, device=recipe.device, threads=1) as pipeline:
         feeds = record(pipeline, calibration)
         wanted = decisions(pipeline, judged)
         work = fresh.with_name("candidates")

@@ -20,8 +20,8 @@ import onnx
 
 from edge.bundle import GRAPHS, Bundle
 from edge.errors import UsageError
-from export.publish import new_folder
 from export.strategies import load_graph
+from training.folders import new_folder
 
 SERVED = {"face": "erv_face", "vision_encoder": "erv_vision", "embed_tokens": "erv_embed", "decoder_model_merged": "erv_decoder",
           "verifier": "erv_verifier"}  # fmt: skip

@@ -18,7 +18,7 @@ import onnx
 import torch
 from torch import nn
 
-from edge.bundle import Bundle
+from edge.bundle import HASHES, Bundle
 from edge.engine.backend import OrtSession
 from edge.errors import InputError
 from edge.pipeline import Pipeline
@@ -26,9 +26,10 @@ from edge.vision.encoder import INPUT
 from export.agreement import ParityError, agreement, decisions
 from export.crops import load_crops
 from export.graphs import export_graph
-from export.publish import new_folder, write_config
+from export.publish import write_config
 from export.storage import store_weights
 from export.strategies import load_graph
+from training.folders import new_folder
 from training.visibility import Visibility, load_visibility
 
 OUTPUT = "visible"
@@ -142,7 +143,7 @@ def add_visibility(folder: Path, run: Path, out: Path, data: Path, *, faces: int
     bundle = Bundle.load(folder)
     trained = load_visibility(run)
     crops = load_crops(data, "valid", bundle.config.image.size).part(0, faces)
-    with new_folder(out) as fresh:
+    with new_folder(out, HASHES, sources=[bundle.folder]) as fresh:
         for path in bundle.folder.iterdir():
             shutil.copyfile(path, fresh / path.name)
         graft(fresh / "vision_encoder.onnx", trained.network, stored=any(title.startswith("quantised") for title in bundle.config.metrics))

@@ -9,7 +9,9 @@ from importlib import import_module
 from pathlib import Path
 
 from edge.errors import EdgeError
+from edge.stop import exit_code, stoppable
 from training.data import data_folder
+from training.folders import check_out
 
 STAGES = {
     "face": "the face finder, from faces_in_context.zip",
@@ -73,12 +75,14 @@ def main(argv: list[str] | None = None) -> int:
         module = import_module(f"training.{MODULES.get(args.stage, args.stage)}")
         config = module.configure(args.config, args.set)
         extra = {option: getattr(args, option) for option, _, _ in NEEDS.get(args.stage, ())}
-        module.train(data_folder(args.data), args.out, config, **extra)
+        check_out(args.out, {f"--{option}": Path(value) for option, value in extra.items()})
+        with stoppable():
+            module.train(data_folder(args.data), args.out, config, **extra)
     except EdgeError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as stop:
+        return exit_code(stop)
     return 0
 
 

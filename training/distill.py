@@ -15,7 +15,7 @@ from transformers import AutoModel, BertConfig
 
 from training.run import Run, read_config
 from training.sentences import wider_text
-from training.verifier import TOKENIZER, Lesson, Material, Verifier, VerifierConfig, fit, gather, load_verifier, read_texts, without_pooler
+from training.verifier import Lesson, Material, Verifier, VerifierConfig, fit, gather, load_verifier, read_texts, without_pooler
 
 log = logging.getLogger(__name__)
 PAD, CLS = 0, 1
@@ -70,13 +70,12 @@ def teach(teacher: Path, folder: Path, material: Material, config: DistillConfig
 
 
 def train(folder: Path, out: Path, config: DistillConfig, *, encoder: str, grammar: str, teacher: str) -> Path:
-    """Distil the teacher's run into a small verifier; write the run and its tokenizer to `out`."""
+    """Distil the teacher's run into a small verifier; write the run to `out`."""
     run = Run(out, config, seed=config.seed)
     material = gather(folder, encoder, grammar, config.seed)
     lessons = teach(Path(teacher), folder, material, config)
     texts = [text for lesson in lessons for text in lesson.texts] + [e.text for e in material.talk]
     tokenizer = make_tokenizer(texts, config.vocabulary, config.max_tokens)
-    tokenizer.save(str(out / TOKENIZER))
     shape = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=config.hidden,

@@ -10,7 +10,6 @@ off. A run that was stopped goes on from its last checkpoint when it is started 
 
 from __future__ import annotations
 
-import shutil
 import sys
 import warnings
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from PIL import Image
 from transformers import PreTrainedModel, ProcessorMixin, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from edge.errors import UsageError
+from edge.errors import InputError, UsageError
 from edge.language.grammar import FILE, Grammar, load_grammar
 from edge.language.labels import EMOTIONS_8
 from edge.language.rationale import parse_completion, split_sentences
@@ -34,6 +33,7 @@ from edge.language.statements import Facts
 from edge.language.verdict import sentences_of
 from edge.language.verifier import SentenceReading
 from training import rewards
+from training.checkpoints import Seal, is_whole, last_whole, step_of
 from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus
 from training.encoder import load_encoder
@@ -190,12 +190,14 @@ class Metrics(TrainerCallback):
 
 def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, grammar: str, policy: str, verifier: str) -> Path:
     """Align a policy; write the run, its checkpoints and the policy (`policy/`) to `out`."""
-    done = max((int(path.name.split("-")[1]) for path in out.glob("checkpoints/checkpoint-*")), default=0)
-    run = Run(out, config, seed=config.seed, resumed=done > 0)
-    language = Path(grammar) / FILE
-    if done >= config.steps:  # the trainer would take one step more
-        shutil.copyfile(language, out / "checkpoints" / f"checkpoint-{config.steps}" / FILE)
-        return _keep(*load_any_policy(str(out / "checkpoints" / f"checkpoint-{config.steps}"))[:2], language, out)
+    last, language = last_whole(out / "checkpoints"), Path(grammar) / FILE
+    run = Run(out, config, seed=config.seed, resumed=last is not None)
+    if last and step_of(last) >= config.steps:  # the trainer would take one step more
+        wanted = last.with_name(f"checkpoint-{config.steps}")
+        if not is_whole(wanted):
+            raise InputError(f"'{wanted}' is missing or not whole, and training is beyond it: delete '{last.parent}' to begin again")
+        model, processor, _ = load_any_policy(str(wanted))
+        return _keep(model, processor, language, run)
     model, processor, tiny = load_any_policy(policy)
     if tiny:
         network, cue_model = load_encoder(Path(encoder))
@@ -209,16 +211,15 @@ def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, grammar:
     functions, weights = reward_functions(config, Reader(Path(verifier), load_grammar(language), processor))
     trainer = make_trainer(model, processor, rows, functions, weights, config, out / "checkpoints")
     trainer.add_callback(Metrics(run))
-    trainer.train(resume_from_checkpoint=done > 0)
-    return _keep(trainer.model, processor, language, out)
+    trainer.add_callback(Seal())
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    return _keep(trainer.model, processor, language, run)
 
 
-def _keep(model: PreTrainedModel, processor: ProcessorMixin, grammar: Path, out: Path) -> Path:
+def _keep(model: PreTrainedModel, processor: ProcessorMixin, grammar: Path, run: Run) -> Path:
     if PartialState().is_main_process:
-        model.save_pretrained(out / "policy")
-        processor.save_pretrained(out / "policy")
-        shutil.copyfile(grammar, out / "policy" / FILE)
-    return out
+        run.save_policy(model, processor, grammar)
+    return run.folder
 
 
 def make_trainer(

@@ -17,7 +17,9 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from edge.errors import UsageError
+from edge.language.grammar import FILE
 from edge.language.labels import EMOTIONS_8
+from training.checkpoints import Seal, last_whole
 from training.examples import Example, read_examples
 from training.models import instruction, load_any_policy
 from training.run import Run, read_config
@@ -84,11 +86,12 @@ def train(folder: Path, out: Path, config: LargeConfig, *, encoder: str, grammar
         disable_tqdm=not sys.stderr.isatty(),
     )
     trainer = SFTTrainer(model=model, args=settings, train_dataset=conversations(examples, EMOTIONS_8), processing_class=processor)
-    done = trainer.train(resume_from_checkpoint=any((out / "checkpoints").glob("checkpoint-*")))
+    trainer.add_callback(Seal())
+    last = last_whole(out / "checkpoints")
+    done = trainer.train(resume_from_checkpoint=str(last) if last else None)
     if PartialState().is_main_process:
         run.metrics(loss=float(done.training_loss), steps=done.global_step)
-        trainer.model.save_pretrained(out / "policy")
-        processor.save_pretrained(out / "policy")
+        run.save_policy(trainer.model, processor, Path(grammar) / FILE)
     return out
 
 

@@ -245,7 +245,8 @@ def load_policy(folder: Path | str) -> tuple[ErvPolicy, ErvProcessor]:
     policy = ErvPolicy.from_pretrained(folder).eval()
     policy.encoder.requires_grad_(False)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    constrain(policy, load_grammar(Path(folder) / FILE), tokenizer)
+    if (Path(folder) / FILE).is_file():  # a trainer's checkpoint has none
+        constrain(policy, load_grammar(Path(folder) / FILE), tokenizer)
     return policy, ErvProcessor(tokenizer)
 
 

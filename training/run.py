@@ -8,10 +8,12 @@ import logging
 import pickle
 import platform
 import random
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,10 +22,16 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from edge.errors import InputError, UsageError
+from edge.errors import InputError, OutputError, UsageError
+from edge.stop import unstopped
+from edge.whole import Part, clear, left_behind, write_whole
+from training.folders import new_folder
 
 log = logging.getLogger(__name__)
 CONFIGS = Path(__file__).parent / "configs"
+POLICY = "policy"
+"""The folder within a run that `from_pretrained` reads."""
+_WEIGHTS, _CONFIG, _METRICS, _RECORD = "model.pt", "config.json", "metrics.jsonl", "run.json"
 Config = TypeVar("Config")
 T = TypeVar("T")
 
@@ -49,7 +57,12 @@ def read_config(kind: type[Config], name: str, given: Path | None, overrides: li
 
 
 class Run:
-    """A folder that holds one training run: `config.json`, `metrics.jsonl`, `model.pt`."""
+    """A folder that holds one training run: `config.json`, `metrics.jsonl`, and `model.pt` or a folder of weights.
+
+    They change together. What an older run has left stays as it is until this one has weights of its own; until then its configuration and
+    metrics are called `config.json.new` and `metrics.jsonl.new`. A stop at any moment leaves no weights beside another run's
+    configuration: at worst `config.json` is missing, and is written again from the record that lies in the weights.
+    """
 
     def __init__(self, folder: Path, config: Any, *, seed: int, resumed: bool = False) -> None:
         self.folder = folder
@@ -61,34 +74,111 @@ class Run:
         torch.manual_seed(seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.record = {"config": dataclasses.asdict(config), "seed": seed, "command": " ".join(sys.argv[1:]), **provenance()}
-        if resumed and (folder / "config.json").is_file():
-            self.record["resumed_from"] = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(self.record, indent=2) + "\n")
-        if not resumed:
-            (folder / "metrics.jsonl").write_text("")
+        self._clear()
+        self._older = any((folder / name).exists() for name in (_WEIGHTS, POLICY))
+        new = ".new" if self._older else ""
+        self._log = folder / f"{_METRICS}{new}"
+        if resumed:
+            begun = folder / f"{_CONFIG}.new"  # of a run that was stopped before it had weights
+            if self._older or begun.is_file() or (folder / _CONFIG).is_file():
+                self.record["resumed_from"] = read_record(folder, begun if begun.is_file() else None)
+            self._log = self._log if self._log.is_file() else folder / _METRICS
+        else:
+            write_whole(self._log, b"")
+        write_whole(folder / f"{_CONFIG}{new}", self._text())
 
     @classmethod
     def adopt(cls, folder: Path, record: dict[str, Any]) -> Run:
         """A run that was made elsewhere, under its own record."""
         folder.mkdir(parents=True)
         run = cls.__new__(cls)
-        run.folder, run.record = folder, record
-        (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n")
+        run.folder, run.record, run._older = folder, record, False
+        write_whole(folder / _CONFIG, run._text())
         return run
 
     def metrics(self, **values: float | int | str) -> None:
-        """Append one line to `metrics.jsonl` and log it."""
+        """Append one line to the metrics and log it."""
         values["minutes"] = round((time.time() - self.started) / 60, 2)
         line = {key: round(value, 5) if isinstance(value, float) else value for key, value in values.items()}
-        with (self.folder / "metrics.jsonl").open("a") as file:
+        with self._log.open("a") as file:
             file.write(json.dumps(line) + "\n")
         log.info(" ".join(f"{key} {value}" for key, value in line.items()))
 
     def save(self, **parts: Any) -> None:
-        """Write `model.pt`, by way of a temporary name so that a stop loses nothing."""
-        temporary = self.folder / "model.pt.part"
-        torch.save({**parts, "record": self.record}, temporary)
-        temporary.replace(self.folder / "model.pt")
+        """Write `model.pt`, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written; what was there is untouched.
+        """
+        target = self.folder / _WEIGHTS
+        try:
+            part = Part(target)
+            try:
+                torch.save({**parts, "record": self.record}, part.path)
+                with unstopped(), self._together():
+                    part.publish()
+            except BaseException:
+                part.discard()
+                raise
+        except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+            raise OutputError(f"cannot write '{target}': {getattr(error, 'strerror', None) or error}; is the disk full?") from None
+
+    def save_policy(self, model: Any, processor: Any, grammar: Path) -> None:
+        """Write `policy/`, a model and its processor as `from_pretrained` reads them, with the grammar they keep to, whole or not at all.
+
+        Raises:
+            InputError: it cannot be written; what was there is untouched.
+        """
+        with new_folder(self.folder / POLICY, _CONFIG, publishing=self._together()) as folder:
+            model.save_pretrained(folder)
+            processor.save_pretrained(folder)
+            shutil.copyfile(grammar, folder / grammar.name)
+            (folder / _RECORD).write_bytes(self._text())
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Around the step that puts weights in place: no configuration rather than another one's."""
+        if self._older:
+            (self.folder / _CONFIG).unlink(missing_ok=True)
+        yield
+        if self._older:
+            (self.folder / f"{_CONFIG}.new").replace(self.folder / _CONFIG)
+            if self._log.suffix == ".new":
+                self._log = self._log.replace(self.folder / _METRICS)
+        self._older = False
+
+    def _text(self) -> bytes:
+        return (json.dumps(self.record, indent=2) + "\n").encode()
+
+    def _clear(self) -> None:
+        for path in left_behind(self.folder / name for name in (_WEIGHTS, _CONFIG, _METRICS, f"{_CONFIG}.new", f"{_METRICS}.new")):
+            if clear(path):
+                log.warning("'%s' is cleared: a run that was killed had left it", path)
+        config, inner = self.folder / _CONFIG, self.folder / POLICY / _RECORD
+        if config.is_file() and inner.parent.is_dir() and not inner.exists():  # of a run that did not yet keep it with the weights
+            write_whole(inner, config.read_bytes())
+
+
+def read_record(folder: Path, path: Path | None = None) -> dict[str, Any]:
+    """The record of a run: its configuration, seed, command and versions. A `config.json` that a stop has taken is written again.
+
+    Args:
+        folder: of the run.
+        path: another file than its `config.json`.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = path or folder / _CONFIG
+    try:
+        if not path.is_file():
+            inner = folder / POLICY / _RECORD
+            record = json.loads(inner.read_text()) if inner.is_file() else load_checkpoint(folder)["record"]
+            write_whole(path, (json.dumps(record, indent=2) + "\n").encode())
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"'{path}' is not the record of a run: {error}") from None
+    return found
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,6 @@ the most probable word still describes different faces differently.
 from __future__ import annotations
 
 import random
-import shutil
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -126,13 +125,6 @@ def evaluate(policy: ErvPolicy, tokenizer: PreTrainedTokenizerFast, views: Views
     }
 
 
-def save_policy(policy: ErvPolicy, tokenizer: PreTrainedTokenizerFast, grammar: Path, out: Path) -> None:
-    """Write a policy with its processor and its grammar; `load_policy` reads it."""
-    policy.save_pretrained(out)
-    ErvProcessor(tokenizer).save_pretrained(out)
-    shutil.copyfile(grammar, out / FILE)
-
-
 def train(folder: Path, out: Path, config: SftConfig, *, encoder: str, grammar: str) -> Path:
     """Train the cold start; write the run and the policy (`policy/`, `load_policy` reads it) to `out`."""
     run = Run(out, config, seed=config.seed)
@@ -175,7 +167,7 @@ def train(folder: Path, out: Path, config: SftConfig, *, encoder: str, grammar: 
             schedule.step()
             total += loss.item()
         run.metrics(epoch=epoch, loss=total / steps, **evaluate(policy, tokenizer, valid_views, valid.label))
-        save_policy(policy, tokenizer, Path(grammar) / FILE, out / "policy")
+        run.save_policy(policy, ErvProcessor(tokenizer), Path(grammar) / FILE)
     return out
 
 

@@ -35,6 +35,7 @@ from training.views import look
 from training.writer import Writer
 
 TOKENIZER = "verifier_tokenizer.json"
+"""Where older runs have their tokenizer; now it lies with the weights that were trained for it."""
 DRAWN = 3
 """Examples about each face."""
 
@@ -268,7 +269,8 @@ def fit(run: Run, model: Verifier, tokenizer: Tokenizer, material: Material, les
         if step % max(1, config.steps // 5) == 0:
             run.metrics(step=step, loss=float(np.mean(total)), **evaluate(model, tokenizer, material))
             total.clear()
-            run.save(state=model.state_dict(), body=model.body.config.to_dict(), prior=prior_of(model, tokenizer, material.valid_writer))
+            body, prior = model.body.config.to_dict(), prior_of(model, tokenizer, material.valid_writer)
+            run.save(state=model.state_dict(), body=body, prior=prior, tokenizer=tokenizer.to_str())
 
 
 def load_body(name: str) -> tuple[PreTrainedModel, Tokenizer]:
@@ -292,12 +294,11 @@ def without_pooler(body: PreTrainedModel) -> PreTrainedModel:
 
 
 def train(folder: Path, out: Path, config: VerifierConfig, *, encoder: str, grammar: str, teacher: str) -> Path:
-    """Fine-tune the text encoder `teacher`; write the run and its tokenizer to `out`."""
+    """Fine-tune the text encoder `teacher`; write the run to `out`."""
     run = Run(out, config, seed=config.seed)
     body, tokenizer = load_body(teacher)
     tokenizer.enable_truncation(config.max_tokens)
     tokenizer.enable_padding(pad_id=body.config.pad_token_id or 0, pad_token=tokenizer.id_to_token(body.config.pad_token_id or 0))
-    tokenizer.save(str(out / TOKENIZER))
     if config.frozen_embeddings:
         body.get_input_embeddings().requires_grad_(False)
     model = Verifier(body).to(run.device)
@@ -311,7 +312,8 @@ def load_verifier(folder: Path) -> tuple[Verifier, Tokenizer]:
     body: PretrainedConfig = AutoConfig.for_model(**checkpoint["body"])
     model = Verifier(without_pooler(AutoModel.from_config(body)))
     model.load_state_dict(checkpoint["state"])
-    return model.eval(), Tokenizer.from_file(str(folder / TOKENIZER))
+    given = checkpoint.get("tokenizer")
+    return model.eval(), Tokenizer.from_str(given) if given else Tokenizer.from_file(str(folder / TOKENIZER))
 
 
 def configure(given: Path | None, overrides: list[str]) -> VerifierConfig:

@@ -16,6 +16,7 @@ from benchmarks.command import Command, Figures
 from benchmarks.report.findings import Change, changes, part
 from benchmarks.report.sections import Block, Pictures, Table, Text, sections, threads, tiles
 from edge.errors import InputError, UsageError
+from edge.whole import write_whole
 
 SCHEMA_FILE = Path(__file__).with_name("results.schema.json")
 _TEMPLATE = Path(__file__).with_name("report.html")
@@ -55,8 +56,8 @@ def write(runs: list[Path], out: Path) -> Figures:
     blocks = sections(last)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "report.html").write_text(_html(last, runs, compared, blocks), encoding="utf-8")
-        (out / "report.md").write_text(_markdown(last, runs, compared, blocks), encoding="utf-8")
+        write_whole(out / "report.html", _html(last, runs, compared, blocks).encode())
+        write_whole(out / "report.md", _markdown(last, runs, compared, blocks).encode())
     except OSError as error:
         raise UsageError(f"cannot write the report into '{out}': {error.strerror}") from None
     told = {

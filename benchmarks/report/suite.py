@@ -33,6 +33,7 @@ from edge.bundle import HASHES
 from edge.cv import cv2
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
+from edge.whole import write_whole
 
 SCHEMA = 6
 """Version of `results.json`."""
@@ -153,10 +154,8 @@ def _piece(path: Path, key: dict[str, Any], run: Callable[[], Figures], lacking:
 
 def _write(path: Path, value: Figures) -> None:
     """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
     except OSError as error:
         raise UsageError(f"cannot write '{path}': {error.strerror}") from None
 

@@ -21,6 +21,7 @@ from benchmarks.speed.stages import Scene, demo_frame
 from edge.cv import cv2
 from edge.errors import EdgeError, UsageError
 from edge.pipeline import Pipeline
+from edge.whole import write_whole
 
 REFERENCE = Path(__file__).with_name("reference.json")
 STAGES = ("face", "encode", "fast", "per_token", "explain", "verify", "full")
@@ -82,7 +83,7 @@ def _write(pipeline: Pipeline, path: Path, rounds: int) -> Figures:
     stages = {name: round(float(np.median([run[name] for run in runs])), 4) for name in STAGES}
     machine = probe()
     about = {"cpu": machine["cpu"], "features": machine["features"], "packages": machine["packages"]}
-    path.write_text(json.dumps({"stages": stages, **about}, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps({"stages": stages, **about}, indent=1) + "\n").encode())
     return stages
 
 

@@ -16,6 +16,7 @@ from edge.engine.cache import cache_folder
 from edge.engine.fold import folded
 from edge.errors import BackendError, BundleError, UsageError
 from edge.profiles import OWN, Profile
+from edge.stop import unstopped
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -230,7 +231,8 @@ def _onnxruntime() -> Any:  # a module; its stubs differ by wheel
     late = "onnxruntime" in sys.modules and not any(name in os.environ for name in _NO_TELEMETRY)
     no_telemetry()
     try:
-        import onnxruntime
+        with unstopped():  # an import that a signal cuts looks like one that is not there
+            import onnxruntime
     except ImportError:
         raise BackendError("ONNX Runtime is not installed: pip install 'erv-edge[cpu]' or 'erv-edge[gpu]'") from None
     onnxruntime.disable_telemetry_events()

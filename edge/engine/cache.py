@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edge.errors import BackendError
 from edge.profiles import Profile
+from edge.whole import write_whole
 
 BUILDER = 1
 """Raised whenever this package builds engines in another way."""
@@ -91,6 +91,7 @@ class EngineCache:
         path = self.path(key)
         note = {"key": asdict(key), "sha256": hashlib.sha256(engine).hexdigest()}
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, engine)
             write_whole(path.with_suffix(".json"), json.dumps(note, indent=1).encode())
             for other in self.folder.glob(f"{key.graph}-*"):
@@ -99,16 +100,3 @@ class EngineCache:
         except OSError as error:
             raise BackendError(f"cannot keep the engine in '{self.folder}': {error.strerror}; set ERV_CACHE to another folder") from None
         return path
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file by way of a temporary name, so that a stop leaves either the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

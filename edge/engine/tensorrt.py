@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from edge.engine.cache import EngineCache, EngineKey, engine_key, write_whole
+from edge.engine.cache import EngineCache, EngineKey, engine_key
 from edge.engine.cuda import Cuda
 from edge.engine.fold import fold_constants
 from edge.errors import BackendError
 from edge.profiles import Profile, Shape
+from edge.whole import write_whole
 
 log = logging.getLogger(__name__)
 WORKSPACE_BYTES = 1 << 30

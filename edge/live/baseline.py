@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.errors import InputError, UsageError
+from edge.errors import InputError, OutputError
+from edge.stop import unstopped
+from edge.whole import write_whole
 
 SCHEMA = 1
 """Version of the baseline file."""
@@ -37,16 +39,14 @@ class Baseline:
         """Write it as JSON, whole or not at all.
 
         Raises:
-            UsageError: it cannot be written there.
+            OutputError: it cannot be written there.
         """
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.part")
         text = json.dumps({"schema": SCHEMA, "frames": self.frames, "cues": {n: round(v, 4) for n, v in self.cues.items()}}, indent=1)
         try:
-            temporary.write_text(text + "\n", encoding="utf-8")
-            temporary.replace(path)
+            with unstopped():
+                write_whole(Path(path), (text + "\n").encode())
         except OSError as error:
-            raise UsageError(f"cannot write the baseline '{path}': {error.strerror or error}") from None
+            raise OutputError(f"cannot write the baseline '{path}': {error.strerror or error}") from None
 
     @classmethod
     def load(cls, path: Path | str) -> Baseline:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from edge.errors import UsageError
+from edge.errors import OutputError, UsageError
 from edge.outputs.sink import Sink
 from edge.types import Face, Reading
 
@@ -32,7 +32,7 @@ class JsonLinesSink(Sink):
         self._stream = _create(target) if isinstance(target, Path) else target
 
     def write(self, reading: Reading) -> None:
-        _put(self._stream, json.dumps(reading.to_dict()) + "\n")
+        put(self._stream, json.dumps(reading.to_dict()) + "\n")
 
     def close(self) -> None:
         if self._owned:
@@ -108,17 +108,23 @@ class _Flushed:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        return _put(self._stream, text)
+        return put(self._stream, text)
 
 
-def _put(stream: TextIO, text: str) -> int:
+def put(stream: TextIO, text: str) -> int:
+    """Write a text and bring it out at once.
+
+    Raises:
+        BrokenPipeError: who read it has gone.
+        OutputError: it cannot be written.
+    """
     try:
         count = stream.write(text)
         stream.flush()
     except BrokenPipeError:
         raise  # the reader of our output has gone, which is no fault of the output
     except OSError as error:
-        raise UsageError(f"cannot write to '{getattr(stream, 'name', 'the output')}': {error.strerror or error}") from None
+        raise OutputError(f"cannot write to '{getattr(stream, 'name', 'the output')}': {error.strerror or error}") from None
     return count
 
 

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from edge.pipeline import Pipeline
     from edge.server import Server
 
+_SAVE = (
+    "write the annotated picture or video, whole or not at all; a folder for several pictures. A killed process leaves a part beside F, "
+    "which an .mkv or .avi lets you play and an .mp4 does not"
+)
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where readings go."""
@@ -29,6 +34,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a local page with the live picture, and the readings at /readings as a WebSocket (needs the 'serve' extra); "
         "without a source it reads the browser's own camera",
     )  # fmt: skip
+    group.add_argument("--save", type=Path, metavar="F", help=_SAVE)
+    group.add_argument("--overwrite", action="store_true", help="let --save replace older pictures in a folder")
     group.add_argument("--csv", type=Path, metavar="F", help="write a table, one row a face and frame, to a new file")
     group.add_argument("--lsl", metavar="NAME", help="publish a Lab Streaming Layer stream (needs the 'lsl' extra)")
     group.add_argument("--osc", type=_receiver, metavar="HOST:PORT", help="send Open Sound Control messages (needs the 'osc' extra)")
@@ -47,6 +54,53 @@ def check_options(args: argparse.Namespace) -> None:
         raise UsageError("no source: give --camera, --video, --image or --demo, or --serve for the browser's own camera")
     if args.csv or args.lsl or args.osc or args.save or args.json:
         raise UsageError("--json, --save, --csv, --lsl and --osc need a source: the browser's own camera is only shown on the page")
+
+
+def name_files(args: argparse.Namespace, pictures: list[Path]) -> list[Path]:
+    """Name everything that the run reads and writes, and make the folder of its pictures.
+
+    Args:
+        args: parsed options.
+        pictures: the pictures that are read; without any it is a video or a camera.
+
+    Returns:
+        Where each annotated picture, or the video, goes; empty without `--save`.
+
+    Raises:
+        UsageError: targets that collide with each other or with what is read, or cannot be written.
+    """
+    from edge.bundle import SHIPPED
+    from edge.outputs.plan import RunFiles
+
+    files = RunFiles()
+    files.reads("--demo" if args.demo else "--image", *pictures)
+    sources = {"--video": args.video, "--camera": args.camera and Path(args.camera), "--baseline": args.baseline}
+    for option, path in sources.items():
+        if path:
+            files.reads(option, path)
+    files.reads_bundle(args.bundle or SHIPPED)
+    targets = _targets(pictures, args.save) if args.save and has_source(args) else []
+    several = len(targets) > 1
+    files.writes("--save", *targets, replaces=args.overwrite or not several, into=args.save if several else None)
+    if args.csv:
+        files.writes("--csv", args.csv, replaces=False)
+    if args.save_baseline:
+        files.writes("--save-baseline", args.save_baseline)
+    files.check()
+    files.prepare()
+    return targets
+
+
+def _targets(pictures: list[Path], save: Path) -> list[Path]:
+    from edge.outputs.save import check_target
+
+    if len(pictures) < 2:
+        check_target(save, video=not pictures)
+        return [save]
+    targets = [save / f"{path.stem}.png" for path in pictures]
+    if len(set(targets)) < len(targets):
+        raise UsageError(f"--save '{save}': several of the pictures have the same name; read them one by one")
+    return targets
 
 
 def open_outputs(args: argparse.Namespace, pipeline: Pipeline) -> Outputs:

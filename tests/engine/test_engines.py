@@ -12,13 +12,14 @@ import pytest
 
 from edge.bundle import GRAPHS, SHIPPED, Bundle
 from edge.engine.backend import OrtSession, SplitSession, split_batch, tensorrt_options
-from edge.engine.cache import EngineCache, EngineKey, engine_key, write_whole
+from edge.engine.cache import EngineCache, EngineKey, engine_key
 from edge.engine.cuda import Cuda
 from edge.engine.fold import fold_constants
 from edge.engine.tensorrt import import_tensorrt
 from edge.errors import BackendError
 from edge.pipeline import Pipeline
 from edge.profiles import MAX_FACES, Profile, graph_profiles
+from edge.whole import write_whole
 from export.__main__ import main
 from export.tensorrt import plan
 

@@ -11,7 +11,7 @@ import pytest
 from floats import float_bundle
 from packs import draw_face
 
-from edge.bundle import GRAPHS, Bundle, write_hashes
+from edge.bundle import GRAPHS, HASHES, Bundle, write_hashes
 from edge.engine.backend import OrtSession
 from edge.errors import BundleError, InputError, UsageError
 from edge.pipeline import Pipeline
@@ -21,10 +21,10 @@ from export.agreement import Gates, ParityError
 from export.crops import load_crops
 from export.lint import lint, lint_graph
 from export.probe import full_path, paired_time
-from export.publish import new_folder
 from export.quantize import quantize
 from export.recipe import RECIPES, Recipe, read_recipe
 from export.strategies import OPSETS, Strategy, apply, load_graph
+from training.folders import new_folder
 
 _STORE = {
     "face": [Strategy("store", 16)],
@@ -195,7 +195,7 @@ def test_a_full_disk_is_named_and_leaves_the_old_bundle_alone(tmp_path):
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limit[1]))
     try:
-        with pytest.raises(InputError, match=r"cannot write .*File too large; nothing was changed"), new_folder(out) as fresh:
+        with pytest.raises(InputError, match=r"cannot write .*File too large; nothing was changed"), new_folder(out, HASHES) as fresh:
             apply(Strategy("store", 12), float_bundle() / "vision_encoder.onnx", fresh / "vision_encoder.onnx", [])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)

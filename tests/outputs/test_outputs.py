@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge import Detection, Explanation, Face, Pose, Reading, Statement, UsageError, Verdict
+from edge import Detection, Explanation, Face, OutputError, Pose, Reading, Statement, UsageError, Verdict
 from edge.cli import main
 from edge.outputs import CsvSink, JsonLinesSink, LslSink, OscSink
 from edge.outputs.files import columns
@@ -99,7 +99,7 @@ def test_a_recording_never_overwrites_a_file(tmp_path, kind):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk without room")
 def test_a_full_disk_is_one_sentence():
-    with suppress(OSError), Path("/dev/full").open("w") as full, pytest.raises(UsageError, match="No space left"):
+    with suppress(OSError), Path("/dev/full").open("w") as full, pytest.raises(OutputError, match="No space left"):
         JsonLinesSink(full).write(_reading())
 
 
