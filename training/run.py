@@ -9,12 +9,14 @@ import pickle
 import platform
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -217,6 +219,16 @@ def cosine_schedule(optimizer: torch.optim.Optimizer, steps: int, warmup: int, f
         return floor + (1 - floor) * 0.5 * (1 + np.cos(np.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def in_two(work: Callable[[Any], T], tasks: list[Any]) -> list[T]:
+    """Do independent pieces of work in two processes."""
+    pool = get_context("fork").Pool(2, initializer=signal.signal, initargs=(signal.SIGTERM, signal.SIG_DFL))
+    try:
+        return pool.map(work, tasks)
+    finally:
+        pool.close()
+        pool.join()
 
 
 class Average:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from training.data import load_ferplus
 from training.encoder import Encoder, load_encoder
 from training.language import load_language, load_temperature
 from training.policy import IMAGE_TOKEN, TOKENS_PER_FRAME, ErvPolicy, ErvPolicyConfig, ErvProcessor, prompt_text
-from training.run import Run, cosine_schedule, progress, read_config
+from training.run import Run, cosine_schedule, in_two, progress, read_config
 from training.views import Views, complete, look
 from training.writer import ByFace, Readings, Writer, facts_of
 
@@ -67,8 +66,7 @@ def write_all(grammar: Grammar, readings: list[Readings], covered: float, seed: 
     """
     wording = ByFace.fit(readings[0].flat)
     tasks = [(grammar, view, wording, covered, seed + number) for number, view in enumerate(readings)]
-    with get_context("fork").Pool(2) as pool:
-        return pool.map(_write_view, tasks)
+    return in_two(_write_view, tasks)
 
 
 def _write_view(task: tuple[Grammar, Readings, ByFace, float, int]) -> list[list[int]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ from training.data import FerPlus, load_ferplus, load_merr
 from training.encoder import load_encoder
 from training.language import load_language
 from training.metrics import war_uar
-from training.run import Run, cosine_schedule, load_checkpoint, progress, read_config
+from training.run import Run, cosine_schedule, in_two, load_checkpoint, progress, read_config
 from training.sentences import Example, SentenceWriter, comments, spoil
 from training.views import look
 from training.writer import Writer
@@ -150,8 +149,7 @@ def gather(folder: Path, encoder: str, grammar: str, seed: int) -> Material:
 def draw_all(writer: SentenceWriter, each: int) -> list[Example]:
     """So many examples about each face, drawn in two processes."""
     parts = [(writer, range(side, len(writer), 2), each) for side in (0, 1)]
-    with get_context("fork").Pool(2) as pool:
-        return [example for part in pool.map(_draw, parts) for example in part]
+    return [example for part in in_two(_draw, parts) for example in part]
 
 
 def _draw(part: tuple[SentenceWriter, range, int]) -> list[Example]:
