@@ -74,9 +74,9 @@ def batch_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> l
     crop = align(scene.grey, scene.detection, pipeline.bundle.config.image)[0]
     work: list[Stage] = []
     for count in _BATCHES:
-        crops, tokens = np.stack([crop] * count), np.stack([scene.subject.tokens] * count)
+        crops, subjects = np.stack([crop] * count), [scene.subject] * count
         work.append(timed(f"encode {count}", lambda crops=crops: pipeline.encoder(crops)))
-        work.append(timed(f"explain {count}", lambda tokens=tokens: pipeline.explainer.policy.greedy(tokens)))
+        work.append(timed(f"explain {count}", lambda subjects=subjects: pipeline.explainer.write(subjects)))
     times = interleave(work, threads, rounds=rounds, title="batches")
     rows = []
     for count in _BATCHES:
