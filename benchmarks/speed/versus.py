@@ -1,7 +1,8 @@
 """`python -m benchmarks versus --old CHECKOUT`: this checkout beside an older one, in turns.
 
-Each reads the same pictures with its own runtime and bundle. Bundles of another schema do not load here, so that `latency --bundle A --bundle B` cannot compare them. Fresh processes of the two
-take turns; a turn reads every picture several times, and the figures of a turn are its medians.
+Each reads the same pictures with its own runtime and bundle: bundles of another schema do not load here, so that `latency --bundle A
+--bundle B` cannot compare them. Fresh processes of the two take turns; a turn reads every picture several times, and its figures are its
+medians.
 """
 
 from __future__ import annotations
