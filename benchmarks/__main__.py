@@ -34,6 +34,7 @@ COMMANDS = {
     "faces": ("quality.faces", "the face finder"),
     "points": ("quality.points", "how much of the finder's point error is the teacher's own"),
     "crop": ("quality.crop", "does the runtime's own crop of a face read like the FER+ image?"),
+    "versus": ("speed.versus", "this checkout beside an older one, each with its own bundle"),
     "reference": ("speed.reference", "a short latency run against the committed figures"),
     "all": ("report.suite", "all of it into one run folder, resumable, with its report"),
     "report": ("report.report", "HTML and Markdown from run folders"),

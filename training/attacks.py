@@ -138,7 +138,7 @@ def _swap(case: Case, labels: list[str], rng: random.Random, *, rename: bool) ->
     odds[other], odds[case.draft.answer] = odds.get(case.draft.answer, 0.0), odds.get(other, 0.0)
     text = case.draft.draft
     if rename and case.parsed:
-        text = f"{case.parsed.evidence} {lies.closing_for(case, other, rng)}"
+        text = f"{case.parsed.evidence} {lies.plain_closing(case.grammar, other, rng)}"
     elif rename:
         text = mask_emotions(text).replace("[emotion]", other)
     return Attempt(write_completion(text, other), replace(case.subject, emotion=other, facts=replace(facts, probabilities=odds)))

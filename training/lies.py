@@ -266,9 +266,9 @@ def _closed(case: Case, closings: list[list[str]], rng: random.Random) -> str | 
     return _first_of_grammar(case, [[parsed.evidence, " ", *closing] for closing in closings], rng)
 
 
-def closing_for(case: Case, label: str, rng: random.Random) -> str:
+def plain_closing(grammar: Grammar, label: str, rng: random.Random) -> str:
     """A closing of the grammar that comes to a label and says no more."""
-    plain = [p.text for p in _closings(case.grammar, label) if len(p.says) == 1]
+    plain = [p.text for p in _closings(grammar, label) if len(p.says) == 1]
     return rng.choice(plain) if plain else ""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,15 @@ from edge.cv import cv2
 from edge.errors import InputError
 from edge.language.explain import Subject, subjects_of
 from edge.language.labels import mask_emotions, parse_emotion
-from edge.language.rationale import masked_sentences, split_sentences, write_completion
-from edge.language.verdict import judge
+from edge.language.rationale import Completion, split_sentences, write_completion
+from edge.language.verdict import judge, sentences_of
 from edge.pipeline import Pipeline
 from edge.sources.picture import as_grey, read_image
 from edge.types import Claim, Explanation, Verdict
 from edge.vision.face import align
 from training.cues import CueModel
 from training.data import load_ferplus
+from training.lies import plain_closing
 from training.metrics import claim_rates, coherence, expected_calibration_error, foreign_answers, recalls, selective_accuracy, war_uar
 
 _SUFFIXES = {".png", ".jpg", ".jpeg"}
@@ -139,6 +141,7 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]
         **{f"m{key}": value for key, value in coherence(every, answers, judged_masked).items()},
         **_claims(drafts, faces.cues, [cue.name for cue in config.cues]),
         "verified_rate": status.count(Verdict.VERIFIED) / len(every),
+        "verified_and_wrong": sum(s is Verdict.VERIFIED and w for s, w in zip(status, shown != truth, strict=True)) / len(every),
         "abstained_rate": status.count(Verdict.ABSTAINED) / len(every),
         **_verdicts(pipeline, drafts, subjects, answer, right),
     }
@@ -151,7 +154,8 @@ def _judged(pipeline: Pipeline, drafts: list[Explanation], mask: bool) -> np.nda
     prior = np.asarray(config.verdict.prior)
     for i, draft in enumerate(drafts):
         if draft.draft:
-            sentences = masked_sentences(draft.draft) if mask else split_sentences(draft.draft)
+            done = Completion(draft.draft, draft.answer)
+            sentences = sentences_of(done, pipeline.explainer.grammar.parse(draft.draft)) if mask else split_sentences(draft.draft)
             found[i] = judge(verifier(sentences).emotions, prior, len(config.labels))
     return found
 
@@ -176,23 +180,27 @@ def _verdicts(
 ) -> dict[str, float]:
     """How often the verdict accepts a right-answered own rationale, and rejects one given another face's (different) answer.
 
-    The swapped rationale is judged as if its new answer were the shown label, so that only the text can give it away: with its naming
-    sentence (`swap_rejected`) and with every emotion word masked (`swap_rejected_masked`).
+    The swapped rationale is judged as if its new answer were the shown label: as it stands (`swap_rejected`), and with a closing for that
+    answer, so that only its evidence can give it away (`swap_rejected_renamed`).
     """
-    names = pipeline.bundle.config.labels
+    names, grammar, random = pipeline.bundle.config.labels, pipeline.explainer.grammar, Random(0)
     accepted = np.array([d.status is Verdict.VERIFIED for d in drafts])
     foreign = foreign_answers(answer, np.random.default_rng(0))
     swaps = [(d, replace(s, emotion=names[f])) for d, s, f in zip(drafts, subjects, foreign, strict=True) if d.answer and f >= 0]
 
-    def rejected(hide: Callable[[str], str]) -> float:
-        texts = [write_completion(hide(draft.draft), face.emotion) for draft, face in swaps]
+    def renamed(text: str, answer: str) -> str:
+        parsed = grammar.parse(text)
+        return f"{parsed.evidence} {plain_closing(grammar, answer, random)}" if parsed else mask_emotions(text)
+
+    def rejected(closed: Callable[[str, str], str]) -> float:
+        texts = [write_completion(closed(draft.draft, face.emotion), face.emotion) for draft, face in swaps]
         judged = pipeline.explainer.judge(texts, [face for _, face in swaps])
         return float(np.mean([e.status is not Verdict.VERIFIED for e in judged])) if swaps else float("nan")
 
     return {
         "own_accepted": float(accepted[right].mean()) if right.any() else float("nan"),
-        "swap_rejected": rejected(str),
-        "swap_rejected_masked": rejected(mask_emotions),
+        "swap_rejected": rejected(lambda text, _: text),
+        "swap_rejected_renamed": rejected(renamed),
     }
 
 

@@ -71,10 +71,11 @@ def teach(encoder: str, data: Path, seed: int = 0) -> ForeignJudge:
 def embed(body: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list[str], batch: int = 128) -> torch.Tensor:
     """The mean of the token states of each text, of unit length, `[N,D]`; like texts are read once."""
     different = sorted(set(texts), key=len)
+    longest = min(256, body.config.max_position_embeddings)
     parts = []
     for start in range(0, len(different), batch):
         group = [text.replace("[emotion]", _MASK) for text in different[start : start + batch]]
-        given = tokenizer(group, padding=True, truncation=True, max_length=256, return_tensors="pt")
+        given = tokenizer(group, padding=True, truncation=True, max_length=longest, return_tensors="pt")
         states = body(**given).last_hidden_state
         mask = given["attention_mask"][..., None].to(states.dtype)
         parts.append(F.normalize((states * mask).sum(1) / mask.sum(1).clamp(min=1), dim=1))

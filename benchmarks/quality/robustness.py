@@ -38,7 +38,7 @@ def measure(pipeline: Pipeline, faces: Faces, *, seed: int = 0) -> Figures:
 
     Returns:
         `n`, `clean`, and `corrupted`: name → severity (`1` … `3`) → `war`, `uar`, `ece`, `confidence`, `verified_rate`,
-        `abstained_rate`; and `mouth_hidden`: what lies over the wholly covered mouth (`COVERS`) → `mouth_claims`.
+        `verified_and_wrong`, `abstained_rate`; and `mouth_hidden`: what lies over the wholly covered mouth (`COVERS`) → `mouth_claims`.
     """
     config = pipeline.bundle.config
     read = read_crops(pipeline, faces.crops)
@@ -115,6 +115,7 @@ def _figures(pipeline: Pipeline, faces: Faces, read: Read, final: list[Explanati
         "ece": expected_calibration_error(read.confidence, read.shown == faces.labels),
         "confidence": float(read.confidence.mean()),
         "verified_rate": status.count(Verdict.VERIFIED) / len(final),
+        "verified_and_wrong": float(np.mean([s is Verdict.VERIFIED for s in status] & (read.shown != faces.labels))),
         "abstained_rate": status.count(Verdict.ABSTAINED) / len(final),
     }
 

@@ -52,6 +52,8 @@ def tiles(results: Figures) -> list[tuple[str, str]]:
     if right:
         found += [("accuracy (WAR)", f"{right['war']:.1%}"), ("mean recall (UAR)", f"{right['uar']:.1%}")]
         found.append(("explanations verified", f"{right['verified_rate']:.1%}"))
+        if right.get("verified_and_wrong") is not None:
+            found.append(("verified and wrong", f"{right['verified_and_wrong']:.1%}"))
     if robust and (shown := [hidden["shown"] for hidden in robust["mouth_hidden"].values() if hidden["shown"] is not None]):
         found.append(("mouth hidden: claims about it still shown", f"{max(shown):.0%}"))
     return [*found, ("bundle", f"{next(iter(results['bundles'].values()))['bytes'] / 1e6:.1f} MB")]
@@ -232,10 +234,12 @@ def _compare(found: Figures) -> list[Block]:
 
 
 def _robustness(found: Figures) -> list[Block]:
-    keys = ("war", "uar", "ece", "confidence", "verified_rate", "abstained_rate")
-    rows: list[list[Any]] = [["clean", *(found["clean"][key] for key in keys)]]
+    keys = ("war", "uar", "ece", "confidence", "verified_rate", "verified_and_wrong", "abstained_rate")
+    rows: list[list[Any]] = [["clean", *(found["clean"].get(key) for key in keys)]]
     rows += [
-        [f"{name} {severity}", *(row[key] for key in keys)] for name, each in found["corrupted"].items() for severity, row in each.items()
+        [f"{name} {severity}", *(row.get(key) for key in keys)]
+        for name, each in found["corrupted"].items()
+        for severity, row in each.items()
     ]
     blocks: list[Block] = [Text(f"{found['n']} faces, every corruption at up to three severities."), Pictures([plots.robustness(found)])]
     outcomes = ("faces", "vanished", "withheld", "shown")

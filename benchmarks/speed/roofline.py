@@ -28,7 +28,8 @@ from edge.engine.backend import Session
 from edge.engine.fold import fold_constants
 from edge.errors import UsageError
 from edge.language.policy import RationalePolicy
-from edge.language.rationale import masked_sentences, parse_completion
+from edge.language.rationale import parse_completion
+from edge.language.verdict import sentences_of
 from edge.language.verifier import SentenceVerifier
 from edge.pipeline import Pipeline
 from edge.vision.encoder import FaceEncoder
@@ -80,8 +81,11 @@ def feeds(scene: Scene) -> dict[str, tuple[str, Feed]]:
     config = pipeline.bundle.config
     FaceFinder(face, config.face)(scene.grey)
     FaceEncoder(vision, config)(align(scene.grey, scene.detection, config.image)[0][None])
-    RationalePolicy(embed, decoder, explainer.policy.tokenizer, config.policy).greedy(scene.subject.tokens[None])
-    sentences = masked_sentences(parse_completion(scene.text, tuple(config.labels)).rationale)
+    policy, subject = explainer.policy, scene.subject
+    written = RationalePolicy(embed, decoder, policy.tokenizer, config.policy, policy.grammar, tower=policy.tower)
+    written.greedy(subject.tokens[None], [explainer.grammar.scope(subject.facts.hidden)])
+    done = parse_completion(scene.text, tuple(config.labels))
+    sentences = sentences_of(done, explainer.grammar.parse(done.rationale))
     SentenceVerifier(verifier, explainer.verifier.tokenizer, config)(sentences or [scene.text])
     return {
         "face": ("face", face.feeds[0]),

@@ -15,10 +15,11 @@ from benchmarks.speed.clock import UNIT, Stage, interleave, summary, timed
 from benchmarks.speed.stages import Scene, demo_frame
 from edge.cv import cv2
 from edge.errors import BackendError
+from edge.language.explain import subjects_of
 from edge.pipeline import Pipeline
 from edge.vision.face import align
 
-_BATCHES = (1, 2, 4, 8, 16)
+_BATCHES = (1, 2, 4, 8, 16, 100)
 _FACES = (1, 2, 4, 9)
 _ROUNDS = 10
 
@@ -69,14 +70,15 @@ def thread_sweep(folder: Path, device: str, *, rounds: int = _ROUNDS) -> list[Fi
 
 
 def batch_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> list[Figures]:
-    """The encoder on 1 … 16 faces at once, and the decoder on as many."""
+    """The encoder on 1 … 100 faces at once, and the policy on as many, whose texts differ."""
     scene = Scene.of(pipeline, demo_frame())
     crop = align(scene.grey, scene.detection, pipeline.bundle.config.image)[0]
     work: list[Stage] = []
     for count in _BATCHES:
-        crops, tokens = np.stack([crop] * count), np.stack([scene.subject.tokens] * count)
+        crops = _variants(crop, count)
+        subjects = subjects_of(pipeline.encoder(crops), pipeline.config)
         work.append(timed(f"encode {count}", lambda crops=crops: pipeline.encoder(crops)))
-        work.append(timed(f"explain {count}", lambda tokens=tokens: pipeline.explainer.policy.greedy(tokens)))
+        work.append(timed(f"explain {count}", lambda subjects=subjects: pipeline.explainer.write(subjects)))
     times = interleave(work, threads, rounds=rounds, title="batches")
     rows = []
     for count in _BATCHES:
@@ -84,6 +86,16 @@ def batch_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> l
         each = {"encode_per_face_ms": encode["median_ms"] / count, "explain_per_face_ms": explain["median_ms"] / count}
         rows.append({"batch": count, "encode_ms": encode["median_ms"], "explain_ms": explain["median_ms"], **each})
     return rows
+
+
+def _variants(crop: np.ndarray, count: int) -> np.ndarray:
+    """`[count,S,S]`: the crop first, then moved, mirrored, lit and covered in other ways."""
+    random, found = np.random.default_rng(0), [crop]
+    while len(found) < count:
+        other = crop[:, ::-1] if random.random() < 0.5 else crop
+        other = np.roll(other, random.integers(-4, 5, 2), (0, 1))
+        found.append(np.clip(other * random.uniform(0.5, 1.3) + random.normal(0, 12, crop.shape), 0, 255).astype(np.uint8))
+    return np.stack(found)
 
 
 def face_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> list[Figures]:

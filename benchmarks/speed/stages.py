@@ -13,7 +13,7 @@ from benchmarks.speed.clock import Clock, Stage, timed
 from edge.cv import cv2
 from edge.engine.backend import Session
 from edge.errors import InputError
-from edge.language.explain import Subject, subject_of
+from edge.language.explain import Explainer, Subject, subject_of
 from edge.language.policy import RationalePolicy
 from edge.language.rationale import parse_completion
 from edge.pipeline import Pipeline, Seen
@@ -70,7 +70,7 @@ class Scene:
             raise InputError(f"the face finder of '{pipeline.bundle.folder}' finds no face in the picture: there is nothing to time")
         face = seen.reading.faces[0]
         subject = subject_of(face, seen.tokens[0])
-        text = pipeline.explainer.policy.greedy(seen.tokens[:1])[0]
+        text = pipeline.explainer.write([subject])[0]
         return cls(pipeline, frame, as_grey(frame.image_bgr), face.detection, seen, subject, text)
 
     @property
@@ -93,7 +93,7 @@ class Scene:
             "verdict": lambda: explainer.decide(candidate, self.subject),
             "full": lambda: pipeline.explain(pipeline.look(self.frame)),
         }
-        decoding = _decoding(explainer.policy, self.subject.tokens[None], label, clock)
+        decoding = _decoding(explainer, self.subject, label, clock)
         return [*(timed(label(name), call, clock) for name, call in work.items()), decoding]
 
 
@@ -119,17 +119,22 @@ class _Clocked:
         """The session belongs to the pipeline."""
 
 
-def _decoding(policy: RationalePolicy, tokens: np.ndarray, label: Callable[[str], str], clock: Clock) -> Stage:
-    """Greedy decoding: the whole, the time to the first token (embedding the prompt and one decoder run), and each later token."""
+def _decoding(explainer: Explainer, subject: Subject, label: Callable[[str], str], clock: Clock) -> Stage:
+    """Greedy decoding: the whole, the time to the first token (embedding the prompt and one decoder run), and each later run.
+
+    Under a grammar a run is a choice, and may read several tokens that were forced.
+    """
+    policy = explainer.policy
     clocked = _Clocked(policy.decoder, clock)
-    same = RationalePolicy(policy.embed, clocked, policy.tokenizer, policy.spec)
+    same = RationalePolicy(policy.embed, clocked, policy.tokenizer, policy.spec, policy.grammar, tower=policy.tower)
+    tokens, scopes = subject.tokens[None], [explainer.grammar.scope(subject.facts.hidden)]
 
     def stage(calls: int) -> dict[str, list[float]]:
         spent: dict[str, list[float]] = {label(name): [] for name in ("first_token", "per_token", "explain")}
         for _ in range(calls):
             clocked.ends.clear()
             started = clock()
-            same.greedy(tokens)
+            same.greedy(tokens, scopes)
             ended = clock()
             first, last = clocked.ends[0], clocked.ends[-1]
             spent[label("first_token")].append((first - started) * 1e3)

@@ -1,13 +1,17 @@
+import json
+import zipfile
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from grammars import whole_grammar
 from PIL import Image
 from spoken import explainer_of, spoken_faces
 
-from benchmarks.__main__ import show
+from benchmarks.__main__ import main, show
 from benchmarks.quality.interval import difference, share
+from benchmarks.quality.language import of_photos
 from benchmarks.quality.said import Told, statements, texts, verdicts
 from benchmarks.quality.sheet import draw_sheet, draw_texts
 from edge.errors import UsageError
@@ -117,3 +121,34 @@ def test_shares_are_printed_in_one_line(capsys):
     assert line.startswith("verified")
     assert "0.7500" in line
     assert "n 4" in line
+
+
+def test_a_bundle_of_the_small_line_shows_only_its_language(bundle, data, tmp_path, capsys):
+    given = ["--bundle", bundle, "--data", data, "--source", "ferplus", "--samples", "50", "--sheet", tmp_path / "sheet.png", "--json"]
+    assert main(["language", *map(str, given)]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    shown = figures["sources"]["ferplus"]
+    assert shown["texts"]["parsed"]["share"] in (1, None)
+    assert shown["texts"]["parsed"]["n"] == round(shown["verdicts"]["verified"]["share"] * shown["faces"])
+    assert figures["sampled"]["completions"] == 50
+    assert figures["sampled"]["parsed"]["share"] == 1
+    assert figures["sampled"]["unfinished"] == 0
+    assert figures["sheets"] == [str(tmp_path / "sheet.png")]
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+
+
+def test_whole_photographs_go_through_the_finder(pipeline, portrait, tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as pack:
+        for name, picture in (("a", portrait), ("b", portrait * 0)):
+            pack.writestr(f"{name}.jpg", cv2.imencode(".jpg", picture)[1].tobytes())
+    told, photos = of_photos(pipeline, tmp_path / "photos.zip")
+    assert (len(told), photos) == (1, 2)
+    assert told.pictures[0].ndim == 3
+    assert len(told.explanations) == 1
+    assert told.truth is told.measured is None
+
+
+def test_data_that_is_not_there_is_named(tmp_path, capsys):
+    for source in ("ferplus", "elsewhere", "audit"):
+        assert main(["language", "--data", str(tmp_path), "--source", source]) == 4
+    assert "Traceback" not in capsys.readouterr().err

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from packs import write_text_encoder
 from transformers import AutoModelForImageTextToText
 from vlm import make_vlm
 
 from benchmarks.__main__ import main as benchmark
+from benchmarks.quality.align import WRITER
 from benchmarks.quality.endpoint import Endpoint
 from edge.errors import InputError, UsageError
 from training.__main__ import main as train
@@ -100,10 +102,11 @@ def test_the_plain_output_layer_equals_the_definition():
 
 def test_teacher_and_student_read_the_same_shapes(runs):
     for stage in ("verifier", "distill"):
-        emotions, claims = read_texts(*load_verifier(runs / stage), ["The mouth is open.", "", "x" * 5000])
-        assert emotions.shape == (3, 11)
-        assert claims.shape[2] == 3
-        assert ((emotions >= 0) & (emotions <= 1)).all()
+        read = read_texts(*load_verifier(runs / stage), ["The mouth is open.", "", "x" * 5000])
+        assert read.emotions.shape == (3, 11)
+        assert read.claims.shape[2] == 3
+        assert read.covered.shape == (3,)
+        assert all(((part >= 0) & (part <= 1)).all() for part in (read.emotions, read.covered))
 
 
 def test_the_judge_answers_each_rationale_and_none_for_an_empty_one(runs):
@@ -147,11 +150,19 @@ def test_a_judge_behind_an_endpoint_is_asked_and_its_absence_named(endpoint):
 
 
 def test_the_alignment_benchmark_compares_recipes(runs, data, tmp_path, capsys):
-    parts = [f"--encoder={runs / 'encoder'}", f"--verifier={runs / 'distill'}", f"--judge=judge={runs / 'judge'}"]
+    parts = [f"--{name}={runs / name}" for name in ("encoder", "grammar")]
+    parts += [f"--verifier={runs / 'distill'}", f"--judge=judge={runs / 'judge'}", f"--foreign={write_text_encoder(tmp_path / 'foreign')}"]
     arms = [f"--arm=SFT={runs / 'sft'}", f"--arm=ours={runs / 'grpo'},{runs / 'grpo'}"]
     assert benchmark(["align", *arms, *parts, "--data", str(data), "--curve-faces", "8", "--out", str(tmp_path), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    assert set(figures["summary"]) == {"SFT", "ours"}
+    assert list(figures["summary"]) == [WRITER, "SFT", "ours"]
+    alone = figures["arms"][WRITER][0]
+    assert alone["of_grammar"] == alone["parseable"] > 0.5
+    assert figures["arms"]["SFT"][0]["of_grammar"] == 1, "decoding follows the grammar"
+    gap = figures["differences"][f"SFT − {WRITER}"]["judge.mepc"]
+    assert np.isclose(gap["by"], figures["summary"]["SFT"]["judge.mepc"][0] - alone["judge.mepc"])
+    assert gap["low"] <= gap["by"] <= gap["high"]
+    assert figures["differences"]["ours − SFT"].keys() >= {"war", "judge.mepc", "foreign.mepc", "verifier.meea"}
     assert {"war", "judge.mepc", "even_judge.mepc", "verifier.mfcr", "cue_precision", "rest_supported"} <= set(figures["summary"]["SFT"])
     assert np.isclose(figures["summary"]["ours"]["war"][1], 0)
     assert (tmp_path / "curves.png").stat().st_size > 10_000

@@ -1,0 +1,123 @@
+"""`python -m benchmarks versus --old CHECKOUT`: this checkout beside an older one, in turns.
+
+Each reads the same pictures with its own runtime and bundle: bundles of another schema do not load here, so that `latency --bundle A
+--bundle B` cannot compare them. Fresh processes of the two take turns; a turn reads every picture several times, and its figures are its
+medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from benchmarks.command import Command, Figures, bundle_options, check, whole
+from benchmarks.speed.stages import demo_frame
+from edge.cv import cv2
+from edge.errors import BackendError, UsageError
+
+STAGES = ("face", "encode", "explain", "verify", "total")
+_CHILD = """
+import json, sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+import edge.pipeline
+from edge.pipeline import Pipeline
+if not edge.pipeline.__file__.startswith(sys.argv[1]):
+    sys.exit(f"another 'edge' was read, '{edge.pipeline.__file__}'")
+pictures = np.load(sys.argv[2])
+with Pipeline.load(sys.argv[3] or None, device=sys.argv[4], threads=int(sys.argv[5])) as pipeline:
+    for picture in pictures:
+        pipeline(picture)
+    print(json.dumps([pipeline(p).latency_ms for _ in range(int(sys.argv[6])) for p in pictures]))
+"""
+
+
+def measure(
+    checkouts: dict[str, tuple[Path, Path | None]], pictures: np.ndarray, device: str, threads: int, rounds: int, calls: int
+) -> Figures:
+    """Let checkouts take turns.
+
+    Args:
+        checkouts: name → its folder, and its bundle (the one that it ships when `None`); the first is what others are held against.
+        pictures: `[N,H,W,3]` uint8 BGR.
+        device: as for `Pipeline.load`.
+        threads: per graph.
+        rounds: turns of each.
+        calls: times that a turn reads every picture.
+
+    Returns:
+        `rounds`, and name → stage → `turns_ms`, the median of each turn, `median_ms` over turns and `share` of the first checkout's.
+
+    Raises:
+        BackendError: a checkout cannot read the pictures.
+    """
+    turns: dict[str, dict[str, list[float]]] = {name: {stage: [] for stage in STAGES} for name in checkouts}
+    with tempfile.TemporaryDirectory() as folder:
+        given = Path(folder) / "pictures.npy"
+        np.save(given, pictures)
+        for name in tqdm([name for _ in range(rounds) for name in checkouts], desc="turns", leave=False, disable=None):
+            checkout, bundle = checkouts[name]
+            command = [
+                sys.executable,
+                "-c",
+                _CHILD,
+                str(checkout.resolve()),
+                str(given),
+                str(bundle or ""),
+                device,
+                str(threads),
+                str(calls),
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+            if done.returncode:
+                raise BackendError(f"'{checkout}' cannot read a picture: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
+            spent = json.loads(done.stdout.splitlines()[-1])
+            for stage, values in turns[name].items():
+                values.append(float(np.median([row[stage] for row in spent])))
+    middle = {name: {stage: float(np.median(values)) for stage, values in stages.items()} for name, stages in turns.items()}
+    first = next(iter(middle.values()))
+    return {
+        "rounds": rounds,
+        **{
+            name: {
+                stage: {"median_ms": ms, "share": ms / first[stage] if first[stage] else None, "turns_ms": turns[name][stage]}
+                for stage, ms in stages.items()
+            }
+            for name, stages in middle.items()
+        },
+    }
+
+
+def _pictures() -> np.ndarray:
+    """The demo portrait in several lights and a mirror: faces whose texts differ."""
+    plain = demo_frame().image_bgr
+    shades = [cv2.convertScaleAbs(plain, alpha=gain, beta=offset) for gain, offset in ((1.0, 0), (0.7, 0), (1.2, 10), (0.8, 50))]
+    return np.stack([*shades, *(picture[:, ::-1] for picture in shades)])
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--old", type=Path, required=True, metavar="CHECKOUT", help="folder of the older checkout")
+    parser.add_argument("--old-bundle", type=Path, metavar="DIR", help="its bundle (default: the one it ships)")
+    bundle_options(parser, threads=1)
+    parser.add_argument("--rounds", type=whole, default=5, metavar="N", help="turns of each (default: 5)")
+    parser.add_argument("--calls", type=whole, default=10, metavar="N", help="times that a turn reads every picture (default: 10)")
+
+
+def _run(args: argparse.Namespace) -> Figures:
+    check(args, rounds=1, calls=1)
+    if not (args.old / "edge").is_dir():
+        raise UsageError(f"--old '{args.old}' is no checkout: it has no folder 'edge'")
+    here = Path(__file__).resolve().parents[2]
+    bundle = args.bundle.resolve() if args.bundle else None
+    old_bundle = args.old_bundle.resolve() if args.old_bundle else None
+    return measure({"old": (args.old, old_bundle), "new": (here, bundle)}, _pictures(), args.device, args.threads, args.rounds, args.calls)
+
+
+COMMAND = Command(_options, _run)
