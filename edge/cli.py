@@ -11,9 +11,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from edge.errors import EdgeError, UsageError
 from edge.outputs.options import Outputs, add_options, check_options, has_source, open_outputs
+from edge.plain import PlainFormatter, is_address, plain
 from edge.types import Reading, Verdict
 
 log = logging.getLogger(__name__)
@@ -25,7 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     level = logging.DEBUG if args.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     if not args.verbose:  # our own errors say what OpenCV and FFmpeg would, in one sentence; read when OpenCV is imported
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -43,15 +47,22 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats what the user gave as one harmless line."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(plain(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="edge-run",
         description="Read the apparent expression of faces and explain it; every explanation is checked before it is shown.",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", metavar="N", help="camera number or path, rtsp:// or http:// address, csi://N, GStreamer pipeline")
-    source.add_argument("--video", type=Path, metavar="F", help="video file")
-    source.add_argument("--image", type=Path, metavar="F", nargs="+", help="picture files")
+    source.add_argument("--video", type=_file, metavar="F", help="video file")
+    source.add_argument("--image", type=_file, metavar="F", nargs="+", help="picture files")
     source.add_argument("--demo", action="store_true", help="a public-domain portrait (needs the 'demo' extra)")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: the shipped one)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
@@ -74,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="debug log on stderr")
     add_options(parser)
     return parser
+
+
+def _file(text: str) -> Path:
+    if is_address(text):
+        raise argparse.ArgumentTypeError(f"expected a file, got the address '{text}': addresses go to --camera")
+    return Path(text)
 
 
 def _when(text: str) -> str | float:
@@ -222,7 +239,7 @@ def _print(reading: Reading, as_json: bool) -> None:
     if as_json:
         print(json.dumps(reading.to_dict()), flush=True)
         return
-    where = f"{reading.source} #{reading.frame}"
+    where = plain(f"{reading.source} #{reading.frame}")
     if not reading.faces:
         print(f"{where}: no face", flush=True)
     for face in reading.faces:
@@ -230,7 +247,7 @@ def _print(reading: Reading, as_json: bool) -> None:
         print(f"{where}: face {face.track}: {label}", flush=True)
         if face.explanation:
             said = face.explanation.text if face.explanation.status is Verdict.VERIFIED else "no explanation is shown"
-            print(f"  {face.explanation.status.value}: {said}", flush=True)
+            print(f"  {face.explanation.status.value}: {plain(said)}", flush=True)
 
 
 def _cue_points(pipeline) -> dict[str, list[int]]:  # type: ignore[no-untyped-def]
@@ -251,10 +268,12 @@ def _rate(video: Path | None) -> float:
 
 def _has_display() -> bool:
     """Whether a window can be opened, tried in a process of its own: a display that is gone aborts OpenCV's window code."""
+    from edge.cv import isolated
+
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
     code = "import cv2; cv2.namedWindow('erv-edge'); cv2.waitKey(1); cv2.destroyAllWindows()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    done = subprocess.run(isolated(code), capture_output=True, check=False)
     if done.returncode:
         log.warning("no window can be opened on this display with this OpenCV; going on without one")
     return done.returncode == 0
