@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +18,8 @@ MAX_HEADER = 4096
 """Longest JSON object that a client may send, bytes."""
 MAX_PIXELS = 4_000_000
 """Largest picture that a client may send: width times height."""
+MAX_T_MS = 1e12
+"""Latest time of a picture that a client may send: 31 years."""
 _SHOWN_WIDTH = 960
 _QUALITY = 80
 
@@ -39,7 +40,7 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
     if len(data) < 4 or size > min(MAX_HEADER, len(data) - 4):
         raise InputError("the packet's length does not fit its header")
     try:
-        header = json.loads(data[4 : 4 + size])
+        header = json.loads(data[4 : 4 + size].decode("utf-8"))  # of bytes, `json` takes UTF-16 and UTF-32 too
     except (ValueError, RecursionError):
         raise InputError("the packet's header is not JSON") from None
     if not isinstance(header, dict):
@@ -48,10 +49,10 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def sent_time(header: dict[str, Any]) -> float:
-    """The `t_ms` of a client's header, milliseconds; `InputError` when it is no finite number from 0."""
+    """The `t_ms` of a client's header, milliseconds; `InputError` when it is no number from 0 to `MAX_T_MS`."""
     value = header.get("t_ms")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise InputError("the packet's header needs t_ms, a number from 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_T_MS:
+        raise InputError(f"the packet's header needs t_ms, a number from 0 to {MAX_T_MS:g}")
     return float(value)
 
 
