@@ -99,6 +99,10 @@ class Due:
             return last.spell != spell or (t_ms - last.t_ms >= RETRY_MS and (done is None or done.spell != spell))
         return t_ms - last.t_ms >= 1000 * float(self.explain)
 
+    def last_ms(self, track: int) -> float:
+        """Time of the frame by which this face was last explained; minus infinity before the first."""
+        return self._tried[track].t_ms if track in self._tried else -math.inf
+
     def tried(self, task: Task) -> None:
         """The face is being explained."""
         self._tried[task.track] = task
