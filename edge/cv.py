@@ -18,11 +18,11 @@ except ImportError:
 
 __all__ = ["cv2", "isolated"]
 
-_FFMPEG_BYTES = 160_000_000
+_FFMPEG_BYTES = 72_000_000
 
 
 def _bound_ffmpeg() -> None:
-    """Let FFmpeg refuse pictures whose buffer would be larger than that: it decodes the first while an address is still being opened.
+    """Let FFmpeg refuse pictures one of whose planes would be larger than that: it decodes the first while an address is being opened.
 
     OpenCV hands no limit on, so FFmpeg's own (`av_max_alloc`) is set in the library that OpenCV has loaded; on Linux only.
     """

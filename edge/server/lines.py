@@ -12,7 +12,7 @@ from typing import cast
 
 SILENCE_S = 5.0
 """A line on which no request is being answered is closed after this long: a new one, an idle one, one that dribbles its headers."""
-SPARE = 256
+SPARE = 384
 """Lines beside the clients' places: pages and their files, and those that have not said what they want."""
 _LOOK_S = 1.0
 

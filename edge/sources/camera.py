@@ -22,8 +22,10 @@ from edge.sources.picture import as_bgr, read_image
 NETWORK = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
 """Schemes of the URLs that are handed to FFmpeg."""
 
-MAX_FRAME_PIXELS = 40_000_000
-"""Largest frame of a recording or a camera: 8K has 33 million."""
+MAX_FRAME_PIXELS = 20_000_000
+"""Largest frame of a recording or a camera; of the codecs that are made for 8K, `MAX_VIDEO_PIXELS`."""
+MAX_VIDEO_PIXELS = 36_000_000
+_VIDEO = {"avc1", "h264", "hev1", "hvc1", "hevc", "av01", "vp09", "vp90"}
 
 _TIMEOUT_MS = 5000
 _CSI = (
@@ -166,9 +168,11 @@ def opened(feed: Feed) -> Capture:
     capture = feed.open()
     if isinstance(capture, cv2.VideoCapture):
         width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        if width * height > MAX_FRAME_PIXELS:
+        codec = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+        limit = MAX_VIDEO_PIXELS if codec.to_bytes(4, "little").decode("latin-1").lower() in _VIDEO else MAX_FRAME_PIXELS
+        if width * height > limit:
             capture.release()
-            raise InputError(f"'{feed.name}' has frames of {width}×{height} pixels: at most {MAX_FRAME_PIXELS} are read")
+            raise InputError(f"'{feed.name}' has frames of {width}×{height} pixels: at most {limit} are read")
     return capture
 
 
