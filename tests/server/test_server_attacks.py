@@ -287,7 +287,7 @@ def test_explanations_that_nobody_makes_are_not_remembered(pipeline, portrait_pa
 
 
 def test_the_worst_pictures_take_less_than_a_second_each(pipeline, portrait):
-    """Pictures are read in turn, one of each client: so long does another wait. In the thread's own time, which other programs leave alone."""
+    """Pictures are read in turn, one of each client: so long does another wait. In the thread's own time, which nobody else uses up."""
     tile = cv2.resize(portrait[0:256, 128:384], (333, 333), interpolation=cv2.INTER_AREA)
     worst = [many_scans(2000, 2000, 64), many_scans(650, 650, 64, noise=True), jpeg(np.tile(tile, (6, 6, 1)))]
     for data in worst:
