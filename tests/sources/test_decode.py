@@ -51,10 +51,10 @@ def read(tmp_path):
     ids=lambda value: "" if isinstance(value, bytes) else value,
 )
 def test_a_picture_that_asks_for_too_much_is_refused_at_once(read, data, words):
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(InputError, match=words):
         read(data)
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 0.5
 
 
 def test_a_header_hides_neither_in_a_marker_nor_in_another_header(read):
@@ -119,10 +119,10 @@ def test_what_is_no_file_of_bounded_length_is_not_read(tmp_path):
     with open(tmp_path / "sparse.jpg", "wb") as file:
         file.truncate(60 << 30)
     for name, words in (("pipe", "not a regular file"), ("sparse.jpg", "longer than"), (".", "directory|regular")):
-        began = time.monotonic()
+        began = time.thread_time()
         with pytest.raises(InputError, match=words):
             read_image(tmp_path / name)
-        assert time.monotonic() - began < 1
+        assert time.thread_time() - began < 0.5
 
 
 def test_a_recording_of_giant_frames_is_refused(tmp_path):
@@ -133,12 +133,15 @@ def test_a_recording_of_giant_frames_is_refused(tmp_path):
 
 
 _PEAK = """
-import json, resource, sys
+import json, os, sys
 import cv2
 from pathlib import Path
 from edge import EdgeError, Pipeline
 from edge.sources.camera import find_feed, recorded
 from edge.sources.helper import Helper
+def peak_mb(process):  # not getrusage: it counts what the parent had, too
+    return next(int(line.split()[1]) / 1024 for line in open(f"/proc/{process}/status") if line.startswith("VmHWM"))
+helped = 0
 with Pipeline.load(device="cpu", threads=1) as pipeline:
     for name in sys.argv[1:]:
         for read in (lambda: next(pipeline.stream([Path(name)], explain="off")), lambda: next(recorded(find_feed(Path(name))))):
@@ -146,10 +149,9 @@ with Pipeline.load(device="cpu", threads=1) as pipeline:
                 read()
             except EdgeError as error:
                 pass
-helped = Helper.here().decode(b"", 1, 1 << 28, 20) or next(
-    int(line.split()[1]) / 1024 for line in open(f"/proc/{Helper.here()._process.pid}/status") if line.startswith("VmHWM")
-)
-print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, helped]))
+        helper = Helper.here()._process
+        helped = max(helped, peak_mb(helper.pid) if helper else 0)
+print(json.dumps([peak_mb(os.getpid()), helped]))
 """
 
 
@@ -176,7 +178,7 @@ def test_no_picture_or_frame_of_four_mebibytes_takes_half_a_gigabyte(tmp_path):
         assert len(data) <= 4 << 20
         (tmp_path / name).write_bytes(data)
     names = [str(tmp_path / name) for name in worst]
-    done = subprocess.run([sys.executable, "-c", _PEAK, *names], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([sys.executable, "-c", _PEAK, *names], capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     own, helped = json.loads(done.stdout)
     assert own <= 500, (own, helped)
