@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge.errors import BundleError
+from edge.errors import BundleError, InputError
+from edge.files import read_bounded
 
 SCHEMA = 2
 """Version of `config.json` that this runtime reads."""
@@ -30,6 +31,9 @@ CALIBRATION = "calibration.png"
 """The model card's figure; a bundle may lack it."""
 TOWER = "policy_vision"
 """A sixth graph, of bundles whose policy has a vision tower of its own."""
+OPTIONAL = (CALIBRATION, f"{TOWER}.onnx")
+_MAX_HASHES, _MAX_FILE = 64 * 1024, 8 * 1024**3
+"""Longest list of hashes and longest file that are read, bytes."""
 SHIPPED = Path(__file__).parent / "models"
 
 
@@ -204,24 +208,47 @@ def check_schema(folder: Path) -> None:
 
 
 def check_hashes(folder: Path) -> None:
-    """Compare every file of a bundle with `SHA256SUMS`; raise `BundleError` at the first that is missing or differs."""
+    """Compare every file of a bundle with `SHA256SUMS`; raise `BundleError` at the first that is missing or differs.
+
+    The list comes with the bundle and is believed as little: it may name only files that a bundle can have.
+    """
     try:
-        lines = (folder / HASHES).read_text(encoding="utf-8").split("\n")
-    except (OSError, ValueError):
+        lines = read_bounded(folder / HASHES, _MAX_HASHES).decode("utf-8").split("\n")
+    except (InputError, ValueError):
         raise BundleError(f"'{folder}' is not a bundle: {HASHES} is missing or not readable") from None
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines if line)}
+    if foreign := sorted(set(sums) - {*FILES, *OPTIONAL}):
+        raise BundleError(f"bundle '{folder}': {HASHES} names '{foreign[0]}', which is no file of a bundle")
     for name in dict.fromkeys((*FILES, *sums)):
         path = folder / name
         if not path.is_file():
             raise BundleError(f"bundle '{folder}': {name} is missing")
-        if sums.get(name) != hashlib.sha256(path.read_bytes()).hexdigest():
+        if sums.get(name) != _digest(path):
             raise BundleError(f"bundle '{folder}': {name} does not match its SHA-256 in {HASHES}; fetch or export it again")
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, read piece by piece.
+
+    Raises:
+        BundleError: it cannot be read, or is longer than any file of a bundle.
+    """
+    digest = hashlib.sha256()
+    try:
+        if path.stat().st_size > _MAX_FILE:
+            raise BundleError(f"'{path}' is longer than any file of a bundle: {_MAX_FILE} bytes")
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise BundleError(f"cannot read '{path}': {error.strerror or error}") from None
+    return digest.hexdigest()
 
 
 def write_hashes(folder: Path) -> None:
     """Write `SHA256SUMS` over every file of a bundle."""
-    names = [*FILES, *(name for name in (CALIBRATION, f"{TOWER}.onnx") if (folder / name).is_file())]
-    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    names = [*FILES, *(name for name in OPTIONAL if (folder / name).is_file())]
+    lines = [f"{_digest(folder / name)}  {name}\n" for name in names]
     (folder / HASHES).write_text("".join(lines), encoding="utf-8")
 
 

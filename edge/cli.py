@@ -11,11 +11,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from edge.errors import EdgeError, UsageError
 from edge.outputs.files import put
 from edge.outputs.options import Outputs, add_options, check_options, has_source, name_files, open_outputs
+from edge.plain import PlainFormatter, is_address, plain
 from edge.stop import exit_code, stoppable, unstopped
 from edge.types import Reading, Verdict
 
@@ -32,7 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     level = logging.DEBUG if args.verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     if not args.verbose:  # our own errors say what OpenCV and FFmpeg would, in one sentence; read when OpenCV is imported
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -63,15 +66,22 @@ def _let_go_of_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats what the user gave as one harmless line."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(plain(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="edge-run",
         description="Read the apparent expression of faces and explain it; every explanation is checked before it is shown.",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", metavar="N", help="camera number or path, rtsp:// or http:// address, csi://N, GStreamer pipeline")
-    source.add_argument("--video", type=Path, metavar="F", help="video file")
-    source.add_argument("--image", type=Path, metavar="F", nargs="+", help="picture files")
+    source.add_argument("--video", type=_file, metavar="F", help="video file")
+    source.add_argument("--image", type=_file, metavar="F", nargs="+", help="picture files")
     source.add_argument("--demo", action="store_true", help="a public-domain portrait (needs the 'demo' extra)")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: the shipped one)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
@@ -93,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="debug log on stderr")
     add_options(parser)
     return parser
+
+
+def _file(text: str) -> Path:
+    if is_address(text):
+        raise argparse.ArgumentTypeError(f"expected a file, got the address '{text}': addresses go to --camera")
+    return Path(text)
 
 
 def _when(text: str) -> str | float:
@@ -235,14 +251,14 @@ def _print(reading: Reading, as_json: bool) -> None:
 
 
 def _said(reading: Reading) -> str:
-    where = f"{reading.source} #{reading.frame}"
+    where = plain(f"{reading.source} #{reading.frame}")
     lines = [] if reading.faces else [f"{where}: no face"]
     for face in reading.faces:
         label = f"{face.emotion} ({face.confidence:.0%})" if face.emotion else f"not read ({', '.join(face.unclear)})"
         lines.append(f"{where}: face {face.track}: {label}")
         if face.explanation:
             said = face.explanation.text if face.explanation.status is Verdict.VERIFIED else "no explanation is shown"
-            lines.append(f"  {face.explanation.status.value}: {said}")
+            lines.append(f"  {face.explanation.status.value}: {plain(said)}")
     return "\n".join(lines) + "\n"
 
 
@@ -264,10 +280,12 @@ def _rate(video: Path | None) -> float:
 
 def _has_display() -> bool:
     """Whether a window can be opened, tried in a process of its own: a display that is gone aborts OpenCV's window code."""
+    from edge.cv import isolated
+
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
     code = "import cv2; cv2.namedWindow('erv-edge'); cv2.waitKey(1); cv2.destroyAllWindows()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    done = subprocess.run(isolated(code), capture_output=True, check=False)
     if done.returncode:
         log.warning("no window can be opened on this display with this OpenCV; going on without one")
     return done.returncode == 0

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+from edge.plain import plain
+
 
 class EdgeError(Exception):
-    """Root of the errors that this package raises on purpose."""
+    """Root of the errors that this package raises on purpose; as text one line, without control characters and passwords."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 class UsageError(EdgeError):

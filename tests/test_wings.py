@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "edge": (
-        ("errors", "types", "cv", "stop", "whole", "bundle", "profiles"),
+        ("plain", "errors", "files", "types", "cv", "stop", "whole", "bundle", "profiles"),
         ("engine",),
         ("sources",),
         ("vision",),

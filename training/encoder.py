@@ -311,8 +311,8 @@ def load_encoder(folder: Path) -> tuple[Encoder, CueModel]:
     model = Encoder(config["widths"], config["depths"])
     model.load_state_dict(checkpoint["state"])
     with torch.no_grad():
-        model.emotion.bias += torch.from_numpy(checkpoint["offsets"])
-    return model.eval(), checkpoint["cue_model"]
+        model.emotion.bias += checkpoint["offsets"]
+    return model.eval(), CueModel(**{name: tensor.numpy() for name, tensor in checkpoint["cue_model"].items()})
 
 
 def configure(given: Path | None, overrides: list[str]) -> EncoderConfig:

@@ -116,7 +116,7 @@ class Run:
         try:
             part = Part(target)
             try:
-                torch.save({**parts, "record": self.record}, part.path)
+                torch.save(_without_code({**parts, "record": self.record}), part.path)
                 with unstopped(), self._together():
                     part.publish()
             except BaseException:
@@ -184,13 +184,35 @@ def read_record(folder: Path, path: Path | None = None) -> dict[str, Any]:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any]:
-    """Load a run's `model.pt`; say so when there is none."""
+    """Load a run's `model.pt`: tensors and plain values; reading it runs no code, wherever it comes from.
+
+    Raises:
+        InputError: there is none, it is damaged, or it holds anything else, as the runs of version 0.1 do.
+    """
     try:
-        return torch.load(folder / "model.pt", map_location="cpu", weights_only=False)
+        return torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"no trained model in '{folder}': run its training command first") from None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"'{folder / 'model.pt'}' is damaged, or holds more than tensors and plain values, as runs of version 0.1 do, and could run "
+            "code when it is read: train it again"
+        ) from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise InputError(f"'{folder / 'model.pt'}' is damaged: {error}") from None
+
+
+def _without_code(value: Any) -> Any:
+    """Arrays as tensors and data classes as dictionaries: what can be read again without running anything."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _without_code(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: _without_code(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_code(one) for one in value]
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def provenance() -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Scene:
         beside: bool = False,
         baseline: Baseline | None = None,
         calibrate_s: float = 0.0,
+        at_once: int | None = None,
     ) -> None:
         """Begin with an empty memory.
 
@@ -69,6 +70,7 @@ class Scene:
             beside: explain in a worker thread beside the fast path, so that an explanation comes with a later reading; otherwise in line.
             baseline: as in `Pipeline.stream`.
             calibrate_s: as in `Pipeline.stream`.
+            at_once: most faces that are explained with one frame, those first whose last explanation is oldest; `None`: all.
 
         Raises:
             UsageError: not a way to explain, or not a time.
@@ -77,6 +79,7 @@ class Scene:
             raise UsageError(f"calibrate_s must be 0 or more seconds, got {calibrate_s!r}")
         self._pipeline, self._config = pipeline, pipeline.config
         self._due, self._tracker = Due(explain), Tracker()
+        self._at_once = at_once
         self._people: dict[int, Person] = {}
         self._baseline, self._calibrate_s = baseline, calibrate_s
         self._calibrated: Baseline | None = None
@@ -152,8 +155,10 @@ class Scene:
         return replace(reading, faces=tuple(self._people[face.track].explained(face) for face in reading.faces), latency_ms=spent)
 
     def _tasks(self, reading: Reading) -> list[Task]:
-        tasks = []
-        for face in reading.faces:
+        tasks: list[Task] = []
+        for face in sorted(reading.faces, key=lambda face: self._due.last_ms(face.track)):
+            if len(tasks) == self._at_once:
+                break
             person = self._people[face.track]
             if not face.unclear and self._due(face.track, person.spell, reading.t_ms):
                 task = person.task(face, reading.t_ms)

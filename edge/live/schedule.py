@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 RETRY_MS = 500.0
 """After a change of label, an explanation that was not verified is tried again after this long."""
+MAX_ASKED = 256
+"""Most faces that are asked for between two frames; what is asked beyond is not remembered."""
 _YIELD_S = 0.01  # longest wait of one step for the fast path: explanations must get on even where that is always busy
 _JOIN_S = 5.0
 
@@ -69,7 +71,7 @@ class Due:
         with self._lock:
             if track is None:
                 self._all = True
-            else:
+            elif len(self._asked) < MAX_ASKED:
                 self._asked.add(track)
 
     def look(self, tracks: Collection[int], known: Collection[int]) -> None:
@@ -96,6 +98,10 @@ class Due:
             done = self._verified.get(track)
             return last.spell != spell or (t_ms - last.t_ms >= RETRY_MS and (done is None or done.spell != spell))
         return t_ms - last.t_ms >= 1000 * float(self.explain)
+
+    def last_ms(self, track: int) -> float:
+        """Time of the frame by which this face was last explained; minus infinity before the first."""
+        return self._tried[track].t_ms if track in self._tried else -math.inf
 
     def tried(self, task: Task) -> None:
         """The face is being explained."""

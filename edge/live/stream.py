@@ -18,6 +18,7 @@ from edge.errors import UsageError
 from edge.live.baseline import Baseline
 from edge.live.scene import FrameReader, Scene
 from edge.live.schedule import Worker
+from edge.plain import plain
 from edge.sources.camera import Frame, Source, find_feed, pictures, recorded
 from edge.sources.capture import NewestFrame
 from edge.types import Reading, StreamStatus
@@ -83,7 +84,7 @@ class Stream(Iterator[Reading]):
                 if not self._is_held_up(frame):
                     return self._deliver(frame, reading)
         except BaseException as error:  # Ctrl-C too: no thread outlives it
-            self._message = str(error)
+            self._message = plain(str(error))
             self.close()
             raise
         self.close()
@@ -105,7 +106,8 @@ class Stream(Iterator[Reading]):
 
     def explain(self, track: int | None = None) -> None:
         """Ask for an explanation of one face, or of all that the next frame shows; it comes with one of the next readings."""
-        self._scene.explain(track)
+        if not self._closed:  # nobody would answer it, and it would be remembered for ever
+            self._scene.explain(track)
 
     def baseline(self) -> Baseline | None:
         """The neutral face that was measured here, the one from most frames where there are several; `None` before there is one."""

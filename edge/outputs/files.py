@@ -13,6 +13,8 @@ from edge.errors import OutputError, UsageError
 from edge.outputs.sink import Sink
 from edge.types import Face, Reading
 
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠'")
+"""What a cell must not begin with: spreadsheets calculate it, full-width forms as well; the apostrophe is ours."""
 _SAID = ("status", "answer", "text", "consistency", "grounding", "statements", "attempts")
 
 
@@ -45,8 +47,9 @@ class CsvSink(Sink):
     Columns: `source, frame, t_ms, faces, track, x1, y1, x2, y2, score, emotion, confidence`, then `p_<label>` for every label and
     `cue_<cue>` for every cue, then `yaw, pitch, roll, unclear, hidden, baseline, status, answer, text, consistency, grounding, statements,
     attempts, explained_t_ms, latency_ms`. Units are those of the JSON object; `faces` counts the faces of the frame, `unclear` and `hidden`
-    separate their words by spaces, `statements` is the JSON array, `latency_ms` is the total, the columns from `status` to
-    `explained_t_ms` are empty where no explanation was due.
+    separate their words by spaces, `statements` is the JSON array, `latency_ms` is the total. A text that begins with one of `= + - @ '`,
+    their full-width forms, a tab or a line break has one `'` more in front, so that no spreadsheet runs it as a formula: take it away to
+    read the text. The columns from `status` to `explained_t_ms` are empty where no explanation was due.
     """
 
     def __init__(self, path: Path, labels: Sequence[str], cues: Sequence[str]) -> None:
@@ -82,7 +85,7 @@ def columns(labels: Sequence[str], cues: Sequence[str]) -> list[str]:
 def rows(reading: Reading) -> Iterator[dict[str, Any]]:
     """The table's rows for one reading; absent keys are empty cells."""
     whole = reading.to_dict()
-    frame = {name: whole[name] for name in ("source", "frame", "t_ms")}
+    frame = {"source": guarded(whole["source"]), "frame": whole["frame"], "t_ms": whole["t_ms"]}
     frame |= {"faces": len(reading.faces), "latency_ms": whole["latency_ms"].get("total", "")}
     if not reading.faces:
         yield frame
@@ -98,7 +101,13 @@ def _cells(face: Face) -> dict[str, Any]:
     cells |= {f"p_{name}": value for name, value in whole["probabilities"].items()}
     cells |= {f"cue_{name}": value for name, value in whole["cues"].items()}
     said = whole["explanation"] or {}
-    return cells | {name: json.dumps(said[name]) if name == "statements" else said[name] for name in _SAID if name in said}
+    cells |= {name: json.dumps(said[name]) if name == "statements" else said[name] for name in _SAID if name in said}
+    return {name: guarded(value) if isinstance(value, str) else value for name, value in cells.items()}
+
+
+def guarded(text: str) -> str:
+    """A text that a spreadsheet shows instead of running it as a formula; taking away one leading `'` gives it back."""
+    return f"'{text}" if text[:1] in _FORMULA else text
 
 
 class _Flushed:

@@ -6,14 +6,18 @@ import asyncio
 import json
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from edge.errors import EdgeError, InputError
+from edge.server.complaints import complain
 from edge.server.guard import HEADERS, Gate
 from edge.server.http import web
 from edge.server.hub import FullError, Hub, Mailbox, Places
+from edge.server.lines import Lines
 from edge.server.uploads import PictureReader, Visit
 from edge.server.wire import Packet, asked_track, described, pack, sent_time, unpack
 
@@ -23,6 +27,8 @@ MAX_UPLOAD = 4 * 1024 * 1024
 """Longest message that a client may send, bytes."""
 MAX_CAMERAS = 4
 """Browsers whose cameras are read at the same time."""
+SILENCE_S = 15.0
+"""A browser's camera that has sent no picture for so long loses its place."""
 _PATIENCE_S = 10.0
 _QUIET_S, _FAREWELL_S = 1.0, 1.0
 _BUFFER = 256 * 1024
@@ -32,7 +38,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Sockets = dict[web.WebSocketResponse, asyncio.Transport | None]
 
 
-def build_app(gate: Gate, hub: Hub, about: dict[str, Any], reader: PictureReader | None, cookie: str) -> web.Application:
+def build_app(gate: Gate, hub: Hub, about: dict[str, Any], reader: PictureReader | None, cookie: str, lines: Lines) -> web.Application:
     """Build the application.
 
     Args:
@@ -40,9 +46,10 @@ def build_app(gate: Gate, hub: Hub, about: dict[str, Any], reader: PictureReader
         hub: gives the readings.
         about: what the page needs to know, plain JSON types.
         reader: reads browsers' pictures; `None`: they may not send any.
-        cookie: name of the cookie that carries the token.
+        cookie: name of the cookie that carries the gate's key.
+        lines: the TCP lines that requests come by.
     """
-    app = web.Application(middlewares=[_guard(gate, cookie)], client_max_size=1024)
+    app = web.Application(middlewares=[_guard(gate, cookie, lines)], client_max_size=1024)
     app.on_response_prepare.append(_seal)
     cameras = Places(MAX_CAMERAS)
     sockets: Sockets = {}
@@ -81,20 +88,24 @@ def build_app(gate: Gate, hub: Hub, about: dict[str, Any], reader: PictureReader
     return app
 
 
-def _guard(gate: Gate, cookie: str) -> Any:  # aiohttp's middleware type
+def _guard(gate: Gate, cookie: str, lines: Lines) -> Any:  # aiohttp's middleware type
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        with lines.answering(request.transport):
+            return await answer(request, handler)
+
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         asked = request.query.get("token")
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        tokens = [token for token in (asked, bearer, request.cookies.get(cookie)) if token]
-        refused = gate.refusal(request.headers.get("Host"), request.headers.get("Origin"), tokens)
+        tokens, key = [token for token in (asked, bearer) if token], request.cookies.get(cookie)
+        refused = gate.refusal(request.headers.get("Host"), request.headers.get("Origin"), tokens, key=key, client=request.remote)
         if refused:
             return web.Response(status=refused[0], text=refused[1])
         if asked is not None and request.path == "/":  # out of the address bar, into a cookie that scripts cannot read
-            answer = web.Response(status=303, headers={"Location": "/"})
+            moved = web.Response(status=303, headers={"Location": "/"})
             if gate.token:
-                answer.set_cookie(cookie, gate.token, httponly=True, samesite="Strict", path="/")
-            return answer
+                moved.set_cookie(cookie, gate.key, httponly=True, samesite="Strict", path="/")
+            return moved
         try:
             return await handler(request)
         except FullError as error:
@@ -152,14 +163,15 @@ async def _tell(
     try:
         async for message in ws:
             followed = hub.followed if hub else None
-            try:
-                if followed is None or message.type is not web.WSMsgType.TEXT:
-                    await ws.close(code=1003, message=b"nothing is expected here")
-                    break
-                followed.explain(asked_track(message.data))
-            except InputError as error:
-                await ws.close(code=1007, message=str(error).encode())
+            if message.type is web.WSMsgType.ERROR:
+                complain(request.remote, "what came is no WebSocket message", message.data)
                 break
+            if followed is None or message.type is not web.WSMsgType.TEXT:
+                await ws.close(code=1003, message=b"nothing is expected here")
+                break
+            followed.explain(asked_track(message.data))
+    except Exception as error:  # whatever a client has brought about ends its own conversation only
+        await _dismiss(request, ws, error)
     finally:
         sender.cancel()
         sockets.pop(ws, None)
@@ -193,22 +205,44 @@ async def _forward(
 async def _read(request: web.Request, sockets: Sockets, reader: PictureReader) -> web.WebSocketResponse:
     """Answer every picture of one browser with its reading; it may ask for explanations, and anything else ends the conversation."""
     ws, visit = await _open(request, sockets, MAX_UPLOAD), Visit()
+    seen_s = time.monotonic()
     try:
-        async for message in ws:
-            try:
-                if message.type is not web.WSMsgType.BINARY:
-                    visit.explain(asked_track(message.data))
-                    continue
-                header, jpeg = unpack(message.data)
-                reading = await reader(jpeg, sent_time(header), visit)
-            except EdgeError as error:
-                code = 1007 if isinstance(error, InputError) else 1011
-                await ws.close(code=code, message=str(error).encode()[:120].decode(errors="ignore").encode())
+        while (message := await _hear(ws, seen_s + SILENCE_S - time.monotonic())) is not None:
+            if message.type is web.WSMsgType.ERROR:
+                complain(request.remote, "what came is no WebSocket message", message.data)
                 break
+            if message.type is web.WSMsgType.TEXT:
+                visit.explain(asked_track(message.data))
+                continue
+            header, jpeg = unpack(message.data)
+            reading = await reader(jpeg, sent_time(header), visit)
             await asyncio.wait_for(ws.send_bytes(pack({"live": True, **described(reading)})), _PATIENCE_S)
+            seen_s = time.monotonic()
     except (asyncio.TimeoutError, ConnectionError):
         if request.transport:
             request.transport.abort()
+    except Exception as error:
+        await _dismiss(request, ws, error)
     finally:
         sockets.pop(ws, None)
     return ws
+
+
+async def _hear(ws: web.WebSocketResponse, wait_s: float) -> Any:  # aiohttp's message, which has no public name
+    """The next message; `None` at the end of the conversation, which a camera that sends no picture for too long brings about."""
+    try:
+        message = await ws.receive(max(wait_s, 0.001))
+    except asyncio.TimeoutError:
+        await ws.close(code=1013, message=f"no picture came for {SILENCE_S:g} s".encode())
+        return None
+    return None if message.type in (web.WSMsgType.CLOSE, web.WSMsgType.CLOSING, web.WSMsgType.CLOSED) else message
+
+
+async def _dismiss(request: web.Request, ws: web.WebSocketResponse, error: Exception) -> None:
+    """Tell a client why its conversation is over: what it sent, or a fault of ours, of which it learns nothing more."""
+    known = isinstance(error, EdgeError)
+    if not known:
+        complain(request.remote, "a conversation was ended by an error of this server", error)
+    text = str(error).encode()[:120].decode(errors="ignore") if known else "the server met an error"
+    with suppress(ConnectionError, asyncio.TimeoutError):
+        await asyncio.wait_for(ws.close(code=1007 if isinstance(error, InputError) else 1011, message=text.encode()), _PATIENCE_S)

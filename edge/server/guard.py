@@ -7,10 +7,13 @@ for as well.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import math
 import secrets
 import socket
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 HEADERS = {
@@ -28,6 +31,47 @@ HEADERS = {
 """Sent with every answer: nothing is loaded from elsewhere, framed, cached, or told where the user came from."""
 
 
+class Guesses:
+    """Wrong tokens by the address they came from: after a few, each makes the next wait twice as long."""
+
+    FREE, LONGEST_S, MOST = 5, 60.0, 1024
+
+    def __init__(self) -> None:
+        self._wrong: dict[str, tuple[int, float]] = {}
+
+    def wait_s(self, client: str | None) -> float:
+        """Seconds until a token from this address is looked at again."""
+        count, at = self._wrong.get(_neighbours(client), (0, 0.0))
+        if count < self.FREE:
+            return 0.0
+        return at + min(self.LONGEST_S, 2.0 ** (count - self.FREE)) - time.monotonic()
+
+    def note(self, client: str | None) -> None:
+        """A wrong token came."""
+        who = _neighbours(client)
+        self._wrong[who] = (self._wrong.pop(who, (0, 0.0))[0] + 1, time.monotonic())
+        if len(self._wrong) > self.MOST:
+            del self._wrong[next(iter(self._wrong))]
+
+    def forgive(self, client: str | None) -> None:
+        """The right one came."""
+        self._wrong.pop(_neighbours(client), None)
+
+
+def _neighbours(client: str | None) -> str:
+    """Who counts as one: an IPv4 address, or an IPv6 network of 64 bits, of which anybody has all addresses."""
+    address = _address((client or "").partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and not address.ipv4_mapped:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return client or ""
+
+
+def _equal(given: str, own: str) -> bool:
+    """Compare in the same time wherever they differ; of anything that a header can hold."""
+    digests = (hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest() for text in (given, own))
+    return secrets.compare_digest(*digests)
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """Decides about requests."""
@@ -36,14 +80,21 @@ class Gate:
     """The address that the server is bound to."""
     token: str | None
     """What a client must know; `None`: nothing."""
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    """What a page that knew the token keeps in a cookie, until this server ends: whoever guesses tokens does not lock it out."""
+    guesses: Guesses = field(default_factory=lambda: Guesses())
 
-    def refusal(self, host: str | None, origin: str | None, tokens: list[str]) -> tuple[int, str] | None:
+    def refusal(
+        self, host: str | None, origin: str | None, tokens: list[str], *, key: str | None = None, client: str | None = None
+    ) -> tuple[int, str] | None:
         """Why a request is refused.
 
         Args:
             host: its `Host` header.
             origin: its `Origin` header; programs send none.
             tokens: every token that it carries.
+            key: the page's, from its cookie.
+            client: the address that it comes from.
 
         Returns:
             HTTP status and reason, or `None` when it is let in.
@@ -52,9 +103,16 @@ class Gate:
             return 403, "refused: this server is not known by the name in the Host header"
         if origin is not None and not _same(origin, host or ""):
             return 403, "refused: the request comes from another site"
-        if self.token is not None and not any(secrets.compare_digest(self.token.encode(), t.encode()) for t in tokens):
-            return 401, "refused: this server asks for its token; open the address that it printed"
-        return None
+        if self.token is None or (key and _equal(key, self.key)):
+            return None
+        if tokens and (wait_s := self.guesses.wait_s(client)) > 0:
+            return 429, f"refused: too many wrong tokens came from this address; try again in {math.ceil(wait_s)} s"
+        if any(_equal(token, self.token) for token in tokens):
+            self.guesses.forgive(client)
+            return None
+        if tokens:
+            self.guesses.note(client)
+        return 401, "refused: this server asks for its token; open the address that it printed"
 
     def knows(self, name: str) -> bool:
         """Whether a request may call the server by this name: its own, loopback's, and, bound elsewhere, any plain address."""

@@ -19,9 +19,11 @@ from edge.bundle import BundleConfig
 from edge.errors import UsageError
 from edge.outputs.sink import Sink
 from edge.server.app import build_app
+from edge.server.complaints import complain, requests
 from edge.server.guard import Gate, token_for
 from edge.server.http import web
 from edge.server.hub import Followed, Hub, Places
+from edge.server.lines import SILENCE_S, Lines, most_lines
 from edge.server.uploads import PictureReader
 from edge.server.wire import Packet
 from edge.types import Reading
@@ -29,6 +31,9 @@ from edge.types import Reading
 if TYPE_CHECKING:
     from edge.pipeline import Pipeline
 
+_BACKLOG = (
+    64  # as many are accepted at once: far fewer than the spare lines, so that one that asks has its turn before it could lose its place
+)
 TOKEN_VARIABLE = "EDGE_TOKEN"
 """Environment variable that sets the token, on any address."""
 
@@ -142,17 +147,24 @@ class Server(Sink):
         self.hub.spread(packet)
 
     async def _serve(self) -> None:
-        app = build_app(Gate(self._host, self.token), self.hub, self._about, self._reader, f"edge-token-{self._port}")
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)  # an access log would hold tokens
+        loop, lines = asyncio.get_running_loop(), Lines(most_lines(self.hub.places.limit))
+        loop.set_exception_handler(lambda _, told: complain(None, told["message"], told.get("exception")))
+        app = build_app(Gate(self._host, self.token), self.hub, self._about, self._reader, f"edge-token-{self._port}", lines)
+        # an access log would hold tokens
+        runner = web.AppRunner(app, access_log=None, logger=requests, shutdown_timeout=1.0, keepalive_timeout=SILENCE_S)
         await runner.setup()
+        assert runner.server
+        opened, factory = None, runner.server
         try:
-            site = web.TCPSite(runner, self._host, self._port)
-            await site.start()
-            self._port = runner.addresses[0][1]
-            self._loop = asyncio.get_running_loop()
+            opened = await loop.create_server(lambda: lines.guarded(factory()), self._host, self._port, backlog=_BACKLOG)
+            self._port = opened.sockets[0].getsockname()[1]
+            self._loop = loop
         except OSError as error:
             self._failure = error
         self._started.set()
-        if not self._failure:
+        if opened:
+            watching = asyncio.create_task(lines.watch())
             await self._stop.wait()
+            watching.cancel()
+            opened.close()
         await runner.cleanup()

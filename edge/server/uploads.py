@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from edge.errors import InputError
+from edge.live.scene import Scene
 from edge.server.wire import decode_jpeg
 from edge.sources.camera import Frame
 from edge.types import Reading
 
 if TYPE_CHECKING:
-    from edge.live.stream import Stream
     from edge.pipeline import Pipeline
 
 
+MAX_EXPLAINED = 8
+"""Faces that are explained with one picture; in a crowd they take turns, so that no other browser waits for all of them."""
+
+
 class Visit:
-    """One browser's camera: a stream of its own, which is given a frame whenever a picture has come."""
+    """One browser's camera: a scene of its own, which is given a frame whenever a picture has come."""
 
     def __init__(self) -> None:
-        self.stream: Stream | None = None
+        self._scene: Scene | None = None
         self._count, self._t_ms = 0, -1.0
-        self._frame: Frame | None = None
 
     def read(self, pipeline: Pipeline, explain: str | float, jpeg: bytes, t_ms: float) -> Reading:
         """Read a picture; on one thread.
@@ -33,21 +36,16 @@ class Visit:
         """
         if t_ms <= self._t_ms:
             raise InputError(f"t_ms must rise from picture to picture: {t_ms:g} came after {self._t_ms:g}")
-        self._frame = Frame(decode_jpeg(jpeg), "browser", self._count, t_ms)
+        frame = Frame(decode_jpeg(jpeg), "browser", self._count, t_ms)
         self._count, self._t_ms = self._count + 1, t_ms
-        if self.stream is None:
-            self.stream = pipeline.stream(self._frames(), explain=explain)
-        return next(self.stream)
+        if self._scene is None:
+            self._scene = Scene(pipeline, explain=explain, at_once=MAX_EXPLAINED)
+        return self._scene.read(frame)
 
     def explain(self, track: int | None) -> None:
         """Ask for an explanation of one face, or of all, with the next picture."""
-        if self.stream:
-            self.stream.explain(track)
-
-    def _frames(self) -> Iterator[Frame]:
-        while self._frame:
-            frame, self._frame = self._frame, None
-            yield frame
+        if self._scene:
+            self._scene.explain(track)
 
 
 class PictureReader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,12 +12,15 @@ import numpy as np
 from edge.cv import cv2
 from edge.errors import InputError
 from edge.outputs.words import in_words, measure
+from edge.sources.decode import decode
 from edge.types import Reading
 
 MAX_HEADER = 4096
 """Longest JSON object that a client may send, bytes."""
 MAX_PIXELS = 4_000_000
 """Largest picture that a client may send: width times height."""
+MAX_T_MS = 1e12
+"""Latest time of a picture that a client may send: 31 years."""
 _SHOWN_WIDTH = 960
 _QUALITY = 80
 
@@ -39,7 +41,7 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
     if len(data) < 4 or size > min(MAX_HEADER, len(data) - 4):
         raise InputError("the packet's length does not fit its header")
     try:
-        header = json.loads(data[4 : 4 + size])
+        header = json.loads(data[4 : 4 + size].decode("utf-8"))  # of bytes, `json` takes UTF-16 and UTF-32 too
     except (ValueError, RecursionError):
         raise InputError("the packet's header is not JSON") from None
     if not isinstance(header, dict):
@@ -48,10 +50,10 @@ def unpack(data: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def sent_time(header: dict[str, Any]) -> float:
-    """The `t_ms` of a client's header, milliseconds; `InputError` when it is no finite number from 0."""
+    """The `t_ms` of a client's header, milliseconds; `InputError` when it is no number from 0 to `MAX_T_MS`."""
     value = header.get("t_ms")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise InputError("the packet's header needs t_ms, a number from 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_T_MS:
+        raise InputError(f"the packet's header needs t_ms, a number from 0 to {MAX_T_MS:g}")
     return float(value)
 
 
@@ -73,39 +75,18 @@ def asked_track(text: str) -> int | None:
     return track
 
 
-def jpeg_size(data: bytes) -> tuple[int, int]:
-    """Width and height that a JPEG's frame header states, so that it can be refused before it is decoded.
-
-    Raises:
-        InputError: not a JPEG, or one without a frame header.
-    """
-    at = 2
-    if data[:2] != b"\xff\xd8":
-        raise InputError("the picture is not a JPEG")
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        kind, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):  # start of frame (ITU-T T.81, table B.1)
-            return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
-        at += 1 if kind == 0xFF else 2 + length
-    raise InputError("the picture is a JPEG without a frame header")
-
-
 def decode_jpeg(data: bytes) -> np.ndarray:
     """Decode a client's picture to `[H,W,3]` uint8 BGR.
 
     Raises:
-        InputError: not a JPEG, larger than `MAX_PIXELS`, or damaged.
+        InputError: not a JPEG, larger than `MAX_PIXELS`, of more scans than are read, or damaged.
     """
-    width, height = jpeg_size(data)
-    if width * height > MAX_PIXELS:
-        raise InputError(f"the picture has {width}×{height} pixels: at most {MAX_PIXELS} are read")
+    if data[:3] != b"\xff\xd8\xff":
+        raise InputError("the picture is not a JPEG")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise InputError("the picture is a damaged JPEG")
-    return np.asarray(image)
+        return decode(data, flags=cv2.IMREAD_COLOR, max_pixels=MAX_PIXELS)
+    except InputError as error:
+        raise InputError(f"the picture {error}") from None
 
 
 def described(reading: Reading) -> dict[str, Any]:

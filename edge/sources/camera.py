@@ -16,10 +16,16 @@ import numpy as np
 
 from edge.cv import cv2
 from edge.errors import BackendError, InputError
+from edge.plain import is_address, without_secrets
 from edge.sources.picture import as_bgr, read_image
 
 NETWORK = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
 """Schemes of the URLs that are handed to FFmpeg."""
+
+MAX_FRAME_PIXELS = 20_000_000
+"""Largest frame of a recording or a camera; of the codecs that are made for 8K, `MAX_VIDEO_PIXELS`."""
+MAX_VIDEO_PIXELS = 36_000_000
+_VIDEO = {"avc1", "h264", "hev1", "hvc1", "hevc", "av01", "vp09", "vp90"}
 
 _TIMEOUT_MS = 5000
 _CSI = (
@@ -103,12 +109,12 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
         if scheme == "csi" and rest.isdigit():
             return _gstreamer(_CSI.format(number=rest), text)
         if scheme not in NETWORK:
-            raise InputError(f"cannot read '{_without_secrets(text)}': expected csi://N or one of {', '.join(NETWORK)}")
+            raise InputError(f"cannot read '{without_secrets(text)}': expected csi://N or one of {', '.join(NETWORK)}")
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
-        name = _without_secrets(text)
+        name = without_secrets(text)
         trouble = f"cannot read '{name}': check the address, and that it is reachable"
         return Feed(name, True, lambda: cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits), trouble)
-    path = Path(text)
+    path = file_path(text if isinstance(source, int) else source)
     if path.is_char_device():
         return Feed(text, True, lambda: cv2.VideoCapture(text, cv2.CAP_V4L2), f"no camera at '{text}': {_CHECK}")
     if text.startswith("/dev/"):
@@ -119,11 +125,6 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
 
 
 _CHECK = "check that it is plugged in, free, and that this user may open it"
-
-
-def _without_secrets(address: str) -> str:
-    """An address without user, password and query: they are nobody's business downstream."""
-    return re.sub(r"//[^/]*@", "//", address).partition("?")[0]
 
 
 def _camera(number: int) -> Feed:
@@ -144,6 +145,35 @@ def _gstreamer(pipeline: str, name: str) -> Feed:
     return Feed(
         name, True, lambda: cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER), f"cannot open '{name}': try the pipeline with gst-launch-1.0"
     )
+
+
+def file_path(source: str | Path) -> Path:
+    """The path of a picture or video file.
+
+    Raises:
+        InputError: it is an address, which `Path` has perhaps robbed of a slash.
+    """
+    text = str(source)
+    if is_address(text) or (re.match(rf"({'|'.join(NETWORK)}):/", text, re.IGNORECASE) and not Path(text).exists()):
+        raise InputError(f"'{without_secrets(text)}' is an address, not a file: addresses go to --camera, or as text to a stream")
+    return Path(text)
+
+
+def opened(feed: Feed) -> Capture:
+    """Open a feed.
+
+    Raises:
+        InputError: its frames are larger than `MAX_FRAME_PIXELS`.
+    """
+    capture = feed.open()
+    if isinstance(capture, cv2.VideoCapture):
+        width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        codec = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+        limit = MAX_VIDEO_PIXELS if codec.to_bytes(4, "little").decode("latin-1").lower() in _VIDEO else MAX_FRAME_PIXELS
+        if width * height > limit:
+            capture.release()
+            raise InputError(f"'{feed.name}' has frames of {width}×{height} pixels: at most {limit} are read")
+    return capture
 
 
 def length(capture: Capture) -> int:
@@ -177,7 +207,7 @@ def pictures(paths: list[Path]) -> Generator[Frame]:
         InputError: one that cannot be read.
     """
     for index, path in enumerate(paths):
-        yield Frame(read_image(path), str(path), index, 0.0)
+        yield Frame(read_image(file_path(path)), str(path), index, 0.0)
 
 
 def recorded(feed: Feed) -> Generator[Frame]:
@@ -186,7 +216,7 @@ def recorded(feed: Feed) -> Generator[Frame]:
     Raises:
         InputError: not a video, or it breaks off (after its last good frame).
     """
-    capture = feed.open()
+    capture = opened(feed)
     try:
         clock, index = Clock(capture), 0
         while capture.grab():

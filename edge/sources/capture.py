@@ -11,7 +11,8 @@ import threading
 import time
 
 from edge.errors import EdgeError, InputError
-from edge.sources.camera import Capture, Clock, Feed, Frame, check_whole, length
+from edge.plain import plain
+from edge.sources.camera import Capture, Clock, Feed, Frame, check_whole, length, opened
 from edge.sources.picture import as_bgr
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ class NewestFrame:
             while not self._stop.is_set() and self._connect():
                 pass
         except Exception as error:  # of the caller's own capture, too: it is raised where the frames are asked for
-            self.message = str(error) or type(error).__name__
+            self.message = plain(str(error)) or type(error).__name__
             self._error = None if self._stop.is_set() else error
         finally:
             with self._changed:
@@ -145,9 +146,9 @@ class NewestFrame:
     def _try_to_open(self) -> Capture | None:
         """An opened capture with its first frame grabbed, or nothing."""
         try:
-            capture = self.feed.open()
+            capture = opened(self.feed)
         except (OSError, EdgeError) as error:
-            self.message = str(error)
+            self.message = plain(str(error))
             return None
         if capture.isOpened() and capture.grab():
             return capture

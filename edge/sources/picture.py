@@ -8,9 +8,8 @@ import numpy as np
 
 from edge.cv import cv2
 from edge.errors import InputError
-
-MAX_PIXELS = 200_000_000
-"""Largest picture that is read; more is a mistake or an attack."""
+from edge.files import read_bounded
+from edge.sources.decode import MAX_BYTES, decode
 
 
 def as_bgr(image: np.ndarray) -> np.ndarray:
@@ -49,20 +48,13 @@ def read_image(path: Path) -> np.ndarray:
     """Decode an image file to `[H,W,3]` uint8 BGR, turned upright by its EXIF orientation; transparency is ignored.
 
     Raises:
-        InputError: no such file, not a picture, or larger than `MAX_PIXELS`.
+        InputError: no such file, not a picture, or one that asks for more memory or time than a file of its size may.
     """
+    data = read_bounded(path, MAX_BYTES)
     try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise InputError(f"cannot read '{path}': {error.strerror or error}") from None
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH) if data.size else None
-    except cv2.error:
-        image = None
-    if image is None:
-        raise InputError(f"'{path}' is not a picture that OpenCV can decode")
-    if image.shape[0] * image.shape[1] > MAX_PIXELS:
-        raise InputError(f"'{path}' has {image.shape[1]}×{image.shape[0]} pixels: at most {MAX_PIXELS} are read")
+        image = decode(data)
+    except InputError as error:
+        raise InputError(f"'{path}' {error}") from None
     try:
         return as_bgr(image)
     except InputError as error:

@@ -22,7 +22,7 @@ aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
 from serving import jpeg, reading, speak, stalled, unpack_any, wait_for  # noqa: E402
 
 from edge.server import Server, app  # noqa: E402
-from edge.server.wire import MAX_HEADER, decode_jpeg, jpeg_size, pack, unpack  # noqa: E402
+from edge.server.wire import MAX_HEADER, decode_jpeg, pack, unpack  # noqa: E402
 
 
 @given(st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size=8), max_size=4), st.binary(max_size=64))
@@ -32,7 +32,7 @@ def test_packets_come_back_as_they_were(header, body):
 
 @given(st.binary(max_size=80))
 def test_no_bytes_break_the_parsers(data):
-    for parse in (unpack, jpeg_size, decode_jpeg):
+    for parse in (unpack, decode_jpeg):
         for given_data in (data, b"\xff\xd8" + data, len(data).to_bytes(4, "big") + data):
             with suppress(InputError):
                 parse(given_data)
@@ -52,7 +52,7 @@ def test_what_is_no_packet_is_refused(data):
 
 def test_a_picture_is_measured_before_it_is_decoded(portrait):
     data = bytearray(jpeg(portrait))
-    assert jpeg_size(bytes(data)) == (512, 512)
+    assert decode_jpeg(bytes(data)).shape == (512, 512, 3)
     at = data.index(b"\xff\xc0") + 5
     data[at : at + 4] = b"\xff\xdc\xff\xdc"
     with pytest.raises(InputError, match="65500×65500"):

@@ -36,8 +36,13 @@ export function connect(path, on) {
       if (ended) return;
       const wait = Math.min(8, 2 ** tries++);
       on.lost(wait, event.reason);
-      timer = setTimeout(open, wait * 1000);
+      timer = setTimeout(again, wait * 1000);
     };
+  };
+  const again = () => {
+    if (ended) return;
+    if (document.hidden) document.addEventListener("visibilitychange", again, { once: true }); // nobody looks: no place is taken
+    else open();
   };
   open();
   return () => {
