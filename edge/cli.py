@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.boundary import guarded
 from edge.errors import EdgeError, UsageError
 from edge.outputs.files import put
 from edge.outputs.options import Outputs, add_options, check_options, has_source, name_files, open_outputs
-from edge.stop import exit_code, stoppable
 from edge.types import Reading, Verdict
 
 if TYPE_CHECKING:
@@ -29,8 +29,11 @@ _QUIT = (27, ord("q"))
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code (0 done, 2 usage, 3 bundle or backend, 4 camera, input or output, 128 and
     the signal's number when it was interrupted: 130 by Ctrl-C, 143 by SIGTERM)."""
-    parser = _parser()
-    args = parser.parse_args(argv)
+    return guarded("edge-run", lambda: _main(argv))
+
+
+def _main(argv: list[str] | None) -> int:
+    args = _parser().parse_args(argv)
     level = logging.DEBUG if args.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     if not args.verbose:  # our own errors say what OpenCV and FFmpeg would, in one sentence; read when OpenCV is imported
@@ -38,29 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
-    try:
-        with stoppable():
-            return _run(args)
-    except EdgeError as error:
-        cause = error.__context__
-        if isinstance(cause, EdgeError) and not error.__suppress_context__:  # a recording that failed while another error ended the run
-            print(f"edge-run: {cause}", file=sys.stderr)
-        print(f"edge-run: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as stop:
-        return exit_code(stop)
-    except BrokenPipeError:  # the reader of our output has gone, which is no error
-        return 0
-    finally:
-        _let_go_of_stdout()
-
-
-def _let_go_of_stdout() -> None:
-    """What could not be written stays in the buffer, and would be an error once more when Python ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _run(args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,8 +106,6 @@ def _run(args: argparse.Namespace) -> int:
     from edge.sources.camera import demo_picture
 
     check_options(args)
-    if not 0 <= args.threads <= 1024:
-        raise UsageError(f"--threads {args.threads}: expected 0 to 1024")
     _check_live(args)
     pictures = ([demo_picture()] if args.demo else args.image or [])[: args.max_frames]
     targets = name_files(args, pictures)

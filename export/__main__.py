@@ -10,28 +10,24 @@ import shutil
 import sys
 from pathlib import Path
 
+from edge.boundary import guarded
 from edge.bundle import HASHES, SHIPPED, Bundle
-from edge.errors import EdgeError, InputError
+from edge.errors import InputError
 from edge.outputs.plan import RunFiles
-from edge.stop import exit_code, stoppable
 from edge.whole import write_whole
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, do, return an exit code."""
-    parser = _parser()
-    args = parser.parse_args(argv)
+    return guarded("python -m export", lambda: _main(argv))
+
+
+def _main(argv: list[str] | None) -> int:
+    args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     for name in ("onnx_ir", "onnxscript", "torch.onnx", "optimum"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with stoppable():
-            return int(args.run_command(args))
-    except EdgeError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as stop:
-        return exit_code(stop)
+    return int(args.run_command(args))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,12 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "edge": (
-        ("errors", "types", "cv", "stop", "whole", "bundle", "profiles"),
+        ("errors", "stop", "boundary", "files", "types", "cv", "whole", "ranges", "bundle", "profiles"),
         ("engine",),
         ("sources",),
         ("vision",),
         ("language",),
         ("live",),
+        ("rehearsal",),
         ("pipeline",),
         ("",),  # `edge` itself, which names what an application imports
         ("outputs", "server"),
