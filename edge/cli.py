@@ -8,6 +8,8 @@ import itertools
 import json
 import logging
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _QUIT = (27, ord("q"))
+_DISPLAY_S = 10  # longer than a display on a slow line takes to open a window
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -96,8 +99,8 @@ def _seconds(text: str) -> float:
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got '{text}'")
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:  # more digits do not fit into what counts frames
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got '{text[:40]}'")
     return int(text)
 
 
@@ -244,11 +247,16 @@ def _has_display() -> bool:
     """Whether a window can be opened, tried in a process of its own: a display that is gone aborts OpenCV's window code."""
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
-    code = "import cv2; cv2.namedWindow('erv-edge'); cv2.waitKey(1); cv2.destroyAllWindows()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    if done.returncode:
+    # a display may also accept the line and never answer: the alarm ends the process whatever it hangs in, and when we are gone, too
+    alarm = f"import signal; signal.alarm({_DISPLAY_S}); " if hasattr(signal, "alarm") else ""
+    code = alarm + "import cv2; cv2.namedWindow('erv-edge'); cv2.waitKey(1); cv2.destroyAllWindows()"
+    try:
+        good = not subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=2 * _DISPLAY_S).returncode
+    except subprocess.TimeoutExpired:
+        good = False
+    if not good:
         log.warning("no window can be opened on this display with this OpenCV; going on without one")
-    return done.returncode == 0
+    return good
 
 
 if __name__ == "__main__":

@@ -29,12 +29,13 @@ def read_bounded(path: Path | str, limit: int) -> bytes:
         # without O_NONBLOCK the opening itself waits for a pipe's writer
         opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(opened, "rb") as file:
-            if not stat.S_ISREG(os.fstat(opened).st_mode):
+            found = os.fstat(opened)
+            if not stat.S_ISREG(found.st_mode):
                 raise InputError(f"cannot read '{path}': it is not a regular file")
-            data = file.read(limit + 1)
+            data = file.read(limit + 1) if found.st_size <= limit else b""
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise InputError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from None
-    if len(data) > limit:
+    if max(len(data), found.st_size) > limit:
         raise InputError(f"cannot read '{path}': it is longer than {limit} bytes")
     return data
 

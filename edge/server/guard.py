@@ -13,6 +13,10 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from edge.errors import UsageError
+
+TOKEN_VARIABLE = "EDGE_TOKEN"
+"""Environment variable that sets the token, on any address."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -52,7 +56,7 @@ class Gate:
             return 403, "refused: this server is not known by the name in the Host header"
         if origin is not None and not _same(origin, host or ""):
             return 403, "refused: the request comes from another site"
-        if self.token is not None and not any(secrets.compare_digest(self.token.encode(), t.encode()) for t in tokens):
+        if self.token is not None and not any(secrets.compare_digest(self.token.encode(), t.encode(errors="replace")) for t in tokens):
             return 401, "refused: this server asks for its token; open the address that it printed"
         return None
 
@@ -66,7 +70,13 @@ class Gate:
 
 
 def token_for(host: str, chosen: str | None) -> str | None:
-    """The token that a server bound to `host` asks for: the one that was chosen, else a new one, else on loopback none."""
+    """The token that a server bound to `host` asks for: the one that was chosen, else a new one, else on loopback none.
+
+    Raises:
+        UsageError: the chosen one is not printable ASCII.
+    """
+    if chosen and not (chosen.isascii() and chosen.isprintable()):
+        raise UsageError(f"{TOKEN_VARIABLE} must be ASCII letters, digits and signs: it travels in an address")
     return chosen or (None if is_loopback(host) else secrets.token_urlsafe(24))
 
 

@@ -19,7 +19,7 @@ from edge.bundle import BundleConfig
 from edge.errors import UsageError
 from edge.outputs.sink import Sink
 from edge.server.app import build_app
-from edge.server.guard import Gate, token_for
+from edge.server.guard import TOKEN_VARIABLE, Gate, token_for
 from edge.server.http import web
 from edge.server.hub import Followed, Hub, Places
 from edge.server.uploads import PictureReader
@@ -28,9 +28,6 @@ from edge.types import Reading
 
 if TYPE_CHECKING:
     from edge.pipeline import Pipeline
-
-TOKEN_VARIABLE = "EDGE_TOKEN"
-"""Environment variable that sets the token, on any address."""
 
 
 class Server(Sink):
@@ -83,13 +80,16 @@ class Server(Sink):
         self._waiting = False
         self._lock = threading.Lock()
         self._started = threading.Event()
-        self._failure: OSError | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="edge-server", daemon=True)
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="edge-server", daemon=True)
         self._thread.start()
         self._started.wait()
         if self._failure:
             self._thread.join()
-            raise UsageError(f"--serve: cannot listen on '{host}' port {port}: {self._failure.strerror or self._failure}")
+            if not isinstance(self._failure, OSError | UnicodeError):  # UnicodeError: no name of a host
+                raise self._failure
+            said = getattr(self._failure, "strerror", None) or self._failure
+            raise UsageError(f"--serve: cannot listen on '{host}' port {port}: {said}")
 
     @property
     def url(self) -> str:
@@ -141,6 +141,16 @@ class Server(Sink):
         assert packet is not None
         self.hub.spread(packet)
 
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:
+            if self._started.is_set():
+                raise
+            self._failure = error  # it is raised where the server was asked for
+        finally:
+            self._started.set()  # whatever happened: nobody waits for a server that failed
+
     async def _serve(self) -> None:
         app = build_app(Gate(self._host, self.token), self.hub, self._about, self._reader, f"edge-token-{self._port}")
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)  # an access log would hold tokens
@@ -150,9 +160,7 @@ class Server(Sink):
             await site.start()
             self._port = runner.addresses[0][1]
             self._loop = asyncio.get_running_loop()
-        except OSError as error:
-            self._failure = error
-        self._started.set()
-        if not self._failure:
+            self._started.set()
             await self._stop.wait()
-        await runner.cleanup()
+        finally:
+            await runner.cleanup()

@@ -8,9 +8,12 @@ import numpy as np
 
 from edge.cv import cv2
 from edge.errors import InputError
+from edge.files import read_bounded
 
 MAX_PIXELS = 200_000_000
 """Largest picture that is read; more is a mistake or an attack."""
+MAX_BYTES = 1024 * 1024 * 1024
+"""Largest picture file, likewise."""
 
 
 def as_bgr(image: np.ndarray) -> np.ndarray:
@@ -51,10 +54,7 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         InputError: no such file, not a picture, or larger than `MAX_PIXELS`.
     """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise InputError(f"cannot read '{path}': {error.strerror or error}") from None
+    data = np.frombuffer(read_bounded(path, MAX_BYTES), np.uint8)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH) if data.size else None
     except cv2.error:
