@@ -234,10 +234,11 @@ def _cue_points(pipeline) -> dict[str, list[int]]:  # type: ignore[no-untyped-de
 def _rate(video: Path | None) -> float:
     """Frames per second of the file, 25 where unknown."""
     from edge.cv import cv2
+    from edge.sources.names import open_video
 
     if video is None:
         return 25.0
-    capture = cv2.VideoCapture(str(video))
+    capture = open_video(video)
     rate = capture.get(cv2.CAP_PROP_FPS) if capture.isOpened() else 0.0
     capture.release()
     return float(rate) if 1 <= rate <= 240 else 25.0
