@@ -13,6 +13,7 @@ from pathlib import Path
 from edge.boundary import guarded
 from edge.bundle import HASHES, SHIPPED, Bundle
 from edge.errors import InputError
+from edge.files import read_json
 from edge.outputs.plan import RunFiles
 from edge.whole import write_whole
 
@@ -180,10 +181,7 @@ def record(folder: Path, results: list[str]) -> None:
     figures = dict(config.metrics)
     for item in results:
         name, _, path = item.partition("=")
-        try:
-            found = json.loads(Path(path).read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot read '{path}': {error}") from None
+        found = read_json(path)
         if not isinstance(found, dict):
             raise InputError(f"'{path}' holds no JSON object of figures")
         figures[name] = found

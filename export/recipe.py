@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.bundle import GRAPHS
 from edge.errors import UsageError
+from edge.files import read_json
 from export.agreement import Gates
 from export.strategies import Strategy
 
@@ -53,7 +53,7 @@ def read_recipe(given: str) -> Recipe:
         stored = ", ".join(sorted(p.stem for p in RECIPES.glob("*.json")))
         raise UsageError(f"no recipe '{given}': expected auto, a JSON file, or one of {stored}")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         if unknown := set(values["graphs"]) - set(GRAPHS):
             raise ValueError(f"unknown graph {', '.join(sorted(unknown))}")
         graphs = {
