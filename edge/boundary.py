@@ -51,13 +51,14 @@ def guarded(name: str, work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output has gone; nothing is left to say
-        _abandon(sys.stdout)
         return 0
     except EdgeError as error:
         return _end(name, error)
     except CAUSED as error:
         log.debug("what lies behind the message below", exc_info=True)
         return _end(name, explained(error))
+    finally:
+        _let_go(sys.stdout)
 
 
 def explained(error: Exception) -> EdgeError:
@@ -73,7 +74,7 @@ def explained(error: Exception) -> EdgeError:
     assert isinstance(error, OSError)
     where = f" '{shortened(str(error.filename))}'" if error.filename is not None else ""
     advice = f"; {_ADVICE[error.errno]}" if error.errno in _ADVICE else ""
-    return InputError(f"cannot use{where or ' a file or an address'}: {error.strerror or error}{advice}")
+    return InputError(f"cannot use{where or ' an output or an address'}: {error.strerror or error}{advice}")
 
 
 def shortened(text: str) -> str:
@@ -82,15 +83,9 @@ def shortened(text: str) -> str:
 
 
 def _end(name: str, error: EdgeError) -> int:
-    try:
-        sys.stdout.flush()
-    except OSError as failed:
-        _abandon(sys.stdout)
-        if not isinstance(failed, BrokenPipeError):
-            advice = _ADVICE.get(failed.errno or 0, "check where it goes")
-            error = InputError(f"cannot write to stdout: {failed.strerror or failed}; {advice}")
-    with suppress(OSError):
+    with suppress(OSError):  # stderr may be full as well
         print(f"{name}: {error}", file=sys.stderr, flush=True)
+    _let_go(sys.stderr)
     return error.exit_code
 
 
@@ -101,7 +96,10 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (it stays open as long as the command)
 
 
-def _abandon(stream: TextIO) -> None:
-    """Let what a stream still holds go nowhere: Python would write it once more when it ends, and fail."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def _let_go(stream: TextIO) -> None:
+    """Let what a stream could not write go nowhere: Python would write it once more when it ends, and fail."""
+    try:
+        stream.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -169,7 +169,9 @@ class Bundle:
         check_hashes(root)
         try:
             config = read_config(read_json(root / "config.json"))
-        except (ValueError, InputError) as error:
+        except InputError as error:
+            raise BundleError(f"{error}; fetch or export the bundle again") from None
+        except ValueError as error:
             raise BundleError(f"'{root / 'config.json'}' is not a bundle configuration: {error}") from None
         return cls(root, config)
 

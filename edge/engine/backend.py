@@ -70,7 +70,7 @@ class OrtSession:
         ort = _onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised, and told once
         # five graphs run in turn, each with threads of its own: those that spin after their run take the cores from the next
         options.add_session_config_entry("session.force_spinning_stop", "1")
         wanted = _PROVIDERS[device]

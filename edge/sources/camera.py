@@ -98,7 +98,7 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
     if not isinstance(source, Path) and not is_text(text) and ("://" in text or " ! " in text):
         raise InputError("an address or a GStreamer pipeline must be UTF-8 text")
     if not isinstance(source, Path) and re.fullmatch(r"-?\d+", text):
-        return _camera(int(text))
+        return _camera(int(text) if len(text) < 20 else 10**20)  # Python refuses to read thousands of digits
     scheme, found, rest = text.partition("://")
     if isinstance(source, str) and " ! " in text:
         return _gstreamer(text, "gstreamer")
