@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from edge.errors import BackendError, EdgeError, InputError, UsageError
+from edge.stop import exit_code, stoppable
 
 log = logging.getLogger(__name__)
 
@@ -40,16 +41,17 @@ def guarded(name: str, work: Callable[[], int]) -> int:
         work: does everything, parsing of the options included; returns the exit code.
 
     Returns:
-        That exit code, or the error's; 130 when interrupted, 0 when the reader of stdout has left.
+        That exit code, or the error's; 128 and the number of the signal that ended it, 0 when the reader of stdout has left.
     """
     _open_closed_streams()
     try:
-        try:
-            return work()
-        finally:
-            sys.stdout.flush()  # a full disk shows here at the latest, and not when Python ends
-    except KeyboardInterrupt:
-        return 130
+        with stoppable():
+            try:
+                return work()
+            finally:
+                sys.stdout.flush()  # a full disk shows here at the latest, and not when Python ends
+    except KeyboardInterrupt as stop:
+        return exit_code(stop)
     except BrokenPipeError:  # the reader of our output has gone; nothing is left to say
         return 0
     except EdgeError as error:
@@ -83,7 +85,10 @@ def shortened(text: str) -> str:
 
 
 def _end(name: str, error: EdgeError) -> int:
+    cause = error.__context__
     with suppress(OSError):  # stderr may be full as well
+        if isinstance(cause, EdgeError) and not error.__suppress_context__:  # a recording that failed while another error ended the run
+            print(f"{name}: {cause}", file=sys.stderr)
         print(f"{name}: {error}", file=sys.stderr, flush=True)
     _let_go(sys.stderr)
     return error.exit_code
