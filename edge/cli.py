@@ -253,9 +253,9 @@ def _has_display() -> bool:
         return False
     # a display may also accept the line and never answer: the alarm ends the process whatever it hangs in, and when we are gone, too
     alarm = f"import signal; signal.alarm({_DISPLAY_S}); " if hasattr(signal, "alarm") else ""
-    code = alarm + "import cv2; cv2.namedWindow('erv-edge'); cv2.waitKey(1); cv2.destroyAllWindows()"
+    code = f"import cv2; {alarm}cv2.namedWindow('erv-edge'); cv2.waitKey(1); cv2.destroyAllWindows()"
     try:
-        good = not subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=2 * _DISPLAY_S).returncode
+        good = not subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=_DISPLAY_S + 60).returncode
     except subprocess.TimeoutExpired:
         good = False
     if not good:

@@ -147,7 +147,7 @@ def test_a_display_that_never_answers_is_given_up(furnished, monkeypatch):
         monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
         start_s = time.monotonic()
         assert not edge.cli._has_display()
-        assert time.monotonic() - start_s < 15
+        assert time.monotonic() - start_s < 60
         silent.setblocking(False)
         silent.accept()[0].close()  # it has tried
 
