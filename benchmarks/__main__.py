@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import Any
 
 from benchmarks.command import Command, plain
-from edge.errors import BackendError, EdgeError
-from edge.stop import exit_code, stoppable
+from edge.boundary import guarded
+from edge.errors import BackendError
 
 COMMANDS = {
     "accuracy": ("quality.accuracy_command", "recognition, calibration, explanations, verdicts"),
@@ -44,26 +44,22 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, measure, print, return an exit code."""
-    given = sys.argv[1:] if argv is None else argv
+    return guarded("benchmarks", lambda: _main(sys.argv[1:] if argv is None else argv))
+
+
+def _main(given: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure a bundle and the machine it runs on.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     chosen: Command | None = None
-    try:
-        for name, (room, text) in COMMANDS.items():
-            command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-            command.add_argument("--json", action="store_true", help="print one JSON object")
-            if given and given[0] == name:
-                chosen = _room(room)
-                chosen.options(command)
-        args = parser.parse_args(given)
-        assert chosen
-        with stoppable():
-            figures = plain(chosen.run(args))
-    except EdgeError as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as stop:
-        return exit_code(stop)
+    for name, (room, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+        if given and given[0] == name:
+            chosen = _room(room)
+            chosen.options(command)
+    args = parser.parse_args(given)
+    assert chosen
+    figures = plain(chosen.run(args))
     if args.json:
         print(json.dumps(figures))
     else:

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from edge.errors import BundleError, InputError
-from edge.files import read_bounded
+from edge.files import read_bounded, read_json
+from edge.ranges import Name, Range, Share, build
 
 SCHEMA = 2
 """Version of `config.json` that this runtime reads."""
@@ -36,18 +36,22 @@ _MAX_HASHES, _MAX_FILE = 64 * 1024, 8 * 1024**3
 """Longest list of hashes and longest file that are read, bytes."""
 SHIPPED = Path(__file__).parent / "models"
 
+TokenId = Annotated[int, Range(0, 2_000_000)]
+Point = Annotated[list[Annotated[float, Range(-10_000, 10_000)]], Range(2, 2)]
+Temperature = Annotated[float, Range(0.01, 100)]
+
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
     """How a face reaches the encoder."""
 
-    size: int
+    size: Annotated[int, Range(16, 1024)]
     """Side of the square crop, pixels."""
-    channels: int
+    channels: Annotated[int, Range(1, 1)]
     """1: grey."""
-    scale: float
+    scale: Annotated[float, Range(1e-4, 1)]
     """Pixel values are multiplied by this."""
-    template_xy: list[list[float]]
+    template_xy: Annotated[list[Point], Range(5, 5)]
     """`[5][2]`: where the five points lie in the crop, pixels; the crop rule is the similarity that brings them there."""
 
 
@@ -55,11 +59,11 @@ class ImageSpec:
 class FaceSpec:
     """How the face finder is run."""
 
-    long_side: int
+    long_side: Annotated[int, Range(64, 4096)]
     """The picture is scaled down to this before it is searched, pixels."""
-    threshold: float
+    threshold: Annotated[float, Range(0.01, 1)]
     """Least score of a face."""
-    overlap: float
+    overlap: Annotated[float, Range(0, 0.99)]
     """Boxes that overlap more than this are one face."""
 
 
@@ -67,14 +71,14 @@ class FaceSpec:
 class CueSpec:
     """One cue of the encoder's cue head."""
 
-    name: str
+    name: Name
     action_unit: str
     formula: str
-    mean: float
+    mean: Annotated[float, Range(-100, 100)]
     """Raw measure of neutral faces: its middle, in outer-eye-corner distances."""
-    std: float
+    std: Annotated[float, Range(1e-6, 100)]
     """And its spread."""
-    points: list[int]
+    points: list[Annotated[int, Range(0, 999)]]
     """Which of the encoder's points show it."""
 
 
@@ -82,23 +86,23 @@ class CueSpec:
 class PolicySpec:
     """How the policy is prompted and decoded."""
 
-    bos: int
-    eos: int
-    image: int
+    bos: TokenId
+    eos: TokenId
+    image: TokenId
     """Token id of the image placeholder; the visual tokens take its place."""
-    tokens_per_frame: int
-    max_frames: int
-    max_new_tokens: int
-    layers: int
-    kv_heads: int
-    head_dim: int
-    candidates: int
+    tokens_per_frame: Annotated[int, Range(1, 4096)]
+    max_frames: Annotated[int, Range(1, 64)]
+    max_new_tokens: Annotated[int, Range(1, 1024)]
+    layers: Annotated[int, Range(1, 256)]
+    kv_heads: Annotated[int, Range(1, 256)]
+    head_dim: Annotated[int, Range(1, 1024)]
+    candidates: Annotated[int, Range(0, 64)]
     """Samples decoded together after the first rationale is rejected."""
-    temperature: float
+    temperature: Temperature
     """Of those samples."""
-    prefix: list[int] = field(default_factory=list)
+    prefix: list[TokenId] = field(default_factory=list)
     """Token ids between `bos` and the visual tokens."""
-    suffix: list[int] = field(default_factory=list)
+    suffix: list[TokenId] = field(default_factory=list)
     """Token ids between the visual tokens and the completion."""
     constrained: bool = True
     """Decoding follows the grammar, each of whose phrases is a token; else the policy writes freely and is read afterwards."""
@@ -111,19 +115,19 @@ class PolicySpec:
 class VerdictSpec:
     """Thresholds of the verdict, chosen on validation faces."""
 
-    min_consistency: float
-    min_confidence: float
+    min_consistency: Share
+    min_confidence: Share
     """Below this calibrated probability of the label the pipeline abstains."""
-    claim_threshold: float
+    claim_threshold: Share
     """Probability from which the verifier's claim head counts a cue as claimed, in a text outside the grammar."""
-    min_covered: float
+    min_covered: Annotated[float, Range(0, 2)]
     """And the verifier's least probability that a sentence of such a text says nothing beyond what is read in it; above 1, such a text is
     never shown."""
-    prior: list[float]
+    prior: list[Share]
     """`[E]` mean emotion probabilities of the verifier over written sentences: what a sentence says that says nothing."""
-    max_tokens: int
+    max_tokens: Annotated[int, Range(2, 4096)]
     """Longest sentence that the verifier reads, in its tokens."""
-    min_visible: float = 0.0
+    min_visible: Share = 0.0
     """Below this probability of being in sight a cue is hidden, and no claim about it holds; 0 where the encoder does not tell."""
 
 
@@ -131,18 +135,18 @@ class VerdictSpec:
 class BundleConfig:
     """`config.json`."""
 
-    schema: int
-    labels: list[str]
+    schema: Annotated[int, Range(SCHEMA, SCHEMA)]
+    labels: Annotated[list[Name], Range(2, 100)]
     """Emotions of the encoder and the policy."""
-    verifier_labels: list[str]
-    cues: list[CueSpec]
+    verifier_labels: list[Name]
+    cues: Annotated[list[CueSpec], Range(1, 200)]
     image: ImageSpec
     face: FaceSpec
     policy: PolicySpec
     verdict: VerdictSpec
-    temperature: float
+    temperature: Temperature
     """Calibration: emotion logits are divided by this."""
-    rigid_shape: list[list[float]]
+    rigid_shape: list[Annotated[list[Annotated[float, Range(-100, 100)]], Range(3, 3)]]
     """`[R][3]` mean rigid face that cues are measured against; only measuring needs it."""
     provenance: dict[str, Any]
     """Data, seeds, commit, versions, commands."""
@@ -173,8 +177,10 @@ class Bundle:
         check_schema(root)
         check_hashes(root)
         try:
-            config = read_config(json.loads((root / "config.json").read_text(encoding="utf-8")))
-        except (ValueError, TypeError, KeyError) as error:
+            config = read_config(read_json(root / "config.json"))
+        except InputError as error:
+            raise BundleError(f"{error}; fetch or export the bundle again") from None
+        except ValueError as error:
             raise BundleError(f"'{root / 'config.json'}' is not a bundle configuration: {error}") from None
         return cls(root, config)
 
@@ -184,14 +190,21 @@ class Bundle:
 
 
 def read_config(values: dict[str, Any]) -> BundleConfig:
-    """Build the configuration from parsed JSON; raises `BundleError` for another schema, `TypeError` for wrong keys."""
+    """Build the configuration from parsed JSON.
+
+    Raises:
+        BundleError: another schema.
+        ValueError: wrong keys, a value of the wrong kind or outside its range, or values that do not fit together.
+    """
     found = values.get("schema") if isinstance(values, dict) else None
     if found != SCHEMA:
         raise BundleError(f"bundle schema {found!r}: this runtime reads schema {SCHEMA}; export it again with 'python -m export bundle'")
-    parts = {"image": ImageSpec, "face": FaceSpec, "policy": PolicySpec, "verdict": VerdictSpec}
-    built = {key: kind(**values[key]) for key, kind in parts.items()}
-    cues = [CueSpec(**cue) for cue in values["cues"]]
-    config = BundleConfig(**{**values, **built, "cues": cues})
+    config = build(BundleConfig, values, "config")
+    names = [cue.name for cue in config.cues]
+    if len({*config.verifier_labels}) < len(config.verifier_labels) or len({*names}) < len(names):
+        raise ValueError("two labels, or two cues, have the same name")
+    if config.policy.image in (config.policy.bos, config.policy.eos):
+        raise ValueError("the image placeholder must be a token of its own")
     if config.verifier_labels[: len(config.labels)] != config.labels or len(config.verdict.prior) != len(config.verifier_labels):
         raise ValueError("the verifier's labels must begin with the bundle's, and the prior must have one value for each")
     return config
@@ -200,8 +213,8 @@ def read_config(values: dict[str, Any]) -> BundleConfig:
 def check_schema(folder: Path) -> None:
     """Raise `BundleError` for a whole bundle of another version: it has other files, and none of them is at fault."""
     try:
-        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        values = read_json(folder / "config.json")
+    except InputError:
         return  # the hashes tell what is wrong
     if isinstance(values, dict) and isinstance(values.get("schema"), int) and values["schema"] != SCHEMA:
         read_config(values)

@@ -8,16 +8,19 @@ import itertools
 import json
 import logging
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from edge.boundary import guarded
 from edge.errors import EdgeError, UsageError
 from edge.outputs.files import put
 from edge.outputs.options import Outputs, add_options, check_options, has_source, name_files, open_outputs
 from edge.plain import PlainFormatter, is_address, plain
-from edge.stop import exit_code, stoppable, unstopped
+from edge.stop import unstopped
 from edge.types import Reading, Verdict
 
 if TYPE_CHECKING:
@@ -25,13 +28,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _QUIT = (27, ord("q"))
+_DISPLAY_S = 10  # longer than a display on a slow line takes to open a window
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code (0 done, 2 usage, 3 bundle or backend, 4 camera, input or output, 128 and
     the signal's number when it was interrupted: 130 by Ctrl-C, 143 by SIGTERM)."""
+    return guarded("edge-run", lambda: _main(argv))
+
+
+def _main(argv: list[str] | None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
+    if empty := [name for name, value in vars(args).items() if value == []]:  # what argparse makes of '--csv=--'
+        parser.error(f"argument --{empty[0].replace('_', '-')}: expected a value, got '--'")
     level = logging.DEBUG if args.verbose else logging.WARNING
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
@@ -41,29 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
-    try:
-        with stoppable():
-            return _run(args)
-    except EdgeError as error:
-        cause = error.__context__
-        if isinstance(cause, EdgeError) and not error.__suppress_context__:  # a recording that failed while another error ended the run
-            print(f"edge-run: {cause}", file=sys.stderr)
-        print(f"edge-run: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as stop:
-        return exit_code(stop)
-    except BrokenPipeError:  # the reader of our output has gone, which is no error
-        return 0
-    finally:
-        _let_go_of_stdout()
-
-
-def _let_go_of_stdout() -> None:
-    """What could not be written stays in the buffer, and would be an error once more when Python ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _run(args)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -131,8 +119,8 @@ def _seconds(text: str) -> float:
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got '{text}'")
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:  # more digits do not fit into what counts frames
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got '{text[:40]}'")
     return int(text)
 
 
@@ -142,8 +130,6 @@ def _run(args: argparse.Namespace) -> int:
         from edge.sources.camera import demo_picture
 
     check_options(args)
-    if not 0 <= args.threads <= 1024:
-        raise UsageError(f"--threads {args.threads}: expected 0 to 1024")
     _check_live(args)
     pictures = ([demo_picture()] if args.demo else args.image or [])[: args.max_frames]
     targets = name_files(args, pictures)
@@ -269,10 +255,11 @@ def _cue_points(pipeline) -> dict[str, list[int]]:  # type: ignore[no-untyped-de
 def _rate(video: Path | None) -> float:
     """Frames per second of the file, 25 where unknown."""
     from edge.cv import cv2
+    from edge.sources.names import open_video
 
     if video is None:
         return 25.0
-    capture = cv2.VideoCapture(str(video))
+    capture = open_video(video)
     rate = capture.get(cv2.CAP_PROP_FPS) if capture.isOpened() else 0.0
     capture.release()
     return float(rate) if 1 <= rate <= 240 else 25.0
@@ -284,11 +271,16 @@ def _has_display() -> bool:
 
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
-    code = "import cv2; cv2.namedWindow('erv-edge'); cv2.waitKey(1); cv2.destroyAllWindows()"
-    done = subprocess.run(isolated(code), capture_output=True, check=False)
-    if done.returncode:
+    # a display may also accept the line and never answer: the alarm ends the process whatever it hangs in, and when we are gone, too
+    alarm = f"import signal; signal.alarm({_DISPLAY_S}); " if hasattr(signal, "alarm") else ""
+    code = f"import cv2; {alarm}cv2.namedWindow('erv-edge'); cv2.waitKey(1); cv2.destroyAllWindows()"
+    try:
+        good = not subprocess.run(isolated(code), capture_output=True, check=False, timeout=_DISPLAY_S + 60).returncode
+    except subprocess.TimeoutExpired:
+        good = False
+    if not good:
         log.warning("no window can be opened on this display with this OpenCV; going on without one")
-    return done.returncode == 0
+    return good
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 import weakref
 from collections.abc import Iterator
@@ -15,15 +16,16 @@ import numpy as np
 
 from edge.bundle import TOWER, Bundle, BundleConfig
 from edge.engine.backend import Session, open_session, resolve_device
-from edge.errors import BackendError, BundleError
-from edge.language.explain import Explainer, subject_of, subjects_of
+from edge.engine.watch import watched
+from edge.errors import BackendError, BundleError, UsageError
+from edge.language.explain import Explainer, subject_of
 from edge.language.grammar import check_names, load_grammar
 from edge.language.policy import RationalePolicy, load_tokenizer
-from edge.language.rationale import Completion
 from edge.language.verifier import SentenceVerifier
 from edge.live.baseline import Baseline
 from edge.live.stream import Stream, watch
 from edge.profiles import graph_profiles
+from edge.rehearsal import rehearse
 from edge.sources.camera import Frame, Source
 from edge.sources.picture import as_bgr
 from edge.types import Reading
@@ -33,6 +35,9 @@ from edge.vision.look import Seen, look
 from edge.vision.track import Tracker
 
 log = logging.getLogger(__name__)
+
+_PATIENCE_S = 60.0  # longer than one run of any graph takes on the slowest device
+_THREADS = max(16, 4 * (os.cpu_count() or 1))  # more only wait for each other, and cost 0.1 s of loading each
 
 
 class Pipeline:
@@ -65,8 +70,10 @@ class Pipeline:
         Raises:
             BundleError: the bundle is missing, damaged or of another kind.
             BackendError: ONNX Runtime or the device is not there.
-            UsageError: not a device name.
+            UsageError: not a device name, or a number of threads that makes no sense on this machine.
         """
+        if not 0 <= threads <= _THREADS:
+            raise UsageError(f"{threads} threads: expected 0 (the runtime's choice) to {_THREADS} on this machine")
         checked = Bundle.load(bundle)
         if device == "auto":
             try:
@@ -83,10 +90,7 @@ class Pipeline:
         def session(name: str) -> Session:
             # a decoding step of the small policy is too small to be worth a second thread
             one = name in ("embed_tokens", "decoder_model_merged") and not config.policy.tower
-            try:
-                profiles = graph_profiles(name, config)
-            except TypeError as error:
-                raise BundleError(f"'{checked.folder}': the configuration has a value of the wrong kind: {error}") from None
+            profiles = graph_profiles(name, config)
             return open_session(name, checked.graph(name), device=chosen, threads=1 if one else threads, profiles=profiles)
 
         face, vision = session("face"), session("vision_encoder")
@@ -105,7 +109,8 @@ class Pipeline:
             vision.provider,
         )
         pipeline.sessions = [face, vision, embed, decoder, verifier, *([tower] if tower else [])]
-        pipeline._rehearse()
+        # the first run of ONNX Runtime's TensorRT provider builds its engines, which takes minutes
+        pipeline._rehearse(math.inf if chosen == "tensorrt" else _PATIENCE_S)
         return pipeline
 
     def __call__(self, image_bgr: np.ndarray, *, explain: bool = True) -> Reading:
@@ -212,16 +217,11 @@ class Pipeline:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _rehearse(self) -> None:
-        """Send one empty face through every graph, so that a bundle whose parts do not fit fails now and not inside a frame."""
-        config = self.config
-        size = config.image.size
+    def _rehearse(self, patience_s: float) -> None:
+        """Read one drawn face, so that a bundle whose parts do not fit fails now and not inside a frame."""
         try:
-            self.finder(np.zeros((size, size), np.uint8))
-            read = self.encoder(np.zeros((1, size, size), np.uint8))
-            dict(zip(config.labels, read.probabilities[0], strict=True))
-            self.explainer([replace(subject, confidence=1.0) for subject in subjects_of(read, config)])
-            self.explainer.read([Completion("The face is relaxed.", config.labels[0])])
+            with watched(self.sessions, patience_s):
+                rehearse(self.bundle, self.finder, self.encoder, self.explainer)
         except Exception as error:  # whatever does not fit together, in whichever library it shows
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BundleError(f"bundle '{self.bundle.folder}': its graphs and its configuration do not fit together: {text}") from None

@@ -10,28 +10,25 @@ import shutil
 import sys
 from pathlib import Path
 
+from edge.boundary import guarded
 from edge.bundle import HASHES, SHIPPED, Bundle
-from edge.errors import EdgeError, InputError
+from edge.errors import InputError
+from edge.files import read_json
 from edge.outputs.plan import RunFiles
-from edge.stop import exit_code, stoppable
 from edge.whole import write_whole
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, do, return an exit code."""
-    parser = _parser()
-    args = parser.parse_args(argv)
+    return guarded("python -m export", lambda: _main(argv))
+
+
+def _main(argv: list[str] | None) -> int:
+    args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     for name in ("onnx_ir", "onnxscript", "torch.onnx", "optimum"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with stoppable():
-            return int(args.run_command(args))
-    except EdgeError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as stop:
-        return exit_code(stop)
+    return int(args.run_command(args))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -198,10 +195,7 @@ def record(folder: Path, results: list[str]) -> None:
     figures = dict(config.metrics)
     for item in results:
         name, _, path = item.partition("=")
-        try:
-            found = json.loads(Path(path).read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot read '{path}': {error}") from None
+        found = read_json(path)
         if not isinstance(found, dict):
             raise InputError(f"'{path}' holds no JSON object of figures")
         figures[name] = found

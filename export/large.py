@@ -88,7 +88,7 @@ def is_large(folder: Path) -> bool:
     """Whether a folder holds a model of the SmolVLM family."""
     try:
         return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") in FAMILY
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, RecursionError, AttributeError):
         return False
 
 

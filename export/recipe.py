@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.bundle import GRAPHS
-from edge.errors import UsageError
+from edge.errors import InputError, UsageError
+from edge.files import read_json
 from export.agreement import Gates
 from export.strategies import Strategy
 
@@ -53,7 +53,7 @@ def read_recipe(given: str) -> Recipe:
         stored = ", ".join(sorted(p.stem for p in RECIPES.glob("*.json")))
         raise UsageError(f"no recipe '{given}': expected auto, a JSON file, or one of {stored}")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         if unknown := set(values["graphs"]) - set(GRAPHS):
             raise ValueError(f"unknown graph {', '.join(sorted(unknown))}")
         graphs = {
@@ -62,7 +62,7 @@ def read_recipe(given: str) -> Recipe:
         }
         gates, targets = Gates(**values.pop("gates", {})), tuple(values.pop("targets"))
         recipe = Recipe(graphs=graphs, targets=targets, gates=gates, **values)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (InputError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"the recipe '{path}' is malformed: {error}") from None
     if min(recipe.calibration, recipe.judged) < 1:
         raise UsageError(f"the recipe '{path}' needs at least one face to calibrate with and one to judge on")

@@ -98,6 +98,9 @@ def write_packs(folder: Path, count: int = 96) -> Path:
     """Write every pack that training reads into `folder`."""
     rng = np.random.default_rng(0)
     head = rng.normal(0, 6, (len(_POINTS), 3)) + np.array([24, 26, 0])
+    for places, x, y in (((33, 133, 159, 145), 16, 19), ((362, 263, 386, 374), 32, 19), ((4,), 24, 29), ((61,), 17, 36), ((291,), 31, 36)):
+        middle = head[[_POINTS.index(i) for i in places], :2].mean(0)  # eyes, nose and mouth lie where a face has them
+        head[[_POINTS.index(i) for i in places], :2] += np.array([x, y]) - middle
     head[_POINTS.index(33), 0], head[_POINTS.index(263), 0] = 12, 36
     images, points = {"vote_columns": np.array(_VOTES)}, {"point_index": np.array(_POINTS, np.int16)}
     for split, n in (("train", count), ("valid", count // 2), ("test", count // 2)):

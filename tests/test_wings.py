@@ -11,12 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "edge": (
-        ("plain", "errors", "files", "types", "cv", "stop", "whole", "bundle", "profiles"),
+        ("plain", "errors", "stop", "boundary", "files", "types", "cv", "whole", "ranges", "bundle", "profiles"),
         ("engine",),
         ("sources",),
         ("vision",),
         ("language",),
         ("live",),
+        ("rehearsal",),
         ("pipeline",),
         ("",),  # `edge` itself, which names what an application imports
         ("outputs", "server"),

@@ -8,8 +8,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from edge.errors import EdgeError
-from edge.stop import exit_code, stoppable
+from edge.boundary import guarded
 from training.data import data_folder
 from training.folders import check_out
 
@@ -58,6 +57,10 @@ NEEDS: dict[str, tuple[tuple[str, str | None, str], ...]] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, train, return an exit code."""
+    return guarded("python -m training", lambda: _main(argv))
+
+
+def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training", description="Train one part of the model.")
     stages = parser.add_subparsers(dest="stage", required=True)
     for name, text in STAGES.items():
@@ -71,18 +74,11 @@ def main(argv: list[str] | None = None) -> int:
             stage.add_argument(f"--{option}", default=default, required=default is None, help=said)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    try:
-        module = import_module(f"training.{MODULES.get(args.stage, args.stage)}")
-        config = module.configure(args.config, args.set)
-        extra = {option: getattr(args, option) for option, _, _ in NEEDS.get(args.stage, ())}
-        check_out(args.out, {f"--{option}": Path(value) for option, value in extra.items()})
-        with stoppable():
-            module.train(data_folder(args.data), args.out, config, **extra)
-    except EdgeError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as stop:
-        return exit_code(stop)
+    module = import_module(f"training.{MODULES.get(args.stage, args.stage)}")
+    config = module.configure(args.config, args.set)
+    extra = {option: getattr(args, option) for option, _, _ in NEEDS.get(args.stage, ())}
+    check_out(args.out, {f"--{option}": Path(value) for option, value in extra.items()})
+    module.train(data_folder(args.data), args.out, config, **extra)
     return 0
 
 

@@ -25,6 +25,8 @@ import torch
 from tqdm.auto import tqdm
 
 from edge.errors import InputError, OutputError, UsageError
+from edge.files import parse_json, read_json
+from edge.ranges import Range, build
 from edge.stop import unstopped
 from edge.whole import Part, clear, left_behind, write_whole
 from training.folders import new_folder
@@ -36,26 +38,27 @@ POLICY = "policy"
 _WEIGHTS, _CONFIG, _METRICS, _RECORD = "model.pt", "config.json", "metrics.jsonl", "run.json"
 Config = TypeVar("Config")
 T = TypeVar("T")
+_MAY_BE_0 = {"seed", "limit", "views", "wider", "fold", "written", "epochs", "steps", "smallest_px"}
+"""Whole numbers of configurations that may be 0."""
 
 
 def read_config(kind: type[Config], name: str, given: Path | None, overrides: list[str]) -> Config:
     """Resolve a configuration: the shipped `configs/<name>.json`, or a given file, then `key=value` overrides.
 
     Raises:
-        UsageError: an unknown key or a value that is not JSON.
+        UsageError: an unknown key, a value that is not JSON, of another kind, negative or not finite, or 0 where that makes no sense.
     """
     path = given or CONFIGS / f"{name}.json"
     try:
-        values = dict(json.loads(path.read_text()))
-        values |= {key: json.loads(value) for key, _, value in (item.partition("=") for item in overrides)}
-    except (OSError, ValueError, TypeError) as error:
-        raise UsageError(f"cannot read the configuration '{path}' {overrides or ''}: {error}") from None
-    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(values) - known):
-        raise UsageError(f"unknown key {', '.join(unknown)} in the {name} configuration: expected {', '.join(sorted(known))}")
-    if missing := sorted(known - set(values)):
-        raise UsageError(f"missing key {', '.join(missing)} in the {name} configuration '{path}'")
-    return kind(**values)
+        values = read_json(path)
+        values |= {key: parse_json(value) for key, _, value in (item.partition("=") for item in overrides)}
+        config = build(kind, values, name, numbers=Range(0, 10_000_000))
+        for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+            if getattr(config, field.name) == 0 and field.type == "int" and field.name not in _MAY_BE_0:
+                raise ValueError(f"{name}.{field.name} must be at least 1")
+    except (InputError, ValueError, TypeError) as error:
+        raise UsageError(f"cannot use the configuration '{path}' {' '.join(overrides)}: {error}") from None
+    return config
 
 
 class Run:

@@ -48,7 +48,7 @@ class Session(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what the session holds."""
+        """Free what the session holds; a later run is a `UsageError`."""
         ...
 
 
@@ -71,7 +71,7 @@ class OrtSession:
         ort = _onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised, and told once
         # five graphs run in turn, each with threads of its own: those that spin after their run take the cores from the next
         options.add_session_config_entry("session.force_spinning_stop", "1")
         wanted = _PROVIDERS[device]
@@ -80,7 +80,7 @@ class OrtSession:
             chosen = [(wanted, tensorrt_options(path, profiles)), _PROVIDERS["cuda"], _PROVIDERS["cpu"]]
         graph = path if device == "tensorrt" else folded(path)  # that provider names its engines by the file
         try:
-            self.ort: onnxruntime.InferenceSession = ort.InferenceSession(
+            self.ort: onnxruntime.InferenceSession | _Closed = ort.InferenceSession(
                 graph if isinstance(graph, bytes) else str(graph), options, providers=chosen
             )
         except Exception as error:  # onnxruntime raises its own unrelated classes
@@ -88,12 +88,17 @@ class OrtSession:
         self.provider = self.ort.get_providers()[0]
         if self.provider != wanted:
             raise BackendError(f"'{path.name}' runs on {self.provider}, not on {wanted}: check the driver, or ask for another device")
+        self._options = ort.RunOptions()
+        self.runs = 0
+        """Runs that have ended."""
         self.inputs = tuple(node.name for node in self.ort.get_inputs())
         self.outputs = tuple(node.name for node in self.ort.get_outputs())
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the graph: input name → array in, output name → array out."""
-        return dict(zip(self.outputs, self.ort.run(None, inputs), strict=True))
+        found = self.ort.run(None, inputs, self._options)
+        self.runs += 1
+        return dict(zip(self.outputs, found, strict=True))
 
     def run_into(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the graph, writing the named `outputs` into the given arrays; return the outputs that were not named."""
@@ -105,13 +110,25 @@ class OrtSession:
         rest = [name for name in self.outputs if name not in outputs]
         for name in rest:
             binding.bind_output(name, "cpu")
-        self.ort.run_with_iobinding(binding)
+        self.ort.run_with_iobinding(binding, self._options)
+        self.runs += 1
         found = dict(zip([*outputs, *rest], binding.get_outputs(), strict=True))
         return {name: found[name].numpy() for name in rest}
 
+    def halt(self) -> None:
+        """Break off the run under way and every later one; callable from any thread."""
+        self._options.terminate = True
+
     def close(self) -> None:
-        """Free the session."""
-        del self.ort
+        """Free the session; a later run is a `UsageError`."""
+        self.ort = _Closed()
+
+
+class _Closed:
+    """Stands where a session was."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise UsageError("the pipeline is closed: load another one")
 
 
 class SplitSession:

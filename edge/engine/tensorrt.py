@@ -18,7 +18,7 @@ import numpy as np
 from edge.engine.cache import EngineCache, EngineKey, engine_key
 from edge.engine.cuda import Cuda
 from edge.engine.fold import fold_constants
-from edge.errors import BackendError
+from edge.errors import BackendError, UsageError
 from edge.profiles import Profile, Shape
 from edge.whole import write_whole
 
@@ -161,6 +161,8 @@ class TensorrtSession:
 
     def run_into(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the graph, writing the named `outputs` into the given arrays; return the outputs that were not named."""
+        if not self.contexts:
+            raise UsageError("the pipeline is closed: load another one")
         shapes: dict[str, Shape] = {name: array.shape for name, array in inputs.items()}
         fitting = [i for i, profile in enumerate(self.profiles) if profile.fits(shapes)]
         if not fitting:

@@ -6,7 +6,6 @@ language or it is not; there is nothing between.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edge.errors import BundleError
+from edge.errors import BundleError, InputError
+from edge.files import read_json
 from edge.language.labels import named_emotions
 from edge.language.statements import CUE_KINDS, KINDS, Facts, Rules, Said
 
@@ -308,8 +308,8 @@ def read_grammar(values: Any) -> Grammar:
 def load_grammar(path: Path) -> Grammar:
     """Read a grammar's file; `BundleError` when it is none."""
     try:
-        return read_grammar(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_grammar(read_json(path))
+    except (InputError, ValueError, RecursionError) as error:
         raise BundleError(f"'{path}' is not a grammar of rationales: {error}") from None
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from edge.errors import InputError, OutputError
+from edge.files import read_json
+from edge.ranges import Range, build
 from edge.stop import unstopped
 from edge.whole import write_whole
 
@@ -56,17 +59,21 @@ class Baseline:
             InputError: no such file, or not a baseline.
         """
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-            if data["schema"] != SCHEMA:
-                raise ValueError(f"schema {data['schema']!r}, expected {SCHEMA}")
-            cues = {str(name): float(value) for name, value in data["cues"].items()}
-            if not cues or not np.isfinite(list(cues.values())).all():
-                raise ValueError("its cues are not finite numbers")
-            return cls(cues, int(data["frames"]))
-        except OSError as error:
-            raise InputError(f"cannot read the baseline '{path}': {error.strerror or error}") from None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            saved = build(_Saved, read_json(path), "it")
+        except ValueError as error:
             raise InputError(f"'{path}' is not a baseline file: {error}") from None
+        if not saved.cues:
+            raise InputError(f"'{path}' is not a baseline file: it has no cues")
+        return cls(saved.cues, saved.frames)
+
+
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """The file."""
+
+    schema: Annotated[int, Range(SCHEMA, SCHEMA)]
+    frames: Annotated[int, Range(1, 1e9)]
+    cues: dict[str, Annotated[float, Range(-1000, 1000)]]
 
 
 class Calibration:

@@ -144,7 +144,7 @@ def _finish(stream: TextIO) -> None:
 
 def _create(path: Path) -> TextIO:
     try:
-        return path.open("x", encoding="utf-8", newline="")
+        return path.open("x", encoding="utf-8", errors="backslashreplace", newline="")  # names of files need not be text
     except FileExistsError:
         raise UsageError(f"'{path}' exists: name a new file, recordings are never overwritten") from None
     except OSError as error:

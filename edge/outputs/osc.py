@@ -46,8 +46,8 @@ class OscSink(Sink):
         self._bundle: Callable[[], Any] = lambda: OscBundleBuilder(IMMEDIATELY)
         try:
             self._client: Any = UDPClient(host, port)
-        except OSError as error:
-            raise UsageError(f"--osc: cannot send to '{host}:{port}': {error.strerror or error}") from None
+        except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
+            raise UsageError(f"--osc: cannot send to '{host}:{port}': {getattr(error, 'strerror', None) or error}") from None
         self._failing = False
 
     def write(self, reading: Reading) -> None:

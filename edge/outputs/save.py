@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.cv import cv2
 from edge.errors import OutputError, UsageError
+from edge.sources.names import open_video, spelled
 from edge.stop import unstopped
 from edge.whole import Part, write_whole
 
@@ -130,7 +131,8 @@ class VideoSink:
         if self._writer is None:
             self._size = image_bgr.shape[1] // 2 * 2, image_bgr.shape[0] // 2 * 2
             codec = cv2.VideoWriter.fourcc(*_CODECS[self.path.suffix.lower()])
-            self._writer = cv2.VideoWriter(str(self._part.path), codec, self.fps, self._size)
+            with spelled(self._part.path) as name:
+                self._writer = cv2.VideoWriter(name, codec, self.fps, self._size)
             if not self._writer.isOpened():
                 raise UsageError(f"cannot write the video '{self.path}' with this OpenCV: try another suffix, of {', '.join(_CODECS)}")
 
@@ -166,7 +168,7 @@ def check_video(path: Path, frames: int, fps: float) -> tuple[int, str]:
     The container must promise the frames that were written, hold a packet for each, and give the last one its time; the first is decoded.
     So a long recording is checked as fast as the disk reads. What follows a failed write is never written, the index last of all.
     """
-    capture = cv2.VideoCapture(str(path))
+    capture = open_video(path)
     try:
         if not capture.isOpened():
             return 0, "it cannot be opened"
@@ -186,7 +188,7 @@ def check_video(path: Path, frames: int, fps: float) -> tuple[int, str]:
 
 def _packets(path: Path) -> tuple[int, float]:
     """How many frames a video holds, counted without decoding where this OpenCV can, and the time of the last, milliseconds."""
-    capture = cv2.VideoCapture(str(path))
+    capture = open_video(path)
     capture.set(cv2.CAP_PROP_FORMAT, -1)
     found, last_ms = 0, 0.0
     while capture.grab():

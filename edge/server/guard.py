@@ -16,6 +16,10 @@ import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from edge.errors import UsageError
+
+TOKEN_VARIABLE = "EDGE_TOKEN"
+"""Environment variable that sets the token, on any address."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -124,7 +128,13 @@ class Gate:
 
 
 def token_for(host: str, chosen: str | None) -> str | None:
-    """The token that a server bound to `host` asks for: the one that was chosen, else a new one, else on loopback none."""
+    """The token that a server bound to `host` asks for: the one that was chosen, else a new one, else on loopback none.
+
+    Raises:
+        UsageError: the chosen one is not printable ASCII.
+    """
+    if chosen and not (chosen.isascii() and chosen.isprintable()):
+        raise UsageError(f"{TOKEN_VARIABLE} must be ASCII letters, digits and signs: it travels in an address")
     return chosen or (None if is_loopback(host) else secrets.token_urlsafe(24))
 
 

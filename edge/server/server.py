@@ -20,7 +20,7 @@ from edge.errors import UsageError
 from edge.outputs.sink import Sink
 from edge.server.app import build_app
 from edge.server.complaints import complain, requests
-from edge.server.guard import Gate, token_for
+from edge.server.guard import TOKEN_VARIABLE, Gate, token_for
 from edge.server.http import web
 from edge.server.hub import Followed, Hub, Places
 from edge.server.lines import SILENCE_S, Lines, most_lines
@@ -31,11 +31,8 @@ from edge.types import Reading
 if TYPE_CHECKING:
     from edge.pipeline import Pipeline
 
-_BACKLOG = (
-    64  # as many are accepted at once: far fewer than the spare lines, so that one that asks has its turn before it could lose its place
-)
-TOKEN_VARIABLE = "EDGE_TOKEN"
-"""Environment variable that sets the token, on any address."""
+_BACKLOG = 64
+"""As many lines are accepted at once: far fewer than the spare ones, so that one that asks has its turn before it could lose its place."""
 
 
 class Server(Sink):
@@ -88,13 +85,16 @@ class Server(Sink):
         self._waiting = False
         self._lock = threading.Lock()
         self._started = threading.Event()
-        self._failure: OSError | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="edge-server", daemon=True)
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="edge-server", daemon=True)
         self._thread.start()
         self._started.wait()
         if self._failure:
             self._thread.join()
-            raise UsageError(f"--serve: cannot listen on '{host}' port {port}: {self._failure.strerror or self._failure}")
+            if not isinstance(self._failure, OSError | UnicodeError):  # UnicodeError: no name of a host
+                raise self._failure
+            said = getattr(self._failure, "strerror", None) or self._failure
+            raise UsageError(f"--serve: cannot listen on '{host}' port {port}: {said}")
 
     @property
     def url(self) -> str:
@@ -146,6 +146,16 @@ class Server(Sink):
         assert packet is not None
         self.hub.spread(packet)
 
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:
+            if self._started.is_set():
+                raise
+            self._failure = error  # it is raised where the server was asked for
+        finally:
+            self._started.set()  # whatever happened: nobody waits for a server that failed
+
     async def _serve(self) -> None:
         loop, lines = asyncio.get_running_loop(), Lines(most_lines(self.hub.places.limit))
         loop.set_exception_handler(lambda _, told: complain(None, told["message"], told.get("exception")))
@@ -159,12 +169,11 @@ class Server(Sink):
             opened = await loop.create_server(lambda: lines.guarded(factory()), self._host, self._port, backlog=_BACKLOG)
             self._port = opened.sockets[0].getsockname()[1]
             self._loop = loop
-        except OSError as error:
-            self._failure = error
-        self._started.set()
-        if opened:
+            self._started.set()
             watching = asyncio.create_task(lines.watch())
             await self._stop.wait()
             watching.cancel()
-            opened.close()
-        await runner.cleanup()
+        finally:
+            if opened:
+                opened.close()
+            await runner.cleanup()

@@ -17,6 +17,7 @@ import numpy as np
 from edge.cv import cv2
 from edge.errors import BackendError, InputError
 from edge.plain import is_address, without_secrets
+from edge.sources.names import is_text, open_video
 from edge.sources.picture import as_bgr, read_image
 
 NETWORK = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
@@ -100,8 +101,10 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
     if callable(source):
         return Feed("capture", True, source, "the function that opens the capture gave none that delivers frames")
     text = str(source)
+    if not isinstance(source, Path) and not is_text(text) and ("://" in text or " ! " in text):
+        raise InputError("an address or a GStreamer pipeline must be UTF-8 text")
     if not isinstance(source, Path) and re.fullmatch(r"-?\d+", text):
-        return _camera(int(text))
+        return _camera(int(text) if len(text) < 20 else 10**20)  # Python refuses to read thousands of digits
     scheme, found, rest = text.partition("://")
     if isinstance(source, str) and " ! " in text:
         return _gstreamer(text, "gstreamer")
@@ -116,12 +119,12 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
         return Feed(name, True, lambda: cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits), trouble)
     path = file_path(text if isinstance(source, int) else source)
     if path.is_char_device():
-        return Feed(text, True, lambda: cv2.VideoCapture(text, cv2.CAP_V4L2), f"no camera at '{text}': {_CHECK}")
+        return Feed(text, True, lambda: open_video(text, cv2.CAP_V4L2), f"no camera at '{text}': {_CHECK}")
     if text.startswith("/dev/"):
         raise InputError(f"no camera at '{text}': {_CHECK}")
     if not path.is_file():
         raise InputError(f"no video file at '{path}'")
-    return Feed(text, False, lambda: cv2.VideoCapture(text), f"'{text}' is not a video that OpenCV can decode")
+    return Feed(text, False, lambda: open_video(text), f"'{text}' is not a video that OpenCV can decode")
 
 
 _CHECK = "check that it is plugged in, free, and that this user may open it"

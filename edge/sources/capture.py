@@ -23,6 +23,7 @@ SILENT_S = 2.0
 """A source that has delivered nothing for so long counts as lost, whatever its driver says."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 4.0
 _SHORTEST_S, _LONGEST_S = 1 / 120, 1.0  # frame times that are believed
+_LONGEST_GAP_S = 5.0  # between two frames of a recording that is played in real time
 _POLL_S = 0.1  # waits are cut into pieces, so that Ctrl-C is answered on every platform
 _JOIN_S = 6.0  # longer than a network read may hang
 
@@ -168,7 +169,8 @@ class NewestFrame:
             if t_ms is None:
                 t_ms = self._since_first_ms(captured_s)
             else:
-                began_s = max(began_s, captured_s - t_ms / 1e3)  # decoded too late: it plays on from here
+                # decoded too late: it plays on from here; a gap, or a header that promises a frame in minutes, is cut short
+                began_s = min(max(began_s, captured_s - t_ms / 1e3), captured_s - t_ms / 1e3 + _LONGEST_GAP_S)
                 captured_s = began_s + t_ms / 1e3
                 if self._stop.wait(max(0.0, captured_s - time.monotonic())):
                     return False

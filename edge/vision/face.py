@@ -59,7 +59,7 @@ def select_faces(rows: np.ndarray, scale: float, *, threshold: float, overlap: f
         shared = box_overlap(rows[:1, 1:5], rows[:, 1:5])[0]
         near = rows[shared >= _BLEND]
         kept.append(np.concatenate([rows[0, :1], np.average(near[:, 1:], axis=0, weights=near[:, 0])]))
-        rows = rows[shared <= overlap]
+        rows = rows[1:][shared[1:] <= overlap]  # without the first, whatever the overlap: so this ends
     kept.sort(key=lambda row: -float((row[3] - row[1]) * (row[4] - row[2])))
     return [
         Detection(

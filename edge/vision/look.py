@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,11 @@ from edge.sources.camera import Frame
 from edge.sources.picture import as_grey
 from edge.types import Detection, Face, Pose, Reading
 from edge.vision.encoder import Encoded, FaceEncoder, hidden_cues
-from edge.vision.face import FaceFinder, align
+from edge.vision.face import align
 from edge.vision.track import Tracker
+
+Finder = Callable[[np.ndarray], list[Detection]]
+"""Finds the faces of a grey picture `[H,W]`; a `FaceFinder` is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class _Located:
     """`[2,3]` from crop to picture."""
 
 
-def look(frame: Frame, finder: FaceFinder, encoder: FaceEncoder, config: BundleConfig, tracker: Tracker | None) -> Seen:
+def look(frame: Frame, finder: Finder, encoder: FaceEncoder, config: BundleConfig, tracker: Tracker | None) -> Seen:
     """Read the faces of a frame; with a tracker they keep their numbers, and the finder runs only when it must."""
     started = time.perf_counter()
     grey = as_grey(frame.image_bgr)
@@ -65,7 +69,7 @@ def look(frame: Frame, finder: FaceFinder, encoder: FaceEncoder, config: BundleC
     return Seen(reading, tokens, crops, tuple(math.hypot(back[0, 0], back[1, 0]) * size for back in located.backs))
 
 
-def _locate(grey: np.ndarray, t_ms: float, finder: FaceFinder, config: BundleConfig, tracker: Tracker | None) -> _Located:
+def _locate(grey: np.ndarray, t_ms: float, finder: Finder, config: BundleConfig, tracker: Tracker | None) -> _Located:
     """The faces where the tracker expects them, if they are there, else as the finder finds them."""
     if tracker and (expected := tracker.expected(t_ms)):
         crops, backs = _crops(grey, expected, config)
