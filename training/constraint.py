@@ -15,8 +15,8 @@ from edge.language.grammar import END, START, Grammar
 from edge.language.labels import EMOTIONS_8
 from edge.language.policy import phrase_ids
 from edge.language.rationale import ANSWER, END_ANSWER, END_THINK, THINK
-from training.policy import IMAGE_TOKEN
 
+IMAGE_TOKEN = "<image>"
 SPECIAL = ("<pad>", "<s>", "</s>", IMAGE_TOKEN, THINK, END_THINK, ANSWER, END_ANSWER)
 _UNKNOWN = "<unk>"
 

@@ -32,10 +32,10 @@ from transformers.processing_utils import ProcessorMixin
 from edge.errors import UsageError
 from edge.language.grammar import FILE, load_grammar
 from edge.language.labels import EMOTIONS_8
+from training.constraint import IMAGE_TOKEN, constrain
 from training.cues import CUE_NAMES
 from training.encoder import Encoder
 
-IMAGE_TOKEN = "<image>"
 MAP_TOKENS = 9
 TOKENS_PER_FRAME = MAP_TOKENS + 1
 MAX_FRAMES = 8
@@ -240,8 +240,6 @@ def prompt_text(tokenizer: PreTrainedTokenizerFast, frames: int) -> str:
 
 def load_policy(folder: Path | str) -> tuple[ErvPolicy, ErvProcessor]:
     """Load a saved policy, which follows the grammar beside it, and its processor; the encoder is frozen."""
-    from training.constraint import constrain
-
     policy = ErvPolicy.from_pretrained(folder).eval()
     policy.encoder.requires_grad_(False)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
