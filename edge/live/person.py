@@ -43,8 +43,10 @@ def _hidden(glimpses: list[_Glimpse]) -> frozenset[str]:
 class Person:
     """One track's memory."""
 
-    def __init__(self, config: BundleConfig, *, baseline: Baseline | None, calibrate_s: float) -> None:
-        self.config = config
+    def __init__(
+        self, config: BundleConfig, *, regions: Mapping[str, tuple[str, ...]], baseline: Baseline | None, calibrate_s: float
+    ) -> None:
+        self.config, self._regions = config, regions
         self.seen_ms = 0.0
         self.spell = 0
         """Counts the changes of the shown label, and how often what its explanation speaks of was covered, or uncovered."""
@@ -54,8 +56,6 @@ class Person:
         self._glimpses: deque[_Glimpse] = deque(maxlen=config.policy.max_frames)
         self._explanation: Explanation | None = None
         self._explained_ms: float | None = None
-        self._told_hidden: frozenset[str] = frozenset()
-        """What was out of sight when the explanation at hand was written, where it says so."""
 
     @property
     def calibrated(self) -> Baseline | None:
@@ -108,8 +108,6 @@ class Person:
         if outcome.task.spell != self.spell or outcome.task.t_ms < (self._explained_ms or 0.0):
             return False
         self._explanation, self._explained_ms = outcome.explanation, outcome.task.t_ms
-        told = any(said.kind == "covered" for said in outcome.explanation.statements)
-        self._told_hidden = outcome.task.subject.facts.hidden if told else frozenset()
         return True
 
     def explained(self, face: Face) -> Face:
@@ -124,7 +122,9 @@ class Person:
         if self._explanation is None or not self._explanation.text:
             return False
         hidden = _hidden(self._recent(t_ms))
-        return not self._told_hidden <= hidden or any(claim.cue in hidden for claim in self._explanation.claims)
+        told = [said.subject for said in self._explanation.statements if said.kind == "covered"]
+        uncovered = any(not hidden.issuperset(self._regions[region]) for region in told)
+        return uncovered or any(claim.cue in hidden for claim in self._explanation.claims)
 
     def _shown(self, face: Face, faults: tuple[str, ...]) -> Face:
         shown, values = self._smoother.shown, self._smoother.probabilities

@@ -123,7 +123,8 @@ class Scene:
         for i, face in enumerate(seen.reading.faces):
             person = self._people.get(face.track)
             if person is None:
-                person = Person(self._config, baseline=self._baseline, calibrate_s=self._calibrate_s)
+                regions = self._pipeline.explainer.grammar.rules.regions
+                person = Person(self._config, regions=regions, baseline=self._baseline, calibrate_s=self._calibrate_s)
                 self._people[face.track] = person
             faces.append(person.see(face, seen.crops[i], seen.sides_px[i], seen.tokens[i], t_ms))
         gone = [track for track, person in self._people.items() if t_ms - person.seen_ms > FORGET_MS]

@@ -42,4 +42,4 @@ def measure(said: Statement) -> str:
         return "not measured"
     if said.kind in CUE_KINDS:
         return f"{round(said.measured, 1) + 0:+.1f}"  # no −0.0
-    return f"{round(said.measured):+d}°" if said.kind == "pose" else f"{said.measured:.0%}"
+    return f"{round(said.measured):+d}°" if said.kind == "pose" else f"{said.measured:.0%}".replace("%", " %")

@@ -91,7 +91,8 @@ class _Sitter:
         seen = pipeline.look(Frame(portrait, "", 0, 0.0))
         self.face, self.crop, self.tokens = seen.reading.faces[0], seen.crops[0], seen.tokens[0]
         self.labels = pipeline.bundle.config.labels
-        self.person = Person(pipeline.bundle.config, **{"baseline": None, "calibrate_s": 0.0, **options})
+        options = {"regions": {"mouth": ("lip_corners", "mouth_opening")}, "baseline": None, "calibrate_s": 0.0, **options}
+        self.person = Person(pipeline.bundle.config, **options)
 
     def see(self, emotion: str, t_ms: float, *, blur: float = 0.0, cues: float | None = None):
         rest = 0.1 / (len(self.labels) - 1)
