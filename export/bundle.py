@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import shutil
 from dataclasses import dataclass
@@ -24,9 +25,11 @@ from edge.bundle import (
     VerdictSpec,
 )  # fmt: skip
 from edge.errors import InputError
+from edge.files import read_json
 from edge.language.grammar import FILE
 from edge.language.labels import EMOTIONS_8, EMOTIONS_11
 from edge.pipeline import Pipeline
+from edge.ranges import build as build_spec
 from export.calibrate import calibrate
 from export.check import check_parity
 from export.graphs import export_graphs
@@ -77,7 +80,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     """
     if not (runs.policy / "policy").is_dir():
         raise InputError(f"no trained policy in '{runs.policy}': run `python -m training sft` first")
-    kept = Bundle.load(runs.face) if (runs.face / HASHES).is_file() else None
+    kept = kept_finder(runs.face) if (runs.face / HASHES).is_file() else None
     face = None if kept else load_face(runs.face)
     verifier, verifier_tokenizer = load_verifier(runs.verifier)
     policy, processor = load_policy(runs.policy / "policy")
@@ -88,15 +91,15 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     with new_folder(out, HASHES) as folder:
         export_graphs(folder, face, policy, verifier)
         if kept:
-            shutil.copyfile(kept.graph("face"), folder / "face.onnx")
+            shutil.copyfile(runs.face / "face.onnx", folder / "face.onnx")
         graft(folder / "vision_encoder.onnx", visibility.network)
         processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))
         shutil.copyfile(runs.policy / "policy" / FILE, folder / FILE)
         config = _config(policy, processor, cue_model, five, runs, visibility.threshold)
         if kept:
-            config = dataclasses.replace(config, face=kept.config.face)
-            config.provenance["runs"]["face"] = kept.config.provenance["runs"]["face"]
+            config = dataclasses.replace(config, face=kept[0])
+            config.provenance["runs"]["face"] = kept[1]
         write_config(folder, config)
         with Pipeline.load(folder, device="cpu") as pipeline:
             parity = check_parity(pipeline, face, policy, processor, verifier, valid.images[:128])
@@ -108,6 +111,22 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         write_config(folder, dataclasses.replace(found.config, metrics=figures))
         Bundle.load(folder)
     return figures
+
+
+def kept_finder(folder: Path) -> tuple[FaceSpec, dict[str, Any]]:
+    """How the finder of a bundle of any schema is run, and the record of its training.
+
+    Raises:
+        InputError: the bundle is damaged.
+    """
+    try:
+        sums = dict(reversed(line.split("  ")) for line in (folder / HASHES).read_text(encoding="utf-8").splitlines())
+        if sums["face.onnx"] != hashlib.sha256((folder / "face.onnx").read_bytes()).hexdigest():
+            raise ValueError("face.onnx does not match its SHA-256")
+        values = read_json(folder / "config.json")
+        return build_spec(FaceSpec, values["face"], "face"), dict(values["provenance"]["runs"]["face"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"cannot keep the face finder of '{folder}': {error}") from None
 
 
 def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, five: np.ndarray, runs: Runs, least: float) -> BundleConfig:
