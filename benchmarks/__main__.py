@@ -80,10 +80,10 @@ def _room(name: str) -> Command:
 def show(figures: dict[str, Any], indent: str = "") -> None:
     """Print figures for a reader: raw values are counted, not listed."""
     for name, value in figures.items():
-        if isinstance(value, dict) and "low" in value:
-            middle = value.get("share", value.get("by"))
-            count = f", n {value['n']}" if "n" in value else ""
-            print(f"{indent}{name:<24}{_short(middle)} ({_short(value['low'])} to {_short(value['high'])}{count})")
+        if _is_share(value):
+            print(f"{indent}{name:<24}{_share(value)}")
+        elif isinstance(value, dict) and any(map(_is_share, value.values())) and len(value) <= 3:
+            print(f"{indent}{name:<24}" + ", ".join(f"{k} {_share(v) if _is_share(v) else _short(v)}" for k, v in value.items()))
         elif isinstance(value, dict):
             print(f"{indent}{name}")
             show(value, indent + "  ")
@@ -92,6 +92,16 @@ def show(figures: dict[str, Any], indent: str = "") -> None:
                 print(f"{indent}{name}: " + ", ".join(f"{k} {_short(v)}" for k, v in row.items() if not isinstance(v, dict)))
         else:
             print(f"{indent}{name:<24}{_short(value)}")
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, dict) and "low" in value and "high" in value
+
+
+def _share(value: dict[str, Any]) -> str:
+    """A share or a difference with its interval."""
+    count = f", n {value['n']}" if "n" in value else ""
+    return f"{_short(value.get('share', value.get('by')))} ({_short(value['low'])} to {_short(value['high'])}{count})"
 
 
 def _short(value: Any) -> str:

@@ -43,12 +43,12 @@ def draw_sheet(told: Told, rows: list[int], path: Path, *, columns: int = 3, fir
         raise UsageError(f"cannot write '{path}': {error.strerror or error}") from None
 
 
-def draw_texts(told: Told, rows: list[int], path: Path, *, each: int = 50) -> list[Path]:
+def draw_texts(told: Told, rows: list[int], path: Path, *, each: int = 30) -> list[Path]:
     """Several sheets of `each` faces: `NAME-1.png`, `NAME-2.png` … beside `path`."""
     written = []
     for number, start in enumerate(range(0, len(rows), each), 1):
         written.append(path.with_name(f"{path.stem}-{number}.png"))
-        draw_sheet(told, rows[start : start + each], written[-1], columns=2, first=start + 1)
+        draw_sheet(told, rows[start : start + each], written[-1], first=start + 1)
     return written
 
 
