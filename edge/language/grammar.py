@@ -21,6 +21,8 @@ from edge.language.statements import CUE_KINDS, KINDS, Facts, Rules, Said
 VERSION = 1
 """Of the grammar's file."""
 FILE = "grammar.json"
+_MOST_SCOPES, _MOST_ENDS = 64, 50_000
+"""What is kept to be found again, so that a long stream does not grow."""
 START, END = "start", "end"
 """Where every text begins and ends."""
 
@@ -160,9 +162,12 @@ class Grammar:
         barred = sum(1 << i for name, i in self._subjects.items() if name in cues)
         if allowed is not None:
             return Scope(self, barred, regions, allowed.tolist())
-        if (barred, regions) not in self._scopes:
-            self._scopes[barred, regions] = Scope(self, barred, regions, None)
-        return self._scopes[barred, regions]
+        found = self._scopes.get((barred, regions))
+        if found is None:
+            if len(self._scopes) >= _MOST_SCOPES:  # what flickers hides ever different cues
+                self._scopes.clear()
+            found = self._scopes[barred, regions] = Scope(self, barred, regions, None)
+        return found
 
     def _bits(self, phrase: Phrase) -> int:
         return sum({1 << self._subjects[s.subject] for s in phrase.says if s.about_face})
@@ -250,12 +255,13 @@ class Scope:
     def _leads_on(self, state: str, said: int) -> bool:
         if state == END:
             return True
-        key = (state, said)
-        if key not in self._ends:
-            if len(self._ends) > 200_000:
+        found = self._ends.get((state, said))  # another thread may empty it at any time
+        if found is None:
+            found = any(not e.touches & said and self._leads_on(e.after, said | e.touches) for e in self._passable(state))
+            if len(self._ends) > _MOST_ENDS:
                 self._ends.clear()
-            self._ends[key] = any(not e.touches & said and self._leads_on(e.after, said | e.touches) for e in self._passable(state))
-        return self._ends[key]
+            self._ends[state, said] = found
+        return found
 
 
 class Walk:

@@ -153,6 +153,17 @@ def test_a_text_that_was_begun_can_be_ended_whatever_may_be_said(allowed, data):
         assert walk.text in LANGUAGE
 
 
+def test_a_long_run_keeps_no_more_than_it_must():
+    grammar = read_grammar(grammar_values())
+    cues = [f"other{i}" for i in range(12)] + list(CUES)
+    for i in range(2**12):
+        grammar.scope([cue for bit, cue in enumerate(cues) if i >> bit & 1])
+    for i in range(2 ** len(CUES)):
+        grammar.scope([cue for bit, cue in enumerate(CUES) if i >> bit & 1])
+    assert len(grammar._scopes) <= 64
+    assert grammar.scope(["lip_corners"]) is grammar.scope({"lip_corners"})
+
+
 def _changed(change: str) -> dict:
     """The small grammar with one fault."""
     values = grammar_values()

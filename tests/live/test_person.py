@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge.errors import InputError, UsageError
+from edge.errors import InputError, OutputError
 from edge.live.baseline import MIN_FRAMES, Baseline, Calibration
 from edge.live.person import Person
 from edge.live.schedule import Outcome
@@ -272,7 +272,7 @@ def test_a_baseline_is_saved_whole_and_comes_back(tmp_path):
     assert Baseline.load(path) == Baseline({"lip_corners": -0.75}, 30)
     assert set(json.loads(path.read_text())) == {"schema", "frames", "cues"}
     assert [p.name for p in tmp_path.iterdir()] == ["me.json"]
-    with pytest.raises(UsageError, match="cannot write the baseline"):
+    with pytest.raises(OutputError, match="cannot write the baseline"):
         Baseline({"a": 0.0}, 5).save(tmp_path / "no" / "x.json")
 
 

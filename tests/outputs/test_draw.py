@@ -30,11 +30,14 @@ def test_annotate_marks_the_face_and_fills_the_panel(pipeline, portrait):
     plain = annotate(portrait, pipeline(np.zeros_like(portrait)), _cue_points(pipeline))
     picture = annotate(portrait, reading, _cue_points(pipeline))
     changed = (picture != plain).any(2)
-    x1, y1, x2, _ = reading.faces[0].detection.box_xyxy.astype(int)
+    scale = picture.shape[0] / portrait.shape[0]
+    x1, y1, x2, y2 = (reading.faces[0].detection.box_xyxy * scale).astype(int)
+    width = picture.shape[1] - PANEL_PX
     assert changed[y1 - 1 : y1 + 2, x1 : x1 + 8].any()
-    assert changed[:, portrait.shape[1] :].any()
-    assert not changed[300:, 400:512].any(), "far from the face nothing is drawn"
-    assert x2 < 400
+    assert changed[:, width:].any()
+    assert not changed[y2 + 60 :, x2 + 60 : width].any(), "far from the face nothing is drawn"
+    assert y2 + 60 < picture.shape[0] - 100
+    assert x2 + 60 < width - 100
 
 
 def test_check_target_wants_a_known_suffix(tmp_path):

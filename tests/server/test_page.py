@@ -175,7 +175,7 @@ def test_page_lists_every_statement_with_its_measure_and_whether_it_holds(page, 
     said = reading.faces[0].explanation.statements
     rows = page.locator("#statements li").all()
     assert [row.locator("span").first.inner_text() for row in rows] == [in_words(s) for s in said]
-    assert [row.locator(".value").inner_text().split()[0] for row in rows] == [measure(s).replace("-", "−") for s in said]
+    assert [row.locator(".value").inner_text().split(" ✓")[0] for row in rows] == [measure(s).replace("-", "−") for s in said]
     assert {row.locator(".value .unseen").inner_text() for row in rows} == {"holds"}
     assert page.locator("#statements rect").count() == sum(bool(s.within) for s in said), "where it has one, the tolerance is drawn"
 
