@@ -254,7 +254,7 @@ def _changed(change: str) -> dict:
         ("no rules at all", "rules of statements are malformed"),
         ("no eyes_closed", "rules of statements are malformed: KeyError 'eyes_closed'"),
         ("a range upside down", "tolerance must be two finite numbers"),
-        ("a range without end", "tolerance must be two finite numbers"),
+        ("a range without end", "Infinity is not a finite number"),
         ("a range of three", "tolerance must be two finite numbers"),
         ("a cycle", "a cycle that never ends: more → whole → more"),
         ("a state without ways", "state 'whole' leads nowhere"),
