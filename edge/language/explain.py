@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from edge.bundle import BundleConfig
-from edge.language.grammar import Grammar
+from edge.language.grammar import Grammar, Scope
 from edge.language.policy import RationalePolicy
 from edge.language.rationale import Completion, parse_completion
 from edge.language.statements import Facts
@@ -84,19 +84,27 @@ class Explainer:
         return self.judge(self.write(subjects), subjects)
 
     def write(self, subjects: list[Subject]) -> list[str]:
-        """The most probable completion of each face, as far as the grammar goes; nothing is said of what is hidden."""
-        scopes = [self.grammar.scope(s.facts.hidden) for s in subjects]
-        return self._timed("explain", lambda: self.policy.greedy(np.stack([s.tokens for s in subjects]), scopes))
+        """The most probable completion of each face among the phrases that hold of it; what they come to is the policy's own answer."""
+
+        def work() -> list[str]:
+            scopes = [self._scope(subject, any_label=True) for subject in subjects]
+            return self.policy.greedy(np.stack([s.tokens for s in subjects]), scopes)
+
+        return self._timed("explain", work)
+
+    def _scope(self, subject: Subject, *, any_label: bool) -> Scope:
+        holding = self.grammar.holding(subject.facts, subject.emotion, any_label=any_label)
+        return self.grammar.scope(subject.facts.hidden, holding)
 
     def settle(self, first: Explanation, subject: Subject) -> Explanation:
-        """Turn a judged draft into the outcome: abstain, keep it, or judge further candidates, which may only say what holds."""
+        """Turn a judged draft into the outcome: abstain, keep it, or judge further candidates, which come to the shown label."""
         if subject.confidence < self.config.verdict.min_confidence:
             return replace(first, status=Verdict.ABSTAINED)
         spec = self.config.policy
         if first.status is Verdict.VERIFIED or spec.candidates == 0:
             return first
         tokens = subject.tokens[None]
-        scope = self.grammar.scope(subject.facts.hidden, self.grammar.holding(subject.facts, subject.emotion))
+        scope = self._scope(subject, any_label=False)
         more = self._timed("explain", lambda: self.policy.sample(tokens, spec.candidates, seed=0, scope=scope))
         best = max([first, *self.judge(more, [subject] * len(more))], key=rank)
         return replace(best, attempts=1 + len(more))

@@ -145,9 +145,19 @@ class Grammar:
         """The label that a text of these phrases comes to."""
         return Parsed(tuple(self.phrases[i] for i in taken)).conclusion
 
-    def holding(self, facts: Facts, shown: str) -> np.ndarray:
-        """`[P]` bool: the phrases whose every statement holds of a face that is shown as `shown`."""
-        holds = np.array([self.rules.check(said, facts, shown).holds for said in self._statements], bool)
+    def holding(self, facts: Facts, shown: str, *, any_label: bool = False) -> np.ndarray:
+        """The phrases whose every statement holds of a face.
+
+        Args:
+            facts: what is measured of it.
+            shown: the label that it is shown with.
+            any_label: let a text come to another label, too.
+
+        Returns:
+            `[P]` bool.
+        """
+        free = ("conclusion",) if any_label else ()
+        holds = np.array([said.kind in free or self.rules.check(said, facts, shown).holds for said in self._statements], bool)
         return np.asarray(~(self._makes & ~holds).any(1))
 
     def scope(self, hidden: Iterable[str] = (), allowed: np.ndarray | None = None) -> Scope:
