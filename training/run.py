@@ -78,7 +78,7 @@ class Run:
         np.random.seed(seed)  # noqa: NPY002 (libraries draw from it)
         torch.manual_seed(seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.record = {"config": dataclasses.asdict(config), "seed": seed, "command": " ".join(sys.argv[1:]), **provenance()}
+        self.record = {"config": dataclasses.asdict(config), "seed": seed, "command": command(), **provenance()}
         self._clear()
         self._older = any((folder / name).exists() for name in (_WEIGHTS, POLICY))
         new = ".new" if self._older else ""
@@ -216,6 +216,12 @@ def _without_code(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value)
     return value.item() if isinstance(value, np.generic) else value
+
+
+def command() -> str:
+    """What was asked for, with the last two parts of a path from the root: where things lie on a machine is nobody's business."""
+    parts = (Path(word) for word in sys.argv[1:])
+    return " ".join("/".join(part.parts[-2:]) if part.is_absolute() else str(part) for part in parts)
 
 
 def provenance() -> dict[str, Any]:
