@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from edge.errors import BackendError
+from typing import TYPE_CHECKING
 
-try:
+from edge.library import load
+
+if TYPE_CHECKING:
     import cv2
-except ImportError:
-    raise BackendError("OpenCV is not installed: pip install 'erv-edge[cpu]' or 'erv-edge[gpu]'") from None
+else:
+    cv2 = load(
+        "cv2",
+        name="OpenCV",
+        holds="copyMakeBorder",
+        get="pip install 'erv-edge[cpu]' or 'erv-edge[gpu]'",
+        remove="opencv-python opencv-python-headless",
+        needs="install the system's library (on Debian and Ubuntu apt-get install libgl1 libglib2.0-0)",
+    )
 
 __all__ = ["cv2"]

@@ -67,13 +67,14 @@ class Pipeline:
             UsageError: not a device name.
         """
         checked = Bundle.load(bundle)
-        if device == "auto":
-            try:
-                return cls._on(checked, resolve_device(device), threads)
-            except BackendError as error:
-                log.warning("device auto: %s; going on with the CPU", error)
-                return cls._on(checked, resolve_device("cpu"), threads)
-        return cls._on(checked, resolve_device(device), threads)
+        chosen = resolve_device(device)
+        try:
+            return cls._on(checked, chosen, threads)
+        except BackendError as error:
+            if device != "auto" or chosen == "cpu":
+                raise
+            log.warning("device auto: %s; going on with the CPU", error)
+            return cls._on(checked, resolve_device("cpu"), threads)
 
     @classmethod
     def _on(cls, checked: Bundle, chosen: str, threads: int) -> Pipeline:
@@ -220,6 +221,8 @@ class Pipeline:
             dict(zip(config.labels, read.probabilities[0], strict=True))
             self.explainer([replace(subject, confidence=1.0) for subject in subjects_of(read, config)])
             self.explainer.read([Completion("The face is relaxed.", config.labels[0])])
+        except BackendError:  # the machine's fault, not the bundle's
+            raise
         except Exception as error:  # whatever does not fit together, in whichever library it shows
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BundleError(f"bundle '{self.bundle.folder}': its graphs and its configuration do not fit together: {text}") from None

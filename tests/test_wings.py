@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "edge": (
-        ("errors", "types", "cv", "bundle", "profiles"),
+        ("errors", "types", "library", "cv", "bundle", "profiles"),
         ("engine",),
         ("sources",),
         ("vision",),
