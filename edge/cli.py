@@ -243,7 +243,7 @@ def _rate(video: Path | None) -> float:
 
     if video is None:
         return 25.0
-    capture = cv2.VideoCapture(str(video))
+    capture = cv2.VideoCapture(str(video.absolute()))
     rate = capture.get(cv2.CAP_PROP_FPS) if capture.isOpened() else 0.0
     capture.release()
     return float(rate) if 1 <= rate <= 240 else 25.0

@@ -18,11 +18,19 @@ _GL = 'raise ImportError("libGL.so.1: cannot open shared object file: No such fi
     ("package", "code", "said"),
     [
         ("cv2", _GL, ("OpenCV is installed but cannot be loaded (libGL.so.1", "apt-get install libgl1")),
-        ("cv2", 'raise ImportError("numpy.core.multiarray failed to import")', ("cannot be loaded (numpy.core.multiarray", "pip uninstall opencv")),
+        (
+            "cv2",
+            'raise ImportError("numpy.core.multiarray failed to import")',
+            ("cannot be loaded (numpy.core.multiarray", "pip uninstall opencv"),
+        ),
         ("cv2", "", ("OpenCV is not whole", "pip uninstall opencv-python opencv-python-headless")),
         ("cv2", "import gone_with_the_wheel", ("'gone_with_the_wheel'",)),
         ("onnxruntime", "", ("ONNX Runtime is not whole", "pip uninstall onnxruntime onnxruntime-gpu")),
-        ("onnxruntime", 'raise ImportError("libcudart.so.12: no such file")', ("ONNX Runtime is installed but cannot be loaded (libcudart",)),
+        (
+            "onnxruntime",
+            'raise ImportError("libcudart.so.12: no such file")',
+            ("ONNX Runtime is installed but cannot be loaded (libcudart",),
+        ),
     ],
 )
 def test_a_library_that_is_there_and_does_not_work_is_told_with_its_cause_in_one_sentence(tmp_path, package, code, said):
@@ -30,7 +38,10 @@ def test_a_library_that_is_there_and_does_not_work_is_told_with_its_cause_in_one
     (tmp_path / package / "__init__.py").write_text(code)
     paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
     done = subprocess.run(
-        [sys.executable, "-m", "edge.cli", "--demo", "--explain", "off"], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}
+        [sys.executable, "-m", "edge.cli", "--demo", "--explain", "off"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": paths},
     )
     assert done.returncode == 3
     assert done.stdout == ""

@@ -38,7 +38,11 @@ class OscSink(Sink):
         """
         bundles, messages, clients = (
             load(f"pythonosc.{part}", name="python-osc", holds=holds, get="pip install 'erv-edge[osc]'", remove="python-osc")
-            for part, holds in (("osc_bundle_builder", "OscBundleBuilder"), ("osc_message_builder", "build_msg"), ("udp_client", "UDPClient"))
+            for part, holds in (
+                ("osc_bundle_builder", "OscBundleBuilder"),
+                ("osc_message_builder", "build_msg"),
+                ("udp_client", "UDPClient"),
+            )
         )
         self._message = messages.build_msg
         self._bundle: Callable[[], Any] = lambda: bundles.OscBundleBuilder(bundles.IMMEDIATELY)

@@ -9,6 +9,12 @@ from edge.library import load
 if TYPE_CHECKING:
     from aiohttp import web
 else:
-    web = load("aiohttp.web", name="aiohttp, which serves the page,", holds="WebSocketResponse", get="pip install 'erv-edge[serve]'", remove="aiohttp")
+    web = load(
+        "aiohttp.web",
+        name="aiohttp, which serves the page,",
+        holds="WebSocketResponse",
+        get="pip install 'erv-edge[serve]'",
+        remove="aiohttp",
+    )
 
 __all__ = ["web"]

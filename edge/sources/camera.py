@@ -1,6 +1,7 @@
 """Where frames come from: pictures, video files, cameras, network streams, or a capture of the caller's own.
 
-`find_feed` says what a source is and how it is opened; `recorded` reads a file frame by frame; `edge.sources.capture` follows a live one.
+`find_feed` says what a source is and how it is opened; `recorded` reads a file frame by frame; `edge.sources.capture` follows a live one;
+`edge.sources.recording` is what both open files and addresses as.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import numpy as np
 
 from edge.cv import cv2
 from edge.errors import BackendError, InputError
+from edge.sources.clock import Clock
 from edge.sources.picture import as_bgr, read_image
+from edge.sources.recording import Recording
 
 NETWORK = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
 """Schemes of the URLs that are handed to FFmpeg."""
@@ -82,6 +85,8 @@ class Feed:
     open: Opener
     trouble: str
     """The error when it cannot be opened."""
+    ends: Callable[[], bool] = lambda: False
+    """Whether a source without a known length has come to its end, and not been lost; asked when it delivers no more."""
 
 
 def find_feed(source: int | str | Path | Opener) -> Feed:
@@ -94,12 +99,14 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
     if callable(source):
         return Feed("capture", True, source, "the function that opens the capture gave none that delivers frames")
     text = str(source)
-    if not isinstance(source, Path) and re.fullmatch(r"-?\d+", text):
+    if not isinstance(source, Path) and re.fullmatch(r"-?[0-9]+", text):
         return _camera(int(text))
-    scheme, found, rest = text.partition("://")
-    if isinstance(source, str) and " ! " in text:
+    path = Path(text)
+    address = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", text, re.DOTALL) if isinstance(source, str) else None
+    if isinstance(source, str) and " ! " in text and not path.is_file():
         return _gstreamer(text, "gstreamer")
-    if isinstance(source, str) and found:
+    if address:
+        scheme, rest = address.groups()
         if scheme == "csi" and rest.isdigit():
             return _gstreamer(_CSI.format(number=rest), text)
         if scheme not in NETWORK:
@@ -107,15 +114,15 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
         name = _without_secrets(text)
         trouble = f"cannot read '{name}': check the address, and that it is reachable"
-        return Feed(name, True, lambda: cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits), trouble)
-    path = Path(text)
+        return Feed(name, True, lambda: Recording(cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits), name), trouble, lambda: _is_finite(text))
     if path.is_char_device():
         return Feed(text, True, lambda: cv2.VideoCapture(text, cv2.CAP_V4L2), f"no camera at '{text}': {_CHECK}")
     if text.startswith("/dev/"):
         raise InputError(f"no camera at '{text}': {_CHECK}")
     if not path.is_file():
         raise InputError(f"no video file at '{path}'")
-    return Feed(text, False, lambda: cv2.VideoCapture(text), f"'{text}' is not a video that OpenCV can decode")
+    whole = str(path.absolute())  # FFmpeg takes what stands before a colon for a protocol
+    return Feed(text, False, lambda: Recording(cv2.VideoCapture(whole), text, whole), f"'{text}' is not a video that OpenCV can decode")
 
 
 _CHECK = "check that it is plugged in, free, and that this user may open it"
@@ -124,6 +131,28 @@ _CHECK = "check that it is plugged in, free, and that this user may open it"
 def _without_secrets(address: str) -> str:
     """An address without user, password and query: they are nobody's business downstream."""
     return re.sub(r"//[^/]*@", "//", address).partition("?")[0]
+
+
+def _is_finite(address: str) -> bool:
+    """Whether an address holds a file, whose length its server tells, and nothing that goes on; a playlist does."""
+    if not address.lower().startswith(("http://", "https://")):
+        return False
+    import base64
+    import urllib.parse
+    import urllib.request
+
+    parts = urllib.parse.urlsplit(address)
+    headers = {}
+    if parts.username is not None:
+        given = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(given.encode()).decode()
+    plain = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(plain, headers=headers), timeout=_TIMEOUT_MS / 1e3) as answer:
+            kind = answer.headers.get_content_type()
+            return answer.length is not None and not any(word in kind for word in ("mpegurl", "dash", "text"))
+    except (OSError, ValueError):  # it has gone: nothing says that it had ended
+        return False
 
 
 def _camera(number: int) -> Feed:
@@ -146,30 +175,6 @@ def _gstreamer(pipeline: str, name: str) -> Feed:
     )
 
 
-def length(capture: Capture) -> int:
-    """Frames that a capture promises; 0 when it has no end that it knows of."""
-    count = capture.get(cv2.CAP_PROP_FRAME_COUNT) if isinstance(capture, cv2.VideoCapture) else 0
-    return max(0, int(count))
-
-
-class Clock:
-    """Timestamps of a recording: its own, or by the frame rate where it has none."""
-
-    def __init__(self, capture: Capture) -> None:
-        self._capture = capture
-        rate = capture.get(cv2.CAP_PROP_FPS) if isinstance(capture, cv2.VideoCapture) else 0.0
-        self._step_ms = 1000 / rate if 1 <= rate <= 1000 else 40.0
-        self._last_ms = -1.0
-
-    def __call__(self) -> float:
-        """Milliseconds of the frame just grabbed, to the microsecond; they always rise."""
-        own = self._capture.get(cv2.CAP_PROP_POS_MSEC) if isinstance(self._capture, cv2.VideoCapture) else -1.0
-        if own <= self._last_ms:
-            own = self._last_ms + self._step_ms if self._last_ms >= 0 else 0.0
-        self._last_ms = round(float(own), 3)
-        return self._last_ms
-
-
 def pictures(paths: list[Path]) -> Generator[Frame]:
     """Read picture files one after the other.
 
@@ -188,6 +193,7 @@ def recorded(feed: Feed) -> Generator[Frame]:
     """
     capture = feed.open()
     try:
+        assert isinstance(capture, Recording), "a feed that is not live is a file"
         clock, index = Clock(capture), 0
         while capture.grab():
             good, image = capture.retrieve()
@@ -195,18 +201,9 @@ def recorded(feed: Feed) -> Generator[Frame]:
                 break
             yield Frame(as_bgr(image), feed.name, index, clock())
             index += 1
-        check_whole(feed, capture, index)
+        capture.check_whole(index)
     finally:
         capture.release()
-
-
-def check_whole(feed: Feed, capture: Capture, count: int) -> None:
-    """Raise `InputError` when a file gave no frame, or far fewer than it promises."""
-    if count == 0:
-        raise InputError(feed.trouble)
-    promised = length(capture)
-    if count < 0.9 * promised:  # some containers only estimate their length
-        raise InputError(f"'{feed.name}' is truncated: {count} of {promised} frames could be decoded")
 
 
 def demo_picture() -> Path:
