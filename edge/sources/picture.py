@@ -8,6 +8,7 @@ import numpy as np
 
 from edge.cv import cv2
 from edge.errors import InputError
+from edge.sources.orientation import upright
 
 MAX_PIXELS = 200_000_000
 """Largest picture that is read; more is a mistake or an attack."""
@@ -46,7 +47,7 @@ def as_grey(image_bgr: np.ndarray) -> np.ndarray:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Decode an image file to `[H,W,3]` uint8 BGR, turned upright by its EXIF orientation; transparency is ignored.
+    """Decode an image file to `[H,W,3]` uint8 BGR, turned upright as the file says; transparency is ignored.
 
     Raises:
         InputError: no such file, not a picture, or larger than `MAX_PIXELS`.
@@ -64,7 +65,7 @@ def read_image(path: Path) -> np.ndarray:
     if image.shape[0] * image.shape[1] > MAX_PIXELS:
         raise InputError(f"'{path}' has {image.shape[1]}×{image.shape[0]} pixels: at most {MAX_PIXELS} are read")
     try:
-        return as_bgr(image)
+        return as_bgr(upright(data.tobytes(), image))
     except InputError as error:
         raise InputError(f"'{path}': {error}") from None
 
