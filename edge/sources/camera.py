@@ -150,7 +150,7 @@ def _is_finite(address: str) -> bool:
     try:
         with urllib.request.urlopen(urllib.request.Request(plain, headers=headers), timeout=_TIMEOUT_MS / 1e3) as answer:
             kind = answer.headers.get_content_type()
-            return answer.length is not None and not any(word in kind for word in ("mpegurl", "dash", "text"))
+            return answer.length is not None and "mpegurl" not in kind and "dash" not in kind
     except (OSError, ValueError):  # it has gone: nothing says that it had ended
         return False
 

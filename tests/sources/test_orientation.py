@@ -38,7 +38,9 @@ def test_a_picture_is_read_as_its_file_says_that_it_is_shown(tmp_path, suffix, o
     assert np.abs(read.astype(int) - expected).mean() < 12
 
 
-@given(st.sampled_from([b"RIFF\0\0\0\0WEBPEXIF", b"\0\0\0\x1cftypavif\0\0\0\x20meta", b"\0\0\0\x08ftyp\0\0\0\x01meta"]), st.binary(max_size=80))
+@given(
+    st.sampled_from([b"RIFF\0\0\0\0WEBPEXIF", b"\0\0\0\x1cftypavif\0\0\0\x20meta", b"\0\0\0\x08ftyp\0\0\0\x01meta"]), st.binary(max_size=80)
+)
 def test_whatever_a_broken_file_says_the_picture_stays_a_picture(head, rest):
     image = np.zeros((2, 3, 3), np.uint8)
     assert sorted(upright(head + rest, image).shape) == [2, 3, 3]
