@@ -132,7 +132,7 @@ class Pipeline:
     def explain(self, seen: Seen, which: frozenset[int] | None = None) -> Reading:
         """The slow path: explain the faces of `seen` (or those whose index is in `which`) from their visual tokens."""
         started = time.perf_counter()
-        chosen = [i for i in range(len(seen.reading.faces)) if which is None or i in which]
+        chosen = [i for i, face in enumerate(seen.reading.faces) if face.emotion and (which is None or i in which)]
         subjects = [subject_of(seen.reading.faces[i], seen.tokens[i]) for i in chosen]
         explained = dict(zip(chosen, self.explainer(subjects), strict=True))
         faces = tuple(

@@ -33,9 +33,11 @@ class Detection:
     box_xyxy: np.ndarray
     """`[4]` float32: x1, y1, x2, y2 in pixels of the picture; may reach beyond its border."""
     points_xy: np.ndarray
-    """`[5,2]` float32: eye, eye, nose tip, mouth corner, mouth corner, image left first, pixels."""
+    """`[5,2]` float32: eye, eye, nose tip, mouth corner, mouth corner, those on the left of an upright face first, pixels."""
     score: float
     """0…1: whether it is a face, and how well its box fits."""
+    upright: bool = True
+    """Whether the points lie as the face does; `False` when it is not clear which way up it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +156,11 @@ class Face:
     explained_t_ms: float | None = None
     """`Reading.t_ms` of the frame that the explanation describes."""
     unclear: tuple[str, ...] = ()
-    """In a stream: why this frame does not show the face well enough, any of `size`, `pose`, `blur`."""
+    """Why this frame does not show the face well enough: `orientation`, it is not clear which way up it is; in a stream also any of `size`,
+    `pose`, `blur`."""
     hidden: tuple[str, ...] = ()
-    """Cues that are found to be covered in this frame: their values are guesses from the rest of the face. An explanation that speaks of
-    them is not shown; in a stream, once half of the last frames hide them."""
+    """Cues that are found to be covered in this frame, or lie beyond its border: their values are guesses from the rest of the face. An
+    explanation that speaks of them is not shown; in a stream, once half of the last frames hide them."""
     baseline: str = "population"
     """What the cues are measured against: `population`, `calibrating` (the population, until it is done) or `personal`."""
 

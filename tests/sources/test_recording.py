@@ -103,7 +103,7 @@ class _Stuck:
     def __init__(self, good: int):
         self.good, self.index = good, 0
 
-    def isOpened(self):
+    def isOpened(self):  # noqa: N802
         return True
 
     def set(self, *_):
@@ -240,8 +240,6 @@ def test_what_is_no_scheme_makes_no_address(source):
 
 class _Plain(SimpleHTTPRequestHandler):
     """A web server without byte ranges, as `python -m http.server`."""
-
-    extensions_map = {"": "video/mp2t"}
 
     def log_message(self, *_):
         pass
