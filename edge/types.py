@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
@@ -13,6 +13,28 @@ JSON_SCHEMA = 1
 
 AT_REST = 1.4
 """Deviations from neutral within which a cue counts as at rest."""
+
+
+class _Valued:
+    """Equality and hash by value, of records whose arrays Python cannot compare."""
+
+    __slots__ = ()
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(_plain(getattr(self, one.name)) for one in fields(self) if one.compare)  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if isinstance(other, type(self)) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+
+def _plain(value: Any) -> Any:
+    """Something hashable that equals another's when the values do."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    return tuple(value.items()) if isinstance(value, dict) else value
 
 
 class Verdict(str, Enum):
@@ -26,8 +48,8 @@ class Verdict(str, Enum):
     """The label itself is too unsure to be explained."""
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection(_Valued):
     """One found face."""
 
     box_xyxy: np.ndarray
@@ -132,8 +154,8 @@ class Pose:
         return {"yaw": round(self.yaw_deg, 1), "pitch": round(self.pitch_deg, 1), "roll": round(self.roll_deg, 1)}
 
 
-@dataclass(frozen=True, slots=True)
-class Face:
+@dataclass(frozen=True, slots=True, eq=False)
+class Face(_Valued):
     """One face of a frame: where it is and what its expression reads as."""
 
     track: int
@@ -183,8 +205,8 @@ class Face:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading(_Valued):
     """Everything read from one frame."""
 
     source: str
@@ -197,10 +219,10 @@ class Reading:
     height: int
     faces: tuple[Face, ...]
     """Largest first; empty when no face was found."""
-    latency_ms: dict[str, float] = field(default_factory=dict)
+    latency_ms: dict[str, float] = field(default_factory=dict, compare=False)
     """Milliseconds spent in `face`, `encode`, `explain`, `verify` and in `total`. In real time `explain` and `verify` are those of the
     explanations that arrived with this frame, made beside it and not part of `total`."""
-    captured_s: float = 0.0
+    captured_s: float = field(default=0.0, compare=False)
     """`time.monotonic()` when the frame was captured; 0 for a picture or a file that is not played in real time."""
 
     def to_dict(self) -> dict[str, Any]:

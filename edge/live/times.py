@@ -48,7 +48,9 @@ class Times:
             return
         self._told = True
         if not max(self._steps_ms):
-            log.warning("'%s': %d frames have the same t_ms: labels freeze, nothing is calibrated; give each its own time", source, _ENOUGH + 1)
+            log.warning(
+                "'%s': %d frames have the same t_ms: labels freeze, nothing is calibrated; give each its own time", source, _ENOUGH + 1
+            )
         else:
             unit = "seconds" if usual_ms < _FASTEST_MS else "microseconds"
             log.warning("'%s': its frames are %g ms apart: are its times %s? t_ms is in milliseconds", source, usual_ms, unit)

@@ -54,9 +54,9 @@ class Capture(Protocol):
 Opener = Callable[[], Capture]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of a source."""
+    """One picture of a source; equal to itself alone."""
 
     image_bgr: np.ndarray
     """`[H,W,3]` uint8."""

@@ -21,7 +21,12 @@ def _check(times: list[float]) -> None:
 
 @pytest.mark.parametrize(
     ("step_ms", "said"),
-    [(0.0, "have the same t_ms"), (0.04, "are its times seconds?"), (1 / 30, "are its times seconds?"), (40_000.0, "are its times microseconds?")],
+    [
+        (0.0, "have the same t_ms"),
+        (0.04, "are its times seconds?"),
+        (1 / 30, "are its times seconds?"),
+        (40_000.0, "are its times microseconds?"),
+    ],
 )
 def test_times_that_are_hardly_milliseconds_are_told_once(caplog, step_ms, said):
     _check([step_ms * i for i in range(40)])
