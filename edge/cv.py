@@ -6,15 +6,23 @@ import ctypes
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.errors import BackendError
+from edge.library import load
 
-try:
+if TYPE_CHECKING:
     import cv2
-except ImportError:
-    raise BackendError("OpenCV is not installed: pip install 'erv-edge[cpu]' or 'erv-edge[gpu]'") from None
+else:
+    cv2 = load(
+        "cv2",
+        name="OpenCV",
+        holds="copyMakeBorder",
+        get="pip install 'erv-edge[cpu]' or 'erv-edge[gpu]'",
+        remove="opencv-python opencv-python-headless",
+        needs="install the system's library (on Debian and Ubuntu apt-get install libgl1 libglib2.0-0)",
+    )
 
 __all__ = ["cv2", "isolated"]
 
@@ -40,8 +48,9 @@ def isolated(code: str) -> list[str]:
     """A command line for a Python of its own, which takes nothing from the working folder or the environment.
 
     Args:
-        code: can import the standard library, `cv2`, `numpy` and what is installed beside them.
+        code: can import the standard library, `cv2`, `numpy`, this package, and what is installed beside them.
     """
     # `-I` hides the user's own packages as well, where these may come from: their folders go last, where they can hide nothing
     homes = [Path(str(package.__file__)).absolute().parents[hasattr(package, "__path__")] for package in (cv2, np)]
+    homes.append(Path(__file__).absolute().parents[1])
     return [sys.executable, "-I", "-B", "-c", f"import sys; sys.path += {list(map(str, homes))!r}\n{code}"]

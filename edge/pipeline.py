@@ -75,13 +75,14 @@ class Pipeline:
         if not 0 <= threads <= _THREADS:
             raise UsageError(f"{threads} threads: expected 0 (the runtime's choice) to {_THREADS} on this machine")
         checked = Bundle.load(bundle)
-        if device == "auto":
-            try:
-                return cls._on(checked, resolve_device(device), threads)
-            except BackendError as error:
-                log.warning("device auto: %s; going on with the CPU", error)
-                return cls._on(checked, resolve_device("cpu"), threads)
-        return cls._on(checked, resolve_device(device), threads)
+        chosen = resolve_device(device)
+        try:
+            return cls._on(checked, chosen, threads)
+        except BackendError as error:
+            if device != "auto" or chosen == "cpu":
+                raise
+            log.warning("device auto: %s; going on with the CPU", error)
+            return cls._on(checked, resolve_device("cpu"), threads)
 
     @classmethod
     def _on(cls, checked: Bundle, chosen: str, threads: int) -> Pipeline:
@@ -138,7 +139,7 @@ class Pipeline:
     def explain(self, seen: Seen, which: frozenset[int] | None = None) -> Reading:
         """The slow path: explain the faces of `seen` (or those whose index is in `which`) from their visual tokens."""
         started = time.perf_counter()
-        chosen = [i for i in range(len(seen.reading.faces)) if which is None or i in which]
+        chosen = [i for i, face in enumerate(seen.reading.faces) if face.emotion and (which is None or i in which)]
         subjects = [subject_of(seen.reading.faces[i], seen.tokens[i]) for i in chosen]
         explained = dict(zip(chosen, self.explainer(subjects), strict=True))
         faces = tuple(
@@ -222,6 +223,8 @@ class Pipeline:
         try:
             with watched(self.sessions, patience_s):
                 rehearse(self.bundle, self.finder, self.encoder, self.explainer)
+        except BackendError:  # the machine's fault, not the bundle's
+            raise
         except Exception as error:  # whatever does not fit together, in whichever library it shows
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BundleError(f"bundle '{self.bundle.folder}': its graphs and its configuration do not fit together: {text}") from None

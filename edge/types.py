@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
@@ -13,6 +13,28 @@ JSON_SCHEMA = 2
 
 AT_REST = 1.4
 """Deviations from neutral within which a cue counts as at rest."""
+
+
+class _Valued:
+    """Equality and hash by value, of records whose arrays Python cannot compare."""
+
+    __slots__ = ()
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(_plain(getattr(self, one.name)) for one in fields(self) if one.compare)  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if isinstance(other, type(self)) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+
+def _plain(value: Any) -> Any:
+    """Something hashable that equals another's when the values do."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    return tuple(value.items()) if isinstance(value, dict) else value
 
 
 class Verdict(str, Enum):
@@ -26,16 +48,18 @@ class Verdict(str, Enum):
     """The label itself is too unsure to be explained."""
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection(_Valued):
     """One found face."""
 
     box_xyxy: np.ndarray
     """`[4]` float32: x1, y1, x2, y2 in pixels of the picture; may reach beyond its border."""
     points_xy: np.ndarray
-    """`[5,2]` float32: eye, eye, nose tip, mouth corner, mouth corner, image left first, pixels."""
+    """`[5,2]` float32: eye, eye, nose tip, mouth corner, mouth corner, those on the left of an upright face first, pixels."""
     score: float
     """0…1: whether it is a face, and how well its box fits."""
+    upright: bool = True
+    """Whether the points lie as the face does; `False` when it is not clear which way up it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +201,8 @@ class Pose:
         return {"yaw": round(self.yaw_deg, 1), "pitch": round(self.pitch_deg, 1), "roll": round(self.roll_deg, 1)}
 
 
-@dataclass(frozen=True, slots=True)
-class Face:
+@dataclass(frozen=True, slots=True, eq=False)
+class Face(_Valued):
     """One face of a frame: where it is and what its expression reads as."""
 
     track: int
@@ -201,10 +225,11 @@ class Face:
     explained_t_ms: float | None = None
     """`Reading.t_ms` of the frame that the explanation describes."""
     unclear: tuple[str, ...] = ()
-    """In a stream: why this frame does not show the face well enough, any of `size`, `pose`, `blur`."""
+    """Why this frame does not show the face well enough: `orientation`, it is not clear which way up it is; in a stream also any of `size`,
+    `pose`, `blur`."""
     hidden: tuple[str, ...] = ()
-    """Cues that are found to be covered in this frame: their values are guesses from the rest of the face. An explanation that speaks of
-    them is not shown; in a stream, once half of the last frames hide them."""
+    """Cues that are found to be covered in this frame, or lie beyond its border: their values are guesses from the rest of the face. An
+    explanation that speaks of them is not shown; in a stream, once half of the last frames hide them."""
     baseline: str = "population"
     """What the cues are measured against: `population`, `calibrating` (the population, until it is done) or `personal`."""
 
@@ -227,8 +252,8 @@ class Face:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading(_Valued):
     """Everything read from one frame."""
 
     source: str
@@ -241,10 +266,10 @@ class Reading:
     height: int
     faces: tuple[Face, ...]
     """Largest first; empty when no face was found."""
-    latency_ms: dict[str, float] = field(default_factory=dict)
+    latency_ms: dict[str, float] = field(default_factory=dict, compare=False)
     """Milliseconds spent in `face`, `encode`, `explain`, `verify` and in `total`. In real time `explain` and `verify` are those of the
     explanations that arrived with this frame, made beside it and not part of `total`."""
-    captured_s: float = 0.0
+    captured_s: float = field(default=0.0, compare=False)
     """`time.monotonic()` when the frame was captured; 0 for a picture or a file that is not played in real time."""
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "edge": (
-        ("plain", "errors", "stop", "boundary", "files", "types", "cv", "whole", "ranges", "bundle", "profiles"),
+        ("plain", "errors", "stop", "library", "boundary", "files", "types", "cv", "whole", "ranges", "bundle", "profiles"),
         ("engine",),
         ("sources",),
         ("vision",),

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.cv import cv2
 from edge.errors import InputError, UsageError
 from edge.language.labels import EMOTIONS_11, parse_emotion
+from edge.sources.camera import find_feed, recorded
 from edge.sources.picture import read_image
 
 DFEW_LABELS = {1: "happiness", 2: "sadness", 3: "neutral", 4: "anger", 5: "surprise", 6: "disgust", 7: "fear"}
@@ -97,16 +97,7 @@ def clip_frames(clip: Clip, count: int) -> list[np.ndarray]:
         if not pictures:
             raise InputError(f"clip '{clip.path}' has no frame in it")
         return [read_image(pictures[i]) for i in _spread(len(pictures), count)]
-    video = cv2.VideoCapture(str(clip.path))
-    frames = []
-    while True:
-        more, frame = video.read()
-        if not more:
-            break
-        frames.append(np.asarray(frame))
-    video.release()
-    if not frames:
-        raise InputError(f"clip '{clip.path}' cannot be read as a video")
+    frames = [frame.image_bgr for frame in recorded(find_feed(clip.path))]
     return [frames[i] for i in _spread(len(frames), count)]
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from edge.engine.cache import cache_folder
 from edge.engine.fold import folded
 from edge.errors import BackendError, BundleError, UsageError
+from edge.library import load
 from edge.profiles import OWN, Profile
-from edge.stop import unstopped
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -70,7 +70,7 @@ class OrtSession:
         """
         ort = _onnxruntime()
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads or allowed_threads()
         options.log_severity_level = 4  # what goes wrong is raised, and told once
         # five graphs run in turn, each with threads of its own: those that spin after their run take the cores from the next
         options.add_session_config_entry("session.force_spinning_stop", "1")
@@ -129,6 +129,17 @@ class _Closed:
 
     def __getattr__(self, name: str) -> Any:
         raise UsageError("the pipeline is closed: load another one")
+
+
+def allowed_threads() -> int:
+    """Threads for a process that may not run on all cores (a container's cpuset); 0, ONNX Runtime's choice, for any other.
+
+    Left to choose, it plans a thread for every core of the host, pins each to its own and prints an error for all it may not use.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return 0
+    allowed = len(os.sched_getaffinity(0))
+    return allowed if allowed < (os.cpu_count() or 1) else 0
 
 
 class SplitSession:
@@ -247,11 +258,13 @@ def _onnxruntime() -> Any:  # a module; its stubs differ by wheel
     """Import ONNX Runtime with its telemetry off."""
     late = "onnxruntime" in sys.modules and not any(name in os.environ for name in _NO_TELEMETRY)
     no_telemetry()
-    try:
-        with unstopped():  # an import that a signal cuts looks like one that is not there
-            import onnxruntime
-    except ImportError:
-        raise BackendError("ONNX Runtime is not installed: pip install 'erv-edge[cpu]' or 'erv-edge[gpu]'") from None
+    onnxruntime = load(
+        "onnxruntime",
+        name="ONNX Runtime",
+        holds="disable_telemetry_events",
+        get="pip install 'erv-edge[cpu]' or 'erv-edge[gpu]'",
+        remove="onnxruntime onnxruntime-gpu",
+    )
     onnxruntime.disable_telemetry_events()
     if late:
         log.warning("ONNX Runtime was imported before edge and may have reported to its maker: set %s=1", _NO_TELEMETRY[0])

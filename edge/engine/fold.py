@@ -35,7 +35,7 @@ def folded(path: Path) -> bytes | Path:
     import onnxruntime as ort
 
     options, level = ort.SessionOptions(), ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 4
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
     parts: list[bytes] = []
     try:
         compiler = ort.ModelCompiler(options, str(path), embed_compiled_data_into_model=True, graph_optimization_level=level)

@@ -19,6 +19,7 @@ from edge.engine.cache import EngineCache, EngineKey, engine_key
 from edge.engine.cuda import Cuda
 from edge.engine.fold import fold_constants
 from edge.errors import BackendError, UsageError
+from edge.library import load
 from edge.profiles import Profile, Shape
 from edge.whole import write_whole
 
@@ -34,13 +35,13 @@ def import_tensorrt() -> Any:
     Raises:
         BackendError: it is not installed, or too old.
     """
-    try:
-        import tensorrt
-    except ImportError:
-        raise BackendError(
-            "device 'tensorrt' needs TensorRT's Python package: on a Jetson it comes with JetPack (a virtual environment must be made with "
-            "--system-site-packages), elsewhere with `pip install tensorrt`"
-        ) from None
+    tensorrt = load(
+        "tensorrt",
+        name="TensorRT's Python package, which device 'tensorrt' needs,",
+        holds="__version__",
+        get="pip install tensorrt (on a Jetson it comes with JetPack: make the virtual environment with --system-site-packages)",
+        needs="install TensorRT's own libraries, and let LD_LIBRARY_PATH lead to them",
+    )
     if int(tensorrt.__version__.split(".")[0]) < 10:
         raise BackendError(f"TensorRT {tensorrt.__version__} is too old: 10 or later is needed (JetPack 6.2 has 10.3)")
     return tensorrt

@@ -74,7 +74,7 @@ class Person:
         """
         self.seen_ms = t_ms
         before, smoother = self._smoother.shown, self._smoother
-        faults = unclear(crop, side_px, face.pose)
+        faults = face.unclear + unclear(crop, side_px, face.pose)
         if faults:
             smoother.miss(t_ms)
         else:

@@ -19,6 +19,7 @@ from edge.language.explain import Explainer
 from edge.live.baseline import Baseline
 from edge.live.person import Person
 from edge.live.schedule import Due, Outcome, Task, Worker
+from edge.live.times import Times
 from edge.sources.camera import Frame
 from edge.types import Face, Reading
 from edge.vision.look import Seen
@@ -79,14 +80,19 @@ class Scene:
             raise UsageError(f"calibrate_s must be 0 or more seconds, got {calibrate_s!r}")
         self._pipeline, self._config = pipeline, pipeline.config
         self._due, self._tracker = Due(explain), Tracker()
-        self._at_once = at_once
+        self._times, self._at_once = Times(), at_once
         self._people: dict[int, Person] = {}
         self._baseline, self._calibrate_s = baseline, calibrate_s
         self._calibrated: Baseline | None = None
         self.worker = Worker(pipeline.explainer) if beside else None
 
     def read(self, frame: Frame) -> Reading:
-        """Read the next frame; its `t_ms` must not be less than the last one's."""
+        """Read the next frame.
+
+        Raises:
+            InputError: its `t_ms` is no number, or less than the last one's.
+        """
+        self._times.check(frame)
         with self.worker.fast_path() if self.worker else nullcontext():
             seen = self._pipeline.look(frame, self._tracker)
             faces = self._recognise(seen, frame.t_ms)

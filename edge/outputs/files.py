@@ -64,15 +64,22 @@ class CsvSink(Sink):
             UsageError: the file exists or cannot be written.
         """
         self.columns = columns(labels, cues)
+        self._path, self._empty = path, True
         self._stream = _create(path)
         self._writer = csv.DictWriter(_Flushed(self._stream), self.columns, restval="")
         self._writer.writeheader()
 
     def write(self, reading: Reading) -> None:
+        self._empty = False
         self._writer.writerows(rows(reading))
 
     def close(self) -> None:
+        """Finish the table; one without a row, as of a camera that was not there, is removed, so that the next try finds its name free."""
+        left = self._empty and not self._stream.closed
         _finish(self._stream)
+        if left:
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
 
 def columns(labels: Sequence[str], cues: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from edge.errors import BackendError
+from edge.library import load
 from edge.outputs.sink import Sink
 from edge.types import Face, Reading
 
@@ -94,10 +94,10 @@ def _steady(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pylsl() -> Any:  # a module without types
-    try:
-        import pylsl
-    except ImportError:
-        raise BackendError("Lab Streaming Layer needs pylsl: pip install 'erv-edge[lsl]'") from None
-    except RuntimeError:  # pylsl is there, its shared library is not
-        raise BackendError("pylsl found no liblsl library: install liblsl, or set PYLSL_LIB to its path") from None
-    return pylsl
+    return load(
+        "pylsl",
+        name="pylsl, for Lab Streaming Layer,",
+        holds="StreamOutlet",
+        get="pip install 'erv-edge[lsl]'",
+        needs="install liblsl, or set PYLSL_LIB to its path",
+    )

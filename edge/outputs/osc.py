@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from edge.errors import BackendError, UsageError
+from edge.errors import UsageError
+from edge.library import load
 from edge.outputs.sink import Sink
 from edge.types import Face, Reading
 
@@ -36,16 +37,18 @@ class OscSink(Sink):
             BackendError: python-osc is missing.
             UsageError: no such host.
         """
+        bundles, messages, clients = (
+            load(f"pythonosc.{part}", name="python-osc", holds=holds, get="pip install 'erv-edge[osc]'", remove="python-osc")
+            for part, holds in (
+                ("osc_bundle_builder", "OscBundleBuilder"),
+                ("osc_message_builder", "build_msg"),
+                ("udp_client", "UDPClient"),
+            )
+        )
+        self._message = messages.build_msg
+        self._bundle: Callable[[], Any] = lambda: bundles.OscBundleBuilder(bundles.IMMEDIATELY)
         try:
-            from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
-            from pythonosc.osc_message_builder import build_msg
-            from pythonosc.udp_client import UDPClient
-        except ImportError:
-            raise BackendError("OSC needs python-osc: pip install 'erv-edge[osc]'") from None
-        self._message = build_msg
-        self._bundle: Callable[[], Any] = lambda: OscBundleBuilder(IMMEDIATELY)
-        try:
-            self._client: Any = UDPClient(host, port)
+            self._client: Any = clients.UDPClient(host, port)
         except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
             raise UsageError(f"--osc: cannot send to '{host}:{port}': {getattr(error, 'strerror', None) or error}") from None
         self._failing = False

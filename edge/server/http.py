@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from edge.errors import BackendError
+from typing import TYPE_CHECKING
 
-try:
+from edge.library import load
+
+if TYPE_CHECKING:
     from aiohttp import web
-except ImportError:
-    raise BackendError("the page needs aiohttp: pip install 'erv-edge[serve]'") from None
+else:
+    web = load(
+        "aiohttp.web",
+        name="aiohttp, which serves the page,",
+        holds="WebSocketResponse",
+        get="pip install 'erv-edge[serve]'",
+        remove="aiohttp",
+    )
 
 __all__ = ["web"]

@@ -1,11 +1,13 @@
 """Where frames come from: pictures, video files, cameras, network streams, or a capture of the caller's own.
 
-`find_feed` says what a source is and how it is opened; `recorded` reads a file frame by frame; `edge.sources.capture` follows a live one.
+`find_feed` says what a source is and how it is opened; `recorded` reads a file frame by frame; `edge.sources.capture` follows a live one;
+`edge.sources.recording` is what both open files and addresses as.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -17,16 +19,14 @@ import numpy as np
 from edge.cv import cv2
 from edge.errors import BackendError, InputError
 from edge.plain import is_address, without_secrets
+from edge.sources.clock import Clock
+from edge.sources.decoder import check_capture
 from edge.sources.names import is_text, open_video
 from edge.sources.picture import as_bgr, read_image
+from edge.sources.recording import Recording
 
 NETWORK = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
 """Schemes of the URLs that are handed to FFmpeg."""
-
-MAX_FRAME_PIXELS = 20_000_000
-"""Largest frame of a recording or a camera; of the codecs that are made for 8K, `MAX_VIDEO_PIXELS`."""
-MAX_VIDEO_PIXELS = 36_000_000
-_VIDEO = {"avc1", "h264", "hev1", "hvc1", "hevc", "av01", "vp09", "vp90"}
 
 _TIMEOUT_MS = 5000
 _CSI = (
@@ -58,9 +58,9 @@ class Capture(Protocol):
 Opener = Callable[[], Capture]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of a source."""
+    """One picture of a source; equal to itself alone."""
 
     image_bgr: np.ndarray
     """`[H,W,3]` uint8."""
@@ -89,6 +89,8 @@ class Feed:
     open: Opener
     trouble: str
     """The error when it cannot be opened."""
+    ends: Callable[[], bool] = lambda: False
+    """Whether a source without a known length has come to its end, and not been lost; asked when it delivers no more."""
 
 
 def find_feed(source: int | str | Path | Opener) -> Feed:
@@ -101,14 +103,16 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
     if callable(source):
         return Feed("capture", True, source, "the function that opens the capture gave none that delivers frames")
     text = str(source)
-    if not isinstance(source, Path) and not is_text(text) and ("://" in text or " ! " in text):
-        raise InputError("an address or a GStreamer pipeline must be UTF-8 text")
-    if not isinstance(source, Path) and re.fullmatch(r"-?\d+", text):
+    if not isinstance(source, Path) and re.fullmatch(r"-?[0-9]+", text):
         return _camera(int(text) if len(text) < 20 else 10**20)  # Python refuses to read thousands of digits
-    scheme, found, rest = text.partition("://")
-    if isinstance(source, str) and " ! " in text:
+    pipeline = isinstance(source, str) and " ! " in text and not os.path.isfile(text)
+    address = isinstance(source, str) and is_address(text)
+    if (pipeline or address) and not is_text(text):
+        raise InputError("an address or a GStreamer pipeline must be UTF-8 text")
+    if pipeline:
         return _gstreamer(text, "gstreamer")
-    if isinstance(source, str) and found:
+    if address:
+        scheme, _, rest = text.partition("://")
         if scheme == "csi" and rest.isdigit():
             return _gstreamer(_CSI.format(number=rest), text)
         if scheme not in NETWORK:
@@ -116,18 +120,42 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
         name = without_secrets(text)
         trouble = f"cannot read '{name}': check the address, and that it is reachable"
-        return Feed(name, True, lambda: cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits), trouble)
-    path = file_path(text if isinstance(source, int) else source)
+        return Feed(name, True, lambda: Recording(cv2.VideoCapture(text, cv2.CAP_FFMPEG, limits), name), trouble, lambda: _is_finite(text))
+    path = file_path(source if isinstance(source, Path) else text)
     if path.is_char_device():
         return Feed(text, True, lambda: open_video(text, cv2.CAP_V4L2), f"no camera at '{text}': {_CHECK}")
     if text.startswith("/dev/"):
         raise InputError(f"no camera at '{text}': {_CHECK}")
     if not path.is_file():
         raise InputError(f"no video file at '{path}'")
-    return Feed(text, False, lambda: open_video(text), f"'{text}' is not a video that OpenCV can decode")
+    whole = str(path.absolute())
+    return Feed(text, False, lambda: Recording(open_video(whole), text, whole), f"'{text}' is not a video that OpenCV can decode")
 
 
 _CHECK = "check that it is plugged in, free, and that this user may open it"
+
+
+def _is_finite(address: str) -> bool:
+    """Whether an address holds a file, whose length its server tells, and nothing that goes on; a playlist does."""
+    if not address.lower().startswith(("http://", "https://")):
+        return False
+    import base64
+    import http.client
+    import urllib.parse
+    import urllib.request
+
+    try:
+        parts = urllib.parse.urlsplit(address)
+        request = urllib.request.Request(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
+        if parts.username is not None:
+            given = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+            password = "Basic " + base64.b64encode(given.encode()).decode()
+            request.add_unredirected_header("Authorization", password)  # it is not for another host
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_MS / 1e3) as answer:
+            kind = answer.headers.get_content_type()
+            return answer.length is not None and "mpegurl" not in kind and "dash" not in kind
+    except (OSError, ValueError, http.client.HTTPException):  # it has gone: nothing says that it had ended
+        return False
 
 
 def _camera(number: int) -> Feed:
@@ -166,41 +194,12 @@ def opened(feed: Feed) -> Capture:
     """Open a feed.
 
     Raises:
-        InputError: its frames are larger than `MAX_FRAME_PIXELS`.
+        InputError: its frames are larger than is read.
     """
     capture = feed.open()
-    if isinstance(capture, cv2.VideoCapture):
-        width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        codec = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
-        limit = MAX_VIDEO_PIXELS if codec.to_bytes(4, "little").decode("latin-1").lower() in _VIDEO else MAX_FRAME_PIXELS
-        if width * height > limit:
-            capture.release()
-            raise InputError(f"'{feed.name}' has frames of {width}×{height} pixels: at most {limit} are read")
+    if isinstance(capture, cv2.VideoCapture):  # a `Recording` has looked before it decoded its first frame
+        check_capture(capture, feed.name)
     return capture
-
-
-def length(capture: Capture) -> int:
-    """Frames that a capture promises; 0 when it has no end that it knows of."""
-    count = capture.get(cv2.CAP_PROP_FRAME_COUNT) if isinstance(capture, cv2.VideoCapture) else 0
-    return max(0, int(count))
-
-
-class Clock:
-    """Timestamps of a recording: its own, or by the frame rate where it has none."""
-
-    def __init__(self, capture: Capture) -> None:
-        self._capture = capture
-        rate = capture.get(cv2.CAP_PROP_FPS) if isinstance(capture, cv2.VideoCapture) else 0.0
-        self._step_ms = 1000 / rate if 1 <= rate <= 1000 else 40.0
-        self._last_ms = -1.0
-
-    def __call__(self) -> float:
-        """Milliseconds of the frame just grabbed, to the microsecond; they always rise."""
-        own = self._capture.get(cv2.CAP_PROP_POS_MSEC) if isinstance(self._capture, cv2.VideoCapture) else -1.0
-        if own <= self._last_ms:
-            own = self._last_ms + self._step_ms if self._last_ms >= 0 else 0.0
-        self._last_ms = round(float(own), 3)
-        return self._last_ms
 
 
 def pictures(paths: list[Path]) -> Generator[Frame]:
@@ -221,6 +220,7 @@ def recorded(feed: Feed) -> Generator[Frame]:
     """
     capture = opened(feed)
     try:
+        assert isinstance(capture, Recording), "a feed that is not live is a file"
         clock, index = Clock(capture), 0
         while capture.grab():
             good, image = capture.retrieve()
@@ -228,18 +228,9 @@ def recorded(feed: Feed) -> Generator[Frame]:
                 break
             yield Frame(as_bgr(image), feed.name, index, clock())
             index += 1
-        check_whole(feed, capture, index)
+        capture.check_whole(index)
     finally:
         capture.release()
-
-
-def check_whole(feed: Feed, capture: Capture, count: int) -> None:
-    """Raise `InputError` when a file gave no frame, or far fewer than it promises."""
-    if count == 0:
-        raise InputError(feed.trouble)
-    promised = length(capture)
-    if count < 0.9 * promised:  # some containers only estimate their length
-        raise InputError(f"'{feed.name}' is truncated: {count} of {promised} frames could be decoded")
 
 
 def demo_picture() -> Path:

@@ -12,8 +12,10 @@ import time
 
 from edge.errors import EdgeError, InputError
 from edge.plain import plain
-from edge.sources.camera import Capture, Clock, Feed, Frame, check_whole, length, opened
+from edge.sources.camera import Capture, Feed, Frame, opened
+from edge.sources.clock import Clock
 from edge.sources.picture import as_bgr
+from edge.sources.recording import Recording
 
 log = logging.getLogger(__name__)
 
@@ -158,11 +160,12 @@ class NewestFrame:
 
     def _follow(self, capture: Capture) -> bool:
         """Capture from the grabbed frame on; True when the source shall be opened again."""
-        ends, clock = length(capture), Clock(capture)
+        recording = capture if isinstance(capture, Recording) else None
+        clock = Clock(recording) if recording and (recording.length or recording.path) else None
         count, began_s = 0, time.monotonic()
         while not self._stop.is_set():
             captured_s = time.monotonic()
-            t_ms = clock() if ends else None
+            t_ms = clock() if clock else None
             good, image = capture.retrieve()
             if not good or image is None:
                 break
@@ -178,8 +181,9 @@ class NewestFrame:
             count += 1
             if not capture.grab():
                 break
-        if ends and not self._stop.is_set():
-            check_whole(self.feed, capture, count)
+        if not self._stop.is_set() and (clock or (recording and self.feed.ends())):
+            assert recording is not None
+            recording.check_whole(count)
             return False
         self._lose()
         return not self._stop.is_set()

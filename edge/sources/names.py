@@ -1,8 +1,10 @@
-"""Names as OpenCV takes them: it ends the process at one that is not UTF-8, and a file system takes any bytes."""
+"""Names as OpenCV and FFmpeg take them, where a file system takes any bytes.
+
+The one ends the process at a name that is not UTF-8; the other takes what stands before a colon for a protocol, unless a slash comes first.
+"""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,14 +24,15 @@ def is_text(name: str) -> bool:
 
 @contextmanager
 def spelled(path: Path | str) -> Iterator[str]:
-    """A name of the file, there or yet to be made, that is UTF-8: its own, or for as long as the block lasts a link's."""
+    """A whole name of the file, there or yet to be made, that is UTF-8: its own, or for as long as the block lasts a link's."""
+    path = Path(path).absolute()
     if is_text(str(path)):
         yield str(path)
         return
-    suffix = Path(path).suffix
+    suffix = path.suffix
     with tempfile.TemporaryDirectory(prefix="erv-edge-") as folder:
         link = Path(folder) / f"file{suffix if is_text(suffix) else ''}"
-        link.symlink_to(os.path.abspath(path))
+        link.symlink_to(path)
         yield str(link)
 
 

@@ -10,6 +10,7 @@ from edge.cv import cv2
 from edge.errors import InputError
 from edge.files import read_bounded
 from edge.sources.decode import MAX_BYTES, decode
+from edge.sources.orientation import upright
 
 
 def as_bgr(image: np.ndarray) -> np.ndarray:
@@ -45,7 +46,7 @@ def as_grey(image_bgr: np.ndarray) -> np.ndarray:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Decode an image file to `[H,W,3]` uint8 BGR, turned upright by its EXIF orientation; transparency is ignored.
+    """Decode an image file to `[H,W,3]` uint8 BGR, turned upright as the file says; transparency is ignored.
 
     Raises:
         InputError: no such file, not a picture, or one that asks for more memory or time than a file of its size may.
@@ -56,7 +57,7 @@ def read_image(path: Path) -> np.ndarray:
     except InputError as error:
         raise InputError(f"'{path}' {error}") from None
     try:
-        return as_bgr(image)
+        return as_bgr(upright(data, image))
     except InputError as error:
         raise InputError(f"'{path}': {error}") from None
 

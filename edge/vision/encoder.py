@@ -69,6 +69,14 @@ class FaceEncoder:
         return Encoded(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Encoded)))
 
 
-def hidden_cues(visible: np.ndarray, config: BundleConfig) -> tuple[str, ...]:
-    """Names of the cues that are out of sight, of one face's `[C]` probabilities."""
-    return tuple(cue.name for cue, p in zip(config.cues, visible, strict=True) if not p >= config.verdict.min_visible)
+def hidden_cues(visible: np.ndarray, config: BundleConfig, beyond: np.ndarray | None = None) -> tuple[str, ...]:
+    """Names of one face's cues that are out of sight.
+
+    Args:
+        visible: `[C]` probabilities.
+        config: which points show a cue, and how sure it must be that they are in sight.
+        beyond: `[P]` bool: the points that lie beyond the picture; a cue that one of them shows is not in it.
+    """
+    gone = [beyond is not None and bool(beyond[cue.points].any()) for cue in config.cues]
+    unseen = [not p >= config.verdict.min_visible for p in visible]
+    return tuple(cue.name for cue, out, dark in zip(config.cues, gone, unseen, strict=True) if out or dark)

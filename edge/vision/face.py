@@ -6,6 +6,8 @@ count from the edge of the picture: the middle of its first pixel is (0.5, 0.5).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edge.bundle import FaceSpec, ImageSpec, check_graph
@@ -13,6 +15,7 @@ from edge.cv import cv2
 from edge.engine.backend import Session
 from edge.profiles import CELL, LEAST
 from edge.types import Detection
+from edge.vision import upright
 
 STRIDES = (8, 16)
 """Cell sizes of the finder's two levels, pixels."""
@@ -133,8 +136,24 @@ class FaceFinder:
     def __call__(self, grey: np.ndarray) -> list[Detection]:
         """Find the faces of `[H,W]` uint8, largest first; empty when there are none."""
         picture, scale = letterbox(grey, self.spec.long_side)
-        rows = self.session.run({INPUT: picture[None, None].astype(np.float32)})[OUTPUT][0]
-        return select_faces(rows, scale, threshold=self.spec.threshold, overlap=self.spec.overlap)
+        found = select_faces(self._candidates(picture), scale, threshold=self.spec.threshold, overlap=self.spec.overlap)
+        return [face if face.score >= upright.SURE else self._turned(grey, face) for face in found]
+
+    def _candidates(self, picture: np.ndarray) -> np.ndarray:
+        """The graph's rows `[A,15]` of `[h,w]` uint8 whose sides are multiples of `CELL` from `LEAST` on."""
+        return np.asarray(self.session.run({INPUT: picture[None, None].astype(np.float32)})[OUTPUT][0])
+
+    def _turned(self, grey: np.ndarray, face: Detection) -> Detection:
+        """A face that lies on its side or stands on its head, with the places of its own eyes and mouth, or told if they are not found; any
+        other as it is."""
+        matrix = upright.window(face.box_xyxy)
+        turn, rows = upright.best_turn(self._candidates(upright.four_ways(crop_face(grey, matrix, upright.CELL))))
+        if not turn:
+            return face
+        if rows[:, 0].max() < self.spec.threshold:
+            return replace(face, upright=False)
+        best = select_faces(rows, 1.0, threshold=float(rows[:, 0].max()), overlap=self.spec.overlap)[0]
+        return upright.placed(best, turn, matrix)
 
 
 def align(grey: np.ndarray, detection: Detection, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from edge.cv import cv2
 from edge.sources.camera import Frame
 from edge.sources.picture import as_grey
 from edge.types import Detection, Face, Pose, Reading
+from edge.vision.border import beyond, share_outside
 from edge.vision.encoder import Encoded, FaceEncoder, hidden_cues
 from edge.vision.face import align
 from edge.vision.track import Tracker
@@ -33,6 +34,8 @@ class Seen:
     """`[N,S,S]` uint8, what the encoder saw."""
     sides_px: tuple[float, ...]
     """Side of the square in the picture that each crop was sampled from, pixels."""
+    outside: tuple[float, ...]
+    """Share 0…1 of each crop that lies beyond the picture, where the edge is repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +53,25 @@ def look(frame: Frame, finder: Finder, encoder: FaceEncoder, config: BundleConfi
     """Read the faces of a frame; with a tracker they keep their numbers, and the finder runs only when it must."""
     started = time.perf_counter()
     grey = as_grey(frame.image_bgr)
+    height, width = grey.shape
     located = _locate(grey, frame.t_ms, finder, config, tracker)
     between = time.perf_counter()
     crops = np.stack(located.crops) if located.crops else np.zeros((0, 0, 0), np.uint8)
     tokens, faces, size = np.zeros((0, 0, 0), np.float32), [], config.image.size
+    sides = tuple(math.hypot(back[0, 0], back[1, 0]) * size for back in located.backs)
     if len(crops):
         read = encoder(crops)
         tokens = read.tokens
         points = np.stack([p * size @ back[:, :2].T + back[:, 2] for p, back in zip(read.points_xy, located.backs, strict=True)])
         places = tracker.settle(located.numbers, points, frame.t_ms) if tracker else located.detections
         for i, place in enumerate(places):
-            faces.append(_face(located.numbers[i], place, read, i, points[i], located.backs[i], config))
+            out = beyond(points[i], sides[i], width, height)
+            faces.append(_face(located.numbers[i], place, read, i, points[i], located.backs[i], config, out))
     done = time.perf_counter()
     spent = {"face": (between - started) * 1e3, "encode": (done - between) * 1e3, "explain": 0.0, "verify": 0.0}
     spent["total"] = (done - started) * 1e3
-    height, width = grey.shape
     reading = Reading(frame.source, frame.index, frame.t_ms, width, height, tuple(faces), spent, frame.captured_s)
-    return Seen(reading, tokens, crops, tuple(math.hypot(back[0, 0], back[1, 0]) * size for back in located.backs))
+    return Seen(reading, tokens, crops, sides, tuple(share_outside(back, size, width, height) for back in located.backs))
 
 
 def _locate(grey: np.ndarray, t_ms: float, finder: Finder, config: BundleConfig, tracker: Tracker | None) -> _Located:
@@ -86,20 +91,25 @@ def _crops(grey: np.ndarray, places: list[Detection], config: BundleConfig) -> t
     return [crop for crop, _ in aligned], [np.asarray(cv2.invertAffineTransform(matrix)) for _, matrix in aligned]
 
 
-def _face(number: int, place: Detection, read: Encoded, i: int, points_xy: np.ndarray, back: np.ndarray, config: BundleConfig) -> Face:
-    """Row `i` of what the encoder read, as a face; `back` leads from its crop to the picture."""
+def _face(
+    number: int, place: Detection, read: Encoded, i: int, points_xy: np.ndarray, back: np.ndarray, config: BundleConfig, out: np.ndarray
+) -> Face:
+    """Row `i` of what the encoder read, as a face; `back` leads from its crop to the picture, `out` are the points beyond that."""
     probabilities = dict(zip(config.labels, map(float, read.probabilities[i]), strict=True))
-    emotion = max(probabilities, key=probabilities.__getitem__)
+    if not place.upright:
+        probabilities = {}
+    emotion = max(probabilities, key=probabilities.__getitem__, default="")
     yaw, pitch, roll = map(float, read.pose_deg[i])
     turned = math.degrees(math.atan2(back[1, 0], back[0, 0]))  # the crop was levelled: add that turn back
     return Face(
         track=number,
         detection=place,
         emotion=emotion,
-        confidence=probabilities[emotion],
+        confidence=probabilities.get(emotion, 0.0),
         probabilities=probabilities,
         cues=dict(zip((cue.name for cue in config.cues), map(float, read.cues[i]), strict=True)),
         points_xy=points_xy.astype(np.float32),
-        pose=Pose(yaw, pitch, roll + turned),
-        hidden=hidden_cues(read.visible[i], config),
+        pose=Pose(yaw, pitch, (roll + turned + 180) % 360 - 180),
+        unclear=() if place.upright else ("orientation",),
+        hidden=hidden_cues(read.visible[i], config, out),
     )

@@ -145,7 +145,9 @@ def moved(place: Detection, matrix: np.ndarray) -> Detection:
     middle = matrix[:, :2] @ _middle(place) + matrix[:, 2]
     half = (place.box_xyxy[2:] - place.box_xyxy[:2]) / 2 * math.hypot(matrix[0, 0], matrix[1, 0])
     points = place.points_xy @ matrix[:, :2].T + matrix[:, 2]
-    return Detection(np.concatenate([middle - half, middle + half]).astype(np.float32), points.astype(np.float32), place.score)
+    return Detection(
+        np.concatenate([middle - half, middle + half]).astype(np.float32), points.astype(np.float32), place.score, place.upright
+    )
 
 
 def _middle(place: Detection) -> np.ndarray:

@@ -191,7 +191,7 @@ def test_a_folded_graph_computes_the_same(tmp_path):
 @pytest.mark.skipif(_HAS_TENSORRT, reason="this machine has TensorRT")
 def test_without_tensorrt_one_sentence_says_what_is_missing(capsys):
     for call in (import_tensorrt, lambda: Pipeline.load(device="tensorrt")):
-        with pytest.raises(BackendError, match=r"needs TensorRT's Python package"):
+        with pytest.raises(BackendError, match=r"TensorRT's Python package, which device 'tensorrt' needs, is not installed"):
             call()
     assert main(["tensorrt", str(SHIPPED)]) == 3
     assert "TensorRT's Python package" in capsys.readouterr().err

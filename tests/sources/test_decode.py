@@ -14,8 +14,9 @@ import pytest
 from hostile import ROUNDS, gif, jpeg, many_scans, mutated, png, stated, two_headers
 
 from edge.errors import InputError
-from edge.sources.camera import MAX_FRAME_PIXELS, find_feed, recorded
+from edge.sources.camera import find_feed, recorded
 from edge.sources.decode import MAX_SCANS, decode, demand_of
+from edge.sources.decoder import MAX_FRAME_PIXELS
 from edge.sources.helper import Helper, TooLargeError
 from edge.sources.picture import read_image
 
