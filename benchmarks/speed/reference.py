@@ -59,9 +59,7 @@ def compare(pipeline: Pipeline, committed: dict[str, float], *, attempts: int = 
     if slow:
         told = ", ".join(f"{name} {best[name]:.3g} matmuls where {committed[name]:.3g} were committed" for name in slow)
         raise SlowdownError(f"slower by over {SLOWER} times: {told}; if that is meant, run `python -m benchmarks reference --write`")
-    return {
-        name: {"committed": value, "measured": float(best[name]), "ratio": float(best[name] / value)} for name, value in committed.items()
-    }
+    return {name: {"committed": value, "measured": best[name], "ratio": best[name] / value} for name, value in committed.items()}
 
 
 def read_reference(path: Path = REFERENCE) -> dict[str, float]:
