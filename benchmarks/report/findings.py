@@ -10,7 +10,7 @@ SCHEMA = 7
 """Version of `results.json`; the reports of others are not read."""
 
 _GAINS = {"war": 0.005, "uar": 0.01, "eea": 0.01, "meea": 0.01, "cue_precision": 0.01, "verified_rate": 0.02, "own_accepted": 0.02}
-_LOSSES = {"ece": 0.01, "contradiction_rate": 0.01}
+_LOSSES = {"ece": 0.01, "contradiction_rate": 0.01, "verified_and_wrong": 0.01}
 """Figure of accuracy → least change that counts; smaller ones are noise or taste."""
 
 _SLOWER, _LARGER = 1.10, 1.05

@@ -48,7 +48,8 @@ def tiles(results: Figures) -> list[tuple[str, str]]:
             found.append((f"{text} ({stage['matmuls']:.2f} matmuls)", f"{stage['median_ms']:.2f} ms"))
     if right:
         named = {"war": "accuracy (WAR)", "uar": "mean recall (UAR)", "verified_rate": "explanations verified"}
-        found += [(text, f"{right[key]:.1%}") for key, text in named.items()]
+        named["verified_and_wrong"] = "verified and wrong"
+        found += [(text, f"{right[key]:.1%}") for key, text in named.items() if right.get(key) is not None]
     if robust and (shown := [hidden["shown"] for hidden in robust["mouth_hidden"].values() if hidden["shown"] is not None]):
         found.append(("mouth hidden: claims about it still shown", f"{max(shown):.0%}"))
     return [*found, ("bundle", f"{next(iter(results['bundles'].values()))['bytes'] / 1e6:.1f} MB")]
@@ -83,7 +84,8 @@ def threads(count: int) -> str:
 
 
 def _table(title: str, first: str, rows: Figures, keys: Sequence[str]) -> Table:
-    """Name → figures, with a column for each key."""
+    """Name → figures, with a column for each key that any of them has."""
+    keys = [key for key in keys if any(row.get(key) is not None for row in rows.values())]
     columns = [first, *(key.replace("_", " ") for key in keys)]
     return Table(title, columns, [[name.replace("_", " "), *(row.get(key) for key in keys)] for name, row in rows.items()])
 
@@ -117,8 +119,7 @@ def _latency(found: Figures) -> list[Block]:
     for name, variant in found["variants"].items():
         title = f"{name}: {variant['provider']}, a rationale of {variant['tokens']} tokens"
         rows = {stage: {**row, "against the first": _times(row.get("ratio"))} for stage, row in variant["stages"].items()}
-        last = ["against the first"] if any("ratio" in row for row in rows.values()) else []
-        blocks.append(_table(title, "stage", rows, ["median_ms", "p95_ms", "matmuls", *last]))
+        blocks.append(_table(title, "stage", rows, ("median_ms", "p95_ms", "matmuls", "against the first")))
         if drop := variant.get("dropped"):
             said = f"fast path drops {drop['fast']:.1%}, the full line {drop['full']:.1%}."
             blocks.append(Text(f"Of a camera's {drop['fps']:g} frames a second the {said}"))
@@ -195,7 +196,7 @@ def _compare(found: Figures) -> list[Block]:
 
 
 def _robustness(found: Figures) -> list[Block]:
-    keys = ("war", "uar", "ece", "confidence", "verified_rate", "abstained_rate")
+    keys = ("war", "uar", "ece", "confidence", "verified_rate", "verified_and_wrong", "abstained_rate")
     rows = {f"{name} {severity}": row for name, each in found["corrupted"].items() for severity, row in each.items()}
     blocks: list[Block] = [Text(f"{found['n']} faces, every corruption at up to three severities."), Pictures([plots.robustness(found)])]
     if found["mouth_hidden"]:
