@@ -48,7 +48,7 @@ def timed(name: str, work: Callable[[], object], clock: Clock = time.perf_counte
 
 
 def interleave(
-    stages: list[Stage], threads: int, *, rounds: int, warmup: int = 2, title: str = "timing", clock: Clock = time.perf_counter
+    stages: list[Stage], threads: int, *, rounds: int, warmup: int = 1, title: str = "timing", clock: Clock = time.perf_counter
 ) -> Times:
     """Let the stages take turns for `rounds`, after `warmup` rounds that do not count, with a matmul before, between and after them.
 

@@ -51,10 +51,9 @@ def compare(pipeline: Pipeline, committed: dict[str, float], *, attempts: int = 
     """
     best = dict.fromkeys(committed, np.inf)
     for _ in range(attempts):
-        for name, value in measure(pipeline, rounds=rounds).items():
-            best[name] = min(best.get(name, np.inf), value)
-        slow = [name for name, value in committed.items() if best[name] > SLOWER * value]
-        if not slow:
+        now = measure(pipeline, rounds=rounds)
+        best = {name: min(value, now.get(name, np.inf)) for name, value in best.items()}
+        if not (slow := [name for name, value in committed.items() if best[name] > SLOWER * value]):
             break
     if slow:
         told = ", ".join(f"{name} {best[name]:.3g} matmuls where {committed[name]:.3g} were committed" for name in slow)

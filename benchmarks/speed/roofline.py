@@ -108,14 +108,13 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
             stages[name] = {"graph": graph, "threads": own, **stage}
             if profile and own in ceilings:
                 stages[name]["operators"] = operators(unpacked, feed, own, ceilings[own])
-    rates = (("gemm_gflops", ceilings.get(threads)), ("gemm_gflops_one_thread", ceilings.get(1)))
-    rates += (("bandwidth_gbs", streams.get(threads)), ("bandwidth_gbs_one_thread", streams.get(1)))
-    return {
-        "threads": threads,
-        **{name: None if rate is None else rate / 1e9 for name, rate in rates},
-        "provider": pipeline.provider,
-        "stages": stages,
+    rates = {
+        f"{name}{end}": of.get(count)
+        for name, of in (("gemm_gflops", ceilings), ("bandwidth_gbs", streams))
+        for end, count in (("", threads), ("_one_thread", 1))
     }
+    known = {name: None if rate is None else rate / 1e9 for name, rate in rates.items()}
+    return {"threads": threads, **known, "provider": pipeline.provider, "stages": stages}
 
 
 def _ceilings(unit: np.ndarray, threads: int) -> tuple[dict[int, float], dict[int, float]]:
