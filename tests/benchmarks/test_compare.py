@@ -128,7 +128,7 @@ def test_a_rival_that_dies_while_it_is_timed_is_missing(pipeline, classifier, mo
 
     def dies(worker, stage, image, face, calls):
         asked.append(stage)
-        if len(asked) > 7:
+        if len(asked) > 4:
             raise RivalMissing("its process ended: killed")
         return [1.0] * calls
 
@@ -137,7 +137,7 @@ def test_a_rival_that_dies_while_it_is_timed_is_missing(pipeline, classifier, mo
         figures = compare.measure(pipeline, running, 1, rounds=2)
     assert figures["missing"] == {"brightness": "its process ended: killed"}
     assert set(figures["systems"]) == {"erv-edge"}
-    assert len(asked) == 8, "it is not asked again"
+    assert len(asked) == 5, "it is not asked again"
 
 
 def test_a_rival_that_fails_on_a_face_is_missing(pipeline, classifier, monkeypatch):
