@@ -24,7 +24,7 @@ from benchmarks.command import Command, Figures, bundle_options, check, distinct
 from benchmarks.peers.worker import RivalMissing, Worker
 from benchmarks.quality.accuracy import Faces
 from benchmarks.quality.reading import data_options, load_faces
-from benchmarks.speed.clock import UNIT, Stage, interleave, quiet, summary
+from benchmarks.speed.clock import UNIT, Stage, interleave, summary
 from benchmarks.speed.stages import Scene, demo_frame
 from edge.cv import cv2
 from edge.errors import UsageError
@@ -34,8 +34,10 @@ from edge.sources.camera import Frame
 from edge.types import Detection
 from training.metrics import war_uar
 
+ROUNDS = 20
+OURS = "erv-edge"
 _ENLARGE = 4
-_ABOUT = ("version", "note", "finds", "labels", "package")
+_PACKAGES = ("fer", "emotiefflib", "deepface", "py-feat", "opencv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,78 +76,54 @@ def started(wanted: list[Wanted], threads: int) -> Iterator[Rivals]:
         yield rivals
 
 
-def speed(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = 15, seconds: float = 0.0) -> Figures:
-    """Time ours and every rival on the same picture, in turns.
+def measure(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = ROUNDS, faces: Faces | None = None) -> Figures:
+    """Time ours and every rival on the same picture, in turns; and count how often each is right on the same faces.
 
     Args:
         pipeline: ours, on `threads` threads.
         rivals: one that fails from now on goes to `missing`.
         threads: of the matmul.
-        rounds: at least so many turns of every stage,
-        seconds: and at least so long, unless no rival is there.
+        rounds: turns of every stage.
+        faces: for the accuracy; without them it is left out.
 
     Returns:
-        `matmul_ms`, `threads`, `rounds`; `systems`: title → `version`, `note`, `finds`, `labels`, `stages` (`find`, `classify`, `network`
-        the classifier's function alone, `read` everything); `missing`: title → reason.
+        `matmul_ms`, `threads`, `rounds`; `missing`: title → reason; `systems`: title → `version`, `note`, `finds`, `labels`, and `stages`
+        (`find`, `classify`, `network` the classifier's function alone, `read` everything), each with its `ratio` to our `read`; and
+        `accuracy`: `n`, `found`, `war`, `uar`, `war_found` over the found faces, `war_crop` on the data's own crop without a finder, and
+        `ours`, the same of us on these faces.
     """
     cv2.setNumThreads(threads)
-    systems: Figures = {"erv-edge": _ours(pipeline)}
     with tempfile.TemporaryDirectory() as folder:
-        stages = _stages(Scene.of(pipeline, demo_frame()), rivals, Path(folder))
-        seconds = seconds if rivals.there() else 0.0
-        times = interleave(stages, threads, rounds=rounds, seconds=seconds, warmup=0, title="compare")
-    systems |= {title: {k: worker.about[k] for k in _ABOUT} for title, worker in rivals.there().items()}
-    for title in systems:
-        keys = {key.partition("\n")[2]: key for key in times if key.partition("\n")[0] == title}
-        systems[title]["stages"] = {stage: summary(key, times) for stage, key in keys.items()}
-    told = {"matmul_ms": quiet(UNIT, times), "threads": threads, "rounds": len(times[UNIT])}
+        times = interleave(_stages(Scene.of(pipeline, demo_frame()), rivals, Path(folder)), threads, rounds=rounds, title="compare")
+        scores = {} if faces is None else _accuracies(pipeline, faces, rivals, Path(folder))
+    systems: Figures = {OURS: _ours(pipeline)}
+    systems |= {title: {k: v for k, v in worker.about.items() if k != "stages"} for title, worker in rivals.there().items()}
+    for title, row in systems.items():
+        stages = {key.partition("\n")[2]: key for key in times if key.partition("\n")[0] == title}
+        row["stages"] = {stage: summary(key, times, f"{OURS}\nread") for stage, key in stages.items()}
+        row |= {"accuracy": scores[title]} if scores else {}
+    told = {"matmul_ms": float(np.median(times[UNIT])), "threads": threads, "rounds": rounds}
     return {**told, "systems": systems, "missing": dict(rivals.missing)}
-
-
-def recognition(pipeline: Pipeline, rivals: Rivals, faces: Faces) -> Figures:
-    """How often ours and every rival are right on the same faces.
-
-    Returns:
-        `accuracy`: title → `n`, `found`, `war`, `uar`, `war_found` over the found faces, `war_crop` on the data's own crop without a
-        finder, and `ours` the same of us on these faces; `missing`: title → reason.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        return {"accuracy": _accuracies(pipeline, faces, rivals, Path(folder)), "missing": dict(rivals.missing)}
-
-
-def join(timed: Figures, read: Figures) -> Figures:
-    """What `speed` and `recognition` returned in one: the accuracy in `systems`; what failed in either is missing."""
-    missing = {**timed["missing"], **read["missing"]}
-    systems = {title: {**row, "accuracy": read["accuracy"][title]} for title, row in timed["systems"].items() if title not in missing}
-    return {**timed, "systems": systems, "missing": missing}
 
 
 def _ours(pipeline: Pipeline) -> Figures:
     from edge import __version__
 
     note = f"own finder and crop, bundle '{pipeline.bundle.folder.name}'"
-    return {"version": __version__, "note": note, "finds": True, "labels": list(pipeline.bundle.config.labels), "package": "erv-edge"}
+    return {"version": __version__, "note": note, "finds": True, "labels": list(pipeline.bundle.config.labels), "package": OURS}
 
 
 def _stages(scene: Scene, rivals: Rivals, folder: Path) -> list[Stage]:
-    """Our stages and every rival's, their figures named `title\\nstage`; a rival that fails on the picture goes to `missing`."""
+    """Our stages and every rival's, their figures named `title\\nstage`."""
     picture = folder / "frame.npy"
     np.save(picture, scene.frame.image_bgr)
     face = _as_face(scene.detection)
-    stages = [s for s, name in zip(scene.stages(_ours_as), ("face", "align", "encode", "fast"), strict=False) if name != "align"]
+    names = {"face": "find", "encode": "classify", "fast": "read"}
+    own = scene.stages(lambda stage: f"{OURS}\n{names.get(stage, stage)}")
+    stages = [stage for stage, name in zip(own, ("face", "align", "encode", "fast"), strict=False) if name in names]
     for title, worker in rivals.there().items():
-        try:
-            for stage in worker.about["stages"]:
-                worker.time(stage, picture, face, 2)
-        except RivalMissing as reason:
-            rivals.missing[title] = str(reason)
-            continue
         stages += [_theirs(title, worker, stage, picture, face, rivals.missing) for stage in worker.about["stages"]]
     return stages
-
-
-def _ours_as(stage: str) -> str:
-    return f"erv-edge\n{ {'face': 'find', 'encode': 'classify', 'fast': 'read'}.get(stage, stage) }"
 
 
 def _theirs(title: str, worker: Worker, stage: str, picture: Path, face: dict[str, Any], missing: dict[str, str]) -> Stage:
@@ -175,66 +153,59 @@ def framed(crop: np.ndarray) -> np.ndarray:
 
 def _accuracies(pipeline: Pipeline, faces: Faces, rivals: Rivals, folder: Path) -> Figures:
     """`accuracy` of every system; a rival that fails on a picture goes to `missing`."""
-    config = pipeline.bundle.config
-    pictures, crops, found, ours = [], [], [], []
+    labels = pipeline.bundle.config.labels
+    found: list[dict[str, Any] | None] = []
+    own = np.full(len(faces.crops), -1)
     for i, crop in enumerate(faces.crops):
         picture = framed(crop)
         np.save(folder / f"{i}.npy", picture)
         np.save(folder / f"{i}.crop.npy", cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR))
-        pictures.append(folder / f"{i}.npy")
-        crops.append(folder / f"{i}.crop.npy")
-        seen = pipeline.look(Frame(picture, "benchmark", i, 0.0)).reading
-        found.append(_as_face(seen.faces[0].detection) if seen.faces else None)
-        ours.append(config.labels.index(seen.faces[0].emotion) if seen.faces else -1)
-    own = np.array(ours)
+        seen = pipeline.look(Frame(picture, "benchmark", i, 0.0)).reading.faces
+        found.append(_as_face(seen[0].detection) if seen else None)
+        own[i] = labels.index(seen[0].emotion) if seen else -1
     given = pipeline.encoder.read(faces.crops).probabilities.argmax(1)
-    every = np.arange(len(config.labels))
-    scores = {"erv-edge": _score(faces.labels, own, given, every)}
+    scores = {OURS: _score(faces.labels, own, given, np.arange(len(labels)), own >= 0)}
     for title, worker in rivals.there().items():
-        labels = worker.about["labels"]
-        names = [parse_emotion(name, config.labels) for name in labels]
-        index = np.array([config.labels.index(name) if name else -1 for name in names])
+        names = [parse_emotion(name, labels) for name in worker.about["labels"]]
+        index = np.array([labels.index(name) if name else -1 for name in names])
         try:
-            answers, alone, there = _answers(worker, pictures, crops, found, index, title)
+            answers, alone, there = _answers(worker, folder, faces.crops.shape[1], found, index, title)
         except RivalMissing as reason:
             rivals.missing[title] = str(reason)
             continue
-        if not labels:
+        if not names:
             scores[title] = {"n": len(own), "found": float(there.mean())}
             continue
-        scored = _score(faces.labels, answers, alone, index, there)
-        scores[title] = {**scored, "ours": _score(faces.labels, own, given, index)}
+        ours = _score(faces.labels, own, given, index, own >= 0)
+        scores[title] = {**_score(faces.labels, answers, alone, index, there), "ours": ours}
     return scores
 
 
 def _answers(
-    worker: Worker, pictures: list[Path], crops: list[Path], found: list[dict[str, Any] | None], index: np.ndarray, title: str
+    worker: Worker, folder: Path, side: int, found: list[dict[str, Any] | None], index: np.ndarray, title: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Answers in our labels on pictures and on bare crops, −1 without one; and where a face was there."""
     answers, alone, there = [], [], []
-    side = int(np.load(crops[0]).shape[0])
-    for picture, crop, face in zip(tqdm(pictures, desc=title, leave=False, disable=None), crops, found, strict=True):
-        own, values = worker.read(picture, face)
+    for i, face in enumerate(tqdm(found, desc=title, leave=False, disable=None)):
+        own, values = worker.read(folder / f"{i}.npy", face)
         there.append(own is not None)
-        answers.append(int(index[values.argmax()]) if values is not None else -1)
+        answers.append(-1 if values is None else int(index[values.argmax()]))
         if "classify" in worker.about["stages"]:
-            alone.append(int(index[worker.classify(crop, {"box": [0, 0, side, side], "points": None}).argmax()]))
+            alone.append(int(index[worker.classify(folder / f"{i}.crop.npy", {"box": [0, 0, side, side], "points": None}).argmax()]))
     return np.array(answers), np.array(alone, int), np.array(there)
 
 
-def _score(truth: np.ndarray, answers: np.ndarray, alone: np.ndarray, known: np.ndarray, there: np.ndarray | None = None) -> Figures:
+def _score(truth: np.ndarray, answers: np.ndarray, alone: np.ndarray, known: np.ndarray, there: np.ndarray) -> Figures:
     """Accuracy on the faces whose label is among the `known` ones."""
-    there = answers >= 0 if there is None else there
     rows = np.isin(truth, known)
-    classes = int(truth.max(initial=0)) + 1
-    war, uar = war_uar(truth[rows], answers[rows], classes)
+    war, uar = war_uar(truth[rows], answers[rows], int(truth.max(initial=0)) + 1)
     right = answers == truth
     return {
         "n": int(rows.sum()),
-        "found": float(there[rows].mean()) if rows.any() else float("nan"),
+        "found": float(there[rows].mean()) if rows.any() else None,
         "war": war,
         "uar": uar,
-        "war_found": float(right[rows & there].mean()) if (rows & there).any() else float("nan"),
+        "war_found": float(right[rows & there].mean()) if (rows & there).any() else None,
         "war_crop": float((alone == truth)[rows].mean()) if len(alone) and rows.any() else None,
     }
 
@@ -245,23 +216,22 @@ def wanted_rivals(args: argparse.Namespace) -> list[Wanted]:
     Raises:
         UsageError: an option that is not `NAME=PATH` or `KEY=VALUE`.
     """
-    pythons = dict(_pairs("--python", args.python))
-    unknown = set(pythons) - {"fer", "emotiefflib", "deepface", "py-feat", "opencv"}
-    if unknown:
-        raise UsageError(f"--python {unknown.pop()}: expected one of fer, emotiefflib, deepface, py-feat, opencv")
-    own, cv = sys.executable, pythons.get("opencv", sys.executable)
-    fer = pythons.get("fer", own)
+    given = dict(_pairs("--python", args.python))
+    if unknown := set(given) - set(_PACKAGES):
+        raise UsageError(f"--python {unknown.pop()}: expected one of {', '.join(_PACKAGES)}")
+    pythons = dict.fromkeys(_PACKAGES, sys.executable) | given
     rivals = [
-        Wanted("OpenCV YuNet", "yunet", {"file": args.yunet or ""}, cv),
-        Wanted("OpenCV FER", "opencv-fer", {"file": args.fer or "", "yunet": args.yunet}, cv),
-        Wanted("fer (TensorFlow)", "fer", {}, fer),
-        Wanted("fer (TensorFlow Lite)", "fer-lite", {"lite": True}, fer),
-        Wanted("EmotiEffLib", "emotiefflib", {}, pythons.get("emotiefflib", own)),
-        Wanted("deepface", "deepface", {}, pythons.get("deepface", own)),
-        Wanted("py-feat", "py-feat", {}, pythons.get("py-feat", own)),
+        Wanted("OpenCV YuNet", "yunet", {"file": args.yunet or ""}, pythons["opencv"]),
+        Wanted("OpenCV FER", "opencv-fer", {"file": args.fer or "", "yunet": args.yunet}, pythons["opencv"]),
+        Wanted("fer (TensorFlow)", "fer", {}, pythons["fer"]),
+        Wanted("fer (TensorFlow Lite)", "fer-lite", {"lite": True}, pythons["fer"]),
+        Wanted("EmotiEffLib", "emotiefflib", {}, pythons["emotiefflib"]),
+        Wanted("deepface", "deepface", {}, pythons["deepface"]),
+        Wanted("py-feat", "py-feat", {}, pythons["py-feat"]),
     ]
     for file, *settings in args.onnx or []:
-        rivals.append(Wanted(Path(file).stem, "onnx", {"file": file, **dict(_pairs("--onnx", settings)), "threads": args.threads}, own))
+        options = {"file": file, **dict(_pairs("--onnx", settings)), "threads": args.threads}
+        rivals.append(Wanted(Path(file).stem, "onnx", options, sys.executable))
     titles = distinct([rival.title for rival in rivals])
     return [replace(rival, title=title) for rival, title in zip(rivals, titles, strict=True)]
 
@@ -279,12 +249,9 @@ def rival_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yunet", metavar="FILE", help="OpenCV's YuNet model (face_detection_yunet_*.onnx)")
     parser.add_argument("--fer", metavar="FILE", help="OpenCV's expression model (facial_expression_recognition_*.onnx)")
     parser.add_argument("--python", action="append", metavar="NAME=PATH", help="interpreter that has a package, e.g. fer=venv/bin/python")
+    keys = "labels=a,b,… size=N colour=rgb|bgr|grey layout=nchw|nhwc scale= mean= std= margin="
     parser.add_argument(
-        "--onnx",
-        action="append",
-        nargs="+",
-        metavar=("FILE", "KEY=VALUE"),
-        help="an ONNX classifier and its preprocessing: labels=a,b,… size=N colour=rgb|bgr|grey layout=nchw|nhwc scale= mean= std= margin=",
+        "--onnx", action="append", nargs="+", metavar=("FILE", "KEY=VALUE"), help=f"an ONNX classifier and its preprocessing: {keys}"
     )
 
 
@@ -292,19 +259,17 @@ def _options(parser: argparse.ArgumentParser) -> None:
     data_options(parser, faces=300)
     next(action for action in parser._actions if action.dest == "data").required = False
     bundle_options(parser, threads=2)
-    parser.add_argument("--rounds", type=whole, default=15, metavar="N", help="turns of every stage, at least (default: 15)")
-    parser.add_argument("--seconds", type=float, default=60.0, metavar="T", help="measuring time, at least (default: 60)")
+    parser.add_argument("--rounds", type=whole, default=ROUNDS, metavar="N", help=f"turns of every stage (default: {ROUNDS})")
     rival_options(parser)
 
 
 def _run(args: argparse.Namespace) -> Figures:
-    check(args, rounds=1, seconds=0, threads=1)
-    rivals = wanted_rivals(args)
+    check(args, rounds=1, threads=1)
+    wanted = wanted_rivals(args)
     with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
         faces = load_faces(args.data, args.split, args.faces, pipeline) if args.data else None
-        with started(rivals, args.threads) as running:
-            timed = speed(pipeline, running, args.threads, rounds=args.rounds, seconds=args.seconds)
-            return timed if faces is None else join(timed, recognition(pipeline, running, faces))
+        with started(wanted, args.threads) as rivals:
+            return measure(pipeline, rivals, args.threads, rounds=args.rounds, faces=faces)
 
 
 COMMAND = Command(_options, _run)

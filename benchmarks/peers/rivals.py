@@ -224,21 +224,12 @@ class OnnxClassifier(Rival):
         elif self.colour == "rgb":
             crop = crop[..., ::-1]
         values = ((crop.astype(np.float32) * self.scale - self.mean) / self.std)[None].astype(np.float32)
-        return np.asarray(
-            self.session.run(None, {self.input: values.transpose(0, 3, 1, 2) if self.layout == "nchw" else values})[0]
-        ).ravel()
+        values = values.transpose(0, 3, 1, 2) if self.layout == "nchw" else values
+        return np.asarray(self.session.run(None, {self.input: values})[0]).ravel()
 
 
-RIVALS: dict[str, type[Rival]] = {
-    "yunet": YuNet,
-    "opencv-fer": OpenCvFer,
-    "fer": Fer,
-    "fer-lite": Fer,
-    "emotiefflib": EmotiEffLib,
-    "deepface": DeepFaceRival,
-    "py-feat": PyFeat,
-    "onnx": OnnxClassifier,
-}
+RIVALS: dict[str, type[Rival]] = {"yunet": YuNet, "opencv-fer": OpenCvFer, "fer": Fer, "fer-lite": Fer, "onnx": OnnxClassifier}
+RIVALS |= {"emotiefflib": EmotiEffLib, "deepface": DeepFaceRival, "py-feat": PyFeat}
 
 
 def _file(path: str) -> str:

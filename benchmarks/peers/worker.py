@@ -122,12 +122,5 @@ def _environment(threads: int) -> dict[str, str]:
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
     quiet = {"HF_HUB_OFFLINE": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "PYTHONWARNINGS": "ignore"}
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return {
-        **kept,
-        **dict.fromkeys(counts, str(threads)),
-        "TF_NUM_INTEROP_THREADS": "1",
-        **nowhere,
-        **quiet,
-        "NO_PROXY": "",
-        "no_proxy": "",
-    }
+    own = dict.fromkeys(counts, str(threads)) | {"TF_NUM_INTEROP_THREADS": "1", "NO_PROXY": "", "no_proxy": ""}
+    return kept | own | nowhere | quiet

@@ -32,17 +32,11 @@ def measure(labels: list[str], truth: np.ndarray, shown: np.ndarray, confidence:
     np.add.at(confusion, (truth, shown), 1)
     right = truth == shown
     which = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    reliability = [
-        {
-            "from": i / _BINS,
-            "to": (i + 1) / _BINS,
-            "count": int((which == i).sum()),
-            "confidence": float(confidence[which == i].mean()),
-            "accuracy": float(right[which == i].mean()),
-        }
-        for i in range(_BINS)
-        if (which == i).any()
-    ]
+    reliability = []
+    for i in np.unique(which).tolist():
+        there = which == i
+        means = {"confidence": float(confidence[there].mean()), "accuracy": float(right[there].mean())}
+        reliability.append({"from": i / _BINS, "to": (i + 1) / _BINS, "count": int(there.sum()), **means})
     surest = np.argsort(-confidence, kind="stable")
     risk = np.cumsum(~right[surest]) / np.arange(1, len(truth) + 1)
     at = np.unique(np.linspace(1, len(truth), min(40, len(truth))).astype(int)) - 1

@@ -1,21 +1,20 @@
-"""What changed between two runs, and which of it is a regression; and the figures that a model card quotes."""
+"""The parts of a run, and what changed between two runs: which of it is a regression."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 from benchmarks.command import Figures
 
-_ACCURACY = {"war": 0.005, "uar": 0.01, "eea": 0.01, "meea": 0.01, "cue_precision": 0.01, "verified_rate": 0.02, "own_accepted": 0.02}
-_ERRORS = {"ece": 0.01, "contradiction_rate": 0.01, "verified_and_wrong": 0.01}
-"""Figure → least change that counts; smaller ones are noise or taste."""
+SCHEMA = 7
+"""Version of `results.json`; the reports of others are not read."""
 
-_SLOWER = 1.10
-"""A stage that takes this many times its matmuls before is slower."""
-_NOISE = 3.0
-"""A change of matmuls counts from so many standard errors of the difference; nine in ten repeated figures are closer (docs/results.md)."""
+_GAINS = {"war": 0.005, "uar": 0.01, "eea": 0.01, "meea": 0.01, "cue_precision": 0.01, "verified_rate": 0.02, "own_accepted": 0.02}
+_LOSSES = {"ece": 0.01, "contradiction_rate": 0.01, "verified_and_wrong": 0.01}
+"""Figure of accuracy → least change that counts; smaller ones are noise or taste."""
+
+_SLOWER, _LARGER = 1.10, 1.05
+"""A stage that takes this many times its matmuls before is slower; a bundle of this many times its bytes is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Change:
     before: float
     after: float
     verdict: str
-    """`better`, `worse`, `same`, or `unclear`: a difference that would count, were it not within the noise of the runs."""
+    """`better`, `worse` or `same`."""
 
 
 def part(results: Figures, name: str) -> Figures | None:
@@ -35,58 +34,31 @@ def part(results: Figures, name: str) -> Figures | None:
     return figures
 
 
+def stages(results: Figures) -> Figures:
+    """The first bundle's stages of latency."""
+    found: Figures = next(iter(timed["variants"].values()))["stages"] if (timed := part(results, "latency")) else {}
+    return found
+
+
 def changes(before: Figures, after: Figures) -> list[Change]:
     """Compare the first bundle of two runs, figure by figure; what one of them lacks is left out."""
+
+    def verdict(loss: float, least: float) -> str:
+        return "worse" if loss >= least else "better" if loss <= -least else "same"
+
     found = []
-    for stage, old in _stages(before).items():
-        new = _stages(after).get(stage)
-        if new:
-            found.append(Change(f"{stage}, matmuls", old["matmuls"], new["matmuls"], _speed(old, new)))
-    old_accuracy, new_accuracy = part(before, "accuracy") or {}, part(after, "accuracy") or {}
-    for name, least in (_ACCURACY | _ERRORS).items():
-        old, new = old_accuracy.get(name), new_accuracy.get(name)
-        if old is not None and new is not None:
-            gain = (new - old) * (-1 if name in _ERRORS else 1)
-            found.append(Change(name, old, new, "worse" if gain <= -least else "better" if gain >= least else "same"))
+    for stage, old in stages(before).items():
+        if new := stages(after).get(stage):
+            found.append(_ratio(f"{stage}, matmuls", old["matmuls"], new["matmuls"], _SLOWER))
+    rights = [part(results, "accuracy") or {} for results in (before, after)]
+    for name, least in (_GAINS | _LOSSES).items():
+        was, now = (right.get(name) for right in rights)
+        if was is not None and now is not None:
+            found.append(Change(name, was, now, verdict(now - was if name in _LOSSES else was - now, least)))
     sizes = [next(iter(results["bundles"].values()))["bytes"] / 1e6 for results in (before, after)]
-    verdict = "worse" if sizes[1] > 1.05 * sizes[0] else "better" if sizes[1] < sizes[0] / 1.05 else "same"
-    return [*found, Change("bundle, MB", sizes[0], sizes[1], verdict)]
+    return [*found, _ratio("bundle, MB", *sizes, _LARGER)]
 
 
-def _speed(old: Figures, new: Figures) -> str:
-    """The verdict on a stage; without a standard error the limit alone counts."""
-    ratio = new["matmuls"] / old["matmuls"]
-    if 1 / _SLOWER <= ratio <= _SLOWER:
-        return "same"
-    noise = _NOISE * math.hypot(*(figures["matmuls_se"] or 0.0 for figures in (old, new)))
-    return "unclear" if abs(new["matmuls"] - old["matmuls"]) < noise else "worse" if ratio > 1 else "better"
-
-
-def _stages(results: Figures) -> dict[str, Figures]:
-    measured = part(results, "latency")
-    if not measured:
-        return {}
-    stages: dict[str, Figures] = next(iter(measured["variants"].values()))["stages"]
-    return stages
-
-
-def card_figures(results: Figures) -> dict[str, dict[str, Any]]:
-    """Title → figures, in the form that the model card's writer takes: what was measured, and nothing else."""
-    tables: dict[str, dict[str, Any]] = {}
-    found, split = part(results, "accuracy"), results["options"]["split"]
-    if found:
-        tables[f"recognition and explanations, {split} split"] = found
-    timed, machine = part(results, "latency"), part(results, "hardware")
-    if timed:
-        where = f"latency on {(machine or {}).get('cpu') or 'an unnamed processor'}, {timed['threads']} threads, milliseconds"
-        stages = next(iter(timed["variants"].values()))["stages"]
-        tables[where] = {name: stage["median_ms"] for name, stage in stages.items()}
-    robust = part(results, "robustness")
-    if robust:
-        tables["accuracy under the strongest corruption"] = {
-            "clean": robust["clean"]["war"],
-            **{name: rows[max(rows)]["war"] for name, rows in robust["corrupted"].items()},
-        }
-        for kind, row in robust["mouth_hidden"].items():
-            tables[f"with the mouth hidden ({kind})"] = row
-    return tables
+def _ratio(figure: str, before: float, after: float, limit: float) -> Change:
+    worse, better = after > limit * before, before > limit * after
+    return Change(figure, before, after, "worse" if worse else "better" if better else "same")

@@ -13,20 +13,25 @@ from string import Template
 from typing import Any
 
 from benchmarks.command import Command, Figures
-from benchmarks.report.findings import Change, changes, part
+from benchmarks.report.findings import SCHEMA, Change, changes, part
 from benchmarks.report.sections import Block, Pictures, Table, Text, sections, threads, tiles
 from edge.errors import InputError, UsageError
 from edge.whole import write_whole
 
 SCHEMA_FILE = Path(__file__).with_name("results.schema.json")
 _TEMPLATE = Path(__file__).with_name("report.html")
+_KINDS = {"worse": "text worse", "better": "text better"}
+_CAUTION = (
+    "A stage counts as slower from 10% more matmuls. Other work on the machine can do that too: to be sure, time both bundles in one run "
+    "(--bundle A --bundle B), where each pair is seconds apart."
+)
 
 
 def read_run(run: Path) -> Figures:
     """Read and check the `results.json` of a run (its folder, or the file itself).
 
     Raises:
-        InputError: it is not there, or does not follow the published schema.
+        InputError: it is not there, is of another schema, or does not follow the published one.
     """
     import jsonschema
 
@@ -37,6 +42,9 @@ def read_run(run: Path) -> Figures:
         raise InputError(f"no run at '{run}': {error.strerror}; make one with `python -m benchmarks all --out {run}`") from None
     except ValueError as error:
         raise InputError(f"'{path}' is not JSON: {error}") from None
+    if isinstance(results, dict) and results.get("schema", SCHEMA) != SCHEMA:
+        again = "measure again with `python -m benchmarks all`, or read it with the version that made it"
+        raise InputError(f"'{path}' is of schema {results['schema']}, and {SCHEMA} is read here: {again}")
     try:
         jsonschema.validate(results, json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
     except jsonschema.ValidationError as error:
@@ -45,26 +53,25 @@ def read_run(run: Path) -> Figures:
 
 
 def write(runs: list[Path], out: Path) -> Figures:
-    """Write `report.html` and `report.md` into the folder `out`; the report speaks of the last run, compared with those before it.
+    """Write `report.html` and `report.md` into the folder `out`; the report speaks of the last run, compared with the first.
 
     Returns:
-        `html`, `markdown` (paths), `regressions` against the first run, and what is `unclear` (see `benchmarks.report.findings.Change`).
+        `html`, `markdown` (paths), and the `regressions` of every later run against the first.
     """
     results = [read_run(run) for run in runs]
-    last = results[-1]
-    compared = [(run.name, changes(results[0], other)) for run, other in zip(runs[1:], results[1:], strict=True)]
-    blocks = sections(last)
+    last, blocks = results[-1], sections(results[-1])
+    regressions = []
+    for run, other in reversed(list(zip(runs[1:], results[1:], strict=True))):
+        found = changes(results[0], other)
+        regressions[:0] = [f"{run.name}: {change.figure}" for change in found if change.verdict == "worse"]
+        blocks.insert(0, ("Against the first run", [Text(_CAUTION), _comparison(runs[0].name, run.name, found)]))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / "report.html", _html(last, runs, compared, blocks).encode())
-        write_whole(out / "report.md", _markdown(last, runs, compared, blocks).encode())
+        write_whole(out / "report.html", _html(last, blocks).encode())
+        write_whole(out / "report.md", _markdown(last, blocks).encode())
     except OSError as error:
         raise UsageError(f"cannot write the report into '{out}': {error.strerror}") from None
-    told = {
-        title: [f"{name}: {change.figure}" for name, found in compared for change in found if change.verdict == verdict]
-        for title, verdict in (("regressions", "worse"), ("unclear", "unclear"))
-    }
-    return {"html": str(out / "report.html"), "markdown": str(out / "report.md"), **told}
+    return {"html": str(out / "report.html"), "markdown": str(out / "report.md"), "regressions": regressions}
 
 
 def _title(results: Figures) -> str:
@@ -79,24 +86,21 @@ def _told(results: Figures) -> str:
     return f"{results['created']} · {names} · {options['device']}, {threads(options['threads'])} · measured in {spent}"
 
 
-def _comparison(runs: list[Path], name: str, found: list[Change]) -> Table:
+def _comparison(first: str, name: str, found: list[Change]) -> Table:
     rows = [[c.figure, c.before, c.after, c.after / c.before - 1 if c.before else None, c.verdict] for c in found]
-    worse, unclear = (sum(c.verdict == verdict for c in found) for verdict in ("worse", "unclear"))
-    said = "no regression" if not worse else f"{worse} regression{'s' if worse > 1 else ''}"
-    said += f", {unclear} unclear" if unclear else ""
-    return Table(f"{name} against {runs[0].name}: {said}", ["figure", runs[0].name, name, "change", "verdict"], rows, percent=("change",))
+    worse = sum(c.verdict == "worse" for c in found)
+    said = f"{worse or 'no'} regression{'s' if worse > 1 else ''}"
+    return Table(f"{name} against {first}: {said}", ["figure", first, name, "change", "verdict"], rows, percent=("change",))
 
 
-def _html(results: Figures, runs: list[Path], compared: list[tuple[str, list[Change]]], blocks: list[tuple[str, list[Block]]]) -> str:
-    title = _title(results)
-    body = [f"<h1>{html.escape(title)}</h1>", f'<p class="dim">{html.escape(_told(results))}</p>', '<div class="tiles">']
+def _html(results: Figures, blocks: list[tuple[str, list[Block]]]) -> str:
+    title = html.escape(_title(results))
+    body = [f"<h1>{title}</h1>", f'<p class="dim">{html.escape(_told(results))}</p>', '<div class="tiles">']
     body += [f'<div class="tile"><b>{html.escape(value)}</b><span>{html.escape(name)}</span></div>' for name, value in tiles(results)]
     body.append("</div>")
-    for name, found in compared:
-        body += ["<h2>Against the first run</h2>", _block(_comparison(runs, name, found))]
     for heading, content in blocks:
         body += [f"<h2>{html.escape(heading)}</h2>", *map(_block, content)]
-    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(title=html.escape(title), body="\n".join(body))
+    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(title=title, body="\n".join(body))
 
 
 def _block(block: Block) -> str:
@@ -105,44 +109,34 @@ def _block(block: Block) -> str:
     if isinstance(block, Pictures):
         drawn = "".join(f"<figure>{picture}</figure>" for picture in block.pictures)
         return f'<div class="pair">{drawn}</div>' if len(block.pictures) > 1 else drawn
-    words = [any(isinstance(row[i], str) for row in block.rows) for i in range(len(block.columns))]
-    kinds = [' class="text"' if is_text else "" for is_text in words]
-    head = "".join(f"<th{kind}>{html.escape(name)}</th>" for name, kind in zip(block.columns, kinds, strict=True))
-    rows = []
-    for row in block.rows:
-        cells = []
-        for value, name, usual in zip(row, block.columns, kinds, strict=True):
-            text = cell(value, name in block.percent)
-            kind = f' class="text {text}"' if text in ("worse", "better") else usual
-            cells.append(f"<td{kind}>{html.escape(text)}</td>")
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+    kinds = ["text" if any(isinstance(row[i], str) for row in block.rows) else "" for i in range(len(block.columns))]
+    head = "".join(f'<th class="{kind}">{html.escape(name)}</th>' for name, kind in zip(block.columns, kinds, strict=True))
+    rows = "".join(
+        "<tr>"
+        + "".join(f'<td class="{_KINDS.get(text, kind)}">{html.escape(text)}</td>' for text, kind in zip(row, kinds, strict=True))
+        + "</tr>"
+        for row in _cells(block)
+    )
     title = f"<h3>{html.escape(block.title)}</h3>" if block.title else ""
-    return f'{title}<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return f'{title}<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
-def _markdown(results: Figures, runs: list[Path], compared: list[tuple[str, list[Change]]], blocks: list[tuple[str, list[Block]]]) -> str:
+def _cells(table: Table) -> list[list[str]]:
+    return [[cell(value, name in table.percent) for value, name in zip(row, table.columns, strict=True)] for row in table.rows]
+
+
+def _markdown(results: Figures, blocks: list[tuple[str, list[Block]]]) -> str:
     lines = [f"# {_title(results)}", "", _told(results), "", *(f"- {name}: **{value}**" for name, value in tiles(results)), ""]
-    for name, found in compared:
-        lines += ["## Against the first run", "", *_lines(_comparison(runs, name, found))]
     for heading, content in blocks:
         lines += [f"## {heading}", ""]
         for block in content:
-            lines += _lines(block)
+            if isinstance(block, Text):
+                lines += [block.text, ""]
+            elif isinstance(block, Table):
+                rows = [block.columns, ["---"] * len(block.columns), *_cells(block)]
+                lines += [f"### {block.title}", ""] if block.title else []
+                lines += [f"| {' | '.join(text.replace('|', chr(92) + '|') for text in row)} |" for row in rows] + [""]
     return "\n".join(lines)
-
-
-def _lines(block: Block) -> list[str]:
-    if isinstance(block, Text):
-        return [block.text, ""]
-    if isinstance(block, Pictures):
-        return []
-    rule = "|" + "---|" * len(block.columns)
-    rows = [
-        "| " + " | ".join(cell(v, block.columns[i] in block.percent).replace("|", "\\|") for i, v in enumerate(row)) + " |"
-        for row in block.rows
-    ]
-    title = [f"### {block.title}", ""] if block.title else []
-    return [*title, "| " + " | ".join(block.columns) + " |", rule, *rows, ""]
 
 
 def cell(value: Any, percent: bool = False) -> str:

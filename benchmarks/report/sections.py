@@ -8,9 +8,7 @@ from typing import Any
 
 from benchmarks.command import Figures
 from benchmarks.report import plots
-from benchmarks.report.findings import part
-from benchmarks.speed.clock import STEADY
-from benchmarks.speed.stages import STAGES
+from benchmarks.report.findings import part, stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +42,14 @@ Block = Text | Table | Pictures
 def tiles(results: Figures) -> list[tuple[str, str]]:
     """The figures that come first."""
     found = []
-    timed, right, robust = part(results, "latency"), part(results, "accuracy"), part(results, "robustness")
-    if timed:
-        stages = next(iter(timed["variants"].values()))["stages"]
-        for stage, text in (("fast", "find, align and read a face"), ("full", "explained and checked")):
-            found.append((f"{text} ({stages[stage]['matmuls']:.2f} matmuls)", f"{stages[stage]['median_ms']:.2f} ms"))
+    right, robust = part(results, "accuracy"), part(results, "robustness")
+    for name, text in (("fast", "find, align and read a face"), ("full", "explained and checked")):
+        if stage := stages(results).get(name):
+            found.append((f"{text} ({stage['matmuls']:.2f} matmuls)", f"{stage['median_ms']:.2f} ms"))
     if right:
-        found += [("accuracy (WAR)", f"{right['war']:.1%}"), ("mean recall (UAR)", f"{right['uar']:.1%}")]
-        found.append(("explanations verified", f"{right['verified_rate']:.1%}"))
-        if right.get("verified_and_wrong") is not None:
-            found.append(("verified and wrong", f"{right['verified_and_wrong']:.1%}"))
+        named = {"war": "accuracy (WAR)", "uar": "mean recall (UAR)", "verified_rate": "explanations verified"}
+        named["verified_and_wrong"] = "verified and wrong"
+        found += [(text, f"{right[key]:.1%}") for key, text in named.items() if right.get(key) is not None]
     if robust and (shown := [hidden["shown"] for hidden in robust["mouth_hidden"].values() if hidden["shown"] is not None]):
         found.append(("mouth hidden: claims about it still shown", f"{max(shown):.0%}"))
     return [*found, ("bundle", f"{next(iter(results['bundles'].values()))['bytes'] / 1e6:.1f} MB")]
@@ -87,108 +83,82 @@ def threads(count: int) -> str:
     return "one thread" if count == 1 else f"{count} threads"
 
 
-def _machine(found: Figures) -> list[Block]:
-    rows: list[list[Any]] = [[name.replace("_", " "), _plain(value)] for name, value in found.items() if name not in ("state", "jetson")]
-    rows += [[name.replace("_", " "), _plain(value)] for name, value in (found["jetson"] or {}).items()]
-    rows += [[name.replace("_", " "), _plain(value)] for name, value in found["state"].items()]
-    return [Table("", ["", ""], [row for row in rows if row[1]])]
+def _table(title: str, first: str, rows: Figures, keys: Sequence[str]) -> Table:
+    """Name → figures, with a column for each key that any of them has."""
+    keys = [key for key in keys if any(row.get(key) is not None for row in rows.values())]
+    columns = [first, *(key.replace("_", " ") for key in keys)]
+    return Table(title, columns, [[name.replace("_", " "), *(row.get(key) for key in keys)] for name, row in rows.items()])
 
 
-def _plain(value: Any) -> str:
+def _words(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{k.replace('_', ' ')} {said}" for k, v in value.items() if (said := _plain(v)))
+        return ", ".join(f"{k.replace('_', ' ')} {said}" for k, v in value.items() if (said := _words(v)))
     if isinstance(value, list):
-        return ", ".join(map(_plain, value))
+        return ", ".join(map(_words, value))
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _times(ratio: Figures | None) -> str | None:
+    """A ratio in pairs with its interval."""
+    return f"{ratio['median']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})" if ratio else None
+
+
+def _machine(found: Figures) -> list[Block]:
+    told = {**found, **(found["jetson"] or {}), **found["state"], "state": None, "jetson": None}
+    return [Table("", ["", ""], [[name.replace("_", " "), said] for name, value in told.items() if (said := _words(value))])]
 
 
 def _latency(found: Figures) -> list[Block]:
     told = (
-        f"One face in a {found['width']}×{found['height']} picture, {threads(found['threads'])}, "
-        f"{found['rounds']} rounds (sittings: {found['sittings']}), stages and variants in turns of about {found['turn_ms']:g} ms. "
-        f"A matmul is a 1024³ float32 product in the same rounds: {found['matmul_ms']:.2f} ms, like each stage's quiet ms the median of "
-        f"the quietest fiftieth of its calls. "
-        f"Frames come from: {found['capture_source']}."
+        f"One face in a {found['width']}×{found['height']} picture, {threads(found['threads'])}, {found['rounds']} rounds in which stages "
+        f"and variants take turns. A matmul, a 1024³ float32 product in the same rounds, took {found['matmul_ms']:.2f} ms. Against the "
+        f"first variant: ratios within a round, with their 95% interval. Frames come from: {found['capture_source']}."
     )
-    errors = [_error_share(stage) for variant in found["variants"].values() for stage in variant["stages"].values()]
-    if known := [share for share in errors if share is not None]:
-        told += (
-            f" {sum(share <= STEADY for share in known)} of {len(known)} figures in matmuls are steady: their standard error is at most "
-            f"{STEADY:.2%} of them. Full reports were seen to agree within 5% where both are steady; elsewhere they may differ by more."
-        )
-    blocks: list[Block] = [Text(told), Text(f"Before: {_plain(found['before'])}. After: {_plain(found['after'])}.")]
-    if all("raw_ms" in variant["stages"]["full"] for variant in found["variants"].values()):
-        blocks.append(Pictures([plots.latency(found)]))
+    blocks: list[Block] = [Text(told), Text(f"Before: {_words(found['before'])}. After: {_words(found['after'])}.")]
+    blocks.append(Pictures([plots.latency(found), *([plots.scaling(found)] if "scaling" in found else [])]))
     for name, variant in found["variants"].items():
-        keys = ("median_ms", "p90_ms", "p95_ms", "p99_ms", "quiet_ms", "matmuls")
-        rows = []
-        for stage in STAGES:
-            figures = variant["stages"][stage]
-            share = _error_share(figures)
-            rows.append([stage.replace("_", " "), *(figures[key] for key in keys), None if share is None else 100 * share])
         title = f"{name}: {variant['provider']}, a rationale of {variant['tokens']} tokens"
-        blocks.append(Table(title, ["stage", "median ms", "p90", "p95", "p99", "quiet ms", "matmuls", "standard error, %"], rows))
-        if "dropped" in variant:
-            drop = variant["dropped"]
-            said = (
-                f"Of a camera's {drop['fps']:g} frames a second the fast path drops {drop['fast']:.1%}, the full line {drop['full']:.1%}."
-            )
-            blocks.append(Text(said))
-    if "scaling" in found:
-        blocks.append(Pictures([plots.scaling(found)]))
+        rows = {stage: {**row, "against the first": _times(row.get("ratio"))} for stage, row in variant["stages"].items()}
+        blocks.append(_table(title, "stage", rows, ("median_ms", "p95_ms", "matmuls", "against the first")))
+        if drop := variant.get("dropped"):
+            said = f"fast path drops {drop['fast']:.1%}, the full line {drop['full']:.1%}."
+            blocks.append(Text(f"Of a camera's {drop['fps']:g} frames a second the {said}"))
+    for name, rows in found.get("scaling", {}).items():
+        blocks.append(Table(f"By {name}", [key.replace("_", " ") for key in rows[0]], [list(row.values()) for row in rows]))
     if "cold" in found:
-        cold = found["cold"]
-        rows = [[name.removesuffix("_ms"), cold[name]] for name in ("import_ms", "load_ms", "first_ms", "total_ms")]
-        blocks.append(Table("A fresh process", ["", "ms"], rows))
+        blocks.append(_table("A fresh process", "", {"": found["cold"]}, ("import_ms", "load_ms", "first_ms", "total_ms")))
     return blocks
-
-
-def _error_share(stage: Figures) -> float | None:
-    """The standard error of a stage's matmuls as a share of them."""
-    return None if stage["matmuls_se"] is None else stage["matmuls_se"] / stage["matmuls"]
 
 
 def _power(found: Figures) -> list[Block]:
     if not found["meter"]:
         return [Text(f"Not measured: {found['reason']}.")]
-    rows = [
-        [name, found[name]["count"], found[name]["watts"].get("total"), found[name]["joules"], found[name]["joules_above_idle"]]
-        for name in ("frame", "explanation")
-    ]
-    return [
-        Text(f"By {found['meter']}; at rest {found['idle_w']:.2f} W." if found["idle_w"] is not None else f"By {found['meter']}."),
-        Table("", ["", "count", "watts", "joules each", "above rest"], rows),
-    ]
+    rows = {name: {**found[name], "watts": found[name]["watts"].get("total")} for name in ("frame", "explanation")}
+    rest = f"; at rest {found['idle_w']:.2f} W" if found["idle_w"] is not None else ""
+    return [Text(f"By {found['meter']}{rest}."), _table("", "", rows, ("count", "watts", "joules", "joules_above_idle"))]
 
 
 def _roofline(found: Figures) -> list[Block]:
-    told = f"The ceilings of {found['provider']} are not known: shares stay empty."
-    if found["gemm_gflops"] is not None:
-        told = (
-            f"Measured ceilings on {threads(found['threads'])}: {found['gemm_gflops']:.0f} GFLOP/s in a matrix product, "
-            f"{found['bandwidth_gbs']:.1f} GB/s from memory. "
-            "Only convolutions and products are counted as work; the rest of a graph takes time and counts as none."
-        )
     keys = ("threads", "median_ms", "mflops", "weight_mb", "intensity", "gflops", "share_of_gemm", "share_of_attainable", "bound")
-    rows = [[name, *(stage[key] for key in keys)] for name, stage in found["stages"].items()]
-    blocks: list[Block] = [Text(told)]
-    blocks.append(Table("", ["graph", *(key.replace("_", " ") for key in keys)], rows))
-    if found["gemm_gflops"] is not None:
-        blocks.append(Pictures([plots.roofline(found)]))
-    if any("operators" in stage for stage in found["stages"].values()):
-        blocks.append(Pictures([plots.operators(found)]))
+    table = _table("", "graph", found["stages"], keys)
+    if found["gemm_gflops"] is None:
+        return [Text(f"The ceilings of {found['provider']} are not known: shares stay empty."), table]
+    told = (
+        f"Measured ceilings on {threads(found['threads'])}: {found['gemm_gflops']:.0f} GFLOP/s in a matrix product, "
+        f"{found['bandwidth_gbs']:.1f} GB/s from memory. "
+        "Only convolutions and products are counted as work; the rest of a graph takes time and counts as none."
+    )
+    blocks: list[Block] = [Text(told), table, Pictures([plots.roofline(found)])]
     for name, stage in found["stages"].items():
-        if stage.get("operators"):
+        if rows := stage.get("operators"):
             keys = ("calls", "us", "share", "mflops", "share_of_gemm")
-            rows = [[row["operator"], *(row[key] or None for key in keys)] for row in stage["operators"]]
-            blocks.append(Table(f"{name}, operator by operator", ["operator", "calls", "µs", "share", "MFLOPs", "of the product"], rows))
+            blocks.append(_table(f"{name}, operator by operator", "operator", {row["operator"]: row for row in rows}, keys))
     return blocks
 
 
 def _accuracy(found: Figures) -> list[Block]:
     flat = [[name.replace("_", " "), value] for name, value in found.items() if not isinstance(value, dict)]
-    recall = [[name, value] for name, value in found["recall"].items()]
-    return [Table("", ["figure", "value"], flat), Table("Recall", ["emotion", "recall"], recall)]
+    return [Table("", ["figure", "value"], flat), Table("Recall", ["emotion", "recall"], list(found["recall"].items()))]
 
 
 def _curves(found: Figures) -> list[Block]:
@@ -196,55 +166,40 @@ def _curves(found: Figures) -> list[Block]:
 
 
 def _variants(found: Figures, timed: Figures | None) -> list[Block]:
-    keys = ("war", "uar", "agreement", "equal_texts", "probability_gap", "verified_rate")
-    speeds = timed["variants"] if timed else {}
-    rows = [
-        [name, row["bytes"] / 1e6, speeds[name]["stages"]["full"]["median_ms"] if name in speeds else None, *(row[key] for key in keys)]
-        for name, row in found.items()
-    ]
-    table = Table("", ["bundle", "MB", "full ms", *(key.replace("_", " ") for key in keys)], rows)
-    return [table, Pictures([plots.pareto({"variants": speeds}, found)])] if len(found) > 1 and speeds else [table]
+    full = {name: variant["stages"]["full"]["median_ms"] for name, variant in timed["variants"].items()} if timed else {}
+    rows = {name: {**row, "MB": row["bytes"] / 1e6, "full_ms": full.get(name)} for name, row in found.items()}
+    keys = ("MB", "full_ms", "war", "uar", "agreement", "equal_texts", "probability_gap", "verified_rate")
+    table = _table("", "bundle", rows, keys)
+    return [table, Pictures([plots.pareto(rows)])] if len(found) > 1 and full else [table]
 
 
 def _compare(found: Figures) -> list[Block]:
     told = (
-        f"Milliseconds and matmuls ({found['matmul_ms']:.2f} ms) on {threads(found['threads'])}, one face, in the same "
-        f"{found['rounds']} rounds. "
-        "Accuracy over the faces whose label the package knows, a face that is not found counting as wrong; "
-        "ours on the same faces beside it."
+        f"Milliseconds and matmuls ({found['matmul_ms']:.2f} ms) on {threads(found['threads'])}, one face, in the same {found['rounds']} "
+        "rounds; over our whole fast path within a round, with the 95% interval. Accuracy over the faces whose label the package knows, "
+        "a face that is not found counting as wrong; ours on the same faces beside it."
     )
-    speeds, accuracies = [], []
+    speeds, accuracies = [], {}
     for name, row in found["systems"].items():
-        stages = row["stages"]
-        times = [stages[s]["median_ms"] if s in stages else None for s in ("find", "classify", "network", "read")]
-        speeds.append([f"{name} {row['version']}", *times, stages["read"]["matmuls"] if "read" in stages else None, row["note"]])
-        right = row.get("accuracy")
-        if right:
+        for stage, spent in row["stages"].items():
+            over = _times(spent.get("ratio"))
+            speeds.append([f"{name} {row['version']}", stage, *(spent[k] for k in ("median_ms", "p95_ms", "matmuls")), over, row["note"]])
+        if right := row.get("accuracy"):
             ours = right.get("ours", {})
-            own = [right.get(key) for key in ("n", "found", "war", "uar", "war_found", "war_crop")]
-            accuracies.append([name, *own, ours.get("war"), ours.get("war_crop")])
+            accuracies[name] = {**right, "ours": ours.get("war"), "ours_crop": ours.get("war_crop")}
     blocks: list[Block] = [Text(told)]
-    blocks.append(Table("Latency", ["system", "find ms", "classify", "network alone", "all", "matmuls", "how"], speeds))
+    blocks.append(Table("Latency", ["system", "stage", "median ms", "p95 ms", "matmuls", "over ours", "how"], speeds))
     if accuracies:
-        head = ["system", "faces", "found", "WAR", "UAR", "WAR of found", "WAR of bare crops", "ours", "ours, bare crops"]
-        blocks.append(Table("Accuracy", head, accuracies))
-    if found["missing"]:
-        blocks.append(Table("Missing", ["system", "why"], [[name, reason] for name, reason in found["missing"].items()]))
-    return blocks
+        keys = ("n", "found", "war", "uar", "war_found", "war_crop", "ours", "ours_crop")
+        blocks.append(_table("Accuracy", "system", accuracies, keys))
+    return [*blocks, Table("Missing", ["system", "why"], list(found["missing"].items()))] if found["missing"] else blocks
 
 
 def _robustness(found: Figures) -> list[Block]:
     keys = ("war", "uar", "ece", "confidence", "verified_rate", "verified_and_wrong", "abstained_rate")
-    rows: list[list[Any]] = [["clean", *(found["clean"].get(key) for key in keys)]]
-    rows += [
-        [f"{name} {severity}", *(row.get(key) for key in keys)]
-        for name, each in found["corrupted"].items()
-        for severity, row in each.items()
-    ]
+    rows = {f"{name} {severity}": row for name, each in found["corrupted"].items() for severity, row in each.items()}
     blocks: list[Block] = [Text(f"{found['n']} faces, every corruption at up to three severities."), Pictures([plots.robustness(found)])]
-    outcomes = ("faces", "vanished", "withheld", "shown")
-    hidden = [[kind, *(row[key] for key in outcomes)] for kind, row in found["mouth_hidden"].items()]
-    if hidden:
+    if found["mouth_hidden"]:
         blocks.append(Text("With the mouth covered, what became of the claims about it, over the faces whose clean text made one:"))
-        blocks.append(Table("Mouth hidden", ["behind", "faces", "vanished from the text", "withheld with it", "still shown"], hidden))
-    return [*blocks, Table("", ["", *(key.replace("_", " ") for key in keys)], rows)]
+        blocks.append(_table("Mouth hidden", "behind", found["mouth_hidden"], ("faces", "vanished", "withheld", "shown")))
+    return [*blocks, _table("", "", {"clean": found["clean"], **rows}, keys)]

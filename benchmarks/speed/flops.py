@@ -37,10 +37,6 @@ class Count:
     """Initialisers, each read once."""
     edge_bytes: int
     """The graph's inputs and outputs."""
-    activation_bytes: int
-    """Intermediate values, each written once and read by every operator that takes it; in caches where they are large enough."""
-    by_operator: dict[str, int]
-    """Operator → its FLOPs."""
     uncounted: tuple[str, ...]
     """Operators whose arithmetic is not in `flops`, and should be."""
 
@@ -75,27 +71,20 @@ def count(path: Path, feed: dict[str, np.ndarray]) -> Count:
     values = _values(model, feed)
     weights = {init.name: init for init in graph.initializer}
     shapes = {name: tuple(array.shape) for name, array in values.items()} | {n: tuple(w.dims) for n, w in weights.items()}
-    sizes = {name: array.nbytes for name, array in values.items()}
-    by_operator: dict[str, int] = {}
-    uncounted: dict[str, None] = {}
-    traffic = 0
+    total, uncounted = 0, dict[str, None]()
     for node in graph.node:
         given = [shapes[name] for name in node.input if name]
         trans_a = any(a.name == "transA" and a.i for a in node.attribute)
         flops = node_flops(node.op_type, given, [shapes[name] for name in node.output if name], trans_a=trans_a)
         if flops is None:
             uncounted[node.op_type] = None
-        elif flops:
-            by_operator[node.op_type] = by_operator.get(node.op_type, 0) + flops
-        if node.op_type != "Constant":
-            traffic += sum(sizes.get(name, 0) for name in (*node.input, *node.output) if name not in feed)
+        else:
+            total += flops
     outer = {value.name for value in graph.output}
     return Count(
-        flops=None if uncounted else sum(by_operator.values()),
+        flops=None if uncounted else total,
         weight_bytes=sum(onnx.numpy_helper.to_array(w).nbytes for w in weights.values()),
         edge_bytes=sum(array.nbytes for name, array in values.items() if name in feed or name in outer),
-        activation_bytes=traffic,
-        by_operator=by_operator,
         uncounted=tuple(uncounted),
     )
 

@@ -225,14 +225,13 @@ def read_log(path: Path) -> Figures:
     samples = [sample for sample in map(jetson.parse_tegrastats, lines) if sample]
     if not samples:
         raise UsageError(f"'{path}' has no line that tegrastats could have printed")
-    rails: dict[str, Any] = {name: mean(s.rails_mw.get(name) for s in samples) for name in sorted({r for s in samples for r in s.rails_mw})}
-    heat = {
-        name: max(s.temperatures_c.get(name, -999.0) for s in samples) for name in sorted({t for s in samples for t in s.temperatures_c})
-    }
+    heat: dict[str, float] = {}
+    for name, value in (pair for sample in samples for pair in sample.temperatures_c.items()):
+        heat[name] = max(value, heat.get(name, value))
     return {
         "lines": len(lines),
         "unreadable": len(lines) - len(samples),
-        "rails_mw": rails,
+        "rails_mw": {name: mean(s.rails_mw.get(name) for s in samples) for name in sorted({r for s in samples for r in s.rails_mw})},
         "total_mw": mean(s.total_mw for s in samples),
         "total_of": samples[0].total_of,
         "hottest_c": heat,

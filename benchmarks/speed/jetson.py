@@ -1,4 +1,4 @@
-"""Reading what a Jetson says of itself: tegrastats, nvpmodel, jetson_clocks, jtop, nv_tegra_release, the device tree.
+"""Reading what a Jetson says of itself: tegrastats, nvpmodel, jetson_clocks, nv_tegra_release, the device tree.
 
 Pure functions on text, in the formats of JetPack 5 to 7 (Orin Nano, Orin NX, AGX Orin, Thor). What a text does not say is absent from the
 result: no parser raises, and none fills in a number.
@@ -46,17 +46,18 @@ class TegraSample:
     """Rail → momentary milliwatts."""
 
     @property
+    def _input(self) -> tuple[str, ...]:
+        return next((rails for rails in TOTALS if all(rail in self.rails_mw for rail in rails)), ())
+
+    @property
     def total_mw(self) -> float | None:
         """Input power of the module; `None` where the rails do not tell."""
-        for rails in TOTALS:
-            if all(rail in self.rails_mw for rail in rails):
-                return sum(self.rails_mw[rail] for rail in rails)
-        return None
+        return sum(self.rails_mw[rail] for rail in self._input) if self._input else None
 
     @property
     def total_of(self) -> str | None:
         """The rails that `total_mw` adds up."""
-        return next((" + ".join(rails) for rails in TOTALS if all(rail in self.rails_mw for rail in rails)), None)
+        return " + ".join(self._input) or None
 
 
 def parse_tegrastats(line: str) -> TegraSample | None:
@@ -99,11 +100,8 @@ def parse_jetson_clocks(text: str) -> dict[str, Any]:
         if not head or len(values) < 3 or "Online=0" in line:
             continue
         scale = 1e3 if head.group(1).startswith("cpu") else 1e6  # kHz for cores, Hz for the others
-        clocks[head.group(1).lower()] = {
-            "min_mhz": values["MinFreq"] / scale,
-            "max_mhz": values["MaxFreq"] / scale,
-            "current_mhz": values["CurrentFreq"] / scale,
-        }
+        names = {"min_mhz": "MinFreq", "max_mhz": "MaxFreq", "current_mhz": "CurrentFreq"}
+        clocks[head.group(1).lower()] = {name: values[key] / scale for name, key in names.items()}
     if not clocks:
         return {}
     # jetson_clocks pins the memory controller through an override, not through its least clock
@@ -118,22 +116,6 @@ def parse_tegra_release(text: str) -> dict[str, str]:
         return {}
     generation = {"35": "5", "36": "6", "38": "7", "39": "7"}.get(found.group(1))
     return {"l4t": f"{found.group(1)}.{found.group(2)}"} | ({"jetpack": generation} if generation else {})
-
-
-def parse_jtop(stats: dict[str, Any]) -> TegraSample:
-    """The `stats` of jtop (jetson-stats 4, names as in its documentation) → the same record as tegrastats gives.
-
-    `RAM` is a share there, so memory in MB stays unknown; power is in milliwatts per rail (`Power VDD_IN`) and for all (`Power TOT`).
-    """
-    numbers = {str(key): float(value) for key, value in stats.items() if isinstance(value, int | float) and not isinstance(value, bool)}
-    cores = sorted((key for key in stats if re.fullmatch(r"CPU\d+", str(key))), key=lambda key: int(key[3:]))
-    rails = {key[6:].upper(): value for key, value in numbers.items() if key.startswith("Power ") and key != "Power TOT"}
-    return TegraSample(
-        cpu_load=[int(numbers[core]) if core in numbers else None for core in cores],
-        gpu_load=int(numbers["GPU"]) if "GPU" in numbers else None,
-        temperatures_c={k[5:].lower(): v for k, v in numbers.items() if k.startswith("Temp ") and v > _SENSOR_OFF_C},
-        rails_mw=rails,
-    )
 
 
 def parse_device_tree(model: str) -> str | None:

@@ -45,6 +45,9 @@ class Tegrastats:
             else:
                 self.unreadable += 1
 
+    def mark(self) -> None:
+        """It samples by itself."""
+
     def watts(self, started: float, ended: float) -> dict[str, float]:
         """Mean watts of every rail between two readings of the clock, and `total` where the rails tell it."""
         inside = [sample for at, sample in self.samples if started <= at <= ended]
@@ -122,37 +125,26 @@ def measure(pipeline: Pipeline, *, seconds: float = 5.0, rapl: Path = _RAPL) -> 
         explained, explanations = _under(found, lambda: pipeline.explainer([scene.subject]), seconds)
     finally:
         found.close()
-    return {
-        "meter": found.name,
-        "reason": reason if idle else f"{found.name} gave no readings that could be understood",
-        "idle_w": idle.get("total"),
-        "frame": _each(frame, frames, seconds, idle.get("total")),
-        "explanation": _each(explained, explanations, seconds, idle.get("total")),
-        "before": before,
-        "after": state(),
-    }
+    reason, rest = reason if idle else f"{found.name} gave no readings that could be understood", idle.get("total")
+    each = {"frame": _each(frame, frames, seconds, rest), "explanation": _each(explained, explanations, seconds, rest)}
+    return {"meter": found.name, "reason": reason, "idle_w": rest, **each, "before": before, "after": state()}
 
 
 def _under(found: Tegrastats | Rapl, work: Callable[[], object], seconds: float) -> tuple[dict[str, float], int]:
     count, started = 0, time.perf_counter()
-    if isinstance(found, Rapl):
-        found.mark()
+    found.mark()
     while time.perf_counter() - started < seconds:
         work()
         count += 1
-    if isinstance(found, Rapl):
-        found.mark()
+    found.mark()
     return found.watts(started, time.perf_counter()), count
 
 
 def _each(watts: dict[str, float], count: int, seconds: float, idle: float | None) -> Figures:
     total = watts.get("total")
-    return {
-        "watts": watts,
-        "count": count,
-        "joules": None if total is None else total * seconds / count,
-        "joules_above_idle": None if total is None or idle is None else (total - idle) * seconds / count,
-    }
+    joules = None if total is None else total * seconds / count
+    above = None if joules is None or idle is None else joules - idle * seconds / count
+    return {"watts": watts, "count": count, "joules": joules, "joules_above_idle": above}
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -52,17 +52,14 @@ def compare(pipeline: Pipeline, committed: dict[str, float], *, attempts: int = 
     """
     best = dict.fromkeys(committed, np.inf)
     for _ in range(attempts):
-        for name, value in measure(pipeline, rounds=rounds).items():
-            best[name] = min(best.get(name, np.inf), value)
-        slow = [name for name, value in committed.items() if best[name] > SLOWER * value]
-        if not slow:
+        now = measure(pipeline, rounds=rounds)
+        best = {name: min(value, now.get(name, np.inf)) for name, value in best.items()}
+        if not (slow := [name for name, value in committed.items() if best[name] > SLOWER * value]):
             break
     if slow:
         told = ", ".join(f"{name} {best[name]:.3g} matmuls where {committed[name]:.3g} were committed" for name in slow)
         raise SlowdownError(f"slower by over {SLOWER} times: {told}; if that is meant, run `python -m benchmarks reference --write`")
-    return {
-        name: {"committed": value, "measured": float(best[name]), "ratio": float(best[name] / value)} for name, value in committed.items()
-    }
+    return {name: {"committed": value, "measured": best[name], "ratio": best[name] / value} for name, value in committed.items()}
 
 
 def read_reference(path: Path = REFERENCE) -> dict[str, float]:

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.command import Command, Figures, bundle_options, check, whole
 from benchmarks.speed.clock import UNIT, UNIT_FLOPS, interleave, timed
 from benchmarks.speed.flops import Count, count, node_flops
-from benchmarks.speed.stages import Scene, demo_frame
+from benchmarks.speed.stages import Feed, Scene, Watched, demo_frame
 from edge.cv import cv2
 from edge.engine.backend import Session
 from edge.engine.fold import fold_constants
@@ -35,31 +35,10 @@ from edge.pipeline import Pipeline
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder, align
 
-Feed = dict[str, np.ndarray]
-
 _CPU = "CPUExecutionProvider"
 
 _SHOWN = 0.02
 """Least share of a run for a row of its own in the profile."""
-
-
-class _Listening:
-    """A session that keeps a copy of every feed."""
-
-    def __init__(self, session: Session) -> None:
-        self.session, self.provider = session, session.provider
-        self.feeds: list[Feed] = []
-
-    def run(self, inputs: Feed) -> Feed:
-        self.feeds.append({name: array.copy() for name, array in inputs.items()})
-        return self.session.run(inputs)
-
-    def run_into(self, inputs: Feed, outputs: Feed) -> Feed:
-        self.feeds.append({name: array.copy() for name, array in inputs.items()})
-        return self.session.run_into(inputs, outputs)
-
-    def close(self) -> None:
-        """The session belongs to the pipeline."""
 
 
 def feeds(scene: Scene) -> dict[str, tuple[str, Feed]]:
@@ -68,17 +47,15 @@ def feeds(scene: Scene) -> dict[str, tuple[str, Feed]]:
     The decoder appears twice: reading the prompt, and one token in the middle of the rationale.
     """
     pipeline, explainer = scene.pipeline, scene.pipeline.explainer
-    face, vision, embed, decoder, verifier = (
-        _Listening(s)
-        for s in (
-            pipeline.finder.session,
-            pipeline.encoder.session,
-            explainer.policy.embed,
-            explainer.policy.decoder,
-            explainer.verifier.session,
-        )
-    )
-    config = pipeline.bundle.config
+    fed: dict[str, list[Feed]] = {}
+
+    def listening(name: str, session: Session) -> Watched:
+        kept = fed.setdefault(name, [])
+        return Watched(session, before=lambda feed: kept.append({key: array.copy() for key, array in feed.items()}))
+
+    face, vision = listening("face", pipeline.finder.session), listening("encode", pipeline.encoder.session)
+    embed, decoder = explainer.policy.embed, listening("token", explainer.policy.decoder)
+    verifier, config = listening("verify", explainer.verifier.session), pipeline.bundle.config
     FaceFinder(face, config.face)(scene.grey)
     FaceEncoder(vision, config)(align(scene.grey, scene.detection, config.image)[0][None])
     policy, subject = explainer.policy, scene.subject
@@ -88,11 +65,11 @@ def feeds(scene: Scene) -> dict[str, tuple[str, Feed]]:
     sentences = sentences_of(done, explainer.grammar.parse(done.rationale))
     SentenceVerifier(verifier, explainer.verifier.tokenizer, config)(sentences or [scene.text])
     return {
-        "face": ("face", face.feeds[0]),
-        "encode": ("vision_encoder", vision.feeds[0]),
-        "prompt": ("decoder_model_merged", decoder.feeds[0]),
-        "token": ("decoder_model_merged", decoder.feeds[len(decoder.feeds) // 2]),
-        "verify": ("verifier", verifier.feeds[0]),
+        "face": ("face", fed["face"][0]),
+        "encode": ("vision_encoder", fed["encode"][0]),
+        "prompt": ("decoder_model_merged", fed["token"][0]),
+        "token": ("decoder_model_merged", fed["token"][len(fed["token"]) // 2]),
+        "verify": ("verifier", fed["verify"][0]),
     }
 
 
@@ -135,19 +112,18 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
             stages[name] = {"graph": graph, "threads": own, **stage}
             if profile and own in ceilings:
                 stages[name]["operators"] = operators(unpacked, feed, own, ceilings[own])
-    rates = (("gemm_gflops", ceilings.get(threads)), ("gemm_gflops_one_thread", ceilings.get(1)))
-    rates += (("bandwidth_gbs", streams.get(threads)), ("bandwidth_gbs_one_thread", streams.get(1)))
-    return {
-        "threads": threads,
-        **{name: None if rate is None else rate / 1e9 for name, rate in rates},
-        "provider": pipeline.provider,
-        "stages": stages,
+    rates = {
+        f"{name}{end}": of.get(count)
+        for name, of in (("gemm_gflops", ceilings), ("bandwidth_gbs", streams))
+        for end, count in (("", threads), ("_one_thread", 1))
     }
+    known = {name: None if rate is None else rate / 1e9 for name, rate in rates.items()}
+    return {"threads": threads, **known, "provider": pipeline.provider, "stages": stages}
 
 
 def _ceilings(unit: np.ndarray, threads: int) -> tuple[dict[int, float], dict[int, float]]:
     """FLOP/s and bytes/s of this machine's CPU, on `threads` threads and on one."""
-    single = interleave([], 1, rounds=30, title="one thread")[UNIT] if threads > 1 else unit
+    single = interleave([], 1, rounds=len(unit), title="one thread")[UNIT] if threads > 1 else unit
     return {threads: _rate(unit), 1: _rate(single)}, {count: bandwidth(count) for count in sorted({1, threads})}
 
 
@@ -159,7 +135,7 @@ def _rate(unit: np.ndarray) -> float:
 def _place(cost: Count, median_ms: float, ceiling: float | None, stream: float | None) -> Figures:
     known = dict.fromkeys(("mflops", "intensity", "gflops", "share_of_gemm", "share_of_attainable", "bound"))
     figures: Figures = {"median_ms": median_ms, "weight_mb": cost.weight_bytes / 1e6}
-    figures |= {"activation_mb": cost.activation_bytes / 1e6, "uncounted": list(cost.uncounted), **known}
+    figures |= {"uncounted": list(cost.uncounted), **known}
     if cost.flops is None:
         return figures
     rate, intensity = cost.flops / median_ms * 1e3, cost.flops / cost.least_bytes

@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.command import Figures
-from benchmarks.speed.clock import UNIT, Stage, interleave, summary, timed
+from benchmarks.speed.clock import UNIT, interleave, timed
 from benchmarks.speed.stages import Scene, demo_frame
 from edge.cv import cv2
 from edge.errors import BackendError
@@ -31,7 +33,7 @@ imported = time.perf_counter()
 import numpy as np
 picture = np.load(sys.argv[1])
 begun = time.perf_counter()
-pipeline = Pipeline.load(sys.argv[2] or None, device=sys.argv[3], threads=int(sys.argv[4]))
+pipeline = Pipeline.load(sys.argv[2], device=sys.argv[3], threads=int(sys.argv[4]))
 loaded = time.perf_counter()
 pipeline(picture)
 read = time.perf_counter()
@@ -40,14 +42,11 @@ print(json.dumps({"import_ms": imported - started, "load_ms": loaded - begun, "f
 
 
 def measure(pipeline: Pipeline, device: str, threads: int, *, rounds: int = _ROUNDS) -> Figures:
-    """`threads`, `batch` and `faces`: lists of rows with milliseconds and matmuls."""
+    """`threads`, `batch` and `faces`: lists of rows with medians in milliseconds."""
     swept = thread_sweep(pipeline.bundle.folder, device, rounds=rounds)
     cv2.setNumThreads(threads)
-    return {
-        "threads": swept,
-        "batch": batch_sweep(pipeline, threads, rounds=rounds),
-        "faces": face_sweep(pipeline, threads, rounds=rounds),
-    }
+    batches, faces = batch_sweep(pipeline, threads, rounds=rounds), face_sweep(pipeline, threads, rounds=rounds)
+    return {"threads": swept, "batch": batches, "faces": faces}
 
 
 def thread_sweep(folder: Path, device: str, *, rounds: int = _ROUNDS) -> list[Figures]:
@@ -58,14 +57,8 @@ def thread_sweep(folder: Path, device: str, *, rounds: int = _ROUNDS) -> list[Fi
         cv2.setNumThreads(count)
         with Pipeline.load(folder, device=device, threads=count) as pipeline:
             times = interleave(Scene.of(pipeline, demo_frame()).stages(), count, rounds=rounds, title=f"{count} threads")
-        unit = times.pop(UNIT)
-        rows.append(
-            {
-                "threads": count,
-                "matmul_ms": float(np.median(unit)),
-                **{f"{name}_ms": float(np.median(times[name])) for name in ("face", "encode", "fast", "explain", "full")},
-            }
-        )
+        shown = (UNIT, "face", "encode", "fast", "explain", "full")
+        rows.append({"threads": count, **{f"{name}_ms": float(np.median(times[name])) for name in shown}})
     return rows
 
 
@@ -73,19 +66,11 @@ def batch_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> l
     """The encoder on 1 … 100 faces at once, and the policy on as many, whose texts differ."""
     scene = Scene.of(pipeline, demo_frame())
     crop = align(scene.grey, scene.detection, pipeline.bundle.config.image)[0]
-    work: list[Stage] = []
-    for count in _BATCHES:
-        crops = _variants(crop, count)
-        subjects = subjects_of(pipeline.encoder(crops), pipeline.config)
-        work.append(timed(f"encode {count}", lambda crops=crops: pipeline.encoder(crops)))
-        work.append(timed(f"explain {count}", lambda subjects=subjects: pipeline.explainer.write(subjects)))
-    times = interleave(work, threads, rounds=rounds, title="batches")
-    rows = []
-    for count in _BATCHES:
-        encode, explain = (summary(f"{stage} {count}", times) for stage in ("encode", "explain"))
-        each = {"encode_per_face_ms": encode["median_ms"] / count, "explain_per_face_ms": explain["median_ms"] / count}
-        rows.append({"batch": count, "encode_ms": encode["median_ms"], "explain_ms": explain["median_ms"], **each})
-    return rows
+    faces = {n: _variants(crop, n) for n in _BATCHES}
+    subjects = {n: subjects_of(pipeline.encoder(faces[n]), pipeline.config) for n in _BATCHES}
+    work = {"encode": lambda n: pipeline.encoder(faces[n]), "explain": lambda n: pipeline.explainer.write(subjects[n])}
+    rows = _medians("batch", _BATCHES, work, threads, rounds)
+    return [{**row, **{f"{name}_per_face_ms": row[f"{name}_ms"] / row["batch"] for name in work}} for row in rows]
 
 
 def _variants(crop: np.ndarray, count: int) -> np.ndarray:
@@ -100,34 +85,31 @@ def _variants(crop: np.ndarray, count: int) -> np.ndarray:
 
 def face_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> list[Figures]:
     """The whole line on pictures with 1 … 9 faces; `found` says how many of them were found."""
-    scenes = {count: Scene.of(pipeline, demo_frame(faces=count)) for count in _FACES}
-    work: list[Stage] = []
-    for count, scene in scenes.items():
-        work.append(timed(f"fast {count}", lambda frame=scene.frame: pipeline.look(frame)))
-        work.append(timed(f"full {count}", lambda frame=scene.frame: pipeline.explain(pipeline.look(frame))))
-    times = interleave(work, threads, rounds=rounds, title="faces")
-    rows = []
-    for count, scene in scenes.items():
-        fast, full = (summary(f"{stage} {count}", times) for stage in ("fast", "full"))
-        found = len(scene.seen.reading.faces)
-        rows.append({"faces": count, "found": found, "fast_ms": fast["median_ms"], "full_ms": full["median_ms"]})
-    return rows
+    frames = {count: demo_frame(faces=count) for count in _FACES}
+    work = {"fast": lambda n: pipeline.look(frames[n]), "full": lambda n: pipeline.explain(pipeline.look(frames[n]))}
+    rows = _medians("faces", _FACES, work, threads, rounds)
+    return [{**row, "found": len(pipeline.look(frames[row["faces"]]).reading.faces)} for row in rows]
 
 
-def cold_start(bundle: Path | None, device: str, threads: int, repeats: int = 3) -> Figures:
+def _medians(what: str, counts: tuple[int, ...], work: dict[str, Callable[[int], object]], threads: int, rounds: int) -> list[Figures]:
+    """Each piece of work at each count, all in the same rounds."""
+    stages = [timed(f"{name} {n}", lambda call=call, n=n: call(n)) for n in counts for name, call in work.items()]
+    times = interleave(stages, threads, rounds=rounds, title=what)
+    return [{what: n, **{f"{name}_ms": float(np.median(times[f"{name} {n}"])) for name in work}} for n in counts]
+
+
+def cold_start(bundle: Path, device: str, threads: int, repeats: int = 3) -> Figures:
     """A fresh process: milliseconds to import, to load the bundle, and of its first reading with explanation; medians of `repeats`.
 
     Raises:
         BackendError: the process failed.
     """
-    import tempfile
-
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "picture.npy"
         np.save(picture, demo_frame().image_bgr)
         for _ in range(repeats):
-            command = [sys.executable, "-c", _CHILD, str(picture), str(bundle or ""), device, str(threads)]
+            command = [sys.executable, "-c", _CHILD, str(picture), str(bundle), device, str(threads)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise BackendError(f"a fresh process could not read a picture: {(done.stderr.strip() or 'no message').splitlines()[-1]}")

@@ -25,6 +25,8 @@ from edge.vision.face import align
 STAGES = ("capture", "face", "align", "encode", "fast", "first_token", "per_token", "explain", "verify", "verdict", "full")
 """In the order of the data. `fast` = face, align, encode; `full` = `fast`, explained and verified, the end to end of a picture."""
 
+Feed = dict[str, np.ndarray]
+
 _HEAD = 270
 """The portrait's head fills this corner of it, pixels."""
 
@@ -97,22 +99,27 @@ class Scene:
         return [*(timed(label(name), call, clock) for name, call in work.items()), decoding]
 
 
-class _Clocked:
-    """A session that notes when each of its runs ended."""
+def _ignore(*_: object) -> None:
+    """What a run is told to where nobody listens."""
 
-    def __init__(self, session: Session, clock: Clock) -> None:
-        self.session, self.clock = session, clock
+
+class Watched:
+    """A session that tells of each of its runs: `before` with the feed, `after` when it is done."""
+
+    def __init__(self, session: Session, *, before: Callable[[Feed], object] = _ignore, after: Callable[[], object] = _ignore) -> None:
+        self.session, self.before, self.after = session, before, after
         self.provider, self.inputs = session.provider, session.inputs
-        self.ends: list[float] = []
 
-    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, inputs: Feed) -> Feed:
+        self.before(inputs)
         out = self.session.run(inputs)
-        self.ends.append(self.clock())
+        self.after()
         return out
 
-    def run_into(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run_into(self, inputs: Feed, outputs: Feed) -> Feed:
+        self.before(inputs)
         out = self.session.run_into(inputs, outputs)
-        self.ends.append(self.clock())
+        self.after()
         return out
 
     def close(self) -> None:
@@ -124,21 +131,21 @@ def _decoding(explainer: Explainer, subject: Subject, label: Callable[[str], str
 
     Under a grammar a run is a choice, and may read several tokens that were forced.
     """
-    policy = explainer.policy
-    clocked = _Clocked(policy.decoder, clock)
+    policy, ends = explainer.policy, list[float]()
+    clocked = Watched(policy.decoder, after=lambda: ends.append(clock()))
     same = RationalePolicy(policy.embed, clocked, policy.tokenizer, policy.spec, policy.grammar, tower=policy.tower)
     tokens, scopes = subject.tokens[None], [explainer.grammar.scope(subject.facts.hidden)]
 
     def stage(calls: int) -> dict[str, list[float]]:
         spent: dict[str, list[float]] = {label(name): [] for name in ("first_token", "per_token", "explain")}
         for _ in range(calls):
-            clocked.ends.clear()
+            ends.clear()
             started = clock()
             same.greedy(tokens, scopes)
             ended = clock()
-            first, last = clocked.ends[0], clocked.ends[-1]
+            first, last = ends[0], ends[-1]
             spent[label("first_token")].append((first - started) * 1e3)
-            spent[label("per_token")].append((last - first) * 1e3 / max(1, len(clocked.ends) - 1))
+            spent[label("per_token")].append((last - first) * 1e3 / max(1, len(ends) - 1))
             spent[label("explain")].append((ended - started) * 1e3)
         return spent
 

@@ -1,8 +1,7 @@
-import contextlib
+import itertools
 import json
 import subprocess
 import sys
-import time
 import zipfile
 
 import cv2
@@ -12,38 +11,33 @@ from packs import write_packs
 
 from benchmarks.__main__ import main
 from benchmarks.command import distinct
-from benchmarks.speed import latency, scaling
-from benchmarks.speed.clock import interleave, sit, summary, timed
+from benchmarks.speed import scaling
+from benchmarks.speed.clock import CALLS, interleave, pairs, summary, timed
 from benchmarks.speed.stages import STAGES
-from edge.pipeline import Pipeline
 
 
 def test_latency_reports_every_stage_in_milliseconds_and_matmuls(capsys):
-    assert main(["latency", "--rounds", "3", "--seconds", "0", "--json"]) == 0
+    assert main(["latency", "--rounds", "3", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     shipped = figures["variants"]["shipped"]
-    assert (figures["sittings"], figures["rounds"]) == (1, 3)
+    assert figures["rounds"] == 3
     assert set(shipped["stages"]) == set(STAGES)
     for stage in shipped["stages"].values():
-        assert 0 < stage["median_ms"] <= stage["p90_ms"] <= stage["p95_ms"] <= stage["p99_ms"]
-        assert stage["median_ms"] == pytest.approx(np.median(stage["raw_ms"]), abs=1e-3)
-        assert 0 < stage["quiet_ms"] <= stage["median_ms"]
-        assert stage["matmuls"] == pytest.approx(stage["quiet_ms"] / figures["matmul_ms"])
-    stages = {name: figures["median_ms"] for name, figures in shipped["stages"].items()}
-    assert stages["first_token"] + stages["per_token"] < stages["explain"] < stages["full"]
+        assert 0 < stage["median_ms"] <= stage["p95_ms"]
+        assert stage["matmuls"] > 0
+        assert "ratio" not in stage, "there is nothing to compare it with"
     assert 0 <= shipped["dropped"]["fast"] <= 1
 
 
-def test_latency_times_variants_side_by_side(capsys, pipeline):
+def test_latency_sets_variants_against_the_first(capsys, pipeline):
     folder = str(pipeline.bundle.folder)
-    assert (
-        main(["latency", "--bundle", folder, "--bundle", folder, "--rounds", "2", "--seconds", "0", "--fps", "0", "--no-raw", "--json"])
-        == 0
-    )
-    figures = json.loads(capsys.readouterr().out)
-    assert list(figures["variants"]) == ["models", "models 2"]
-    for variant in figures["variants"].values():
-        assert "raw_ms" not in variant["stages"]["full"]
+    assert main(["latency", "--bundle", folder, "--bundle", folder, "--rounds", "2", "--fps", "0", "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["variants"].items()
+    assert (first[0], second[0]) == ("models", "models 2")
+    assert not any("ratio" in stage for stage in first[1]["stages"].values())
+    told = {name: stage["ratio"] for name, stage in second[1]["stages"].items() if "ratio" in stage}
+    assert set(told) == set(STAGES) - {"capture"}, "both take their frames from one source"
+    assert all(0 < ratio["low"] <= ratio["median"] <= ratio["high"] for ratio in told.values())
 
 
 def test_bundles_of_one_name_are_told_apart():
@@ -53,134 +47,65 @@ def test_bundles_of_one_name_are_told_apart():
 def test_latency_sweeps_batches_faces_and_a_fresh_process(pipeline):
     rows = scaling.batch_sweep(pipeline, 1, rounds=2)
     assert [row["batch"] for row in rows] == [1, 2, 4, 8, 16, 100]
-    assert rows[-1]["encode_ms"] > rows[0]["encode_ms"]
+    assert all(row["encode_per_face_ms"] == row["encode_ms"] / row["batch"] for row in rows)
     assert [row["found"] for row in scaling.face_sweep(pipeline, 1, rounds=1)] == [1, 2, 4, 9]
-    cold = scaling.cold_start(None, "cpu", 1, repeats=1)
+    cold = scaling.cold_start(pipeline.bundle.folder, "cpu", 1, repeats=1)
     assert cold["total_ms"] == pytest.approx(cold["import_ms"] + cold["load_ms"] + cold["first_ms"])
 
 
-def test_matmuls_come_from_the_quietest_calls():
-    undisturbed, disturbed = [[1.0, 1.0]] * 3, [[7.0, 8.0]] * 9
-    times = {"matmul": np.array(undisturbed + disturbed), "a": 3 * np.array(disturbed + undisturbed)}
+def test_drift_of_the_machine_is_not_in_ratios():
+    slower = np.linspace(1, 5, 41)[:, None]
+    times = {"matmul": 2 * slower * np.ones((1, 3)), "a": 6 * slower * np.ones((1, 4)), "b": 3 * slower * np.ones((1, 4))}
+    found = summary("a", times, "b")
+    assert (found["matmuls"], found["ratio"]) == (pytest.approx(3), {"median": 2, "low": 2, "high": 2})
+    assert found["median_ms"] == pytest.approx(18)
+    assert found["p95_ms"] == pytest.approx(np.percentile(times["a"], 95))
+    assert "ratio" not in summary("a", times, "a")
+
+
+def test_one_disturbed_call_of_a_turn_is_in_the_95th_percentile_and_not_in_the_ratio():
+    times = {"matmul": np.ones((10, 3)), "a": np.full((10, 4), 2.0)}
+    times["a"][:, 0] = 50
     found = summary("a", times)
-    assert found["matmuls"] == found["quiet_ms"] == pytest.approx(3.0), "though each was disturbed at other times"
-    assert found["median_ms"] == pytest.approx(21.0), "milliseconds are those of all calls"
+    assert (found["median_ms"], found["p95_ms"], found["matmuls"]) == (2, 50, 2)
 
 
-def test_the_figures_of_several_sittings_are_those_of_all_their_calls():
-    usual = {"matmul": np.full((4, 2), 1.0), "a": np.full((4, 1), 4.0)}
-    slow = {"matmul": np.full((4, 2), 2.0), "a": np.full((4, 1), 9.0)}
-    laid_better = {"matmul": np.full((4, 2), 1.0), "a": np.full((4, 1), 3.0)}
-    found = summary("a", usual, slow, laid_better, raw=True)
-    assert (found["matmuls"], found["quiet_ms"], found["median_ms"]) == (3.0, 3.0, 4.0)
-    assert found["raw_ms"] == [4.0] * 4 + [9.0] * 4 + [3.0] * 4
+@pytest.mark.parametrize("rounds", [6, 20, 60])
+def test_the_interval_of_a_ratio_covers_the_truth_as_often_as_it_says(rounds):
+    random = np.random.default_rng(rounds)
+    covered = []
+    for _ in range(1000):
+        spent = {name: random.lognormal(0, 0.3, (rounds, 1)) for name in "ab"}
+        found = pairs("a", "b", spent)
+        covered.append(found["low"] <= 1 <= found["high"])
+    assert 0.935 <= np.mean(covered) <= 0.99
 
 
-def test_the_standard_error_tells_how_far_repeated_runs_are_apart():
-    """Many runs, whose stage is slower by another share in every sitting."""
-    random = np.random.default_rng(0)
-
-    def run(sittings):
-        slower = 1 + 0.1 * random.random(sittings)
-        return [{"matmul": 1 + 0.02 * random.random((50, 2)), "a": slow * (3 + 0.02 * random.random((50, 5)))} for slow in slower]
-
-    for sittings in (7, 21):
-        found = [summary("a", *run(sittings)) for _ in range(60)]
-        spread = np.std([figures["matmuls"] for figures in found])
-        assert 0.5 < np.mean([figures["matmuls_se"] for figures in found]) / spread < 2
-    steady = {"matmul": np.full((4, 2), 1.0), "a": np.full((4, 1), 3.0)}
-    assert summary("a", *[steady] * 3)["matmuls_se"] == 0
-    assert summary("a", *[steady] * 2)["matmuls_se"] is None, "two sittings tell nothing"
-
-
-@pytest.mark.parametrize(("seconds", "count"), [(0.0, 1), (0.5, 2), (0.8, 4)])
-def test_a_long_measurement_is_cut_into_sittings_with_stages_of_their_own(monkeypatch, seconds, count):
-    monkeypatch.setattr("benchmarks.speed.clock._SITTING_S", 0.2)
-    events = []
-
-    @contextlib.contextmanager
-    def stages():
-        events.append("prepared")
-        yield [timed("a", lambda: time.sleep(0.001))]
-        events.append("cleaned up")
-
-    started = time.perf_counter()
-    sittings = sit(stages, 1, rounds=9, seconds=seconds)
-    assert time.perf_counter() - started >= seconds
-    assert events == ["prepared", "cleaned up"] * count
-    assert len(sittings) == count
-    assert sum(len(times["a"]) for times in sittings) >= 9
-
-
-def test_sittings_that_take_long_to_prepare_last_longer(monkeypatch):
-    monkeypatch.setattr("benchmarks.speed.clock._SITTING_S", 0.1)
-
-    @contextlib.contextmanager
-    def stages():
-        time.sleep(0.1)
-        yield [timed("a", lambda: None)]
-
-    assert len(sit(stages, 1, rounds=1, seconds=1.0)) == 2, "of half a second each: five times as long as it took"
-
-
-def test_every_sitting_of_latency_loads_the_bundles_anew(monkeypatch):
-    monkeypatch.setattr("benchmarks.speed.clock._SITTING_S", 1.0)
-    monkeypatch.setattr("benchmarks.speed.clock._PREPARED", 0)
-    loads = []
-
-    @contextlib.contextmanager
-    def load():
-        with Pipeline.load(threads=1) as fresh:
-            loads.append(fresh)
-            yield {"shipped": fresh}
-
-    figures = latency.measure(load, 1, rounds=2, seconds=2.0, fps=0)
-    assert figures["sittings"] == 2
-    assert len(set(map(id, loads))) == 2
-    assert len(figures["matmul_raw_ms"]) == figures["rounds"] * 10, "before, between and after nine stages"
-
-
-def test_measurements_pooled_are_one_of_all_their_calls(pipeline):
-    @contextlib.contextmanager
-    def load():
-        yield {"shipped": pipeline}
-
-    parts = [latency.measure(load, 1, rounds=rounds, fps=fps) for rounds, fps in ((1, 30.0), (2, 0.0))]
-    parts[1]["variants"]["shipped"]["provider"] = "FasterExecutionProvider"
-    figures = latency.pool(parts)
-    assert (figures["sittings"], figures["rounds"], figures["threads"]) == (2, 3, 1)
-    assert (figures["before"], figures["after"]) == (parts[0]["before"], parts[1]["after"])
-    assert figures["matmul_raw_ms"] == parts[0]["matmul_raw_ms"] + parts[1]["matmul_raw_ms"]
-    found, (first, second) = figures["variants"]["shipped"], (part["variants"]["shipped"] for part in parts)
-    assert found["provider"] == "CPUExecutionProvider, FasterExecutionProvider"
-    assert found["dropped"] == first["dropped"]
-    raw = first["stages"]["fast"]["raw_ms"] + second["stages"]["fast"]["raw_ms"]
-    assert found["stages"]["fast"]["raw_ms"] == raw
-    assert found["stages"]["fast"]["matmuls"] == pytest.approx(np.percentile(raw, 1) / np.percentile(figures["matmul_raw_ms"], 1))
+def test_few_rounds_have_the_least_and_largest_ratio_for_an_interval():
+    found = pairs("a", "b", {"a": np.array([[1.0], [2], [4]]), "b": np.ones((3, 1))})
+    assert found == {"median": 2, "low": 1, "high": 4}
 
 
 def test_stages_take_turns_and_every_other_round_runs_backwards():
     order = []
     stages = [timed(name, lambda name=name: order.append(name)) for name in "ab"]
-    times = interleave(stages, 1, rounds=2, warmup=0, turn_ms=0)
-    assert order == ["a", "b", "b", "a"]
-    assert {name: spent.shape for name, spent in times.items()} == {"matmul": (2, 3), "a": (2, 1), "b": (2, 1)}, (
-        "a matmul before, between and after"
-    )
+    times = interleave(stages, 1, rounds=2, warmup=1)
+    turn = 1 + CALLS
+    assert order == [*"a" * turn, *"b" * turn, *"b" * turn, *"a" * turn, *"a" * turn, *"b" * turn]
+    shapes = {name: spent.shape for name, spent in times.items()}
+    assert shapes == {"matmul": (2, 3), "a": (2, CALLS), "b": (2, CALLS)}, "a matmul before, between and after"
 
 
-def test_a_quick_stage_is_called_more_often_and_the_first_call_of_a_turn_does_not_count():
-    called = {"0": 0, "4": 0, "30": 0}
+def test_warm_up_rounds_and_the_first_call_of_a_turn_do_not_count():
+    ticks = itertools.count()
+    marks = iter(range(1000))
 
-    def work(name: str) -> None:
-        called[name] += 1
-        time.sleep(int(name) / 1e3)
+    def stage(calls):
+        return {"a": [float(next(marks)) for _ in range(calls)]}
 
-    times = interleave([timed(name, lambda name=name: work(name)) for name in called], 1, rounds=2, warmup=0, turn_ms=20)
-    assert times["0"].shape == (2, 24)
-    assert 2 <= times["4"].shape[1] <= 5
-    assert times["30"].shape == (2, 2)
-    assert called["0"] == 5 + 2 * 25, "five to learn how long it takes"
+    times = interleave([stage], 1, rounds=2, warmup=1, clock=lambda: float(next(ticks)))
+    assert times["a"].tolist() == [[6, 7, 8, 9], [11, 12, 13, 14]], "call 5 and 10 fill the caches, 0 to 4 are the warm-up"
+    assert (times["matmul"] == 1000).all(), "one tick between two readings of the clock"
 
 
 def test_accuracy_reads_a_folder_of_emotion_folders(capsys, tmp_path, portrait):
@@ -263,7 +188,7 @@ def test_bad_data_is_a_clear_error(capsys, tmp_path):
     assert main(["accuracy", "--data", str(tmp_path / "other.npz")]) == 4
     assert main(["latency", "--rounds", "0"]) == 2
     assert main(["latency", "--threads", "0"]) == 2
-    assert main(["latency", "--seconds", "nan"]) == 2
+    assert main(["latency", "--fps", "nan"]) == 2
     assert main(["latency", "--video", str(tmp_path / "none.avi")]) == 4
     assert main(["faces", "--data", str(tmp_path / "x.zip")]) == 4
     assert "Traceback" not in capsys.readouterr().err

@@ -109,11 +109,13 @@ def test_compare_measures_us_and_a_rival_on_the_same_faces(pipeline, portrait, c
         compare.Wanted("nothing", "yunet", {"file": "none"}, sys.executable),
     ]
     with compare.started(wanted, 1) as running:
-        figures = compare.join(compare.speed(pipeline, running, 1, rounds=2), compare.recognition(pipeline, running, faces))
+        figures = compare.measure(pipeline, running, 1, rounds=2, faces=faces)
     assert list(figures["missing"]) == ["nothing"]
     ours, theirs = figures["systems"]["erv-edge"], figures["systems"]["brightness"]
     assert set(ours["stages"]) == {"find", "classify", "read"}
     assert set(theirs["stages"]) == {"classify", "read"}
+    assert "ratio" not in ours["stages"]["read"]
+    assert all(0 < stage["ratio"]["low"] <= stage["ratio"]["high"] for stage in theirs["stages"].values()), "over our whole fast path"
     assert ours["accuracy"]["n"] == 3
     assert ours["accuracy"]["war"] == pytest.approx(2 / 3)
     assert theirs["accuracy"]["n"] == 2, "fear is not among its labels"
@@ -132,34 +134,26 @@ def test_a_rival_that_dies_while_it_is_timed_is_missing(pipeline, classifier, mo
 
     monkeypatch.setattr(Worker, "time", dies)
     with compare.started([compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)], 1) as running:
-        figures = compare.speed(pipeline, running, 1, rounds=2)
+        figures = compare.measure(pipeline, running, 1, rounds=2)
     assert figures["missing"] == {"brightness": "its process ended: killed"}
     assert set(figures["systems"]) == {"erv-edge"}
     assert len(asked) == 5, "it is not asked again"
 
 
-def test_a_rival_that_fails_in_time_or_accuracy_is_missing():
-    timed = {"matmul_ms": 5.0, "systems": {"erv-edge": {"stages": {}}, "slow": {}, "wrong": {}}, "missing": {"late": "no answer"}}
-    read = {"accuracy": {"erv-edge": {"war": 0.9}, "slow": {"war": 0.1}, "late": {"war": 0.5}}, "missing": {"wrong": "it died"}}
-    assert compare.join(timed, read) == {
-        "matmul_ms": 5.0,
-        "systems": {"erv-edge": {"stages": {}, "accuracy": {"war": 0.9}}, "slow": {"accuracy": {"war": 0.1}}},
-        "missing": {"late": "no answer", "wrong": "it died"},
-    }
+def test_a_rival_that_fails_on_a_face_is_missing(pipeline, classifier, monkeypatch):
+    def dies(worker, image, face):
+        raise RivalMissing("it died")
 
-
-def test_rivals_are_timed_for_some_seconds_and_we_alone_are_not(pipeline, classifier):
-    there = compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)
-    absent = [compare.Wanted("nothing", "yunet", {"file": name}, sys.executable) for name in ("none", "nowhere")]
-    counts = []
-    for wanted in ([there, *absent], absent):
-        with compare.started(wanted, 1) as running:
-            counts.append(compare.speed(pipeline, running, 1, rounds=1, seconds=1.5)["rounds"])
-    assert counts[0] > counts[1] == 1
+    monkeypatch.setattr(Worker, "read", dies)
+    faces = Faces(np.full((2, 48, 48), 128, np.uint8), np.array([0, 1]), None)
+    with compare.started([compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)], 1) as running:
+        figures = compare.measure(pipeline, running, 1, rounds=1, faces=faces)
+    assert figures["missing"] == {"brightness": "it died"}
+    assert set(figures["systems"]) == {"erv-edge"}
 
 
 def test_compare_takes_its_rivals_from_the_command(capsys, classifier):
-    given = ["--onnx", str(classifier), f"labels={LABELS}", "size=32", "colour=grey", "--rounds", "1", "--seconds", "0", "--threads", "1"]
+    given = ["--onnx", str(classifier), f"labels={LABELS}", "size=32", "colour=grey", "--rounds", "1", "--threads", "1"]
     assert main(["compare", *given, "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert "brightness" in figures["systems"]

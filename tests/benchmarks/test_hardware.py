@@ -12,7 +12,6 @@ from benchmarks.speed import hardware, power
 from benchmarks.speed.jetson import (
     parse_device_tree,
     parse_jetson_clocks,
-    parse_jtop,
     parse_nvpmodel,
     parse_tegra_release,
     parse_tegrastats,
@@ -143,19 +142,6 @@ def test_release_and_device_tree_name_jetpack_and_module():
     assert parse_device_tree("Raspberry Pi 5 Model B Rev 1.0\0") is None
 
 
-def test_jtop_statistics_are_read_as_far_as_they_go():
-    stats = {
-        "time": "2025-01-08", "uptime": "1:00", "CPU1": 12, "CPU2": "OFF", "RAM": 0.41, "GPU": 33.0, "Temp cpu": 51.2, "Temp cv0": -256,
-        "Power VDD_IN": 5320, "Power TOT": 5320, "jetson_clocks": "OFF", "nvp model": "15W", "Fan pwmfan0": 28.2,
-    }  # fmt: skip
-    sample = parse_jtop(stats)
-    assert (sample.cpu_load, sample.gpu_load, sample.total_mw) == ([12, None], 33, 5320)
-    assert sample.temperatures_c == {"cpu": 51.2}
-    assert sample.ram_used_mb is None
-    assert parse_jtop({}).total_mw is None
-    assert parse_jtop({"Power VDD_IN": "NA", "GPU": None}).rails_mw == {}
-
-
 def _machine(root: Path, files: dict[str, str]) -> Path:
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -215,7 +201,7 @@ def _program(folder: Path, name: str, script: str) -> None:
 
 
 def test_energy_comes_from_tegrastats_where_it_runs(tmp_path, monkeypatch, pipeline):
-    _program(tmp_path, "tegrastats", f'while true; do echo "{ORIN_NANO}"; echo torn; sleep 0.05; done')
+    _program(tmp_path, "tegrastats", f'while true; do echo "{ORIN_NANO}"; echo torn; sleep 0.01; done')
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     figures = power.measure(pipeline, seconds=1.0)
     assert figures["meter"] == "tegrastats"
@@ -226,7 +212,7 @@ def test_energy_comes_from_tegrastats_where_it_runs(tmp_path, monkeypatch, pipel
 
 
 def test_energy_without_a_total_stays_empty(tmp_path, monkeypatch, pipeline):
-    _program(tmp_path, "tegrastats", 'while true; do echo "VDD_SOC 1440mW/1432mW"; sleep 0.05; done')
+    _program(tmp_path, "tegrastats", 'while true; do echo "VDD_SOC 1440mW/1432mW"; sleep 0.01; done')
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     figures = power.measure(pipeline, seconds=1.0)
     assert (figures["idle_w"], figures["frame"]["joules"], figures["frame"]["joules_above_idle"]) == (None, None, None)

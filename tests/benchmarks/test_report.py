@@ -1,5 +1,4 @@
 import copy
-import itertools
 import json
 import re
 import shutil
@@ -9,13 +8,13 @@ import pytest
 from packs import write_packs
 
 from benchmarks.__main__ import main
-from benchmarks.report.findings import card_figures, changes
+from benchmarks.report.findings import changes
 from benchmarks.report.report import cell, read_run
 from benchmarks.speed import reference
 from edge.bundle import SHIPPED
 from edge.errors import InputError
 
-QUICK = ["--rounds", "1", "--seconds", "0", "--faces", "4", "--threads", "1"]
+QUICK = ["--rounds", "1", "--faces", "4", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +31,15 @@ def test_one_command_measures_everything_and_follows_the_published_schema(run):
     assert all(part["figures"] for part in results["parts"].values())
     timed = results["parts"]["latency"]["figures"]
     assert timed["variants"]["shipped"]["stages"]["full"]["median_ms"] > 0
-    assert timed["sittings"] == 7
-    order = [path.stem for path in sorted(run.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)]
-    assert not any(a.startswith("latency") and b.startswith("latency") for a, b in itertools.pairwise(order)), "slices lie apart"
+    assert {"scaling", "cold"} <= set(timed)
     assert set(results["parts"]["compare"]["figures"]["systems"]["erv-edge"]) >= {"stages", "accuracy"}
 
 
 def test_without_data_the_timed_parts_remain(run, tmp_path):
     shutil.copytree(run, tmp_path / "bare")
-    when = (tmp_path / "bare" / "latency-1.json").stat().st_mtime_ns
+    when = (tmp_path / "bare" / "latency.json").stat().st_mtime_ns
     assert main(["all", "--out", str(tmp_path / "bare"), *QUICK]) == 0
-    assert (tmp_path / "bare" / "latency-1.json").stat().st_mtime_ns == when, "no figure of latency hangs on the data"
+    assert (tmp_path / "bare" / "latency.json").stat().st_mtime_ns == when, "no figure of latency hangs on the data"
     parts = read_run(tmp_path / "bare")["parts"]
     assert {name for name, part in parts.items() if part.get("skipped")} == {"accuracy", "curves", "variants", "robustness"}
     assert parts["compare"]["figures"]["systems"]["erv-edge"].keys() >= {"stages"}
@@ -58,9 +55,9 @@ def test_a_finished_piece_is_not_measured_again_and_other_options_measure_anew(r
     after = {path.name: path.stat().st_mtime_ns for path in run.glob("*.json")}
     again = {name for name, when in after.items() if started[name] != when}
     assert again == {"curves.json", "robustness.json", "results.json"}
-    assert main([*given, *QUICK[:4], "--faces", "5", "--threads", "1"]) == 0
+    assert main([*given, *QUICK[:2], "--faces", "5", "--threads", "1"]) == 0
     last = {path.name: path.stat().st_mtime_ns for path in run.glob("*.json")}
-    assert last["latency-3.json"] == after["latency-3.json"]
+    assert last["latency.json"] == after["latency.json"]
     assert last["variants.json"] != after["variants.json"], "it reads other faces now"
 
 
@@ -74,7 +71,6 @@ def test_the_report_is_one_file_that_needs_nothing_else(run):
     assert len(ids) == len(set(ids)), "pictures must not take each other's parts"
     for target in re.findall(r"url\(#([^)]*)\)", page) + re.findall(r'href="#([^"]*)"', page):
         assert target in ids
-    assert re.search(r"\d+ of 11 figures in matmuls are steady", page)
     assert "Not measured: neither" in page or "joules each" in page
     words = (run / "report.md").read_text()
     assert "## Robustness" in words
@@ -94,26 +90,21 @@ def _timed(results):
 
 
 def test_a_slower_stage_and_a_worse_figure_are_flagged(run, tmp_path, capsys):
-    def steady(results):
-        for figures in _timed(results).values():
-            figures["matmuls_se"] = 0.01 * figures["matmuls"]
-
     def worsen(results):
-        steady(results)
-        for stage, factor in (("encode", 1.3), ("face", 1 / 1.3), ("verify", 1.3)):
+        for stage, factor in (("encode", 1.3), ("face", 1 / 1.3), ("verify", 1.05)):
             _timed(results)[stage]["matmuls"] *= factor
-        _timed(results)["verify"]["matmuls_se"] *= 10
         results["parts"]["accuracy"]["figures"]["ece"] += 0.02
 
-    run, worse = _changed(run, tmp_path / "run", steady), _changed(run, tmp_path / "later", worsen)
+    worse = _changed(run, tmp_path / "later", worsen)
     assert main(["report", str(run), str(worse), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["regressions"] == ["later: encode, matmuls", "later: ece"]
-    assert told["unclear"] == ["later: verify, matmuls"]
-    assert "later against run: 2 regressions, 1 unclear" in (worse / "report.html").read_text()
+    page = (worse / "report.html").read_text()
+    assert "later against run: 2 regressions" in page
+    assert '<td class="text worse">worse</td>' in page
     assert "| worse |" in (worse / "report.md").read_text()
     found = {c.figure: c.verdict for c in changes(read_run(run), read_run(worse))}
-    assert (found["face, matmuls"], found["full, matmuls"], found["verify, matmuls"]) == ("better", "same", "unclear")
+    assert (found["face, matmuls"], found["full, matmuls"], found["verify, matmuls"]) == ("better", "same", "same")
 
 
 def test_variants_are_drawn_side_by_side(run, tmp_path):
@@ -145,18 +136,15 @@ def test_what_is_no_run_is_a_clear_error(run, tmp_path, capsys):
     assert main(["report", str(tmp_path / "none")]) == 4
     (tmp_path / "results.json").write_text("{")
     assert main(["report", str(tmp_path)]) == 4
+    old = _changed(run, tmp_path / "old", lambda r: r.update(schema=6))
+    with pytest.raises(InputError, match=r"of schema 6, and 7 is read here: measure again"):
+        read_run(old)
+    assert main(["report", str(run), str(old)]) == 4
     broken = _changed(run, tmp_path / "broken", lambda r: r["parts"]["latency"]["figures"].update(matmul_ms="fast"))
     with pytest.raises(InputError, match=r"matmul_ms.*'fast' is not of type 'number'"):
         read_run(broken)
     assert main(["all", "--out", str(tmp_path / "results.json")]) == 2
     assert "Traceback" not in capsys.readouterr().err
-
-
-def test_the_model_card_takes_its_tables_from_the_results(run):
-    tables = card_figures(read_run(run))
-    assert any(title.startswith("latency on") for title in tables)
-    recognition = next(values for title, values in tables.items() if title.startswith("recognition"))
-    assert recognition["war"] == read_run(run)["parts"]["accuracy"]["figures"]["war"]
 
 
 @pytest.mark.parametrize(

@@ -159,8 +159,8 @@ def test_closing_leaves_no_thread_and_no_handle(video):
 
 def test_a_file_in_real_time_is_played_at_its_own_speed_and_ends(video):
     capture = NewestFrame(find_feed(video))
-    capture.start()
     started, frames = time.monotonic(), []
+    capture.start()
     while (frame := capture.next()) is not None:
         frames.append((frame.index, frame.t_ms, time.monotonic() - started))
     assert 1.1 <= time.monotonic() - started < 10, "twelve frames at ten a second"
