@@ -1,11 +1,12 @@
 # make run   install the runtime and read the bundled sample, without camera, display or network
 # make test  install everything and run the tests
+# make test-lowest   use every extra of the runtime with the lowest versions that are allowed
 # make check format, lint, types, tests: what CI runs
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test check format clean
+.PHONY: run test test-lowest check format clean
 
 run: $(VENV)/run.stamp
 	@mkdir -p out
@@ -14,6 +15,9 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
+
+test-lowest:
+	.ci/lowest
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
