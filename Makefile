@@ -1,12 +1,13 @@
 # make run   install the runtime and read the bundled sample, without camera, display or network
 # make test  install everything and run the tests
+# make test-lowest   use every extra of the runtime with the lowest versions that are allowed
 # make check format, lint, types, tests: what CI runs
 # make kill  the killing test with 600 rounds instead of 60
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test check kill format clean
+.PHONY: run test test-lowest check kill format clean
 
 run: $(VENV)/run.stamp
 	@mkdir -p out
@@ -15,6 +16,9 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
+
+test-lowest:
+	.ci/lowest
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
