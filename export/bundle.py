@@ -95,7 +95,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         graft(folder / "vision_encoder.onnx", visibility.network)
         processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))
-        shutil.copyfile(runs.policy / "policy" / FILE, folder / FILE)
+        shutil.copyfile(runs.grammar / FILE, folder / FILE)  # it may say less than the policy learned, never more
         config = _config(policy, processor, cue_model, five, runs, visibility.threshold)
         if kept:
             config = dataclasses.replace(config, face=kept[0])

@@ -37,21 +37,25 @@ REGIONS = {
 _CONTRASTING = ("inner_brow", "outer_brow", "brow_gap", "eye_opening", "lip_corners", "mouth_opening")
 """Cues whose rest is worth a *but* after something that moves."""
 _FAR = 99.0
+_AHEAD = {"yaw": [-28.0, 28.0], "pitch": [-22.0, 22.0]}
+_CALM_BROWS = {**_AHEAD, "anger": [0.0, 0.1], "surprise": [0.0, 0.3], "fear": [0.0, 0.2], "sadness": [0.0, 0.35], "disgust": [0.0, 0.1]}
 _CONDITIONS = {
     # perspective skews the mouth of a turned head
     "corner_asymmetry+": {"yaw": [-12.0, 12.0]},
     "corner_asymmetry-": {"yaw": [-12.0, 12.0]},
     # with an open mouth the lower lip moves, not the chin
     "chin_raise+": {"mouth_opening": [-_FAR, 1.0]},
-    "jaw_drop=": {"mouth_opening": [-_FAR, 1.5]},
     # the middle of the lips sinks when the mouth opens wide to shout: corners above it are a smile only where the mouth is wide as well
-    "lip_corners+": {"mouth_width": [0.8, _FAR], "jaw_drop": [-_FAR, 1.2]},
-    # landmarks miss a frown, a wide stare or a faint smile that the whole face gives away: then nothing is said to be at rest there
-    "inner_brow=": {"anger": [0.0, 0.2], "surprise": [0.0, 0.4]},
-    "outer_brow=": {"anger": [0.0, 0.2], "surprise": [0.0, 0.4]},
-    "brow_gap=": {"anger": [0.0, 0.2], "surprise": [0.0, 0.4]},
-    "eye_opening=": {"surprise": [0.0, 0.5], "fear": [0.0, 0.5]},
-    "lip_corners=": {"happiness": [0.0, 0.4]},
+    "lip_corners+": {"mouth_width": [0.8, _FAR], "jaw_drop": [-_FAR, 1.2], "anger": [0.0, 0.3], "fear": [0.0, 0.3], "sadness": [0.0, 0.4]},
+    # landmarks miss a frown, a wide stare, a faint smile, drooping corners and bunched cheeks, which the whole face gives away: then, and
+    # where the head is turned, nothing is said to be at rest there
+    **dict.fromkeys(("inner_brow=", "outer_brow=", "brow_gap="), _CALM_BROWS),
+    "eye_opening=": {**_AHEAD, "surprise": [0.0, 0.3], "fear": [0.0, 0.3]},
+    "lip_corners=": {**_AHEAD, "happiness": [0.0, 0.3], "sadness": [0.0, 0.6], "anger": [0.0, 0.5], "disgust": [0.0, 0.3]},
+    "mouth_opening=": _AHEAD,
+    "mouth_width=": {**_AHEAD, "mouth_opening": [-_FAR, 1.0]},
+    "cheek_raise=": {**_AHEAD, "happiness": [0.0, 0.3], "mouth_opening": [-_FAR, 1.0], "mouth_width": [-_FAR, 1.0]},
+    "jaw_drop=": {**_AHEAD, "mouth_opening": [-_FAR, 1.0]},
 }
 """Cue and side → what else must be so for it to mean what its name says."""
 

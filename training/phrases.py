@@ -155,7 +155,6 @@ RESTS: dict[str, tuple[str, ...]] = {
         "the brows are level",
         "the brows are at rest",
         "the eyebrows stay where they rest",
-        "neither eyebrow moves",
         "the brows are relaxed",
     ),
     "eye_opening=": (
@@ -173,21 +172,19 @@ RESTS: dict[str, tuple[str, ...]] = {
         "there is no smile",
     ),
     "mouth_opening= lip_corners=": ("the mouth is closed and level", "the lips are closed without a smile", "the closed lips stay level"),
-    "mouth_width=": ("the mouth is neither stretched nor drawn in", "the mouth keeps its usual width"),
-    "mouth_opening= mouth_width= lip_corners=": ("the mouth is at rest", "the mouth is relaxed", "nothing moves about the mouth"),
-    "cheek_raise=": ("the cheeks are relaxed", "the cheeks are at rest", "the cheeks do not move"),
+    "mouth_width=": ("the mouth is neither stretched nor drawn in",),
+    "mouth_opening= mouth_width= lip_corners=": ("the mouth is at rest", "the mouth is relaxed"),
+    "cheek_raise=": ("the cheeks are relaxed", "the cheeks are at rest"),
     "jaw_drop=": ("the jaw is relaxed", "the jaw is at rest"),
     "jaw_drop= mouth_opening=": ("the jaw is relaxed and the lips are closed", "jaw and lips are at rest"),
     "inner_brow= outer_brow= brow_gap= eye_opening=": (
         "brows and eyes are at rest",
         "the upper face is relaxed",
-        "nothing moves about brows and eyes",
         "brows and eyelids are relaxed",
     ),
     "inner_brow= outer_brow= brow_gap= eye_opening= cheek_raise= lip_corners= mouth_opening= mouth_width= jaw_drop=": (
         "the whole face is at rest",
         "brows, eyes and mouth are at rest",
-        "no part of the face moves",
         "the features are at rest",
     ),
 }
@@ -210,7 +207,7 @@ COVERED: dict[str, tuple[str, ...]] = {
     "brows eyes": ("Brows and eyes are out of sight. ", "Brows and eyes cannot be seen. "),
 }
 ANDS = (", and ", " while ")
-BUTS = (", but ", ", yet ")
+BUTS = (", but ",)
 
 ADJECTIVES = {
     "neutral": "neutral",
