@@ -26,7 +26,7 @@ from edge.bundle import (
 )  # fmt: skip
 from edge.errors import InputError
 from edge.files import read_json
-from edge.language.grammar import FILE
+from edge.language.grammar import FILE, load_grammar
 from edge.language.labels import EMOTIONS_8, EMOTIONS_11
 from edge.pipeline import Pipeline
 from edge.ranges import build as build_spec
@@ -36,6 +36,7 @@ from export.graphs import export_graphs
 from export.plots import draw_calibration
 from export.publish import write_config
 from export.visibility import FIGURES, graft
+from training.constraint import constrain
 from training.cues import CUES, POINTS, CueModel, mean_five_points
 from training.data import elsewhere, load_ferplus
 from training.encoder import SIZE, load_encoder
@@ -84,6 +85,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     face = None if kept else load_face(runs.face)
     verifier, verifier_tokenizer = load_verifier(runs.verifier)
     policy, processor = load_policy(runs.policy / "policy")
+    constrain(policy, load_grammar(runs.grammar / FILE), processor.tokenizer)  # it may say less than the policy learned, never more
     visibility = load_visibility(runs.visibility)
     _, cue_model = load_encoder(runs.encoder)
     faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid")
@@ -95,7 +97,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         graft(folder / "vision_encoder.onnx", visibility.network)
         processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))
-        shutil.copyfile(runs.grammar / FILE, folder / FILE)  # it may say less than the policy learned, never more
+        shutil.copyfile(runs.grammar / FILE, folder / FILE)
         config = _config(policy, processor, cue_model, five, runs, visibility.threshold)
         if kept:
             config = dataclasses.replace(config, face=kept[0])
