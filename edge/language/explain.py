@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from edge.bundle import BundleConfig
-from edge.language.grammar import Grammar, Scope
+from edge.language.grammar import Grammar, Scope, Walk
 from edge.language.policy import RationalePolicy
 from edge.language.rationale import Completion, parse_completion
 from edge.language.statements import Facts
@@ -93,8 +93,10 @@ class Explainer:
         return self._timed("explain", work)
 
     def _scope(self, subject: Subject, *, any_label: bool) -> Scope:
+        """What may be said of a face: what holds of it; where that makes no text, anything, so that there is an answer to be withheld."""
         holding = self.grammar.holding(subject.facts, subject.emotion, any_label=any_label)
-        return self.grammar.scope(subject.facts.hidden, holding)
+        scope = self.grammar.scope(subject.facts.hidden, holding)
+        return scope if Walk(scope).edges else self.grammar.scope(subject.facts.hidden)
 
     def settle(self, first: Explanation, subject: Subject) -> Explanation:
         """Turn a judged draft into the outcome: abstain, keep it, or judge further candidates, which come to the shown label."""
