@@ -128,7 +128,7 @@ class Run:
         except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
             raise OutputError(f"cannot write '{target}': {getattr(error, 'strerror', None) or error}; is the disk full?") from None
 
-    def save_policy(self, model: Any, processor: Any, grammar: Path) -> None:
+    def save_policy(self, model: Any, processor: Any, grammar: Path | None = None) -> None:
         """Write `policy/`, a model and its processor as `from_pretrained` reads them, with the grammar they keep to, whole or not at all.
 
         Raises:
@@ -137,7 +137,8 @@ class Run:
         with new_folder(self.folder / POLICY, _CONFIG, publishing=self._together()) as folder:
             model.save_pretrained(folder)
             processor.save_pretrained(folder)
-            shutil.copyfile(grammar, folder / grammar.name)
+            if grammar:
+                shutil.copyfile(grammar, folder / grammar.name)
             (folder / _RECORD).write_bytes(self._text())
 
     @contextmanager

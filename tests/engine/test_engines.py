@@ -158,7 +158,7 @@ def test_a_split_session_writes_and_returns_what_the_whole_batch_would(pipeline)
     for run_by in (session, SplitSession(session, profiles)):
         caches = {name: np.zeros((count, spec.kv_heads, 83, spec.head_dim), np.float32) for name in names}
         into = {name.replace("past_key_values", "present"): cache for name, cache in caches.items()}
-        out = run_by.run_into({"inputs_embeds": embeds, "cache_position": np.arange(11), **caches}, into)
+        out = run_by.run_into({"inputs_embeds": embeds, "cache_position": np.tile(np.arange(11), (count, 1)), **caches}, into)
         results.append((out["logits"], *caches.values()))
     assert results[0][1].any()
     for a, b in zip(*results, strict=True):

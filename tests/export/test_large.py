@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from grammars import whole_grammar
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, PreTrainedTokenizerFast, SmolVLMConfig, SmolVLMForConditionalGeneration
 from transformers.models.smolvlm.configuration_smolvlm import SmolVLMVisionConfig
@@ -60,7 +61,7 @@ def test_greedy_tokens_equal_those_of_generate_for_64_tokens(folder, tmp_path):
     spec = dataclasses.replace(policy_spec(model, tokenizer), max_new_tokens=64, eos=len(tokenizer) + 1)  # nothing ends a text early
     export_policy(tmp_path, model, tokenizer, spec, folder)
     embed, decoder, tower = (OrtSession(tmp_path / f"{name}.onnx") for name in ("embed_tokens", "decoder_model_merged", "policy_vision"))
-    policy = RationalePolicy(embed, decoder, tokenizer.backend_tokenizer, spec, (embed.inputs, decoder.inputs), tower)
+    policy = RationalePolicy(embed, decoder, tokenizer.backend_tokenizer, spec, whole_grammar(), (embed.inputs, decoder.inputs), tower)
     crops = np.random.default_rng(0).random((3, 48, 48), np.float32)
     wanted = generate(model, spec, TowerGraph(model, 0.5, 0.5).eval(), crops)
     assert wanted.shape == (3, 64)
@@ -97,7 +98,7 @@ def test_a_bundle_with_a_tower_hashes_it_and_one_that_lost_it_is_refused(tmp_pat
 
 def test_a_policy_that_does_not_speak_the_template_leaves_no_bundle(folder, tmp_path, small_runs, capsys):
     runs, data = small_runs
-    parts = [f"--{name}={runs / name}" for name in ("face", "encoder", "verifier", "visibility")]
+    parts = [f"--{name}={runs / name}" for name in ("face", "encoder", "grammar", "verifier", "visibility")]
     assert export(["bundle", *parts, f"--policy={folder}", "--data", str(data), "--out", str(tmp_path / "out")]) == 4
     assert "follows the template" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -106,7 +107,7 @@ def test_a_policy_that_does_not_speak_the_template_leaves_no_bundle(folder, tmp_
 def test_a_policy_that_has_learned_the_template_becomes_a_bundle_that_runs(folder, tmp_path, small_runs, capsys):
     runs, data = small_runs
     learned = _teach(folder, tmp_path / "learned")
-    parts = [f"--{name}={runs / name}" for name in ("face", "encoder", "verifier", "visibility")]
+    parts = [f"--{name}={runs / name}" for name in ("face", "encoder", "grammar", "verifier", "visibility")]
     out = tmp_path / "out"
     assert export(["bundle", *parts, f"--policy={learned}", "--data", str(data), "--out", str(out)]) == 0, capsys.readouterr().err
     from edge.pipeline import Pipeline

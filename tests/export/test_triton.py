@@ -121,7 +121,7 @@ def test_the_scripts_decide_what_a_device_decides(server, pipeline):
     assert np.allclose(fast.tensors["probabilities"].array, read.probabilities, atol=1e-4)
     assert np.allclose(fast.tensors["points"].array, read.points_xy, atol=1e-4)
 
-    given = {name: fast.tensors[name] for name in ("visual_tokens", "probabilities", "cues", "visible")}
+    given = {name: fast.tensors[name] for name in ("visual_tokens", "probabilities", "cues", "pose", "visible")}
     (said,) = server("erv_explain").execute([given])
     wanted_of_all = pipeline.explainer(subjects_of(read, pipeline.bundle.config))
     for text, wanted in zip(said.tensors["explanations"].array, wanted_of_all, strict=True):
