@@ -97,10 +97,9 @@ def test_a_run_keeps_arrays_and_records_as_plain_values(tmp_path):
     from training.cues import CueModel
     from training.run import Run, load_checkpoint
 
-    run = Run.__new__(Run)
-    run.folder, run.record = tmp_path, {"config": {"widths": (1, 2)}, "seed": np.int64(3)}
+    run = Run.adopt(tmp_path / "run", {"config": {"widths": (1, 2)}, "seed": 3})
     run.save(state={"w": torch.ones(2)}, cue_model=CueModel(np.zeros((4, 3)), np.ones(2), np.ones(2)), figures={"a": np.float32(0.5)})
-    read = load_checkpoint(tmp_path)
+    read = load_checkpoint(tmp_path / "run")
     assert read["record"] == {"config": {"widths": [1, 2]}, "seed": 3}
     assert read["figures"] == {"a": 0.5}
     assert {name: tuple(value.shape) for name, value in read["cue_model"].items()} == {"shape": (4, 3), "mean": (2,), "std": (2,)}

@@ -29,7 +29,16 @@ _STEPS = ["steps=2", "faces=2", "group=4", "save_every=1", "max_new_tokens=16"]
 
 
 def _grpo(runs: Path, data: Path, out: Path, *values: str, policy: Path | None = None) -> list[str]:
-    given = ["--encoder", runs / "encoder", "--policy", policy or runs / "sft" / "policy", "--verifier", runs / "distill"]
+    given = [
+        "--encoder",
+        runs / "encoder",
+        "--grammar",
+        runs / "grammar",
+        "--policy",
+        policy or runs / "sft" / "policy",
+        "--verifier",
+        runs / "distill",
+    ]
     return ["grpo", "--data", str(data), "--out", str(out), *map(str, given), "--set", *_STEPS, *values]
 
 
@@ -75,14 +84,41 @@ def test_accelerate_runs_alignment_on_two_processes(runs, data, tmp_path):
 
 def test_a_large_policy_goes_through_cold_start_and_alignment(runs, data, tmp_path):
     folder = make_vlm(tmp_path / "vlm")
-    start = ["large", "--data", str(data), "--policy", str(folder), "--encoder", str(runs / "encoder"), "--out", str(tmp_path / "large")]
+    start = [
+        "large",
+        "--data",
+        str(data),
+        "--policy",
+        str(folder),
+        "--encoder",
+        str(runs / "encoder"),
+        "--grammar",
+        str(runs / "grammar"),
+        "--out",
+        str(tmp_path / "large"),
+    ]
     assert train([*start, "--set", "limit=8", "batch=4", "lr=0.01"]) == 0
     learned = tmp_path / "large" / "policy"
     before, after = (AutoModelForImageTextToText.from_pretrained(f).state_dict() for f in (folder, learned))
     assert any(not torch.equal(before[name], after[name]) for name in before)
     assert train(_grpo(runs, data, tmp_path / "grpo", policy=learned)) == 0
     assert AutoModelForImageTextToText.from_pretrained(tmp_path / "grpo" / "policy").config.model_type == "idefics3"
-    assert train(["large", "--data", str(data), "--policy", str(tmp_path / "none"), "--encoder", str(runs / "encoder")]) == 4
+    assert (
+        train(
+            [
+                "large",
+                "--data",
+                str(data),
+                "--policy",
+                str(tmp_path / "none"),
+                "--encoder",
+                str(runs / "encoder"),
+                "--grammar",
+                str(runs / "grammar"),
+            ]
+        )
+        == 4
+    )
 
 
 def test_the_plain_output_layer_equals_the_definition():
