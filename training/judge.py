@@ -21,14 +21,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edge.language.labels import EMOTIONS_8, mask_emotions
+from edge.language.labels import EMOTIONS_8
 from training.data import FerPlus, load_ferplus
 from training.encoder import load_encoder
 from training.language import load_language
 from training.run import Run, cosine_schedule, load_checkpoint, progress, read_config
 from training.verifier import halves
 from training.views import look
-from training.writer import Readings, Writer, at_random, facts_of, text_of
+from training.writer import Readings, Writer, at_random, facts_of, sentences_of, text_of
 
 _WORD = re.compile(r"\[emotion\]|[a-z]+|[.,;!?]")
 _WIDTHS = (1, 2, 3, 5)
@@ -102,8 +102,9 @@ class RationaleWriter:
 
     def write(self, face: int, emotion: int, masked: bool) -> str:
         """One rationale."""
-        text = text_of(self.writer.write(facts_of(self.readings, face), EMOTIONS_8[emotion], at_random(self.rng)))
-        return mask_emotions(text) if masked else text
+        phrases = self.writer.write(facts_of(self.readings, face), EMOTIONS_8[emotion], at_random(self.rng))
+        # masked: without the conclusion, whose form alone tells a neutral face from the others
+        return " ".join(s.text for s in sentences_of(phrases)) if masked else text_of(phrases)
 
 
 def train(folder: Path, out: Path, config: JudgeConfig, *, encoder: str, grammar: str) -> Path:

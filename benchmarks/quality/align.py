@@ -135,11 +135,14 @@ def measure(completions: list[Completion], faces: Faces, reader: Reader, judges:
     answer = np.array([EMOTIONS_8.index(c.answer) if c.answer else -1 for c in completions])
     plain = [c.rationale for c in completions]
     war, uar = war_uar(faces.label, answer, len(EMOTIONS_8))
-    of_grammar = np.array([bool(t) and reader.grammar.parse(t) is not None for t in plain])
+    parsed = [reader.grammar.parse(t) for t in plain]
+    of_grammar = np.array([p is not None for p in parsed])
+    # masked: without the conclusion, whose form alone tells a neutral face from the others
+    masked = [p.evidence if p else mask_emotions(t) for p, t in zip(parsed, plain, strict=True)]
     figures: dict[str, Any] = {"parseable": float((answer >= 0).mean()), "of_grammar": float(of_grammar.mean()), "war": war, "uar": uar}
     marks = {"war": answer == faces.label}
     for name, judging in judges.items():
-        for prefix, texts in (("", plain), ("m", [mask_emotions(t) for t in plain])):
+        for prefix, texts in (("", plain), ("m", masked)):
             judged = judging(texts)
             figures |= {f"{name}.{prefix}{k}": v for k, v in coherence(faces.label, answer, judged).items()}
             marks |= {f"{name}.{prefix}epc": (answer >= 0) & (judged == answer)}
