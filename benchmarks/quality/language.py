@@ -154,7 +154,7 @@ def sampled(pipeline: Pipeline, subjects: list[Subject], count: int, seed: int) 
 def _draw(told: Told, args: argparse.Namespace) -> list[str]:
     random, written = np.random.default_rng(args.seed), []
     if args.sheet:
-        draw_sheet(told, random.permutation(len(told))[: args.sheet_faces].tolist(), args.sheet)
+        draw_sheet(told, random.permutation(len(told.explanations))[: args.sheet_faces].tolist(), args.sheet)
         written.append(args.sheet)
     if args.texts:
         written += draw_texts(told, random.permutation(np.flatnonzero(told.verified))[: args.count].tolist(), args.texts)
