@@ -58,8 +58,8 @@ def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
 def _of_source(pipeline: Pipeline, data: Path, name: str, args: argparse.Namespace) -> tuple[Told, Figures]:
     about: Figures = {}
     if name == "audit":
-        told, photos = of_photos(pipeline, data / "faces_audit.zip", args.faces)
-        about["found"] = len(told) / photos
+        told, seen, photos = of_photos(pipeline, data / "faces_audit.zip", args.faces)
+        about |= {"found": seen / photos, "read": len(told) / photos}
     elif name == "elsewhere":
         found = elsewhere(data, pipeline.config.image.size)
         if found is None:
@@ -102,13 +102,15 @@ def _measured(pipeline: Pipeline, faces: FerPlus) -> list[Facts | None]:
     ]
 
 
-def of_photos(pipeline: Pipeline, archive: Path, limit: int = 0) -> tuple[Told, int]:
-    """What a bundle makes of the largest face in each photograph of a zip, finder included, and the number of photographs.
+def of_photos(pipeline: Pipeline, archive: Path, limit: int = 0) -> tuple[Told, int, int]:
+    """What a bundle makes of the largest face in each photograph of a zip, finder included: of the faces that are clear enough to be
+    read, how many photographs show a face, and how many there are.
 
     Raises:
         InputError: the archive is missing or damaged.
     """
     found: list[tuple[np.ndarray, Face]] = []
+    seen = 0
     try:
         with zipfile.ZipFile(archive) as pack:
             names = [name for name in pack.namelist() if name.endswith(".jpg")]
@@ -116,12 +118,14 @@ def of_photos(pipeline: Pipeline, archive: Path, limit: int = 0) -> tuple[Told, 
             for name in tqdm(names, desc="photographs", leave=False, disable=None):
                 picture = cv2.imdecode(np.frombuffer(pack.read(name), np.uint8), cv2.IMREAD_COLOR)
                 if faces := pipeline(picture).faces:
-                    found.append((_cut(picture, faces[0].detection.box_xyxy), faces[0]))
+                    seen += 1
+                    if faces[0].explanation:
+                        found.append((_cut(picture, faces[0].detection.box_xyxy), faces[0]))
     except (OSError, zipfile.BadZipFile, cv2.error) as error:
         raise InputError(f"'{archive}' is not a readable zip of photographs: {error}") from None
     pictures, faces_ = [picture for picture, _ in found], [face for _, face in found]
     explained = [face.explanation for face in faces_ if face.explanation]
-    return Told(pictures, [f.emotion for f in faces_], [f.confidence for f in faces_], explained), len(names)
+    return Told(pictures, [f.emotion for f in faces_], [f.confidence for f in faces_], explained), seen, len(names)
 
 
 def _cut(picture: np.ndarray, box_xyxy: np.ndarray) -> np.ndarray:
@@ -154,7 +158,7 @@ def sampled(pipeline: Pipeline, subjects: list[Subject], count: int, seed: int) 
 def _draw(told: Told, args: argparse.Namespace) -> list[str]:
     random, written = np.random.default_rng(args.seed), []
     if args.sheet:
-        draw_sheet(told, random.permutation(len(told.explanations))[: args.sheet_faces].tolist(), args.sheet)
+        draw_sheet(told, random.permutation(len(told))[: args.sheet_faces].tolist(), args.sheet)
         written.append(args.sheet)
     if args.texts:
         written += draw_texts(told, random.permutation(np.flatnonzero(told.verified))[: args.count].tolist(), args.texts)

@@ -141,8 +141,8 @@ def test_whole_photographs_go_through_the_finder(pipeline, portrait, tmp_path):
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as pack:
         for name, picture in (("a", portrait), ("b", portrait * 0)):
             pack.writestr(f"{name}.jpg", cv2.imencode(".jpg", picture)[1].tobytes())
-    told, photos = of_photos(pipeline, tmp_path / "photos.zip")
-    assert (len(told), photos) == (1, 2)
+    told, seen, photos = of_photos(pipeline, tmp_path / "photos.zip")
+    assert (len(told), seen, photos) == (1, 1, 2)
     assert told.pictures[0].ndim == 3
     assert len(told.explanations) == 1
     assert told.truth is told.measured is None
