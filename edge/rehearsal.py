@@ -34,8 +34,9 @@ def rehearse(bundle: Bundle, finder: FaceFinder, encoder: FaceEncoder, explainer
     picture, face = drawn_face()
     finder(picture)
     frame = Frame(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), "rehearsal", 0, 0.0)
+    read = encoder(np.zeros((1, config.image.size, config.image.size), np.uint8))
+    _check_sizes(config, explainer, read.tokens.shape[1], read.points_xy.shape[1])
     seen = look(frame, lambda _: [face], encoder, config, None)
-    _check_sizes(config, explainer, seen.tokens.shape[1], len(seen.reading.faces[0].points_xy))
     sure = replace(subject_of(seen.reading.faces[0], seen.tokens[0]), confidence=1.0)  # so that it is sampled, too
     (said,) = explainer([sure])
     explainer.read([Completion("The face is relaxed.", config.labels[0])])

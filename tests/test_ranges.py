@@ -161,18 +161,18 @@ def test_a_template_that_is_no_upright_face_is_refused_at_loading(copy, template
 
 
 @pytest.mark.parametrize(
-    ("path", "value"),
+    ("path", "value", "said"),
     [
-        (("policy", "tokens_per_frame"), 9),
-        (("policy", "eos"), 1_999_999),
-        (("cues", 0, "points"), [998]),
-        (("policy", "image"), 1),
-        (("labels",), ["neutral", "neutral", *VALUES["labels"][2:]]),
+        (("policy", "tokens_per_frame"), 9, "visual tokens"),
+        (("policy", "eos"), 1_999_999, "do not fit together"),
+        (("cues", 0, "points"), [998], "a point beyond the encoder's"),
+        (("policy", "image"), 1, "is not a bundle configuration"),
+        (("labels",), ["neutral", "neutral", *VALUES["labels"][2:]], "is not a bundle configuration"),
     ],
 )
-def test_values_that_only_a_face_shows_to_be_wrong_are_refused_at_loading(copy, path, value):
+def test_values_that_only_a_face_shows_to_be_wrong_are_refused_at_loading(copy, path, value, said):
     write(copy, changed(path, value))
-    with pytest.raises(BundleError):
+    with pytest.raises(BundleError, match=said):
         Pipeline.load(copy, device="cpu")
 
 

@@ -152,8 +152,8 @@ class FaceFinder:
             return face
         if rows[:, 0].max() < self.spec.threshold:
             return replace(face, upright=False)
-        best = select_faces(rows, 1.0, threshold=float(rows[:, 0].max()), overlap=self.spec.overlap)[0]
-        return upright.placed(best, turn, matrix)
+        best = select_faces(rows, 1.0, threshold=float(rows[:, 0].max()), overlap=self.spec.overlap)
+        return upright.placed(best[0], turn, matrix) if best else replace(face, upright=False)  # none: its box has no area
 
 
 def align(grey: np.ndarray, detection: Detection, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:

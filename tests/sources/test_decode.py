@@ -15,8 +15,9 @@ from hostile import ROUNDS, gif, jpeg, many_scans, mutated, png, stated, two_hea
 
 from edge.errors import InputError
 from edge.sources.camera import find_feed, recorded
+from edge.sources.complaints import of_opening
 from edge.sources.decode import MAX_SCANS, decode, demand_of
-from edge.sources.decoder import MAX_FRAME_PIXELS
+from edge.sources.decoder import MAX_FRAME_PIXELS, MAX_VIDEO_PIXELS, squared
 from edge.sources.helper import Helper, TooLargeError
 from edge.sources.picture import read_image
 
@@ -124,6 +125,18 @@ def test_what_is_no_file_of_bounded_length_is_not_read(tmp_path):
         with pytest.raises(InputError, match=words):
             read_image(tmp_path / name)
         assert time.thread_time() - began < 0.5
+
+
+@LINUX
+def test_the_helper_that_is_asked_for_a_reason_decodes_no_giant_frame_either(tmp_path):
+    (tmp_path / "giant.mkv").write_bytes(png(12_000, 9_000))
+    assert any("get_buffer() failed" in line for line in of_opening(str(tmp_path / "giant.mkv")))
+
+
+def test_frames_that_grow_giant_when_their_pixels_are_made_square_are_refused():
+    with pytest.raises(InputError, match=f"{MAX_VIDEO_PIXELS} are read"):
+        squared(np.zeros((3000, 5000, 3), np.uint8), 3.9)
+    assert squared(np.zeros((30, 50, 3), np.uint8), 3.9).shape == (30, 195, 3)
 
 
 def test_a_recording_of_giant_frames_is_refused(tmp_path):

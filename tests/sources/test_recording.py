@@ -262,6 +262,36 @@ def test_a_file_behind_an_address_is_played_once_though_its_format_tells_no_leng
         server.server_close()
 
 
+class _Elsewhere(_Plain):
+    """Sends everybody to another server."""
+
+    to, asked = "", [""]
+
+    def do_GET(self):
+        self.asked.append(self.headers.get("Authorization", ""))
+        self.send_response(302)
+        self.send_header("Location", self.to)
+        self.end_headers()
+
+
+def test_a_password_is_not_handed_to_another_server(tmp_path):
+    (tmp_path / "clip.ts").write_bytes(bytes(99))
+    seen = []
+
+    class There(_Plain):
+        def do_GET(self):
+            seen.append(self.headers.get("Authorization"))
+            super().do_GET()
+
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for handler in (_Elsewhere, partial(There, directory=str(tmp_path)))]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    _Elsewhere.to, _Elsewhere.asked = f"http://127.0.0.1:{servers[1].server_port}/clip.ts", []
+    assert find_feed(f"http://me:PW@127.0.0.1:{servers[0].server_port}/clip.ts").ends()
+    assert _Elsewhere.asked == ["Basic bWU6UFc="]
+    assert seen == [None]
+
+
 def _avi(path: Path, count: int, *, scale: int, rate: int) -> Path:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64))
     for i in range(count):

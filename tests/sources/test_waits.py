@@ -52,6 +52,10 @@ def test_a_video_whose_name_is_not_text_is_read_and_written(tmp_path):
     write_video(tmp_path / "plain.avi", 10)
     (tmp_path / "plain.avi").rename(path)
     assert len(list(recorded(find_feed(str(path))))) == 3
+    headless = tmp_path / os.fsdecode(b"\xfd.mp4")
+    headless.write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(64))
+    with pytest.raises(InputError, match="moov atom not found"):  # the helper that is asked for the reason reads it, too
+        next(recorded(find_feed(headless)))
     other = tmp_path / os.fsdecode(b"\xfe.avi")
     with spelled(other) as name:
         assert name.encode()
