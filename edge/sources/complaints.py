@@ -14,7 +14,7 @@ import sys
 from edge.cv import isolated
 from edge.sources.names import spelled
 
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0  # a busy machine takes its time to start a process
 _LINE = re.compile(r"\[([\w,]+) @ 0x[0-9a-fA-F]+\] (.*)")
 _LEVELS = ("OPENCV_FFMPEG_LOGLEVEL", "OPENCV_FFMPEG_DEBUG")  # with either set, nobody hears who complains; with none, errors are printed
 _NOW = "from here on"
@@ -36,12 +36,12 @@ while index < last and capture.grab():
 _NEVER = 2**60
 
 
-def of_frames(path: str, first: int, last: int) -> list[str]:
+def of_frames(path: str, first: int, last: int) -> list[str] | None:
     """What FFmpeg says when these frames of a file, counted from 1, are decoded and converted: `who: what`, each once."""
     return _said(path, 0, 0, first, last)
 
 
-def of_ending(path: str, end_ms: float) -> list[str]:
+def of_ending(path: str, end_ms: float) -> list[str] | None:
     """What FFmpeg says while the last two seconds before `end_ms`, and whatever follows them, are decoded.
 
     Decoding begins ten seconds before, where it complains of all that it has not seen.
@@ -49,25 +49,23 @@ def of_ending(path: str, end_ms: float) -> list[str]:
     return _said(path, int(end_ms) - 10_000, int(end_ms) - 2_000, _NEVER, _NEVER)
 
 
-def of_opening(path: str) -> list[str]:
+def of_opening(path: str) -> list[str] | None:
     """What FFmpeg says when a file is opened and its first frame decoded."""
     return _said(path, 0, 0, 1, 1)
 
 
-def _said(path: str, start_ms: int, heard_ms: int, first: int, last: int) -> list[str]:
-    """FFmpeg's errors of at most 20 s of work; empty when there are none, or no helper can be started."""
+def _said(path: str, start_ms: int, heard_ms: int, first: int, last: int) -> list[str] | None:
+    """FFmpeg's errors, empty when it has none; `None` when it could not be asked: no helper starts, or it takes more than a minute."""
     if getattr(sys, "frozen", False):  # the application is no Python that could be asked
-        return []
+        return None
     around = {name: value for name, value in os.environ.items() if name not in _LEVELS}
     try:
         with spelled(path) as name:
             call = [*isolated(_CODE), name, *map(str, (start_ms, heard_ms, first, last))]
             said = subprocess.run(call, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=around,
                                   timeout=_PATIENCE_S, check=False).stderr  # fmt: skip
-    except subprocess.TimeoutExpired as late:
-        said = late.stderr or b""
-    except (OSError, ValueError):
-        return []
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return None
     text = said.decode(errors="replace")
     if heard_ms > 0:
         text = text.partition(_NOW)[2]

@@ -103,8 +103,12 @@ class Recording:
         told = f"{count} of {self.length} frames could be decoded"
         if not self.path:
             log.warning("'%s' has ended: %s, as far as its header can tell", self.name, told)
-        elif said := of_ending(self.path, self.position_ms):
+            return
+        said = of_ending(self.path, self.position_ms)
+        if said:
             raise InputError(f"'{self.name}' is truncated: {told}{_reason(said)}")
+        if said is None:
+            log.warning("'%s' has ended: %s, and whether it breaks off could not be found out", self.name, told)
         else:  # an edit list hides some, the rate varies, the sound is longer
             log.info("'%s' is read to its end: %s; its header only estimates", self.name, told)
 
@@ -139,7 +143,10 @@ class Recording:
     def _hand_over(self, number: int) -> bool:
         """Ask the decoder about a frame, counted from 1; when it could make no picture of it, let another decoder begin anew."""
         self._asked = number
-        said = [line for line in of_frames(self.path, max(1, number - 1), number) if line.startswith("swscaler: ")]
+        told = of_frames(self.path, max(1, number - 1), number)
+        if told is None:
+            log.warning("'%s': frame %d is like the one before, and whether it was decoded could not be found out", self.name, number)
+        said = [line for line in told or () if line.startswith("swscaler: ")]
         if not said:
             return False
         try:
@@ -155,5 +162,5 @@ class Recording:
         return True
 
 
-def _reason(said: list[str]) -> str:
+def _reason(said: list[str] | None) -> str:
     return f" ({said[0]})" if said else ""

@@ -158,6 +158,16 @@ def test_a_still_is_asked_about_seldom(monkeypatch):
     assert asked == [2, 16]
 
 
+def test_a_decoder_that_cannot_be_asked_is_told(monkeypatch, caplog):
+    monkeypatch.setattr("edge.sources.recording.of_frames", lambda *_: None)
+    monkeypatch.setattr("edge.sources.recording.of_ending", lambda *_: None)
+    recording = Recording(_Stuck(20), "a.mp4", "a.mp4")
+    recording.length = 100
+    recording.check_whole(20)
+    Recording(_Stuck(1), "b.mp4", "b.mp4")
+    assert ["a.mp4" in record.message or "frame 2" in record.message for record in caplog.records] == [True, True]
+
+
 def test_a_network_stream_that_never_changes_is_told_once(monkeypatch, caplog):
     monkeypatch.setattr("edge.sources.recording._STILL", 10)
     recording = Recording(_Stuck(1), "rtsp://camera")
