@@ -73,7 +73,7 @@ def _verified(page, seconds: float = 30) -> None:
 
 
 def _reads(page, part: str, text: str | re.Pattern[str]) -> None:
-    playwright.expect(page.locator(part)).to_have_text(text, timeout=15_000)
+    playwright.expect(page.locator(part)).to_have_text(text, timeout=40_000)
 
 
 def _shown(page) -> np.ndarray:
