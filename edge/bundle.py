@@ -51,11 +51,19 @@ class FaceSpec:
     """How the face finder is run."""
 
     long_side: int
-    """The picture is scaled down to this before it is searched, pixels."""
+    """Long side of the coarse look at a picture, pixels."""
     threshold: float
     """Least score of a face."""
     overlap: float
     """Boxes that overlap more than this are one face."""
+    least_px: float = 0.0
+    """Narrowest face that the graph finds well, pixels of what it sees; 0: not known, and the coarse look is all unless more is asked."""
+    min_face: float = 0.025
+    """Narrowest face that is looked for unless somebody asks for another, share of the picture's width."""
+    channels: int = 1
+    """1: grey; 3: BGR."""
+    yunet: bool = False
+    """The graph is a YuNet as it is published: it gives twelve outputs, which the runtime decodes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from edge.types import Reading
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder
 from edge.vision.look import Seen, look
+from edge.vision.search import check_min_face
 from edge.vision.track import Tracker
 
 log = logging.getLogger(__name__)
@@ -53,30 +54,33 @@ class Pipeline:
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
 
     @classmethod
-    def load(cls, bundle: Path | str | None = None, *, device: str = "auto", threads: int = 0) -> Pipeline:
+    def load(cls, bundle: Path | str | None = None, *, device: str = "auto", threads: int = 0, min_face: float | None = None) -> Pipeline:
         """Load a bundle.
 
         Args:
             bundle: its folder; the shipped one when `None`.
             device: `auto`, `cpu`, `cuda` or `tensorrt`; an explicit device that is not there is an error.
             threads: threads per graph; 0 leaves the choice to ONNX Runtime.
+            min_face: narrowest face that is looked for, pixels, or below 1 a share of the picture's width; smaller takes longer. The
+                bundle's own when `None`.
 
         Raises:
             BundleError: the bundle is missing, damaged or of another kind.
             BackendError: ONNX Runtime or the device is not there.
-            UsageError: not a device name.
+            UsageError: not a device name, or no width of a face.
         """
+        check_min_face(min_face)
         checked = Bundle.load(bundle)
         if device == "auto":
             try:
-                return cls._on(checked, resolve_device(device), threads)
+                return cls._on(checked, resolve_device(device), threads, min_face)
             except BackendError as error:
                 log.warning("device auto: %s; going on with the CPU", error)
-                return cls._on(checked, resolve_device("cpu"), threads)
-        return cls._on(checked, resolve_device(device), threads)
+                return cls._on(checked, resolve_device("cpu"), threads, min_face)
+        return cls._on(checked, resolve_device(device), threads, min_face)
 
     @classmethod
-    def _on(cls, checked: Bundle, chosen: str, threads: int) -> Pipeline:
+    def _on(cls, checked: Bundle, chosen: str, threads: int, min_face: float | None) -> Pipeline:
         config = checked.config
 
         def session(name: str) -> Session:
@@ -97,7 +101,7 @@ class Pipeline:
         reader = SentenceVerifier(verifier, load_tokenizer(checked.folder / "verifier_tokenizer.json"), config, verifier.inputs)
         pipeline = cls(
             checked,
-            FaceFinder(face, config.face, face.inputs),
+            FaceFinder(face, config.face, face.inputs, min_face=min_face),
             FaceEncoder(vision, config, vision.inputs),
             Explainer(policy, reader, config),
             vision.provider,
@@ -115,6 +119,7 @@ class Pipeline:
 
         Raises:
             InputError: not such an array, or empty.
+            UsageError: `min_face` is wider than the picture, or needs too large a search.
         """
         seen = self.look(Frame(as_bgr(image_bgr), "image", 0, 0.0))
         return self.explain(seen) if explain else seen.reading
@@ -215,7 +220,7 @@ class Pipeline:
         config = self.config
         size = config.image.size
         try:
-            self.finder(np.zeros((size, size), np.uint8))
+            self.finder.rehearse()
             read = self.encoder(np.zeros((1, size, size), np.uint8))
             dict(zip(config.labels, read.probabilities[0], strict=True))
             self.explainer([replace(subject, confidence=1.0) for subject in subjects_of(read, config)])

@@ -46,7 +46,7 @@ def look(frame: Frame, finder: FaceFinder, encoder: FaceEncoder, config: BundleC
     """Read the faces of a frame; with a tracker they keep their numbers, and the finder runs only when it must."""
     started = time.perf_counter()
     grey = as_grey(frame.image_bgr)
-    located = _locate(grey, frame.t_ms, finder, config, tracker)
+    located = _locate(frame, grey, finder, config, tracker)
     between = time.perf_counter()
     crops = np.stack(located.crops) if located.crops else np.zeros((0, 0, 0), np.uint8)
     tokens, faces, size = np.zeros((0, 0, 0), np.float32), [], config.image.size
@@ -65,15 +65,24 @@ def look(frame: Frame, finder: FaceFinder, encoder: FaceEncoder, config: BundleC
     return Seen(reading, tokens, crops, tuple(math.hypot(back[0, 0], back[1, 0]) * size for back in located.backs))
 
 
-def _locate(grey: np.ndarray, t_ms: float, finder: FaceFinder, config: BundleConfig, tracker: Tracker | None) -> _Located:
-    """The faces where the tracker expects them, if they are there, else as the finder finds them."""
-    if tracker and (expected := tracker.expected(t_ms)):
+def _locate(frame: Frame, grey: np.ndarray, finder: FaceFinder, config: BundleConfig, tracker: Tracker | None) -> _Located:
+    """The faces where the tracker expects them, if they are there, else as the finder finds them; in a stream most looks are coarse, and
+    the faces that are too small for those are looked after where they were."""
+    if tracker and (expected := tracker.expected(frame.t_ms)):
         crops, backs = _crops(grey, expected, config)
         if numbers := tracker.recognised(crops):
             return _Located(expected, numbers, crops, backs)
-    found = finder(grey)
+    picture = frame.image_bgr if config.face.channels == 3 else grey
+    coarse = tracker is not None and not tracker.fine_due(frame.t_ms)
+    found = finder(picture, coarse=coarse)
     crops, backs = _crops(grey, found, config)
-    numbers = tracker.match(found, crops, t_ms) if tracker else list(range(1, len(found) + 1))
+    if tracker and coarse:
+        small = [place for place in tracker.unfound(found, frame.t_ms) if finder.only_fine(place, grey.shape)]
+        for place in small:
+            kept_crops, kept_backs = _crops(grey, [place], config)
+            if tracker.known(kept_crops[0]):
+                found, crops, backs = [*found, place], crops + kept_crops, backs + kept_backs
+    numbers = tracker.match(found, crops, frame.t_ms) if tracker else list(range(1, len(found) + 1))
     return _Located(found, numbers, crops, backs)
 
 
