@@ -18,7 +18,9 @@ from training.teacher import Heads
 MIRROR = [1, 0, 2, 4, 3]
 SMALLEST_PX = 7.0
 """Faces narrower than this are `unsure`."""
-_PROFILE_DEG, _PROFILES = 35.0, 0.15
+PROFILE_DEG = 45.0
+"""From here on a head is turned far."""
+_RARE_DEG, _PROFILES = 35.0, 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Scene:
     turns_deg: list[float] = field(default_factory=list)
     """In the picture's plane; 0 upright."""
     tags: list[str] = field(default_factory=list)
-    """What was done to each face: `photo`, `plain`, `masked`, `glasses`, `hand`."""
+    """What was done to each face: `photo`, `plain`, `profile`, `masked`, `glasses`, `hand`."""
     unsure: list[np.ndarray] = field(default_factory=list)
 
     def add(self, box: np.ndarray, points: np.ndarray, turn_deg: float, tag: str) -> None:
@@ -116,7 +118,7 @@ class Composer:
 
     def __init__(self, sources: Sources, turns: Turns | None = None) -> None:
         self.sources, self.turns = sources, turns or Turns()
-        self._profiles = np.flatnonzero(np.abs(sources.heads.yaw_deg) > _PROFILE_DEG)
+        self._profiles = np.flatnonzero(np.abs(sources.heads.yaw_deg) > _RARE_DEG)
 
     def _number(self, rng: np.random.Generator) -> int:
         """A head's; those that are turned far are rare in the pack, and drawn more often."""
@@ -205,8 +207,8 @@ class Composer:
         return scene
 
     def head(
-        self, rng: np.random.Generator, scene: Scene, width_px: float, *, adorn: float = 0.35, turn_deg: float | None = None,
-        number: int | None = None,
+        self, rng: np.random.Generator, scene: Scene, width_px: float, *,
+        adorn: float = 0.35, kind: str = "", turn_deg: float | None = None, number: int | None = None,
     ) -> bool:  # fmt: skip
         """One single face somewhere in the scene, unless the place is taken.
 
@@ -215,6 +217,7 @@ class Composer:
             scene: gets the face.
             width_px: of its box when upright.
             adorn: share with glasses, mask or hand.
+            kind: which of them; drawn when empty.
             turn_deg: drawn when `None`.
             number: of the head; drawn when `None`.
         """
@@ -231,7 +234,9 @@ class Composer:
         extent = np.array([-0.6, -0.6, 0.6, 0.6]) * width_px + np.tile(target, 2)
         if any(covered(other, extent[:2], extent[2:]) > 0.3 or covered(extent, other[:2], other[2:]) > 0.4 for other in scene.boxes):
             return False
-        patch, tag = adorned(rng, heads, i) if rng.random() < adorn and width_px > 12 else (heads.images[i], "plain")
+        patch, tag = heads.images[i], "profile" if abs(heads.yaw_deg[i]) > PROFILE_DEG else "plain"
+        if rng.random() < adorn and width_px > 12:
+            patch, tag = adorned(rng, heads, i, kind)
         alpha = _rim(rng, heads.outline[i])
         if rng.random() < 0.4 and abs(turn_deg) < 30:
             _shoulders(rng, scene.picture, target, width_px)

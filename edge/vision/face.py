@@ -11,6 +11,7 @@ import numpy as np
 from edge.bundle import FaceSpec, ImageSpec, check_graph
 from edge.cv import cv2
 from edge.engine.backend import Session
+from edge.sources.picture import as_grey
 from edge.types import Detection
 from edge.vision.search import check_min_face, looks, only_fine, padded
 from edge.vision.yunet import yunet_rows
@@ -130,7 +131,7 @@ class FaceFinder:
         """Find the faces of a picture.
 
         Args:
-            picture: `[H,W]` uint8 grey, or `[H,W,3]` BGR where the bundle's finder takes colour.
+            picture: `[H,W]` grey or `[H,W,3]` BGR uint8.
             coarse: take the coarse look only, whatever the smallest wanted face.
 
         Returns:
@@ -139,8 +140,8 @@ class FaceFinder:
         Raises:
             UsageError: `min_face` is wider than this picture, or needs too large a search.
         """
-        if self.spec.channels == 3 and picture.ndim == 2:
-            picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR))
+        if (self.spec.channels == 3) != (picture.ndim == 3):
+            picture = as_grey(picture) if picture.ndim == 3 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR))
         rows, (height, width) = [], picture.shape[:2]
         for look in looks(height, width, self.spec, self.min_face)[: 1 if coarse else None]:
             small = cv2.resize(picture, look.size, interpolation=cv2.INTER_AREA) if look.scale < 1 else picture

@@ -97,7 +97,7 @@ def _look(height: int, width: int, scale: float, overlap: int) -> Look:
 
 def _cuts(extent: int, overlap: int) -> list[tuple[int, int]]:
     """Equal parts of at most `TILE` that overlap by as much or more."""
-    count = 1 if extent <= TILE else math.ceil((extent - overlap) / (TILE - overlap))
+    count = 1 if extent <= TILE or not overlap else math.ceil((extent - overlap) / (TILE - overlap))
     if count == 1:
         return [(0, extent)]
     starts = [round(i * (extent - TILE) / (count - 1)) for i in range(count)]

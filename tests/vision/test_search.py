@@ -126,6 +126,6 @@ def test_yunet_rows_are_counted_from_each_cells_corner_in_strides():
 def test_the_portrait_is_found_however_small_the_faces_that_are_asked_for(pipeline, portrait):
     large = np.ascontiguousarray(np.kron(portrait[..., 1], np.ones((3, 3), np.uint8)))
     wanted = pipeline.finder(large)[0].box_xyxy[None]
-    for min_face in (0.3, 0.01, 16):
+    for min_face in (0.1, 0.01, 16):
         finder = FaceFinder(pipeline.finder.session, pipeline.config.face, min_face=min_face)
         assert box_overlap(wanted, np.stack([face.box_xyxy for face in finder(large)])).max() > 0.6
