@@ -19,7 +19,6 @@ from edge.bundle import (
     Bundle,
     BundleConfig,
     CueSpec,
-    FaceSpec,
     ImageSpec,
     PolicySpec,
     VerdictSpec,
@@ -36,7 +35,7 @@ from export.visibility import FIGURES, graft
 from training.cues import CUES, POINTS, CueModel, mean_five_points
 from training.data import load_ferplus
 from training.encoder import SIZE, load_encoder
-from training.face import OVERLAP, THRESHOLD, load_face
+from training.face import SPEC, load_face
 from training.policy import MAX_FRAMES, TOKENS_PER_FRAME, ErvPolicy, ErvProcessor, load_policy
 from training.run import provenance
 from training.sft import MAX_NEW_TOKENS
@@ -121,7 +120,7 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
         verifier_labels=list(EMOTIONS_11),
         cues=cues,
         image=ImageSpec(SIZE, 1, 1 / 255, [[round(float(v), 3) for v in point] for point in five]),
-        face=FaceSpec(320, THRESHOLD, OVERLAP),
+        face=SPEC,
         policy=PolicySpec(
             bos=tokenizer.bos_token_id,
             eos=tokenizer.eos_token_id,

@@ -39,10 +39,8 @@ from training.run import Average, Run, cosine_schedule, load_checkpoint, progres
 STRIDES = (8, 16, 32)
 #: Face sizes (√area, pixels) that each stride learns; they overlap so that no size falls between two.
 _RANGES = ((0, 42), (28, 115), (80, 10_000))
-THRESHOLD, OVERLAP = 0.45, 0.4
-"""Least score of a face, and from which overlap two boxes are one face; they go into the bundle."""
-LONG_SIDE, LEAST_PX = 416, 10.0
-"""Long side of the coarse look, and the least width of a face that the network finds well, pixels of what it sees."""
+SPEC = FaceSpec(long_side=416, threshold=0.45, overlap=0.4, least_px=10.0)
+"""How the finder is run; it goes into the bundle. The threshold was chosen on validation scenes (`python -m benchmarks faces`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,8 +294,7 @@ def evaluate(model: FaceFinder, archive: Path) -> dict[str, float]:
     """Recall, false faces and point error on held-out photos, through the runtime's own preparation and selection."""
     model.eval()
 
-    spec = FaceSpec(LONG_SIDE, THRESHOLD, OVERLAP, LEAST_PX)
-    return score_finder(Finder(_Session(model), spec), load_photos(archive, "valid"))
+    return score_finder(Finder(_Session(model), SPEC), load_photos(archive, "valid"))
 
 
 class _Session:

@@ -11,7 +11,7 @@ from edge.cv import cv2
 from edge.vision.face import box_overlap
 from training.compose import Piece, Sources
 from training.photos import Photo, load_photos
-from training.teacher import SURE, ask_photos, load_heads, points_shift, shifted
+from training.teacher import SURE, ask_photos, load_heads, shifted
 
 PARTS = {"train": 0, "valid": 1, "test": 2}
 
@@ -31,7 +31,6 @@ def load_sources(folder: Path, cache: Path, part: str) -> Sources:
     """
     archive, teacher = folder / "faces_in_context.zip", folder / "yunet_n_dynamic.onnx"
     heads = load_heads(folder, cache)
-    shift = points_shift(heads.points, np.load(cache / "heads.npy"))
     photos = load_photos(archive, "train" if part == "train" else "valid")
     with zipfile.ZipFile(archive) as pack:
 
@@ -41,7 +40,7 @@ def load_sources(folder: Path, cache: Path, part: str) -> Sources:
         asked = ask_photos([photo.name for photo in photos], read, cache, teacher)
     if part != "train":
         photos = photos[PARTS[part] - 1 :: 2]
-    pieces = [piece(photo, asked[photo.name], shift) for photo in photos if not photo.checked_empty]
+    pieces = [piece(photo, asked[photo.name], heads.shift) for photo in photos if not photo.checked_empty]
     return Sources(pieces, heads.take(PARTS[part]), [photo.image for photo in photos if photo.checked_empty])
 
 

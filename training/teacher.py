@@ -1,6 +1,7 @@
 """What the teacher (YuNet) says of every source picture, asked once and kept beside the run: it is slow, and it never changes its mind.
 
-Nothing of it is shipped: it only says where faces are in pictures whose makers did not.
+Nothing of it is shipped: it only says where faces are in pictures whose makers did not. Where its file is missing, the packs' own boxes
+must do.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from training.data import read_pack
 
 SURE, UNSURE = 0.6, 0.25
 """From where the teacher's faces are faces, and below which they are none; between, nobody is asked."""
+_POINTS_SURE = 0.8
 _FACE_SIDE, _MARGIN = 128, 64
 #: Face Mesh numbers around the face, clockwise in the picture from the forehead's middle.
 OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
@@ -80,11 +82,13 @@ class Heads:
     """`[N]` how far the head is turned."""
     part: np.ndarray
     """`[N]` 0 train, 1 validation, 2 test."""
+    shift: np.ndarray
+    """`[5]` complex: how the landmarks' points differ from the teacher's, see `shifted`."""
 
     def take(self, part: int) -> Heads:
         """One part."""
         mine = self.part == part
-        return Heads(*(getattr(self, name)[mine] for name in ("images", "boxes", "points", "outline", "yaw_deg", "part")))
+        return Heads(*(getattr(self, name)[mine] for name in ("images", "boxes", "points", "outline", "yaw_deg", "part")), self.shift)
 
 
 def load_heads(folder: Path, cache: Path) -> Heads:
@@ -103,16 +107,20 @@ def load_heads(folder: Path, cache: Path) -> Heads:
     except (OSError, KeyError, ValueError, cv2.error, zipfile.BadZipFile) as error:
         raise InputError(f"'{folder / 'faces_today.zip'}' is not a readable pack: {error}") from None
     points, teacher = five_points(marks, index), folder / "yunet_n_dynamic.onnx"
-    rows = _kept(cache / "heads.npy", lambda: np.stack(list(_ask_heads(images, teacher))))
+    rows = np.full((len(images), 15), np.nan, np.float32)
+    if teacher.is_file():
+        rows = _kept(cache / "heads.npy", lambda: np.stack(list(_ask_heads(images, teacher))))
+    outline = marks[:, [row[mesh] for mesh in OVAL if mesh in row], :2]
     held = np.array([int(hashlib.sha256(str(i).encode()).hexdigest(), 16) % 12 for i in number])
     across = marks[:, row[263]] - marks[:, row[33]]
     return Heads(
         images,
-        _boxes(points, rows),
+        _boxes(points, rows, outline),
         points,
-        marks[:, [row[mesh] for mesh in OVAL], :2],
+        outline,
         np.degrees(np.arctan2(across[:, 2], across[:, 0])),
         np.select([held == 0, held == 1], [1, 2], 0),
+        points_shift(points, rows),
     )
 
 
@@ -129,9 +137,12 @@ def _ask_heads(images: np.ndarray, path: Path) -> Iterator[np.ndarray]:
         yield row.astype(np.float32)
 
 
-def _boxes(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The teacher's boxes where it is sure; elsewhere those that it draws around such points in the mean (linear least squares)."""
+def _boxes(points: np.ndarray, rows: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """The teacher's boxes where it is sure; elsewhere those that it draws around such points in the mean (linear least squares), or, where
+    nobody was asked, the outline's own."""
     sure = np.nan_to_num(rows[:, 0]) >= SURE
+    if not sure.any():
+        return np.concatenate([outline.min(1), outline.max(1)], 1)
     x = np.concatenate([points.reshape(len(points), 10), np.ones((len(points), 1), np.float32)], 1)
     fit, *_ = np.linalg.lstsq(x[sure], rows[sure, 1:5], rcond=None)
     return np.where(sure[:, None], rows[:, 1:5], x @ fit).astype(np.float32)
@@ -139,7 +150,9 @@ def _boxes(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def ask_photos(names: list[str], read: Callable[[str], np.ndarray], cache: Path, path: Path) -> dict[str, np.ndarray]:
     """The teacher's faces `[F,15]` of photos by name, score `UNSURE` and above, in pixels of the photo that `read` gives; asked at its own
-    and at twice its size."""
+    and at twice its size. Without a teacher's file nobody is asked."""
+    if not path.is_file():
+        return {name: np.zeros((0, 15), np.float32) for name in names}
 
     def ask() -> np.ndarray:
         teacher, found = Teacher(path), [np.zeros((0, 16), np.float32)]
@@ -157,10 +170,13 @@ def ask_photos(names: list[str], read: Callable[[str], np.ndarray], cache: Path,
 
 def points_shift(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """How the landmarks' five points differ from the teacher's in the mean, `[5]` complex, in the frame of the teacher's eyes."""
-    sure = np.nan_to_num(rows[:, 0]) >= 0.8
+    sure = np.nan_to_num(rows[:, 0]) >= _POINTS_SURE
+    if not sure.any():
+        return np.zeros(5, complex)
     mine, its = (p[..., 0] + 1j * p[..., 1] for p in (points[sure], rows[sure, 5:].reshape(-1, 5, 2)))
     eyes = its[:, 1:2] - its[:, :1]
-    return np.median((mine - its).real / np.abs(eyes), 0) + 1j * np.median((mine - its).imag / np.abs(eyes), 0)
+    moved = (mine - its) / eyes
+    return np.asarray(np.median(moved.real, 0) + 1j * np.median(moved.imag, 0))
 
 
 def shifted(points: np.ndarray, shift: np.ndarray) -> np.ndarray:
