@@ -28,7 +28,7 @@ def _drawn_yunet(path, *, outputs=4):
                 nodes.append(helper.make_node("Sign", [f"a{part}{stride}"], [name]))
             else:
                 zero = f"z{part}{stride}"
-                given.append(numpy_helper.from_array(np.float32(np.log(2) if part == "bbox" else 0), zero))
+                given.append(numpy_helper.from_array(np.array(np.log(2) if part == "bbox" else 0, np.float32), zero))
                 nodes += [helper.make_node("Sub", [f"a{part}{stride}"] * 2, [f"n{part}{stride}"])]
                 nodes += [helper.make_node("Add", [f"n{part}{stride}", zero], [name])]
             values.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, None, channels]))
