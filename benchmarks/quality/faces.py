@@ -23,7 +23,7 @@ from benchmarks.quality.face_sets import Known
 from edge.bundle import Bundle, FaceSpec
 from edge.cv import cv2
 from edge.engine.backend import OrtSession
-from edge.errors import UsageError
+from edge.errors import InputError, UsageError
 from edge.types import Detection
 from edge.vision.face import FaceFinder, box_overlap
 from training.pieces import load_sources
@@ -194,7 +194,7 @@ def audit(finders: dict[str, Find], archive: Path) -> dict[str, Any]:
 
 
 def times(finders: dict[str, Find], rounds: int = 30) -> dict[str, Any]:
-    """Milliseconds a picture, median and the fifth lowest of a hundred, every finder in turn so that all see the same machine."""
+    """Milliseconds a picture, median and twentieth, every finder in turn so that all see the same machine."""
     rng, found = np.random.default_rng(0), {}
     for width, height in ((640, 480), (1280, 720), (1920, 1080)):
         picture = cv2.GaussianBlur(rng.integers(0, 256, (height, width), np.uint8), (0, 0), 3)
@@ -261,13 +261,14 @@ def at(session: Any, spec: FaceSpec, size: int) -> Find:
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
-    data = args.data.parent if args.data.is_file() else args.data
-    graphs = {}
+    data, graphs = args.data.parent if args.data.is_file() else args.data, {}
+    yardstick = args.yunet or data / "yunet_n_dynamic.onnx"
+    if not yardstick.is_file():
+        raise InputError(f"no YuNet at '{yardstick}': give the folder of the data packs to --data, or its file to --yunet")
     for name, folder in [("finder", args.bundle), *((path.resolve().name, path) for path in args.beside)]:
         bundle = Bundle.load(folder)
         graphs[name] = OrtSession(bundle.graph("face"), threads=args.threads), bundle.config.face
-    yunet = OrtSession(args.yunet or data / "yunet_n_dynamic.onnx", threads=args.threads)
-    graphs["yunet"] = yunet, FaceSpec(100_000, SURE, 0.45, channels=3, yunet=True)
+    graphs["yunet"] = OrtSession(yardstick, threads=args.threads), FaceSpec(100_000, SURE, 0.45, channels=3, yunet=True)
     sizes = {f"at_{size}" if size else "at_their_own_size": size for size in args.size}
     found: dict[str, Any] = {"sizes": args.size, "part": args.part}
     for title, size in sizes.items():
