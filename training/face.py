@@ -17,7 +17,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +27,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset
 
 from edge.bundle import FaceSpec
 from edge.cv import cv2
@@ -66,7 +67,7 @@ class FaceConfig:
     check_every: int
     """Steps between checkpoints."""
     threads: int
-    """Of the training itself; one process composes beside it."""
+    """Of the training itself; another composes beside it."""
     start: str
     """Run whose weights training starts from; empty: from scratch."""
     seed: int
@@ -212,16 +213,30 @@ def draw_scene(composer: Composer, rng: np.random.Generator, side: int, kinds: d
     return scene
 
 
-class Scenes(IterableDataset):  # type: ignore[type-arg]
+class Scenes:
     """Batches of composed pictures with each cell's targets; batch number `n` is always the same."""
 
-    def __init__(self, composer: Composer, config: FaceConfig, first: int) -> None:
-        self.composer, self.config, self.first = composer, config, first
+    def __init__(self, composer: Composer, config: FaceConfig) -> None:
+        self.composer, self.config = composer, config
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
-        cv2.setNumThreads(1)
-        for number in range(self.first, self.config.steps):
-            yield tuple(map(torch.from_numpy, self.batch(np.random.default_rng([self.config.seed, number]))))
+    def ahead(self, first: int, depth: int = 4) -> Iterator[tuple[torch.Tensor, ...]]:
+        """The batches from `first` on, drawn in a thread beside the training: OpenCV leaves the interpreter to it meanwhile."""
+        pool, seed, steps = ThreadPoolExecutor(1), self.config.seed, self.config.steps
+
+        def draw(number: int) -> tuple[np.ndarray, ...]:
+            return self.batch(np.random.default_rng([seed, number]))
+
+        try:
+            waiting = deque(pool.submit(draw, number) for number in range(first, min(first + depth, steps)))
+            for number in range(first + depth, steps + depth):
+                if not waiting:
+                    return
+                batch = waiting.popleft().result()
+                if number < steps:
+                    waiting.append(pool.submit(draw, number))
+                yield tuple(map(torch.from_numpy, batch))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def batch(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """Pictures `[N,1,S,S]` uint8; of each cell: share of its face and whether it counts `[N,A]`, box `[N,A,4]`, points `[N,A,10]`."""
@@ -320,6 +335,7 @@ def train(folder: Path, out: Path, config: FaceConfig) -> Path:
     kept = _unfinished(out, config)
     run = Run(out, config, seed=config.seed, resumed=bool(kept))
     torch.set_num_threads(config.threads)
+    cv2.setNumThreads(1)
     composer = Composer(load_sources(folder, out / "teacher", "train"), Turns(any_share=config.any_share, down_share=config.down_share))
     model = FaceFinder(config.widths, config.neck).to(run.device, memory_format=torch.channels_last)
     if config.start:
@@ -334,7 +350,7 @@ def train(folder: Path, out: Path, config: FaceConfig) -> Path:
         average.state, average.steps = kept["state"], first
         optimizer.load_state_dict(kept["optimizer"])
         schedule.load_state_dict(kept["schedule"])
-    batches = DataLoader(Scenes(composer, config, first), batch_size=None, num_workers=1, prefetch_factor=6)
+    batches = Scenes(composer, config).ahead(first)
     total: dict[str, float] = {}
     started = time.perf_counter()
     model.train()
