@@ -81,9 +81,9 @@ def show(figures: dict[str, Any], indent: str = "") -> None:
     """Print figures for a reader: raw values are counted, not listed."""
     for name, value in figures.items():
         if _is_share(value):
-            print(f"{indent}{name:<24}{_share(value)}")
+            print(f"{indent}{name + ' ':<24}{_share(value)}")
         elif isinstance(value, dict) and any(map(_is_share, value.values())) and len(value) <= 3:
-            print(f"{indent}{name:<24}" + ", ".join(f"{k} {_share(v) if _is_share(v) else _short(v)}" for k, v in value.items()))
+            print(f"{indent}{name + ' ':<24}" + ", ".join(f"{k} {_share(v) if _is_share(v) else _short(v)}" for k, v in value.items()))
         elif isinstance(value, dict):
             print(f"{indent}{name}")
             show(value, indent + "  ")
@@ -91,7 +91,7 @@ def show(figures: dict[str, Any], indent: str = "") -> None:
             for row in value:
                 print(f"{indent}{name}: " + ", ".join(f"{k} {_short(v)}" for k, v in row.items() if not isinstance(v, dict)))
         else:
-            print(f"{indent}{name:<24}{_short(value)}")
+            print(f"{indent}{name + ' ':<24}{_short(value)}")
 
 
 def _is_share(value: Any) -> bool:

@@ -1,11 +1,13 @@
 """The foreign judge: a sentence encoder of one's choice with a linear head, which has never read the language of rationales.
 
 The head is taught on half of the explanations that a large model wrote of other faces (MERR), emotion words masked, and tried on the other
-half. It measures; nothing of it is shipped.
+half: on their sentences about the face, since most others tell of voices and words, and no rationale does. It measures; nothing of it is
+shipped.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +19,17 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from benchmarks.command import Figures
 from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8, mask_emotions
+from edge.language.rationale import split_sentences
 from training.data import load_merr
 from training.metrics import war_uar
 
 _MASK = "something"
 """What the encoder reads in place of a masked word: its own placeholder would be no word to it."""
 _DECAY, _STEPS = 1e-3, 300
+_FACE = re.compile(
+    r"\b((eye)?brows?|eyes?|(eye)?lids?|mouth|lips?|smil\w*|grin\w*|cheeks?|jaw|nose|frown\w*|forehead|chin|furrowed|gaze|teeth)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class ForeignJudge:
     bias: torch.Tensor
     """`[8]`."""
     tried: Figures
-    """`taught`, `tried`: explanations; `accuracy`, `macro_accuracy` on the latter; `answers`: the labels it knows."""
+    """`taught`, `tried`: sentences; `accuracy`, `macro_accuracy` on the latter; `answers`: the labels it knows."""
 
     def read(self, texts: list[str]) -> np.ndarray:
         """The label of each text `[N]`, emotion words hidden or not as they come; −1 for an empty one."""
@@ -55,10 +62,12 @@ def teach(encoder: str, data: Path, seed: int = 0) -> ForeignJudge:
     except (OSError, ValueError) as error:
         raise InputError(f"--foreign: cannot load the sentence encoder '{encoder}': {str(error).splitlines()[0]}") from None
     told = [(text, EMOTIONS_8.index(label)) for text, label in load_merr(data) if label in EMOTIONS_8]
-    order = np.random.default_rng(seed).permutation(len(told))
-    seen = embed(body, tokenizer, [mask_emotions(text) for text, _ in told])
-    label = torch.tensor([number for _, number in told])
-    first, second = torch.from_numpy(order[: len(told) // 2]), torch.from_numpy(order[len(told) // 2 :])
+    taught = set(np.random.default_rng(seed).permutation(len(told))[: len(told) // 2].tolist())
+    said = [(s, label, i in taught) for i, (text, label) in enumerate(told) for s in split_sentences(text) if _FACE.search(s)]
+    seen = embed(body, tokenizer, [mask_emotions(sentence) for sentence, _, _ in said])
+    label = torch.tensor([number for _, number, _ in said])
+    half = torch.tensor([side for _, _, side in said])
+    first, second = half.nonzero()[:, 0], (~half).nonzero()[:, 0]
     weight, bias = _fit(seen[first], label[first])
     answer = (seen[second] @ weight.T + bias).argmax(1)
     war, uar = war_uar(label[second].numpy(), answer.numpy(), len(EMOTIONS_8))
@@ -85,17 +94,16 @@ def embed(body: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: list
 
 
 def _fit(seen: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logistic regression in which every label counts alike, since its share among the explanations is not that among our faces."""
+    """Logistic regression; a label that never occurs is never answered."""
     weight = torch.zeros(len(EMOTIONS_8), seen.shape[1], requires_grad=True)
     bias = torch.zeros(len(EMOTIONS_8), requires_grad=True)
-    counts = torch.bincount(label, minlength=len(EMOTIONS_8)).float()
-    each = torch.where(counts > 0, len(label) / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)
+    counts = torch.bincount(label, minlength=len(EMOTIONS_8))
     absent = torch.where(counts > 0, 0.0, -torch.inf)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=_STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        found = F.cross_entropy(seen @ weight.T + bias + absent, label, weight=each) + _DECAY * weight.square().sum()
+        found = F.cross_entropy(seen @ weight.T + bias + absent, label) + _DECAY * weight.square().sum()
         found.backward()
         return found
 
