@@ -53,7 +53,8 @@ def measure(
         calls: times that a turn reads every picture.
 
     Returns:
-        `rounds`, and name → stage → `turns_ms`, the median of each turn, `median_ms` over turns and `share` of the first checkout's.
+        `rounds`, and name → stage → `turns_ms`, the median of each turn, `median_ms` over turns, and `share`: the median over rounds of
+        what a turn takes of the first checkout's turn beside it, so that a busy spell hits both.
 
     Raises:
         BackendError: a checkout cannot read the pictures.
@@ -81,18 +82,13 @@ def measure(
             spent = json.loads(done.stdout.splitlines()[-1])
             for stage, values in turns[name].items():
                 values.append(float(np.median([row[stage] for row in spent])))
-    middle = {name: {stage: float(np.median(values)) for stage, values in stages.items()} for name, stages in turns.items()}
-    first = next(iter(middle.values()))
-    return {
-        "rounds": rounds,
-        **{
-            name: {
-                stage: {"median_ms": ms, "share": ms / first[stage] if first[stage] else None, "turns_ms": turns[name][stage]}
-                for stage, ms in stages.items()
-            }
-            for name, stages in middle.items()
-        },
-    }
+    first = next(iter(turns.values()))
+
+    def figures(stage: str, values: list[float]) -> Figures:
+        shares = [ms / before for ms, before in zip(values, first[stage], strict=True) if before]
+        return {"median_ms": float(np.median(values)), "share": float(np.median(shares)) if shares else None, "turns_ms": values}
+
+    return {"rounds": rounds, **{name: {stage: figures(stage, ms) for stage, ms in stages.items()} for name, stages in turns.items()}}
 
 
 def _pictures() -> np.ndarray:
