@@ -56,9 +56,9 @@ def test_a_shouting_mouth_is_no_smile(grammar):
 
 
 def test_the_evidence_is_the_same_whatever_the_label(grammar):
-    texts = []
+    texts, facts = [], _facts("neutral", 0.9, inner_brow=2.5)
     for label in ("anger", "fear"):
-        phrases = Writer(grammar).write(_facts(label, inner_brow=2.5), label, at_random(random.Random(3)))
+        phrases = Writer(grammar).write(facts, label, at_random(random.Random(3)))
         texts.append([s.text for s in sentences_of(phrases)])
     assert texts[0] == texts[1]
 
@@ -86,7 +86,7 @@ def test_wording_follows_the_face_and_spreads(grammar):
     wording, facts = ByFace.fit(readings), _facts(eye_opening=-1.8)
     texts = [text_of(writer.write(facts, "happiness", wording(row))) for row in readings]
     assert texts == [text_of(writer.write(facts, "happiness", wording(row))) for row in readings]
-    assert len(set(texts)) > 150
+    assert len(set(texts)) > 120
     assert Counter(texts).most_common(1)[0][1] < 20
     still = [text_of(writer.write(facts, "happiness", wording(readings[0] + d))) for d in rng.normal(size=(50, 17)) * 1e-3]
     assert len(set(still)) <= 3  # a face that hardly moves keeps its words
