@@ -74,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: the shipped one)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads per graph (default: the runtime's choice)")
+    wanted = "narrowest face to look for, pixels or a share of the width such as 2%% (default: the bundle's; smaller takes longer)"
+    parser.add_argument("--min-face", type=_width, metavar="W", help=wanted)
     parser.add_argument(
         "--explain",
         type=_when,
@@ -118,6 +120,18 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _width(text: str) -> float:
+    """Pixels, or a share of the picture's width: 24, 0.02, 2%."""
+    share = text.endswith("%")
+    try:
+        width = float(text.removesuffix("%")) / (100 if share else 1)
+    except ValueError:
+        width = 0.0
+    if not 0 < width < (1 if share else float("inf")):
+        raise argparse.ArgumentTypeError(f"expected pixels, or a share of the width such as 2% or 0.02, got '{text}'")
+    return width
+
+
 def _positive(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:  # more digits do not fit into what counts frames
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, got '{text[:40]}'")
@@ -133,7 +147,8 @@ def _run(args: argparse.Namespace) -> int:
     _check_live(args)
     pictures = ([demo_picture()] if args.demo else args.image or [])[: args.max_frames]
     targets = name_files(args, pictures)
-    with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline, open_outputs(args, pipeline) as outputs:
+    loaded = Pipeline.load(args.bundle, device=args.device, threads=args.threads, min_face=args.min_face)
+    with loaded as pipeline, open_outputs(args, pipeline) as outputs:
         log.debug("graphs run on %s", pipeline.provider)
         code = 0
         if has_source(args):

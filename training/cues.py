@@ -188,6 +188,24 @@ def _mean_shape(rigid: np.ndarray) -> np.ndarray:
     return shape
 
 
+def five_points(landmarks: np.ndarray, point_index: np.ndarray) -> np.ndarray:
+    """Eyes, nose tip and mouth corners, the five points that the finder gives.
+
+    Args:
+        landmarks: `[N,P,2…3]` pixels.
+        point_index: `[P]` Face Mesh numbers.
+
+    Returns:
+        `[N,5,2]` pixels: eye, eye, nose tip, mouth corner, mouth corner, image left first on an upright face.
+    """
+    row = {int(number): i for i, number in enumerate(point_index)}
+
+    def at(*numbers: int) -> np.ndarray:
+        return np.asarray(landmarks[:, [row[n] for n in numbers], :2].mean(1))
+
+    return np.stack([at(33, 133, 159, 145), at(362, 263, 386, 374), at(4), at(61), at(291)], 1)
+
+
 def mean_five_points(landmarks: np.ndarray, point_index: np.ndarray) -> np.ndarray:
     """Where eyes, nose tip and mouth corners of a levelled mean face lie in the crop: the crop rule that the data implies.
 
@@ -198,13 +216,7 @@ def mean_five_points(landmarks: np.ndarray, point_index: np.ndarray) -> np.ndarr
     Returns:
         `[5,2]` pixels: eye, eye, nose tip, mouth corner, mouth corner, image left first.
     """
-    row = {int(number): i for i, number in enumerate(point_index)}
-    known = landmarks[np.isfinite(landmarks).all((1, 2))][..., :2].astype(np.float64)
-
-    def at(*numbers: int) -> np.ndarray:
-        return known[:, [row[n] for n in numbers]].mean(1)
-
-    five = np.stack([at(33, 133, 159, 145), at(362, 263, 386, 374), at(4), at(61), at(291)], 1)
+    five = five_points(landmarks[np.isfinite(landmarks).all((1, 2))].astype(np.float64), point_index)
     z = five[..., 0] + 1j * five[..., 1]
     centre = z.mean(1, keepdims=True)
     size = np.sqrt((np.abs(z - centre) ** 2).mean(1, keepdims=True))
