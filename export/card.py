@@ -68,8 +68,15 @@ def write_card(folder: Path, config: BundleConfig) -> None:
     record = config.provenance
     lines += ["## Provenance", "", f"Trained on: {', '.join(record['data'])}. Exported at commit {record['commit']}.", ""]
     for name, run in record["runs"].items():
-        lines.append(f"- {name}: `python -m training {run['command']}`, seed {run['seed']}, commit {run['commit']}")
+        lines.append(f"- {name}: {_origin(run)}")
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _origin(run: dict[str, Any]) -> str:
+    """Where a part comes from: a run of training, or a file that somebody brought."""
+    if "brought" in run:
+        return f"{run['brought']}, brought as `{run['file']}` (SHA-256 {run['sha256']}); its licence is {run['licence']}"
+    return f"`python -m training {run['command']}`, seed {run['seed']}, commit {run['commit']}"
 
 
 def _rows(values: dict[str, Any], prefix: str = "") -> list[str]:
