@@ -9,6 +9,7 @@ from edge.bundle import SHIPPED, Bundle
 from edge.pipeline import Pipeline
 from edge.vision.yunet import STRIDES
 from export.__main__ import main as export
+from export.bundle import kept_finder
 
 
 def _drawn_yunet(path, *, outputs=4):
@@ -47,6 +48,7 @@ def test_a_yunet_of_ones_own_enters_a_bundle_with_its_hash_and_licence(tmp_path)
     card = (tmp_path / "new" / "README.md").read_text()
     assert "brought as `mine.onnx`" in card
     assert config.provenance["runs"]["face"]["sha256"] in card
+    assert kept_finder(tmp_path / "new") == (config.face, config.provenance["runs"]["face"])
     picture = np.zeros((128, 128, 3), np.uint8)
     picture[32:64, 64:96] = 255
     with Pipeline.load(tmp_path / "new", device="cpu") as pipeline:
