@@ -26,7 +26,7 @@ def pipeline():
         yield loaded
 
 
-def test_numpy_opencv_onnxruntime_tokenizers_and_scikit_image(capsys):
+def test_numpy_opencv_onnxruntime_and_scikit_image(capsys):
     assert main(["--demo", "--json", "--no-display"]) == 0
     (face,) = json.loads(capsys.readouterr().out)["faces"]
     assert face["emotion"] == "happiness"
