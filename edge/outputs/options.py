@@ -130,7 +130,7 @@ def open_outputs(args: argparse.Namespace, pipeline: Pipeline) -> Outputs:
         if args.osc:
             sinks.append(opened.enter_context(OscSink(*args.osc)))
         if args.mqtt:
-            sinks.append(opened.enter_context(MqttSink(args.mqtt, labels)))
+            sinks.append(opened.enter_context(MqttSink(args.mqtt, config.labels)))
         server = opened.enter_context(_server(args, pipeline)) if args.serve else None
         return Outputs(sinks, server, opened.pop_all())
 
