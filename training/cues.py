@@ -92,7 +92,7 @@ _PARTNERS |= {b: a for a, b in _PARTNERS.items()}
 POINT_MIRROR = np.array([POINTS.index(_PARTNERS.get(p, p)) for p in POINTS])
 
 #: The part of the face that expressions hardly move: eye corners, nose bridge, temples, forehead.
-_RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 127, 356, 234, 454, 10, 151, 9, 54, 284)
+RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 127, 356, 234, 454, 10, 151, 9, 54, 284)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def frontalise(landmarks: np.ndarray, point_index: np.ndarray, shape: np.ndarray
 
 def _rigid(landmarks: np.ndarray, point_index: np.ndarray) -> np.ndarray:
     row = {int(number): i for i, number in enumerate(point_index)}
-    points = landmarks[:, [row[n] for n in _RIGID]].astype(np.float64)
+    points = landmarks[:, [row[n] for n in RIGID]].astype(np.float64)
     points = points - points.mean(1, keepdims=True)
     return points / np.sqrt((points**2).sum((1, 2), keepdims=True))
 
@@ -181,7 +181,7 @@ def _mean_shape(rigid: np.ndarray) -> np.ndarray:
     shape = np.median(rigid, 0)
     for _ in range(5):
         shape = np.median(rigid @ _kabsch(rigid, shape), 0)
-        mirror = [_RIGID.index({**_PARTNERS, 127: 356, 356: 127, 234: 454, 454: 234, 54: 284, 284: 54}.get(n, n)) for n in _RIGID]
+        mirror = [RIGID.index({**_PARTNERS, 127: 356, 356: 127, 234: 454, 454: 234, 54: 284, 284: 54}.get(n, n)) for n in RIGID]
         shape = (shape + shape[mirror] * np.array([-1, 1, 1])) / 2
         shape -= shape.mean(0)
         shape /= np.sqrt((shape**2).sum())
