@@ -22,6 +22,7 @@ Watch = Callable[[dict[str, float]], None]
 """Is told, now and then, the share that has been read of every item at hand."""
 _POLL_S = 1.0
 _STORE = 80_000_000  # bytes of shared memory; no pictures go through it
+_STARTS = 3  # Ray gives its own processes half a minute, which a busy machine may not have
 _DEATHS = 2  # workers that an item may take with it
 
 
@@ -120,11 +121,18 @@ class Cluster:
     def _start(self, address: str | None, cpus: float | None) -> None:
         local: dict[str, Any] = {"num_cpus": cpus and int(-(-cpus // 1)), "include_dashboard": False, "object_store_memory": _STORE}
         given = {"address": address} if address else {"address": "local", **local}
-        try:
-            with _own_signals():
-                self._ray.init(**given, logging_level=logging.ERROR, log_to_driver=False, configure_logging=True)
-        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError, self._ray.exceptions.RayError) as error:
-            raise BackendError(f"{self._where} cannot be reached ({_line(error)}): check the address, and that it is running") from None
+        said = ""
+        for _ in range(1 if address else _STARTS):
+            try:
+                with _own_signals():
+                    self._ray.init(**given, logging_level=logging.ERROR, log_to_driver=False)
+                return
+            except Exception as error:  # Ray raises whatever its parts do, bare exceptions too
+                log.debug("what lies behind the message", exc_info=True)
+                said = _line(error)
+                self.close()
+        advice = "check the address, and that it is running" if address else "try again when the machine is less busy, or --workers 0"
+        raise BackendError(f"{self._where} cannot be started or reached ({said}): {advice}")
 
     def _room(self, cpus: float, gpus: float) -> int:
         """How many workers there is room for."""
