@@ -13,8 +13,10 @@ from edge.errors import BundleError, InputError
 from edge.files import read_bounded, read_json, sha256_of
 from edge.ranges import Name, Range, Share, build
 
-SCHEMA = 2
-"""Version of `config.json` that this runtime reads."""
+SCHEMA = 3
+"""Version of `config.json` that is written."""
+OLDEST = 2
+"""Oldest one that is read: schema 3 added the action units."""
 
 HASHES = "SHA256SUMS"
 GRAPHS = ("face", "vision_encoder", "embed_tokens", "decoder_model_merged", "verifier")
@@ -82,6 +84,24 @@ class CueSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitSpec:
+    """One action unit, and where it is read."""
+
+    name: Name
+    """As OpenFace and py-feat write it: `AU12`."""
+    meaning: str
+    """Its FACS name."""
+    cue: Name
+    """The cue that shows the same part of the face; where that is hidden, the unit is not told."""
+    columns: Annotated[list[Annotated[int, Range(0, 999)]], Range(0, 2)]
+    """Columns of the encoder's output `units`: one, or that of the subject's left and that of the right side; none: read from the cue."""
+    full: Annotated[list[Annotated[float, Range(0.01, 1000)]], Range(1, 2)]
+    """Value of each column, or of the cue, at an intensity of 1."""
+    reliability: Share
+    """Correlation with what its teacher measured, on faces that were held out."""
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySpec:
     """How the policy is prompted and decoded."""
 
@@ -134,7 +154,7 @@ class VerdictSpec:
 class BundleConfig:
     """`config.json`."""
 
-    schema: Annotated[int, Range(SCHEMA, SCHEMA)]
+    schema: Annotated[int, Range(OLDEST, SCHEMA)]
     labels: Annotated[list[Name], Range(2, 100)]
     """Emotions of the encoder and the policy."""
     verifier_labels: list[Name]
@@ -151,6 +171,8 @@ class BundleConfig:
     """Data, seeds, commit, versions, commands."""
     metrics: dict[str, Any]
     """Figures measured when the bundle was made."""
+    units: Annotated[list[UnitSpec], Range(0, 100)] = field(default_factory=list)
+    """Action units that are read reliably; none in a bundle of schema 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +218,19 @@ def read_config(values: dict[str, Any]) -> BundleConfig:
         ValueError: wrong keys, a value of the wrong kind or outside its range, or values that do not fit together.
     """
     found = values.get("schema") if isinstance(values, dict) else None
-    if found != SCHEMA:
-        raise BundleError(f"bundle schema {found!r}: this runtime reads schema {SCHEMA}; export it again with 'python -m export bundle'")
+    if not isinstance(found, int) or not OLDEST <= found <= SCHEMA:
+        raise BundleError(
+            f"bundle schema {found!r}: this runtime reads schema {OLDEST} to {SCHEMA}; export it again with 'python -m export bundle'"
+        )
     config = build(BundleConfig, values, "config")
     names = [cue.name for cue in config.cues]
-    if len({*config.verifier_labels}) < len(config.verifier_labels) or len({*names}) < len(names):
-        raise ValueError("two labels, or two cues, have the same name")
+    units = [unit.name for unit in config.units]
+    if any(len({*group}) < len(group) for group in (config.verifier_labels, names, units)):
+        raise ValueError("two labels, cues or action units have the same name")
+    if odd := [unit.name for unit in config.units if len(unit.full) != max(1, len(unit.columns))]:
+        raise ValueError(f"action unit {odd[0]} must have one full value for each of its columns")
+    if unknown := {unit.cue for unit in config.units} - {*names}:
+        raise ValueError(f"an action unit names the cue '{sorted(unknown)[0]}', which there is not")
     if config.policy.image in (config.policy.bos, config.policy.eos):
         raise ValueError("the image placeholder must be a token of its own")
     if config.verifier_labels[: len(config.labels)] != config.labels or len(config.verdict.prior) != len(config.verifier_labels):
@@ -215,7 +244,7 @@ def check_schema(folder: Path) -> None:
         values = read_json(folder / "config.json")
     except InputError:
         return  # the hashes tell what is wrong
-    if isinstance(values, dict) and isinstance(values.get("schema"), int) and values["schema"] != SCHEMA:
+    if isinstance(values, dict) and isinstance(found := values.get("schema"), int) and not OLDEST <= found <= SCHEMA:
         read_config(values)
 
 

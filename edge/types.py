@@ -14,6 +14,13 @@ JSON_SCHEMA = 2
 AT_REST = 1.4
 """Deviations from neutral within which a cue counts as at rest."""
 
+CIRCUMPLEX: dict[str, tuple[float, float]] = {
+    "neutral": (0.0, 0.0), "happiness": (0.81, 0.51), "surprise": (0.40, 0.67), "sadness": (-0.63, -0.27), "anger": (-0.51, 0.59),
+    "disgust": (-0.60, 0.35), "fear": (-0.64, 0.60), "contempt": (-0.55, 0.47),
+}  # fmt: skip
+"""Label → pleasure and arousal, −1…1: of *happy*, *surprised*, *sad*, *angry*, *disgusted*, *fearful* in Russell and Mehrabian, Evidence
+for a three-factor theory of emotions (1977). Neutral is the origin; contempt, which they lack, is put between anger and disgust."""
+
 
 class _Valued:
     """Equality and hash by value, of records whose arrays Python cannot compare."""
@@ -201,6 +208,22 @@ class Pose:
         return {"yaw": round(self.yaw_deg, 1), "pitch": round(self.pitch_deg, 1), "roll": round(self.roll_deg, 1)}
 
 
+@dataclass(frozen=True, slots=True)
+class ActionUnit:
+    """How far one facial action unit is moved. The scale is this project's own: 1 is what one face in two hundred reaches."""
+
+    intensity: float
+    """0…1, the stronger side's."""
+    left: float | None = None
+    """Of the subject's left side; `None` where the sides are not told apart."""
+    right: float | None = None
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Plain JSON types."""
+        values = {"intensity": self.intensity, "left": self.left, "right": self.right}
+        return {name: None if value is None else round(value, 3) for name, value in values.items()}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Face(_Valued):
     """One face of a frame: where it is and what its expression reads as."""
@@ -232,6 +255,23 @@ class Face(_Valued):
     explanation that speaks of them is not shown; in a stream, once half of the last frames hide them."""
     baseline: str = "population"
     """What the cues are measured against: `population`, `calibrating` (the population, until it is done) or `personal`."""
+    action_units: dict[str, ActionUnit] = field(default_factory=dict)
+    """Name (`AU12`) → how far it is moved in this frame, without those whose part of the face is out of sight; empty where the bundle reads
+    none."""
+
+    @property
+    def valence(self) -> float | None:
+        """−1 (unpleasant) to 1 (pleasant): derived from the probabilities, see `CIRCUMPLEX`; `None` when not read."""
+        return self._expected(0)
+
+    @property
+    def arousal(self) -> float | None:
+        """−1 (calm) to 1 (excited): derived like valence."""
+        return self._expected(1)
+
+    def _expected(self, axis: int) -> float | None:
+        known = [(CIRCUMPLEX[name][axis], p) for name, p in self.probabilities.items() if name in CIRCUMPLEX]
+        return sum(place * p for place, p in known) if known and len(known) == len(self.probabilities) else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -242,7 +282,10 @@ class Face(_Valued):
             "emotion": self.emotion,
             "confidence": round(self.confidence, 4),
             "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
+            "valence": None if self.valence is None else round(self.valence, 3),
+            "arousal": None if self.arousal is None else round(self.arousal, 3),
             "cues": {name: round(value, 3) for name, value in self.cues.items()},
+            "action_units": {name: unit.to_dict() for name, unit in self.action_units.items()},
             "pose": self.pose.to_dict(),
             "explanation": self.explanation.to_dict() if self.explanation else None,
             "explained_t_ms": None if self.explained_t_ms is None else round(self.explained_t_ms, 2),

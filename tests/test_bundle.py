@@ -60,7 +60,7 @@ def test_an_older_bundle_is_told_how_to_become_a_new_one(tmp_path):
     """It lacks files that this version has, but that is not what is wrong with it."""
     (tmp_path / "config.json").write_text('{"schema": 1, "labels": ["neutral"]}')
     (tmp_path / "SHA256SUMS").write_text("")
-    with pytest.raises(BundleError, match="bundle schema 1: this runtime reads schema 2; export it again with 'python -m export bundle'"):
+    with pytest.raises(BundleError, match="bundle schema 1: this runtime reads schema 2 to 3; export it again with 'python -m export"):
         Bundle.load(tmp_path)
 
 

@@ -175,10 +175,10 @@ class Reader:
     def _sink(self, path: Path) -> Sink:
         assert self._pipeline
         config = self._pipeline.config
-        labels, cues = config.labels, [cue.name for cue in config.cues]
+        columns = config.labels, [cue.name for cue in config.cues], [unit.name for unit in config.units]
         if self._order.options.table == "parquet":
-            return ParquetSink(path, labels, cues)
-        return _CsvFile(path, labels, cues)
+            return ParquetSink(path, *columns)
+        return _CsvFile(path, *columns)
 
     def _prove(self, item: Item, path: Path, tally: Tally, source: str, decoded: _Decoded) -> None:
         """Hold what was written against what was decoded, and the file against what it was."""
@@ -246,9 +246,9 @@ class _Decoded:
 class _CsvFile(CsvSink):
     """A CSV table in a file that is there already."""
 
-    def __init__(self, path: Path, labels: list[str], cues: list[str]) -> None:
+    def __init__(self, path: Path, labels: list[str], cues: list[str], units: list[str]) -> None:
         self._file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-        super().__init__(self._file, labels, cues)
+        super().__init__(self._file, labels, cues, units)
 
     def close(self) -> None:
         self._file.close()

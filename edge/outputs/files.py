@@ -45,25 +45,27 @@ class CsvSink(Sink):
     """A table with one row per face and frame; a frame without a face has one row in which the face's columns are empty.
 
     Columns: `source, frame, t_ms, faces, track, x1, y1, x2, y2, score, emotion, confidence`, then `p_<label>` for every label and
-    `cue_<cue>` for every cue, then `yaw, pitch, roll, unclear, hidden, baseline, status, answer, text, consistency, grounding, statements,
-    attempts, explained_t_ms, latency_ms`. Units are those of the JSON object; `faces` counts the faces of the frame, `unclear` and `hidden`
+    `cue_<cue>` for every cue, `valence, arousal`, `au_<unit>` for every action unit (its intensity), then `yaw, pitch, roll, unclear,
+    hidden, baseline, status, answer, text, consistency, grounding, statements, attempts, explained_t_ms, latency_ms`. Units are those of
+    the JSON object; `faces` counts the faces of the frame, `unclear` and `hidden`
     separate their words by spaces, `statements` is the JSON array, `latency_ms` is the total. A text that begins with one of `= + - @ '`,
     their full-width forms, a tab or a line break has one `'` more in front, so that no spreadsheet runs it as a formula: take it away to
     read the text. The columns from `status` to `explained_t_ms` are empty where no explanation was due.
     """
 
-    def __init__(self, target: Path | TextIO, labels: Sequence[str], cues: Sequence[str]) -> None:
+    def __init__(self, target: Path | TextIO, labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = ()) -> None:
         """Open `target` and write the header.
 
         Args:
             target: a new file, or an open text stream, which is not closed.
             labels: the bundle's labels, in its order.
             cues: the bundle's cues, in its order.
+            units: the bundle's action units, in its order.
 
         Raises:
             UsageError: the file exists or cannot be written.
         """
-        self.columns = columns(labels, cues)
+        self.columns = columns(labels, cues, units)
         self._path, self._empty = target if isinstance(target, Path) else None, True
         self._stream = _create(target) if isinstance(target, Path) else target
         self._writer = csv.DictWriter(_Flushed(self._stream), self.columns, restval="")
@@ -84,11 +86,12 @@ class CsvSink(Sink):
                 self._path.unlink(missing_ok=True)
 
 
-def columns(labels: Sequence[str], cues: Sequence[str]) -> list[str]:
+def columns(labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = ()) -> list[str]:
     """The table's columns, in order."""
     first = ["source", "frame", "t_ms", "faces", "track", "x1", "y1", "x2", "y2", "score", "emotion", "confidence"]
     last = ["yaw", "pitch", "roll", "unclear", "hidden", "baseline", *_SAID, "explained_t_ms", "latency_ms"]
-    return [*first, *(f"p_{name}" for name in labels), *(f"cue_{name}" for name in cues), *last]
+    read = [*(f"p_{name}" for name in labels), *(f"cue_{name}" for name in cues), "valence", "arousal", *(f"au_{name}" for name in units)]
+    return [*first, *read, *last]
 
 
 def rows(reading: Reading) -> Iterator[dict[str, Any]]:
@@ -109,6 +112,8 @@ def _cells(face: Face) -> dict[str, Any]:
     cells |= dict(zip(("x1", "y1", "x2", "y2"), whole["box"], strict=True)) | whole["pose"]
     cells |= {f"p_{name}": value for name, value in whole["probabilities"].items()}
     cells |= {f"cue_{name}": value for name, value in whole["cues"].items()}
+    cells |= {name: whole[name] for name in ("valence", "arousal")}
+    cells |= {f"au_{name}": unit["intensity"] for name, unit in whole["action_units"].items()}
     said = whole["explanation"] or {}
     cells |= {name: json.dumps(said[name]) if name == "statements" else said[name] for name in _SAID if name in said}
     return {name: guarded(value) if isinstance(value, str) else value for name, value in cells.items()}

@@ -19,30 +19,32 @@ if TYPE_CHECKING:
 class LslSink(Sink):
     """Two outlets of irregular rate, for the largest face of each reading.
 
-    `NAME`, type `Expression`, float32: `track, score, confidence`, then `p_<label>`, `cue_<cue>`, `yaw, pitch, roll`; NaN while
-    there is no face, or it is not read. `NAME-events`, type `Markers`, one string: a JSON object
+    `NAME`, type `Expression`, float32: `track, score, confidence`, then `p_<label>`, `cue_<cue>`, `yaw, pitch, roll, valence,
+    arousal`, `au_<unit>`; NaN while there is no face, or it is not read. `NAME-events`, type `Markers`, one string: a JSON object
     `{"track", "emotion", "confidence", "status", "text", "statements"}` whenever label, track, verdict or text changes, and
     `{"track": null}` when the last face goes; `statements` are those of the text, empty without one.
 
     A sample's time is when its frame was captured; of a file that is not played in real time, when it was taken up.
     """
 
-    def __init__(self, name: str, labels: Sequence[str], cues: Sequence[str]) -> None:
+    def __init__(self, name: str, labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = ()) -> None:
         """Open the outlets.
 
         Args:
             name: of the stream, and of its source id: a recorder finds it again after a restart.
             labels: the bundle's labels, in its order.
             cues: the bundle's cues, in its order.
+            units: the bundle's action units, in its order.
 
         Raises:
             BackendError: pylsl or its library is missing.
         """
         lsl = _pylsl()
         self._clock = lsl.local_clock
-        self._labels, self._cues = tuple(labels), tuple(cues)
+        self._labels, self._cues, self._units = tuple(labels), tuple(cues), tuple(units)
         self.channels = [
             "track", "score", "confidence", *(f"p_{n}" for n in labels), *(f"cue_{n}" for n in cues), "yaw", "pitch", "roll",
+            "valence", "arousal", *(f"au_{n}" for n in units),
         ]  # fmt: skip
         info = lsl.StreamInfo(name, "Expression", len(self.channels), lsl.IRREGULAR_RATE, lsl.cf_float32, f"erv-edge-{name}")
         listed = info.desc().append_child("channels")
@@ -68,7 +70,10 @@ class LslSink(Sink):
     def _sample(self, face: Face) -> list[float]:
         read = [face.probabilities.get(n, math.nan) for n in self._labels] + [face.cues.get(n, math.nan) for n in self._cues]
         pose = face.pose
-        return [float(face.track), face.detection.score, face.confidence, *read, pose.yaw_deg, pose.pitch_deg, pose.roll_deg]
+        affect = [math.nan if value is None else value for value in (face.valence, face.arousal)]
+        units = [face.action_units[n].intensity if n in face.action_units else math.nan for n in self._units]
+        turned = (pose.yaw_deg, pose.pitch_deg, pose.roll_deg)
+        return [float(face.track), face.detection.score, face.confidence, *read, *turned, *affect, *units]
 
     def close(self) -> None:
         self._numbers = self._events = None  # the outlets' destructors close them

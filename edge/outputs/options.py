@@ -115,13 +115,14 @@ def open_outputs(args: argparse.Namespace, pipeline: Pipeline) -> Outputs:
         UsageError: an output cannot be opened.
         BackendError: an extra is missing.
     """
-    labels, cues = pipeline.bundle.config.labels, [cue.name for cue in pipeline.bundle.config.cues]
+    config = pipeline.bundle.config
+    columns = config.labels, [cue.name for cue in config.cues], [unit.name for unit in config.units]
     with contextlib.ExitStack() as opened:
         sinks: list[Sink] = []
         if args.csv:
-            sinks.append(opened.enter_context(CsvSink(args.csv, labels, cues)))
+            sinks.append(opened.enter_context(CsvSink(args.csv, *columns)))
         if args.lsl:
-            sinks.append(opened.enter_context(LslSink(args.lsl, labels, cues)))
+            sinks.append(opened.enter_context(LslSink(args.lsl, *columns)))
         if args.osc:
             sinks.append(opened.enter_context(OscSink(*args.osc)))
         server = opened.enter_context(_server(args, pipeline)) if args.serve else None

@@ -19,13 +19,14 @@ _GROUP = 4096  # rows that are kept in memory
 class ParquetSink(Sink):
     """A Parquet table with the rows of `CsvSink`; what is an empty cell there is null here. Written a few thousand rows at a time."""
 
-    def __init__(self, path: Path, labels: Sequence[str], cues: Sequence[str]) -> None:
+    def __init__(self, path: Path, labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = ()) -> None:
         """Begin the file.
 
         Args:
             path: written, and replaced if there is one: give a new name, or one that `edge.whole` has made.
             labels: the bundle's labels, in its order.
             cues: the bundle's cues, in its order.
+            units: the bundle's action units, in its order.
 
         Raises:
             BackendError: pyarrow is missing.
@@ -33,7 +34,7 @@ class ParquetSink(Sink):
         """
         self._arrow = load("pyarrow", name="pyarrow", holds="schema", get="pip install 'erv-edge[batch]'")
         load("pyarrow.parquet", name="pyarrow", holds="ParquetWriter", get="pip install 'erv-edge[batch]'")
-        self.columns = columns(labels, cues)
+        self.columns = columns(labels, cues, units)
         self._schema = self._arrow.schema([(name, self._kind(name)) for name in self.columns])
         self._writer = self._arrow.parquet.ParquetWriter(path, self._schema, compression="snappy")
         self._rows: list[dict[str, Any]] = []

@@ -77,7 +77,8 @@ class Server(Sink):
         self._reader = PictureReader(reader, explain=explain) if reader else None
         cues = {cue.name: {"action_unit": cue.action_unit, "formula": cue.formula, "points": cue.points} for cue in config.cues}
         self._about: dict[str, Any] = {
-            "version": edge.__version__, "labels": config.labels, "cues": cues, "source": source, "browser": reader is not None,
+            "version": edge.__version__, "labels": config.labels, "cues": cues,
+            "units": {unit.name: unit.meaning for unit in config.units}, "source": source, "browser": reader is not None,
         }  # fmt: skip
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()

@@ -9,6 +9,7 @@ import numpy as np
 from edge.bundle import BundleConfig, check_graph
 from edge.engine.backend import Session
 from edge.errors import BundleError
+from edge.types import ActionUnit
 
 INPUT = "pixel_values"
 
@@ -29,6 +30,8 @@ class Encoded:
     """`[N,3]` yaw, pitch, roll."""
     visible: np.ndarray
     """`[N,C]` probability 0…1 that the part of the face that shows the cue is in sight; 1 where the encoder does not tell."""
+    units: np.ndarray
+    """`[N,U]` action units, some with a column a side, in units of `UnitSpec.full`; no columns where the encoder reads none."""
 
 
 def prepare(crops: np.ndarray, scale: float) -> np.ndarray:
@@ -61,7 +64,10 @@ class FaceEncoder:
             if self.config.verdict.min_visible:
                 raise BundleError("min_visible is set, but graph 'vision_encoder' has no output 'visible': export the bundle again")
             out["visible"] = np.ones_like(out["cues"])
-        return Encoded(out["visual_tokens"], probabilities, out["cues"], out["points"], out["pose"], out["visible"])
+        units = out.get("units", np.zeros((len(crops), 0), np.float32))
+        if len(columns := {c for unit in self.config.units for c in unit.columns}) and max(columns) >= units.shape[1]:
+            raise BundleError("action units are listed, but graph 'vision_encoder' does not read them: export the bundle again")
+        return Encoded(out["visual_tokens"], probabilities, out["cues"], out["points"], out["pose"], out["visible"], units)
 
     def read(self, crops: np.ndarray, *, batch: int = 64) -> Encoded:
         """Read any number (one at least) of `[N,S,S]` uint8 crops, so many at a time."""
@@ -80,3 +86,22 @@ def hidden_cues(visible: np.ndarray, config: BundleConfig, beyond: np.ndarray | 
     gone = [beyond is not None and bool(beyond[cue.points].any()) for cue in config.cues]
     unseen = [not p >= config.verdict.min_visible for p in visible]
     return tuple(cue.name for cue, out, dark in zip(config.cues, gone, unseen, strict=True) if out or dark)
+
+
+def action_units(cues: dict[str, float], units: np.ndarray, hidden: tuple[str, ...], config: BundleConfig) -> dict[str, ActionUnit]:
+    """One face's action units; those whose part of the face is hidden are left out.
+
+    Args:
+        cues: cue → deviations from neutral.
+        units: `[U]` what the encoder reads.
+        hidden: cues out of sight.
+        config: where each unit is read.
+    """
+    found = {}
+    for spec in config.units:
+        if spec.cue in hidden:
+            continue
+        values = [float(units[column]) for column in spec.columns] or [cues[spec.cue]]
+        sides = [min(max(value / full, 0.0), 1.0) for value, full in zip(values, spec.full, strict=True)]
+        found[spec.name] = ActionUnit(max(sides), *(sides if len(sides) == 2 else ()))
+    return found

@@ -15,7 +15,7 @@ from edge.sources.camera import Frame
 from edge.sources.picture import as_grey
 from edge.types import Detection, Face, Pose, Reading
 from edge.vision.border import beyond, share_outside
-from edge.vision.encoder import Encoded, FaceEncoder, hidden_cues
+from edge.vision.encoder import Encoded, FaceEncoder, action_units, hidden_cues
 from edge.vision.face import align
 from edge.vision.track import Tracker
 
@@ -101,15 +101,18 @@ def _face(
     emotion = max(probabilities, key=probabilities.__getitem__, default="")
     yaw, pitch, roll = map(float, read.pose_deg[i])
     turned = math.degrees(math.atan2(back[1, 0], back[0, 0]))  # the crop was levelled: add that turn back
+    cues = dict(zip((cue.name for cue in config.cues), map(float, read.cues[i]), strict=True))
+    hidden = hidden_cues(read.visible[i], config, out)
     return Face(
         track=number,
         detection=place,
         emotion=emotion,
         confidence=probabilities.get(emotion, 0.0),
         probabilities=probabilities,
-        cues=dict(zip((cue.name for cue in config.cues), map(float, read.cues[i]), strict=True)),
+        cues=cues,
         points_xy=points_xy.astype(np.float32),
         pose=Pose(yaw, pitch, (roll + turned + 180) % 360 - 180),
         unclear=() if place.upright else ("orientation",),
-        hidden=hidden_cues(read.visible[i], config, out),
+        hidden=hidden,
+        action_units=action_units(cues, read.units[i], hidden, config) if place.upright else {},
     )

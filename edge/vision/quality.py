@@ -20,6 +20,8 @@ MIN_SHARPNESS = 0.09
 """Least `sharpness`."""
 
 _BORDER = 2
+_MEASURED_PX = 48
+"""Sharpness is that of the crop in this size, whatever the encoder reads: above it, a face that is small in its picture has none."""
 
 
 def sharpness(crop: np.ndarray) -> float:
@@ -27,7 +29,8 @@ def sharpness(crop: np.ndarray) -> float:
 
     0 for a blank crop; 0.2 to 0.5 for sharp faces.
     """
-    smooth = cv2.GaussianBlur(crop.astype(np.float32), (0, 0), 0.8)
+    small = cv2.resize(crop, (_MEASURED_PX, _MEASURED_PX), interpolation=cv2.INTER_AREA) if crop.shape[0] > _MEASURED_PX else crop
+    smooth = cv2.GaussianBlur(small.astype(np.float32), (0, 0), 0.8)
     contrast = float(smooth.std())
     edges = cv2.Laplacian(smooth, cv2.CV_32F)[_BORDER:-_BORDER, _BORDER:-_BORDER]
     return float(edges.std()) / contrast if contrast > 0 else 0.0

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge import Detection, Explanation, Face, OutputError, Pose, Reading, Statement, UsageError, Verdict
+from edge import ActionUnit, Detection, Explanation, Face, OutputError, Pose, Reading, Statement, UsageError, Verdict
 from edge.cli import main
 from edge.outputs import CsvSink, JsonLinesSink, LslSink, OscSink
 from edge.outputs.files import columns
 from edge.outputs.lsl import _event, _steady
 from edge.outputs.osc import messages
 
-LABELS, CUES = ("neutral", "happiness"), ("lip_corners", "jaw_drop")
+LABELS, CUES, UNITS = ("neutral", "happiness"), ("lip_corners", "jaw_drop"), ("AU12", "AU26")
 SAID = (
     Statement("movement", "lip_corners", 1, "strong", 2.5, True, True, (2.4, 99.0)),
     Statement("conclusion", "happiness", 0, "", 0.8, True),
@@ -45,6 +45,7 @@ def _face(track: int = 1, emotion: str = "happiness", status: Verdict | None = V
         points,
         Pose(1, 2, 3),
         said,
+        action_units={"AU12": ActionUnit(0.75, 0.75, 0.5)},
     )
 
 
@@ -67,7 +68,7 @@ def test_json_lines_are_the_readings_and_are_on_disk_at_once(tmp_path):
 
 def test_csv_has_a_row_per_face_and_one_for_a_frame_without(tmp_path):
     path = tmp_path / "r.csv"
-    with CsvSink(path, LABELS, CUES) as sink:
+    with CsvSink(path, LABELS, CUES, UNITS) as sink:
         sink.write(_reading(0, _face(1), _face(2, status=None)))
         sink.write(_reading(1))
         sink.write(_reading(2, _face(1, status=Verdict.REJECTED)))
@@ -83,7 +84,7 @@ def test_csv_has_a_row_per_face_and_one_for_a_frame_without(tmp_path):
     assert [float(rows[0][c]) for c in ("t_ms", "x1", "y2", "p_happiness", "cue_jaw_drop", "roll", "latency_ms")] == [
         0, 64, 240, 0.8, -0.5, 3, 5,
     ]  # fmt: skip
-    assert list(rows[0]) == columns(LABELS, CUES)
+    assert list(rows[0]) == columns(LABELS, CUES, UNITS)
 
 
 @pytest.mark.parametrize("kind", [JsonLinesSink, lambda path: CsvSink(path, LABELS, CUES)])
@@ -161,7 +162,7 @@ def test_lsl_arrives_at_a_real_inlet(tmp_path, monkeypatch):
     except (ImportError, RuntimeError) as error:
         pytest.skip(f"Lab Streaming Layer needs pylsl with liblsl: {error}")
     name = f"edge-test-{time.monotonic_ns()}"
-    with LslSink(name, LABELS, CUES) as sink:
+    with LslSink(name, LABELS, CUES, UNITS) as sink:
         numbers = pylsl.StreamInlet(_resolved(pylsl, name))
         events = pylsl.StreamInlet(_resolved(pylsl, f"{name}-events"))
         for inlet in (numbers, events):
@@ -179,7 +180,8 @@ def test_lsl_arrives_at_a_real_inlet(tmp_path, monkeypatch):
         numbers.close_stream()
         events.close_stream()
     assert names == sink.channels
-    assert samples[0][0] == pytest.approx([4, 0.9, 0.8, 0.2, 0.8, 2.5, -0.5, 1, 2, 3])
+    wanted = [4, 0.9, 0.8, 0.2, 0.8, 2.5, -0.5, 1, 2, 3, 0.8 * 0.81, 0.8 * 0.51, 0.75, math.nan]
+    assert samples[0][0] == pytest.approx(wanted, nan_ok=True), "AU26 is out of sight: not a number, and not 0"
     assert all(math.isnan(v) for v in samples[2][0])
     assert abs(samples[2][1] - pylsl.local_clock()) < 10
     assert said[0].pop("statements") == [statement.to_dict() for statement in SAID]

@@ -26,6 +26,10 @@ function set(element, text) {
   if (element.textContent !== text) element.textContent = text; // untouched text is not read out again
 }
 
+function percent(share) {
+  return `${Math.round(share * 100)} %`;
+}
+
 export class Panel {
   constructor(about) {
     this.cues = about.cues;
@@ -39,6 +43,15 @@ export class Panel {
       byId("bars").append(item);
       return { name, item, fill, value };
     });
+    this.units = Object.entries(about.units ?? {}).map(([name, meaning]) => {
+      const fill = make("span", "fill"), value = make("span", "value"), rail = make("span", "rail", "", [fill]);
+      fill.style.backgroundColor = "var(--accent)";
+      rail.setAttribute("aria-hidden", "true");
+      const item = make("li", "", "", [make("span", "", `${name} ${meaning}`), rail, value]);
+      byId("units").append(item);
+      return { name, item, fill, value };
+    });
+    byId("units-part").hidden = !this.units.length;
     this.stages = Object.entries(STAGES).map(([name, word], i) => {
       const part = make("span"), key = make("i"), value = make("span");
       part.style.backgroundColor = key.style.backgroundColor = `var(--c${[3, 8, 6, 5][i]})`;
@@ -84,6 +97,16 @@ export class Panel {
     const hidden = face?.hidden ?? [];
     byId("hidden-part").hidden = !hidden.length;
     set(byId("hidden"), hidden.map(plain).join(", "));
+    for (const { name, item, fill, value } of this.units) {
+      const unit = face?.action_units[name];
+      item.hidden = !unit;
+      fill.style.transform = `scaleX(${unit?.intensity ?? 0})`;
+      const sides = unit && unit.left !== null ? ` (left ${percent(unit.left)}, right ${percent(unit.right)})` : "";
+      set(value, unit ? percent(unit.intensity) : "");
+      item.title = unit ? `${percent(unit.intensity)}${sides}` : "";
+    }
+    const signed = (number) => `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(2)}`;
+    set(byId("affect"), typeof face?.valence === "number" ? `Valence ${signed(face.valence)}, arousal ${signed(face.arousal)}` : "");
     this.explain(face?.explanation ?? null, words);
   }
 
