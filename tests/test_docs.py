@@ -8,10 +8,11 @@ from pathlib import Path
 import cv2
 import pytest
 
+from edge.batch.command import _parser as _batch_parser
 from edge.cli import _parser
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("quickstart", "api", "json", "troubleshooting", "privacy")]
+PAGES = [DOCS / f"{name}.md" for name in ("quickstart", "api", "json", "troubleshooting", "privacy", "studies")]
 SNIPPETS = [(path.name, code) for path in PAGES for code in re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)]
 
 
@@ -28,7 +29,7 @@ def test_docs_snippets_run_as_they_stand(tmp_path, portrait, video, page, code):
 
 
 def test_docs_name_only_options_that_exist():
-    known = set(_parser()._option_string_actions)
+    known = set(_parser()._option_string_actions) | set(_batch_parser()._option_string_actions)
     for path in PAGES:
         for line in re.findall(r"edge-run[^\n`]*|`--[a-z][^`]*`", path.read_text(encoding="utf-8")):
             assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", line)) <= known, f"{path.name}: {line}"

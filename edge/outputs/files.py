@@ -53,11 +53,11 @@ class CsvSink(Sink):
     read the text. The columns from `status` to `explained_t_ms` are empty where no explanation was due.
     """
 
-    def __init__(self, path: Path, labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = ()) -> None:
-        """Create the file and write its header.
+    def __init__(self, target: Path | TextIO, labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = ()) -> None:
+        """Open `target` and write the header.
 
         Args:
-            path: a new file.
+            target: a new file, or an open text stream, which is not closed.
             labels: the bundle's labels, in its order.
             cues: the bundle's cues, in its order.
             units: the bundle's action units, in its order.
@@ -66,8 +66,8 @@ class CsvSink(Sink):
             UsageError: the file exists or cannot be written.
         """
         self.columns = columns(labels, cues, units)
-        self._path, self._empty = path, True
-        self._stream = _create(path)
+        self._path, self._empty = target if isinstance(target, Path) else None, True
+        self._stream = _create(target) if isinstance(target, Path) else target
         self._writer = csv.DictWriter(_Flushed(self._stream), self.columns, restval="")
         self._writer.writeheader()
 
@@ -77,6 +77,8 @@ class CsvSink(Sink):
 
     def close(self) -> None:
         """Finish the table; one without a row, as of a camera that was not there, is removed, so that the next try finds its name free."""
+        if self._path is None:
+            return
         left = self._empty and not self._stream.closed
         _finish(self._stream)
         if left:
