@@ -188,8 +188,7 @@ class MqttSink(Sink):
         self._publish(f"homeassistant/device/{own_id}/config", discovery(self.broker.topic, own_id, self._labels), retain=True)
         self._publish("status", "online", retain=True)
         with self._changed:
-            self._connected, self._state = True, {}  # a broker that was started anew may have forgotten the state
-            self._changed.notify_all()
+            self._state = {}  # a broker that was started anew may have forgotten it
         if self._warned:
             log.warning("MQTT: connected to the broker at %s", self.broker)
         self._warned = False
@@ -207,6 +206,7 @@ class MqttSink(Sink):
 
     def _on_publish(self, _client: Any, _data: Any, _number: int, _reason: Any, _properties: Any) -> None:
         with self._changed:
+            self._connected = True  # from the first receipt on, when the client has sent again what had none: readings stay in their order
             self._unanswered -= 1
             self._changed.notify_all()
 
