@@ -21,6 +21,7 @@ FLOORS = {
         ("pipeline",),
         ("",),  # `edge` itself, which names what an application imports
         ("outputs", "server"),
+        ("tables",),
         ("batch",),
         ("cli",),
     ),

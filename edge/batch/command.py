@@ -11,6 +11,7 @@ from edge.arguments import Parser, configure, explain_when, positive, seconds
 from edge.batch.results import Options
 from edge.boundary import guarded
 from edge.errors import UsageError
+from edge.outputs.layouts import FORMATS
 from edge.stop import unstopped
 
 
@@ -29,6 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("study", type=Path, metavar="FOLDER|LIST.csv", help="a folder, or a CSV list with the column 'file'")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results: new, or of the same run before")
     parser.add_argument("--table", choices=("csv", "parquet"), default="csv", help="kind of the tables (default: csv)")
+    formats = "columns of the tables: ours, or those of OpenFace or py-feat that are measured here"
+    parser.add_argument("--csv-format", choices=FORMATS, default="native", help=formats)
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: the shipped one)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
     when = functools.partial(explain_when, words=("every", "change", "off"))
@@ -62,7 +65,7 @@ def _main(argv: list[str] | None) -> int:
     return Run(
         args.study,
         args.out,
-        Options(args.table, args.explain, args.calibrate, args.device),
+        Options(args.table, args.csv_format, args.explain, args.calibrate, args.device),
         bundle=args.bundle,
         threads=args.threads,
         workers=args.workers,

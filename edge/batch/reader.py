@@ -177,8 +177,8 @@ class Reader:
         config = self._pipeline.config
         columns = config.labels, [cue.name for cue in config.cues], [unit.name for unit in config.units]
         if self._order.options.table == "parquet":
-            return ParquetSink(path, *columns)
-        return _CsvFile(path, *columns)
+            return ParquetSink(path, *columns, format=self._order.options.csv_format)
+        return _CsvFile(path, *columns, format=self._order.options.csv_format)
 
     def _prove(self, item: Item, path: Path, tally: Tally, source: str, decoded: _Decoded) -> None:
         """Hold what was written against what was decoded, and the file against what it was."""
@@ -246,9 +246,9 @@ class _Decoded:
 class _CsvFile(CsvSink):
     """A CSV table in a file that is there already."""
 
-    def __init__(self, path: Path, labels: list[str], cues: list[str], units: list[str]) -> None:
+    def __init__(self, path: Path, labels: list[str], cues: list[str], units: list[str], *, format: str) -> None:
         self._file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-        super().__init__(self._file, labels, cues, units)
+        super().__init__(self._file, labels, cues, units, format=format)
 
     def close(self) -> None:
         self._file.close()

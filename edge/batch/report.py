@@ -14,7 +14,7 @@ from typing import Any
 from edge.batch.results import DONE, FAILED, PARTIAL, Identity, Results, cannot_write
 from edge.batch.study import Study
 from edge.errors import UsageError
-from edge.outputs.files import guarded
+from edge.outputs.layouts import guarded
 from edge.whole import write_whole
 
 _FIRST = ("name", "file", "status", "reason", "kind", "seconds", "fps", "width", "height", "frames_container", "frames_decoded", "rows",

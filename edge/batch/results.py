@@ -2,6 +2,7 @@
 
     DIR/run.json            which bundle and options the tables are of
     DIR/tables/NAME.csv     a recording's table
+    DIR/columns.json        what each of its columns is
     DIR/records/NAME.json   what was read for it, with the hashes of both; written after the table, so that a table without one is not done
     DIR/summary.csv, DIR/manifest.json   written when the run ends
 
@@ -36,6 +37,8 @@ class Options:
 
     table: str
     """`csv` or `parquet`."""
+    csv_format: str
+    """One of `edge.outputs.layouts.FORMATS`; of a Parquet table too."""
     explain: str | float
     calibrate_s: float
     device: str
@@ -164,7 +167,7 @@ def _make(folder: Path) -> None:
 
 def _claim(folder: Path, run: Identity) -> None:
     path = folder / "run.json"
-    for part in left_behind([path, folder / "summary.csv", folder / "manifest.json"]):
+    for part in left_behind([path, folder / "columns.json", folder / "summary.csv", folder / "manifest.json"]):
         clear(part)
     if not path.exists():
         if any(folder.iterdir()):

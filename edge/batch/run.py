@@ -14,13 +14,15 @@ from edge.batch.pool import Cluster, Here, Pool, load_ray
 from edge.batch.progress import Progress
 from edge.batch.reader import Order, Outcome
 from edge.batch.report import summary_columns, told_of, write_manifest, write_summary
-from edge.batch.results import DONE, Options, Results, claim, identity
+from edge.batch.results import DONE, Options, Results, cannot_write, claim, identity
 from edge.batch.study import find_study
 from edge.bundle import Bundle
 from edge.errors import EdgeError, InputError, UsageError
 from edge.library import load
 from edge.outputs.files import put
+from edge.outputs.layouts import layout, sidecar
 from edge.plain import plain
+from edge.whole import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +90,7 @@ class Run:
             if lock is not None:
                 stack.callback(os.close, lock)
             try:
+                self._describe()
                 stopped = self._read(stack)
             except EdgeError as error:
                 stopped = str(error)
@@ -97,6 +100,14 @@ class Run:
                     write_summary(self.results, self.study, self._records, self._labels, self._cues)
                     write_manifest(self.results, self.study, self._records, self.identity, self._bundle.folder, stopped, began)
         return self._conclude()
+
+    def _describe(self) -> None:
+        path, units = self.results.folder / "columns.json", [unit.name for unit in self._bundle.config.units]
+        told = sidecar(layout(self.identity.options.csv_format, self._labels, self._cues, units))
+        try:
+            write_whole(path, told.encode())
+        except OSError as error:
+            raise cannot_write(path, error) from None
 
     def _read(self, stack: ExitStack) -> str:
         progress = stack.enter_context(Progress(self.study.items))

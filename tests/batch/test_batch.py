@@ -26,7 +26,7 @@ from edge.errors import OutputError
 from edge.whole import part_name
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = Options("csv", "off", 0.0, "cpu")
+OPTIONS = Options("csv", "native", "off", 0.0, "cpu")
 HERE = ["--workers", "0", "--explain", "off", "--device", "cpu"]
 
 
@@ -280,7 +280,7 @@ def test_parquet_has_the_rows_of_the_csv(worker, tmp_path, study):
     items = [item for item in find_study(study, tmp_path).items if item.name in ("one", "face")]
     for item in items:
         worker("a").read(item)
-        assert worker("b", Options("parquet", "off", 0.0, "cpu")).read(item).record["status"] == "done"
+        assert worker("b", Options("parquet", "native", "off", 0.0, "cpu")).read(item).record["status"] == "done"
         table = parquet.read_table(tmp_path / "b/tables" / f"{item.name}.parquet").to_pylist()
         rows = lines(tmp_path / "a/tables" / f"{item.name}.csv")
         assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in table] == [
