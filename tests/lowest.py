@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from edge import Frame, Pipeline
+from edge.batch.command import main as study
 from edge.cli import main
 from edge.cv import cv2
 from edge.sources.camera import demo_picture, find_feed, recorded
@@ -26,7 +28,7 @@ def pipeline():
         yield loaded
 
 
-def test_numpy_opencv_onnxruntime_tokenizers_and_scikit_image(capsys):
+def test_numpy_opencv_onnxruntime_and_scikit_image(capsys):
     assert main(["--demo", "--json", "--no-display"]) == 0
     (face,) = json.loads(capsys.readouterr().out)["faces"]
     assert face["emotion"] == "happiness"
@@ -78,6 +80,22 @@ def test_python_osc_sends(capsys):
         assert receiver.recv(4096).startswith(b"/edge/frame")
 
 
+def test_paho_mqtt_connects_and_publishes(capsys):
+    pytest.importorskip("paho.mqtt.client", reason="the mqtt extra")
+    with socket.create_server(("127.0.0.1", 0)) as broker, ThreadPoolExecutor(1) as beside:
+        broker.settimeout(20)
+        address = f"127.0.0.1:{broker.getsockname()[1]}/erv"
+        done = beside.submit(main, ["--demo", "--json", "--no-display", "--mqtt", address])
+        with broker.accept()[0] as line:
+            line.settimeout(20)
+            assert line.recv(4096)[0] == 0x10  # CONNECT
+            line.sendall(bytes([0x20, 2, 0, 0]))  # CONNACK
+            got = b""
+            while b"erv/reading" not in got:
+                got += line.recv(4096)
+        assert done.result() == 0
+
+
 def test_aiohttp_serves_the_page_and_its_sockets(pipeline):
     aiohttp = pytest.importorskip("aiohttp", reason="the serve extra")
     from edge.server import Server
@@ -113,3 +131,15 @@ def test_a_stream_of_frames(pipeline):
     image = cv2.imread(str(Path(demo_picture())))
     with pipeline.stream(iter([Frame(image, "mine", i, 40.0 * i) for i in range(3)])) as stream:
         assert [reading.faces[0].emotion for reading in stream] == ["happiness"] * 3
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_pyarrow_and_ray_read_a_study(tmp_path, monkeypatch, capsys, workers):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="a study's tables need pyarrow")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    (tmp_path / "study").mkdir()
+    cv2.imwrite(str(tmp_path / "study" / "face.png"), cv2.imread(str(demo_picture())))
+    given = ["--out", str(tmp_path / "out"), "--table", "parquet", "--workers", workers]
+    assert study([str(tmp_path / "study"), *given]) == 0, capsys.readouterr().err
+    (row,) = parquet.read_table(tmp_path / "out" / "tables" / "face.parquet").to_pylist()
+    assert (row["emotion"], row["frame"]) == ("happiness", 0)

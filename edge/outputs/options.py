@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.errors import UsageError
-from edge.outputs import CsvSink, LslSink, OscSink, Sink
+from edge.outputs import Broker, CsvSink, LslSink, MqttSink, OscSink, Sink
+from edge.outputs.files import beside
+from edge.outputs.layouts import FORMATS
 from edge.types import Reading
 
 if TYPE_CHECKING:
@@ -38,8 +40,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--save", type=Path, metavar="F", help=_SAVE)
     group.add_argument("--overwrite", action="store_true", help="let --save replace older pictures in a folder")
     group.add_argument("--csv", type=Path, metavar="F", help="write a table, one row a face and frame, to a new file")
+    group.add_argument(
+        "--csv-format", choices=FORMATS, default="native",
+        help="columns of --csv: ours, or those of OpenFace or py-feat that are measured here, with F.json beside it",
+    )  # fmt: skip
     group.add_argument("--lsl", metavar="NAME", help="publish a Lab Streaming Layer stream (needs the 'lsl' extra)")
     group.add_argument("--osc", type=_receiver, metavar="HOST:PORT", help="send Open Sound Control messages (needs the 'osc' extra)")
+    group.add_argument(
+        "--mqtt", type=_broker, metavar="[mqtts://][USER@]HOST[:PORT]/TOPIC",
+        help="send readings to an MQTT broker, with Home Assistant's discovery (needs the 'mqtt' extra); password in EDGE_MQTT_PASSWORD",
+    )  # fmt: skip
 
 
 def has_source(args: argparse.Namespace) -> bool:
@@ -49,12 +59,14 @@ def has_source(args: argparse.Namespace) -> bool:
 
 def check_options(args: argparse.Namespace) -> None:
     """Raise `UsageError` when there is nothing to read, or nothing that an output could be written from."""
+    if args.csv_format != "native" and not args.csv:
+        raise UsageError(f"--csv-format {args.csv_format} needs --csv F: it says how that table is laid out")
     if has_source(args):
         return
     if not args.serve:
         raise UsageError("no source: give --camera, --video, --image or --demo, or --serve for the browser's own camera")
-    if args.csv or args.lsl or args.osc or args.save or args.json:
-        raise UsageError("--json, --save, --csv, --lsl and --osc need a source: the browser's own camera is only shown on the page")
+    if args.csv or args.lsl or args.osc or args.mqtt or args.save or args.json:
+        raise UsageError("--json, --save, --csv, --lsl, --osc and --mqtt need a source: the browser's own camera is only shown on the page")
 
 
 def name_files(args: argparse.Namespace, pictures: list[Path]) -> list[Path]:
@@ -84,7 +96,7 @@ def name_files(args: argparse.Namespace, pictures: list[Path]) -> list[Path]:
     several = len(targets) > 1
     files.writes("--save", *targets, replaces=args.overwrite or not several, into=args.save if several else None)
     if args.csv:
-        files.writes("--csv", args.csv, replaces=False)
+        files.writes("--csv", args.csv, *([beside(args.csv)] if args.csv_format != "native" else []), replaces=False)
     if args.save_baseline:
         files.writes("--save-baseline", args.save_baseline)
     files.check()
@@ -120,11 +132,13 @@ def open_outputs(args: argparse.Namespace, pipeline: Pipeline) -> Outputs:
     with contextlib.ExitStack() as opened:
         sinks: list[Sink] = []
         if args.csv:
-            sinks.append(opened.enter_context(CsvSink(args.csv, *columns)))
+            sinks.append(opened.enter_context(CsvSink(args.csv, *columns, format=args.csv_format)))
         if args.lsl:
             sinks.append(opened.enter_context(LslSink(args.lsl, *columns)))
         if args.osc:
             sinks.append(opened.enter_context(OscSink(*args.osc)))
+        if args.mqtt:
+            sinks.append(opened.enter_context(MqttSink(args.mqtt, config.labels)))
         server = opened.enter_context(_server(args, pipeline)) if args.serve else None
         return Outputs(sinks, server, opened.pop_all())
 
@@ -193,3 +207,10 @@ def _receiver(text: str) -> tuple[str, int]:
     if ":" not in text or text.endswith(":0"):
         raise argparse.ArgumentTypeError(f"expected HOST:PORT, e.g. 127.0.0.1:9000, got '{text}'")
     return _address(text)
+
+
+def _broker(text: str) -> Broker:
+    try:
+        return Broker.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
