@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from benchmarks.command import Command, bundle_options, whole
 from benchmarks.quality import face_sets
 from benchmarks.quality.face_sets import Known
+from edge.arguments import face_width
 from edge.bundle import Bundle, FaceSpec
 from edge.cv import cv2
 from edge.engine.backend import OrtSession
@@ -255,9 +256,12 @@ class Misses:
             raise UsageError(f"cannot write the picture '{path}'")
 
 
-def at(session: Any, spec: FaceSpec, size: int) -> Find:
-    """A finder whose every look has a long side of `size` pixels; 0: at its own."""
-    return FaceFinder(session, replace(spec, long_side=size, least_px=0.0) if size else spec, (("input" if spec.yunet else "picture"),))
+def at(session: Any, spec: FaceSpec, size: int, min_face: float | None = None) -> Find:
+    """A finder whose every look has a long side of `size` pixels; 0: at its own, for faces from `min_face` on."""
+    inputs = ("input" if spec.yunet else "picture",)
+    if size:
+        return FaceFinder(session, replace(spec, long_side=size, least_px=0.0), inputs)
+    return FaceFinder(session, spec, inputs, min_face=None if spec.yunet else min_face)
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
@@ -272,7 +276,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     sizes = {f"at_{size}" if size else "at_their_own_size": size for size in args.size}
     found: dict[str, Any] = {"sizes": args.size, "part": args.part}
     for title, size in sizes.items():
-        finders = {name: at(session, spec, size) for name, (session, spec) in graphs.items()}
+        finders = {name: at(session, spec, size, args.min_face) for name, (session, spec) in graphs.items()}
         misses = Misses() if args.picture and not size else None
         found[title] = measure(finders, data, args.cache, args.part, args.scenes, misses) | {"ms": times(finders)}
         if misses:
@@ -288,6 +292,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=whole, nargs="+", default=[416, 0], metavar="N", help="long side; 0: each at its own (default: 416 0)"
     )
+    wanted = "smallest face that the bundles' finders look for at their own size (default: each bundle's)"
+    parser.add_argument("--min-face", type=face_width, metavar="W", help=wanted)
     parser.add_argument("--scenes", type=whole, default=400, metavar="N", help="composed scenes (default: 400)")
     parser.add_argument("--cache", type=Path, default=Path("runs/face/teacher"), help="where the teacher's answers are kept")
     parser.add_argument("--picture", type=Path, metavar="F.png", help="draw misses and false faces at the finder's own size")
