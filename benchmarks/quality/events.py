@@ -1,6 +1,6 @@
 """`python -m benchmarks events`: are movements and blinks found when they happen, and nothing where nothing does?
 
-The truth is made (`benchmarks.quality.moved`): faces at rest are moved along known courses, at 30 and 60 frames a second, with sensor
+The truth is made (`benchmarks.quality.courses`): faces at rest are moved along known courses, at 30 and 60 frames a second, with sensor
 noise, sway and changing light, and read as a stream by the whole line, any bundle's.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
+from benchmarks.quality.courses import Clip, Course, Stage, blinking_clip, load_portraits, moving_clip, still_clip
 from benchmarks.quality.interval import share
-from benchmarks.quality.moved import Clip, Course, Stage, blinking_clip, load_portraits, moving_clip, still_clip
 from edge.errors import InputError
 from edge.pipeline import Pipeline
 from edge.types import Event

@@ -1,197 +1,248 @@
-"""Clips whose truth is known: photographs of faces at rest, moved along known courses, with sensor noise, head sway and changing light."""
+"""Faces in which one thing has moved, and what a bundle makes of them: the material of `intervene`."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm
 
+from benchmarks.quality.reading import explain, read_crops
 from edge.bundle import BundleConfig
 from edge.cv import cv2
 from edge.errors import InputError
-from edge.sources.camera import Frame
-from training.cues import CUE_NAMES, CueModel, frontalise, raw_measures
+from edge.language.labels import EMOTIONS_8
+from edge.pipeline import Pipeline
+from edge.types import Explanation, Verdict
+from edge.vision.encoder import Encoded
+from training.cues import CUE_NAMES, CueModel
+from training.data import HELD_OUT_EVERY, load_ferplus, read_pack, reframe
 from training.intervene import Mover, at_rest
+from training.levers import Held, Steer
 
-SIDE = 320
-"""Of a frame, pixels; the face fills about half of it."""
-_ZOOM = 1.7
-_LEVELS = 48  # pictures drawn of one movement: one every two hundredths of a second of a slow one
-ACTIONS: dict[str, tuple[tuple[str, ...], str, int]] = {
-    "smile": (("mouthSmile_L", "mouthSmile_R"), "lip_corners", 1),
-    "brow raise": (("browInnerUp_L", "browInnerUp_R", "browOuterUp_L", "browOuterUp_R"), "inner_brow", 1),
-    "jaw drop": (("jawOpen",), "jaw_drop", 1),
-    "blink": (("eyeBlink_L", "eyeBlink_R"), "eye_opening", -1),
-}
-"""What is done → expressions that do it, the cue that shows it, and which way."""
+CONTROLS = ("there and back", "aside", "mirror", "light", "jpeg")
+"""What must change nothing."""
+SOURCES = ("ferplus", "today", "elsewhere")
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """One movement: up and down along raised cosines, or the smoothest courses there are (minimum jerk), with a hold between."""
+class Subject:
+    """One face that can be moved."""
 
-    action: str
-    onset_s: float
-    top_s: float
-    """When the rise ends."""
-    fall_s: float
-    """When the fall begins."""
-    offset_s: float
-    amplitude: float
-    """Deviations of its cue, by the landmarks; of a blink the amount of closing."""
-    smoothest: bool = False
-
-    def __call__(self, t_s: float) -> float:
-        """How much of it there is, 0…1."""
-        if not self.onset_s < t_s < self.offset_s:
-            return 0.0
-        if self.top_s <= t_s <= self.fall_s:
-            return 1.0
-        rising = t_s < self.top_s
-        x = (t_s - self.onset_s) / (self.top_s - self.onset_s) if rising else (self.offset_s - t_s) / (self.offset_s - self.fall_s)
-        return x**3 * (10 - 15 * x + 6 * x**2) if self.smoothest else float(0.5 - 0.5 * np.cos(np.pi * x))
-
-
-@dataclass(frozen=True, slots=True)
-class Portrait:
-    """A face at rest."""
-
+    source: str
     image: np.ndarray
-    """`[128,128]` uint8."""
+    """`[S,S]` uint8, as the pack has it."""
     landmarks: np.ndarray
     """`[172,3]` pixels of it."""
+    held: Held
+    truth: str | None
+    """Its label; `None` where no emotion is known."""
+    at_rest: bool = False
+    """Whether it is labelled neutral, or where no emotion is known at rest by its blendshapes."""
+
+    def crop(self, image: np.ndarray, size: int) -> np.ndarray:
+        """A picture of this face as the encoder takes it: FER+'s framing, `[size,size]`."""
+        if self.source != "ferplus":
+            return reframe(image, size)
+        how = cv2.INTER_AREA if size < len(image) else cv2.INTER_LINEAR
+        return image if len(image) == size else np.asarray(cv2.resize(image, (size, size), interpolation=how))
 
 
-def load_portraits(folder: Path, count: int, *, seed: int) -> list[Portrait]:
-    """Faces at rest of `faces_today`.
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A picture to be read: a face as it is, or after something was done to it."""
+
+    face: int
+    """Row of the face."""
+    kind: str
+    """`base`, `move`, `undo`, `named`, `unnamed`, `built`, `built otherwise`, `apart`, or one of `CONTROLS`."""
+    crop: np.ndarray
+    """`[size,size]` uint8."""
+    after: np.ndarray
+    """`[C]` cues by the landmarks, in the order of `CUE_NAMES`."""
+    wanted: dict[str, float] = field(default_factory=dict)
+    """Cue → deviations that it was to move by."""
+    answer: str = ""
+    """The label whose reasons were undone or built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a bundle made of an item."""
+
+    label: str
+    probabilities: dict[str, float]
+    cues: dict[str, float]
+    """As the encoder reads them."""
+    explanation: Explanation
+    units: np.ndarray
+    """`[U]` the encoder's action units."""
+
+    @property
+    def text(self) -> bool:
+        """Whether a text is shown."""
+        return self.explanation.status is Verdict.VERIFIED
+
+
+def cue_model(config: BundleConfig) -> CueModel:
+    """The bundle's own standardisation of landmarks.
+
+    Raises:
+        InputError: the bundle lacks a cue that the landmarks tell.
+    """
+    specs = {cue.name: cue for cue in config.cues}
+    if missing := [name for name in CUE_NAMES if name not in specs]:
+        raise InputError(f"the bundle has no cue '{missing[0]}': it cannot be moved")
+    mean, std = (np.array([getattr(specs[name], key) for name in CUE_NAMES]) for key in ("mean", "std"))
+    return CueModel(np.array(config.rigid_shape), mean, std)
+
+
+def subjects(source: str, folder: Path, steer: Steer, count: int, split: str) -> list[Subject]:
+    """`count` faces of a source that can be moved: evenly of every emotion as far as there are so many, of `today` half at rest.
 
     Raises:
         InputError: the pack is missing or damaged.
     """
-    path = folder / "faces_today.zip"
+    if source == "ferplus":
+        pack = load_ferplus(folder, split)
+        labels = [EMOTIONS_8[i] if i >= 0 else "" for i in pack.label]
+        return _taken(source, labels, lambda i: (pack.images[i], pack.landmarks[i]), steer, count)
+    path = folder / f"faces_{source}.zip"
     try:
-        with zipfile.ZipFile(path) as pack, np.load(path.with_suffix(".npz")) as known:
-            rest = np.flatnonzero(at_rest(known["blendshapes"], known["blendshape_names"]))
-            chosen = np.random.default_rng(seed).permutation(rest)[:count]
-            names, landmarks = known["id"][chosen], known["landmarks"][chosen].astype(np.float32) / 16
-            images = [cv2.imdecode(np.frombuffer(pack.read(f"{int(name)}.jpg"), np.uint8), cv2.IMREAD_GRAYSCALE) for name in names]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, cv2.error) as error:
-        raise InputError(f"'{path}' is missing or damaged: {error}") from None
-    return [Portrait(image, points) for image, points in zip(images, landmarks, strict=True)]
+        with zipfile.ZipFile(path) as archive:
+            landmarks, *about = read_pack(path.with_suffix(".npz"), "landmarks", *(_ABOUT if source == "today" else ()))
+            if about:
+                numbers, blendshapes, names = about
+                rest = at_rest(blendshapes, list(map(str, names)))
+                out = numbers % HELD_OUT_EVERY == 0
+                labels = ["" if not held else _REST if quiet else _ANY for held, quiet in zip(out, rest, strict=True)]
+                files = [f"{number}.jpg" for number in numbers]
+            else:
+                files = [name for name in archive.namelist() if name.endswith(".jpg")]
+                labels = [emotion if (emotion := name.split("/")[-2]) in EMOTIONS_8[:-1] else "" for name in files]
+
+            def face(i: int) -> tuple[np.ndarray, np.ndarray]:
+                image = cv2.imdecode(np.frombuffer(archive.read(files[i]), np.uint8), cv2.IMREAD_GRAYSCALE)
+                return image, landmarks[i].astype(np.float32) / 16
+
+            return _taken(source, labels, face, steer, count)
+    except FileNotFoundError:
+        raise InputError(f"no data pack at '{path}'") from None
+    except (OSError, KeyError, IndexError, zipfile.BadZipFile, cv2.error) as error:
+        raise InputError(f"'{path}' is damaged: {error}") from None
 
 
-class Stage:
-    """Moves one portrait; pictures are drawn once for each of a few levels."""
+_ABOUT = ("id", "blendshapes", "blendshape_names")
+_REST, _ANY = "at rest", "face"
 
-    def __init__(self, mover: Mover, portrait: Portrait, config: BundleConfig) -> None:
-        self._mover, self._portrait = mover, portrait
-        cues = {cue.name: cue for cue in config.cues}
-        known = [cues[name] for name in CUE_NAMES]
-        mean, std = np.array([cue.mean for cue in known]), np.array([cue.std for cue in known])
-        self._model = CueModel(np.array(config.rigid_shape), mean, std)
-        self._drawn: dict[tuple[str, float, int], np.ndarray] = {}
 
-    def reach(self, action: str, amount: float) -> float:
-        """How far an amount moves the action's cue, in deviations.
+def _taken(source: str, labels: list[str], face: Callable[[int], tuple[np.ndarray, np.ndarray]], steer: Steer, count: int) -> list[Subject]:
+    """Take turns between the labels, each label's faces in an order of their own, until there are enough; an empty label is left out."""
+    random = np.random.default_rng(0)
+    groups = [list(random.permutation([i for i, label in enumerate(labels) if label == name])) for name in sorted({*labels} - {""})]
+    found: list[Subject] = []
+    while len(found) < count and any(groups):
+        for group in groups:
+            if not group or len(found) >= count:
+                continue
+            i = int(group.pop())
+            image, landmarks = face(i)
+            try:
+                steer.mover.move(image, landmarks, {})
+                held = steer.hold(landmarks)
+            except ValueError:
+                continue
+            truth = None if source == "today" else labels[i]
+            found.append(Subject(source, image, landmarks, held, truth, labels[i] in (_REST, "neutral")))
+    return found
 
-        Raises:
-            ValueError: this face cannot be moved that way.
-        """
-        expressions, cue, _ = ACTIONS[action]
-        _, moved = self._mover.move(self._portrait.image, self._portrait.landmarks, dict.fromkeys(expressions, amount))
-        both = np.stack([self._portrait.landmarks, moved])
-        frontal, _ = frontalise(both, self._mover.mesh.point_index, self._model.shape)
-        rest, there = raw_measures(frontal, self._mover.mesh.point_index)[:, CUE_NAMES.index(cue)]
-        return float((there - rest) / self._model.std[CUE_NAMES.index(cue)])
 
-    def amount(self, action: str, amplitude: float) -> float | None:
-        """The amount that moves the action's cue by so many deviations; `None` where this face does not reach it."""
-        amounts = np.linspace(0.1, 1.4, 9)
-        reached = np.array([self.reach(action, amount) for amount in amounts])
-        if not reached[0] < amplitude < reached.max():
+def read(pipeline: Pipeline, items: list[Item], title: str) -> list[Outcome]:
+    """Read and explain every item."""
+    if not items:
+        return []
+    found = read_crops(pipeline, np.stack([item.crop for item in items]))
+    _, final = explain(pipeline, found, title=title)
+    return [_outcome(pipeline.config, found.encoded, i, explanation) for i, explanation in enumerate(final)]
+
+
+def _outcome(config: BundleConfig, encoded: Encoded, i: int, explanation: Explanation) -> Outcome:
+    probabilities = dict(zip(config.labels, map(float, encoded.probabilities[i]), strict=True))
+    names = [cue.name for cue in config.cues]
+    cues = dict(zip(names, map(float, encoded.cues[i]), strict=True))
+    return Outcome(max(probabilities, key=probabilities.__getitem__), probabilities, cues, explanation, encoded.units[i])
+
+
+class Maker:
+    """Makes the items of one face."""
+
+    def __init__(self, face: int, subject: Subject, mover: Mover, size: int) -> None:
+        self.face, self.subject, self._mover, self._size = face, subject, mover, size
+
+    def base(self) -> Item:
+        """The face as it is."""
+        return self._item("base", self.subject.image, self.subject.held.cues)
+
+    def moved(self, kind: str, wanted: dict[str, float], answer: str = "") -> Item | None:
+        """The face with cues moved; `None` where it cannot be taken there."""
+        if not wanted or (found := self.subject.held.to(wanted)) is None:
             return None
-        return float(np.interp(amplitude, np.maximum.accumulate(reached), amounts))
+        amounts, after = found
+        try:
+            picture, _ = self._mover.move(self.subject.image, self.subject.landmarks, amounts)
+        except ValueError:
+            return None
+        return self._item(kind, picture, after, wanted, answer)
 
-    def picture(self, action: str, amount: float, share: float) -> np.ndarray:
-        """`[128,128]` uint8: the face with so much of an amount."""
-        level = round(share * _LEVELS)
-        key = (action, amount, level)
-        if level and key not in self._drawn:
-            amounts = dict.fromkeys(ACTIONS[action][0], amount * level / _LEVELS)
-            self._drawn[key] = self._mover.move(self._portrait.image, self._portrait.landmarks, amounts)[0]
-        return self._drawn[key] if level else self._portrait.image
+    def controls(self, random: np.random.Generator) -> list[Item]:
+        """The face after what must change nothing."""
+        image, cues = self.subject.image, self.subject.held.cues
+        flip = np.array([-1.0 if name == "corner_asymmetry" else 1.0 for name in CUE_NAMES])
+        found = [
+            self._item("mirror", image[:, ::-1].copy(), cues * flip),
+            self._item("light", _lit(image, random), cues),
+            self._item("jpeg", _pressed(image), cues),
+            self._item("aside", self._aside(random), cues),
+        ]
+        cue = str(random.choice(["inner_brow", "mouth_width", "lip_corners"]))
+        if (there := self.subject.held.to({cue: 2.0})) is not None:
+            picture, landmarks = self._mover.move(image, self.subject.landmarks, there[0])
+            back, _ = self._mover.move(picture, landmarks, {name: -amount for name, amount in there[0].items()})
+            found.append(self._item("there and back", back, cues))
+        return found
 
+    def _item(self, kind: str, picture: np.ndarray, after: np.ndarray, wanted: dict[str, float] | None = None, answer: str = "") -> Item:
+        return Item(self.face, kind, self.subject.crop(picture, self._size), after, wanted or {}, answer)
 
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """A recording to be, and what happens in it."""
-
-    stage: Stage
-    courses: tuple[tuple[Course, float], ...]
-    """Each with its amount; they do not overlap."""
-    seconds: float
-    fps: float
-    seed: int
-    noise: float = 3.0
-    """Standard deviation of the sensor's noise, grey levels."""
-
-    def frames(self) -> Iterator[Frame]:
-        """Its frames."""
-        rng = np.random.default_rng(self.seed)
-        phases = rng.uniform(0, 2 * np.pi, 6)
-        for i in range(round(self.seconds * self.fps)):
-            t_s = i / self.fps
-            now = [(course, amount) for course, amount in self.courses if course.onset_s < t_s < course.offset_s]
-            crop = self.stage.picture(now[0][0].action, now[0][1], now[0][0](t_s)) if now else self.stage.picture("smile", 0.0, 0.0)
-            yield Frame(self._shot(crop, t_s, phases, rng), "made", i, t_s * 1e3)
-
-    def _shot(self, crop: np.ndarray, t_s: float, phases: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """What a camera sees of a face that sways a little, under light that changes: `[SIDE,SIDE,3]`."""
-        sway = np.sin(2 * np.pi * np.array([0.23, 0.31, 0.17, 0.41, 0.08, 0.61]) * t_s + phases)
-        zoom, turn = _ZOOM * (1 + 0.02 * sway[3]), np.radians(2.5 * sway[2])
-        turned = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        centre = np.array([SIDE / 2 + 8 * sway[0], SIDE / 2 + 6 * sway[1]])
-        move = np.column_stack([turned, centre - turned @ np.array([64.0, 64.0])])
-        grey = cv2.warpAffine(crop, move, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-        grey = grey * (1 + 0.12 * sway[4]) + 4 * sway[5] + rng.normal(0, self.noise, grey.shape)
-        return np.repeat(np.clip(np.round(grey), 0, 255).astype(np.uint8)[..., None], 3, 2)
+    def _aside(self, random: np.random.Generator) -> np.ndarray:
+        """The ground, hair and neck around the face pushed about by as much as a raised lip corner, the face itself not."""
+        image, side = self.subject.image, len(self.subject.image)
+        inside = np.zeros(image.shape, np.uint8)
+        cv2.fillConvexPoly(inside, cv2.convexHull(self.subject.landmarks[:, :2].round().astype(np.int32)), 255)
+        away = np.clip(cv2.distanceTransform(255 - inside, cv2.DIST_L2, 3) / (0.08 * side), 0, 1)
+        y, x = np.mgrid[:side, :side].astype(np.float32)
+        phase = random.uniform(0, 2 * np.pi, 2)
+        by = 0.03 * side * away
+        map_x = x + by * np.sin(4 * np.pi * y / side + phase[0])
+        map_y = y + by * np.sin(4 * np.pi * x / side + phase[1])
+        return np.asarray(
+            cv2.remap(image, map_x.astype(np.float32), map_y.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        )
 
 
-def moving_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
-    """A clip of smiles, brow raises and jaw drops, 0.2 to 2 s long, 2 to 4 deviations far, at least 1.2 s apart."""
-    rng = np.random.default_rng(seed)
-    courses: list[tuple[Course, float]] = []
-    t_s = 1.5
-    while True:
-        long_s = float(np.exp(rng.uniform(np.log(0.2), np.log(2.0))))
-        if t_s + long_s + 1.0 > seconds:
-            return Clip(stage, tuple(courses), seconds, fps, seed)
-        action = str(rng.choice(["smile", "brow raise", "jaw drop"]))
-        amplitude = float(rng.uniform(2, 4))
-        amount = stage.amount(action, amplitude)
-        rise, fall = (min(0.6, long_s * share) for share in rng.uniform(0.25, 0.5, 2))
-        if amount is not None:
-            ends = (t_s, t_s + rise, t_s + long_s - fall, t_s + long_s)
-            courses.append((Course(action, *ends, amplitude, smoothest=bool(rng.integers(2))), amount))
-            t_s += long_s
-        t_s += float(rng.uniform(1.2, 2.0))
+def _lit(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Darker or brighter by a fifth, with a slope of light across."""
+    ramp = np.linspace(-0.1, 0.1, image.shape[1], dtype=np.float32) * random.choice([-1, 1])
+    return np.clip(image * (random.choice([0.8, 1.2]) + ramp), 0, 255).astype(np.uint8)
 
 
-def blinking_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
-    """A clip of blinks of 100 to 400 ms: a third to close, the rest to open again."""
-    rng = np.random.default_rng(seed)
-    courses = []
-    t_s = 1.5
-    while t_s + 1.5 < seconds:
-        long_s = float(rng.uniform(0.1, 0.4))
-        courses.append((Course("blink", t_s, t_s + long_s / 3, t_s + long_s / 2.5, t_s + long_s, 1.0), 1.0))
-        t_s += long_s + float(rng.uniform(0.8, 3.0))
-    return Clip(stage, tuple(courses), seconds, fps, seed)
+def _pressed(image: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_GRAYSCALE))
 
 
-def still_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
-    """A clip in which nothing happens but noise, sway and light."""
-    return Clip(stage, (), seconds, fps, seed)
+def progress(items: list, title: str) -> tqdm:
+    """A bar on a terminal, none in a pipe."""
+    return tqdm(items, desc=title, leave=False, disable=None)

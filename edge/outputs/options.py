@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.errors import UsageError
-from edge.outputs import CsvSink, LslSink, OscSink, Sink
+from edge.outputs import Broker, CsvSink, LslSink, MqttSink, OscSink, Sink
 from edge.outputs.files import beside
 from edge.outputs.layouts import FORMATS
+from edge.outputs.pulse import Pulse
 from edge.types import Reading
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("--lsl", metavar="NAME", help="publish a Lab Streaming Layer stream (needs the 'lsl' extra)")
     group.add_argument("--osc", type=_receiver, metavar="HOST:PORT", help="send Open Sound Control messages (needs the 'osc' extra)")
+    group.add_argument(
+        "--mqtt", type=_broker, metavar="[mqtts://][USER@]HOST[:PORT]/TOPIC",
+        help="send readings to an MQTT broker, with Home Assistant's discovery (needs the 'mqtt' extra); password in EDGE_MQTT_PASSWORD",
+    )  # fmt: skip
 
 
 def has_source(args: argparse.Namespace) -> bool:
@@ -61,8 +66,8 @@ def check_options(args: argparse.Namespace) -> None:
         return
     if not args.serve:
         raise UsageError("no source: give --camera, --video, --image or --demo, or --serve for the browser's own camera")
-    if args.csv or args.lsl or args.osc or args.save or args.json:
-        raise UsageError("--json, --save, --csv, --lsl and --osc need a source: the browser's own camera is only shown on the page")
+    if args.csv or args.lsl or args.osc or args.mqtt or args.save or args.json:
+        raise UsageError("--json, --save, --csv, --lsl, --osc and --mqtt need a source: the browser's own camera is only shown on the page")
 
 
 def name_files(args: argparse.Namespace, pictures: list[Path]) -> list[Path]:
@@ -133,19 +138,23 @@ def open_outputs(args: argparse.Namespace, pipeline: Pipeline) -> Outputs:
             sinks.append(opened.enter_context(LslSink(args.lsl, *columns)))
         if args.osc:
             sinks.append(opened.enter_context(OscSink(*args.osc)))
+        if args.mqtt:
+            sinks.append(opened.enter_context(MqttSink(args.mqtt, config.labels)))
         server = opened.enter_context(_server(args, pipeline)) if args.serve else None
-        return Outputs(sinks, server, opened.pop_all())
+        pulse = opened.enter_context(Pulse())
+        return Outputs(sinks, server, pulse, opened.pop_all())
 
 
 class Outputs:
     """Everything one run writes to; a context manager."""
 
-    def __init__(self, sinks: list[Sink], server: Server | None, opened: contextlib.ExitStack) -> None:
-        self.sinks, self.server = sinks, server
+    def __init__(self, sinks: list[Sink], server: Server | None, pulse: Pulse, opened: contextlib.ExitStack) -> None:
+        self.sinks, self.server, self.pulse = sinks, server, pulse
         self._opened = opened
 
     def follow(self, stream: Stream) -> None:
-        """Let a page show the stream's status, and ask it for explanations."""
+        """Let a page show the stream's status, and ask it for explanations; a service's pulse is the stream's."""
+        self.pulse.follow(stream)
         if self.server:
             self.server.follow(stream)
 
@@ -155,6 +164,7 @@ class Outputs:
             sink.write(reading)
         if self.server:
             self.server.write(reading, image_bgr)
+        self.pulse.write(reading)  # last: a run that hangs in an output is not alive
 
     def hold(self) -> None:
         """With a page: keep it up until the command is interrupted; without: return."""
@@ -201,3 +211,10 @@ def _receiver(text: str) -> tuple[str, int]:
     if ":" not in text or text.endswith(":0"):
         raise argparse.ArgumentTypeError(f"expected HOST:PORT, e.g. 127.0.0.1:9000, got '{text}'")
     return _address(text)
+
+
+def _broker(text: str) -> Broker:
+    try:
+        return Broker.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

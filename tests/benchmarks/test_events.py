@@ -1,13 +1,14 @@
 """Clips whose truth is made, and how what is told of them is held against it; without any data."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from benchmarks.quality import moved
+from benchmarks.quality import courses as made
+from benchmarks.quality.courses import SIDE, Clip, Course, blinking_clip, moving_clip, still_clip
 from benchmarks.quality.events import Watched, blinks, movements, stills
-from benchmarks.quality.moved import SIDE, Clip, Course, blinking_clip, moving_clip, still_clip
 from edge.types import Event
 
 SMILE = Course("smile", 2.0, 2.4, 3.0, 3.5, 3.0)
@@ -73,7 +74,7 @@ def test_clips_keep_their_promises():
     assert len(courses) > 5
     assert {course.action for course in courses} == {"smile", "brow raise"}  # this face's jaw does not go so far
     assert all(0.2 <= course.offset_s - course.onset_s <= 2 and 2 <= course.amplitude <= 4 for course in courses)
-    assert all(b.onset_s - a.offset_s >= 1.2 for a, b in zip(courses, courses[1:], strict=False))
+    assert all(b.onset_s - a.offset_s >= 1.2 for a, b in itertools.pairwise(courses))
     lasts = [course.offset_s - course.onset_s for course, _ in blinking_clip(Stage(), 30, 60, seed=3).courses]
     assert len(lasts) > 10
     assert all(0.1 <= last <= 0.4 for last in lasts)
@@ -89,4 +90,4 @@ def test_a_clip_shows_its_courses_at_their_times_with_noise_and_sway(monkeypatch
     assert grey[80] > 1.6 * grey[55]
     still = list(still_clip(Stage(), 30, 1.0, seed=1).frames())
     assert 2 < float(np.std(still[0].image_bgr[..., 0] - still[0].image_bgr[..., 0].mean())) < 4
-    assert moved.ACTIONS["blink"][2] == -1
+    assert made.ACTIONS["blink"][2] == -1
