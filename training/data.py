@@ -23,6 +23,8 @@ from training.clips import table_rows
 SPLITS = ("train", "valid", "test")
 MARGIN = 1.2
 """Side of a crop of `faces_today` or `faces_elsewhere` over that of FER+'s framing, which is its middle."""
+HELD_OUT_EVERY = 10
+"""Every so-many-th number of `faces_today` is held out."""
 _USAGE = {"train": "Training", "valid": "PublicTest", "test": "PrivateTest"}
 
 
