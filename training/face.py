@@ -44,7 +44,8 @@ _RANGES = ((0, 42), (28, 115), (80, 10_000))
 _BACKGROUND = 0.4
 """Weight of a cell without a face, where a face alone in its picture has four."""
 SPEC = FaceSpec(long_side=416, threshold=0.45, overlap=0.4, least_px=10.0)
-"""How the finder is run; it goes into the bundle. The threshold was chosen on validation scenes (`python -m benchmarks faces`)."""
+"""How the finder is run; it goes into the bundle. The threshold is that of the first finder: choose it on validation scenes (`python -m
+benchmarks faces --part valid`) when a run is done."""
 
 
 @dataclass(frozen=True, slots=True)
