@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from tqdm.auto import tqdm
 
 from edge.cv import cv2
-from edge.errors import InputError
+from edge.engine.backend import OrtSession
+from edge.errors import EdgeError, InputError
 from edge.vision.face import box_overlap
 from edge.vision.yunet import yunet_rows
 from training.cues import five_points
@@ -37,13 +37,10 @@ class Teacher:
     """YuNet by its file, at any size."""
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options)
-        except Exception as error:  # onnxruntime raises its own unrelated classes
-            raise InputError(f"no teacher at '{path}': {str(error).splitlines()[0]}") from None
-        self.names = [node.name for node in self.session.get_outputs()]
+            self.session = OrtSession(path, threads=threads)
+        except EdgeError as error:
+            raise InputError(f"no teacher at '{path}': {error}") from None
 
     def __call__(self, picture: np.ndarray, threshold: float = UNSURE) -> np.ndarray:
         """Faces `[F,15]` (score, x1, y1, x2, y2, five points) of `[H,W]` or `[H,W,3]` uint8."""
@@ -51,8 +48,8 @@ class Teacher:
         height, width = (-(-extent // 32) * 32 for extent in picture.shape[:2])
         padded = np.zeros((height, width, 3), np.float32)
         padded[: picture.shape[0], : picture.shape[1]] = colour
-        outputs = self.session.run(None, {"input": np.ascontiguousarray(padded.transpose(2, 0, 1)[None])})
-        return suppress(yunet_rows(dict(zip(self.names, outputs, strict=True)), height, width), threshold)
+        outputs = self.session.run({"input": np.ascontiguousarray(padded.transpose(2, 0, 1)[None])})
+        return suppress(yunet_rows(outputs, height, width), threshold)
 
 
 def suppress(rows: np.ndarray, threshold: float, overlap: float = 0.45) -> np.ndarray:

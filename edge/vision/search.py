@@ -1,8 +1,9 @@
 """At which sizes a picture is searched: small enough to be quick, large enough that the smallest wanted face is seen.
 
-The graph finds faces from `least_px` of what it sees, so the picture is scaled until the smallest wanted face is that wide, and never
-enlarged. Where that is much larger than the coarse look, both are taken: the fine one in tiles, for the small faces, the coarse one for
-those that are too large for a tile. Pure functions.
+The graph finds faces from `least_px` of what it sees, so the picture is scaled until the smallest wanted face is that wide, never enlarged
+and never made smaller than for the coarse look: a graph is surest of faces that are larger than the least. Where that is much larger than
+the coarse look, both are taken: the fine one in tiles, for the small faces, the coarse one for those that are too large for a tile.
+Pure functions.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def looks(height: int, width: int, spec: FaceSpec, min_face: float | None = None
         raise UsageError(
             f"min_face {wanted_px:g} px: the picture has only {width}×{height}; choose less, or a share of its width such as 0.025"
         )
-    scale = min(1.0, least_px / wanted_px)
+    scale = max(coarse.scale, min(1.0, least_px / wanted_px))
     if (scale * height) * (scale * width) > MOST_PIXELS:
         least = least_px * math.sqrt(height * width / MOST_PIXELS)
         text = f"min_face {wanted_px:g} px in {width}×{height} takes a search of {scale**2 * height * width / 1e6:.1f} million pixels"

@@ -19,12 +19,17 @@ _OLD = FaceSpec(320, 0.5, 0.4)
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (1280, 720), (1920, 1080), (3840, 2160)])
 def test_looks_by_default_see_a_face_of_a_fortieth_of_the_width_as_large_as_the_finder_needs_it(width, height):
     (look,) = looks(height, width, _SPEC)
-    assert look.scale * width / 40 == pytest.approx(10)
+    assert look.scale * width / 40 == pytest.approx(10.4)
 
 
 def test_looks_of_a_bundle_that_does_not_know_its_reach_are_as_before():
     (look,) = looks(480, 640, _OLD)
     assert look.size == (320, 240)
+
+
+def test_looks_for_large_faces_only_are_no_coarser_than_usual():
+    assert looks(480, 640, _OLD, 300) == looks(480, 640, _OLD)
+    assert looks(480, 640, _SPEC, 0.9) == looks(480, 640, _SPEC)
 
 
 def test_looks_for_small_faces_are_fine_for_them_and_coarse_for_the_large_ones():
