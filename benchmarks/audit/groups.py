@@ -20,6 +20,8 @@ from benchmarks.quality.interval import LEVEL, draws
 
 LEAST = 40
 """Photographs that a group needs to be compared with others."""
+LEAST_MEASURED = 20
+"""… of which so many have a say in the measure."""
 SHUFFLES = 1000
 
 
@@ -108,10 +110,10 @@ def gaps(
         Per measure `by`, `low`, `high` (between these two groups), `highest`, `lowest` (their names), `chance` (the mean largest gap when
         groups are shuffled), `p` (how often that is as large) and `p_family`.
     """
-    kept = groups.compared
-    if kept.sum() < 2:
+    kept = _comparable(groups, found)
+    if groups.compared.sum() < 2:
         return [None] * values.shape[1]
-    value = np.where(kept[:, None], found.value, np.nan)
+    value = np.where(kept, found.value, np.nan)
     gap = _range(value, axis=0)
     shuffled = _shuffled(values, groups, kept, seed, shuffles)
     kinds = np.array(family if family is not None else [""] * values.shape[1])
@@ -144,29 +146,37 @@ def gaps(
 
 def gap_changes(now: Means, before: Means, groups: Split) -> list[Figures | None]:
     """How much larger the largest gap of each measure is `now` than `before`: `by`, and its interval over the same draws of photographs."""
-    kept = groups.compared
-    if kept.sum() < 2:
+    kept = _comparable(groups, now) & _comparable(groups, before)
+    if groups.compared.sum() < 2:
         return [None] * now.value.shape[1]
-    by = _range(now.value[kept], axis=0) - _range(before.value[kept], axis=0)
-    low, high = _percentiles(_range(now.drawn[kept], axis=0) - _range(before.drawn[kept], axis=0), LEVEL, axis=0)
+    by, drawn = (
+        _range(np.where(kept, now_, np.nan), axis=0) - _range(np.where(kept, before_, np.nan), axis=0)
+        for kept, now_, before_ in ((kept, now.value, before.value), (kept[:, None], now.drawn, before.drawn))
+    )
+    low, high = _percentiles(drawn, LEVEL, axis=0)
     return [
         {"by": float(b), "low": float(lo), "high": float(hi)} if np.isfinite(b) else None for b, lo, hi in zip(by, low, high, strict=True)
     ]
 
 
+def _comparable(groups: Split, found: Means) -> np.ndarray:
+    """`[G,M]` bool: the groups that are large enough for each measure."""
+    return np.asarray(groups.compared[:, None] & (found.count >= LEAST_MEASURED))
+
+
 def _shuffled(values: np.ndarray, groups: Split, kept: np.ndarray, seed: int, shuffles: int) -> np.ndarray:
-    """`[S,M]` largest gaps after shuffling the groups among photographs that are alike."""
+    """`[S,M]` largest gaps between the groups `kept` `[G,M]` after shuffling the groups among photographs that are alike."""
     random = np.random.default_rng(seed)
-    inside = kept[groups.group]
+    inside = groups.compared[groups.group]
     group, alike, some = groups.group[inside], groups.alike[inside], values[inside]
     both = np.concatenate([np.nan_to_num(some), np.isfinite(some)], 1).astype(np.float32)
     home = np.argsort(alike, kind="stable")
-    names, count = np.arange(len(groups.names))[kept], values.shape[1]
+    names, count = np.flatnonzero(groups.compared), values.shape[1]
     found, other = np.empty((shuffles, count)), np.empty_like(group)
     for s in range(shuffles):
         other[home] = group[np.argsort(alike + random.random(len(group)))]  # in random order among those alike
         sums = (other == names[:, None]).astype(np.float32) @ both
-        found[s] = _range(_ratio(sums[:, :count], sums[:, count:]), axis=0)
+        found[s] = _range(np.where(kept[names], _ratio(sums[:, :count], sums[:, count:]), np.nan), axis=0)
     return found
 
 
