@@ -12,7 +12,7 @@ from edge.batch.command import _parser as _batch_parser
 from edge.cli import _parser
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("quickstart", "api", "json", "troubleshooting", "privacy", "studies")]
+PAGES = [DOCS / f"{name}.md" for name in ("quickstart", "api", "json", "troubleshooting", "privacy", "studies", "time")]
 SNIPPETS = [(path.name, code) for path in PAGES for code in re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)]
 
 
