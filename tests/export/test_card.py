@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import AUDIT, SHIPPED, Bundle, BundleConfig
+from edge.errors import InputError
+from export.__main__ import record
 from export.card import write_card
 
 FIRST = ["FER2013 images", "FER+ votes", "MediaPipe landmarks of them", "GoEmotions", "faces_in_context"]
@@ -53,3 +55,18 @@ def test_card_points_to_the_audit_and_shows_its_picture_where_there_is_one(tmp_p
     (tmp_path / AUDIT).unlink(missing_ok=True)
     write_card(tmp_path, config)
     assert "audit.png" not in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_measured_puts_the_audits_picture_into_a_bundle_that_is_still_whole(tmp_path):
+    folder = tmp_path / "bundle"
+    shutil.copytree(SHIPPED, folder)
+    picture = tmp_path / "drawn.png"
+    picture.write_bytes(b"\x89PNG drawn anew")
+    record(folder, [], audit=picture)
+    assert (folder / AUDIT).read_bytes() == picture.read_bytes()
+    assert AUDIT in (folder / "SHA256SUMS").read_text(encoding="utf-8")
+    Bundle.load(folder)
+    picture.write_bytes(b"no picture")
+    with pytest.raises(InputError, match="no PNG"):
+        record(folder, [], audit=picture)
+    Bundle.load(folder)
