@@ -120,6 +120,7 @@ def write_packs(folder: Path, count: int = 96) -> Path:
     _write_explanations(folder / "merr_explanations.jsonl")
     _write_photos(folder / "faces_in_context.zip", rng)
     _write_heads(folder, rng)
+    write_audit(folder / "faces_audit.zip", [cv2.cvtColor(draw_face(i, rng, 224), cv2.COLOR_GRAY2BGR) for i in range(8)])
     return folder
 
 
@@ -191,3 +192,14 @@ def _write_heads(folder: Path, rng: np.random.Generator) -> None:
         for i in range(count):
             pack.writestr(f"{i}.jpg", cv2.imencode(".jpg", draw_face(i % 8, rng, 128))[1].tobytes())
     np.savez(folder / "faces_today.npz", id=np.arange(count), landmarks=(marks * 16).astype(np.int16), point_index=np.array(_POINTS))
+
+
+def write_audit(path: Path, pictures: list[np.ndarray]) -> Path:
+    """An audit pack of these photographs, Black and White, female and male in turn."""
+    with zipfile.ZipFile(path, "w") as pack:
+        rows = ["file,race,gender,age"]
+        for i, picture in enumerate(pictures):
+            pack.writestr(f"{i}.jpg", cv2.imencode(".jpg", picture)[1].tobytes())
+            rows.append(f"{i}.jpg,{('Black', 'White')[i % 2]},{('Female', 'Male')[i // 2 % 2]},20-29")
+        pack.writestr("labels.csv", "\n".join(rows) + "\n")
+    return path
