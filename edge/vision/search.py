@@ -20,10 +20,10 @@ from edge.profiles import CELL, LEAST, TILE
 
 MOST_PIXELS = 10_000_000
 """Pixels of the finest look, at most: about two seconds on two cores of 2023, and 400 MB."""
-USUAL_LEAST_PX = 16.0
+USUAL_LEAST_PX = 20.0
 """Narrowest face that a graph of unknown reach is trusted with, pixels."""
 _ONE_LOOK = 1.5
-_WELL = 1.6  # a face this many times as wide as the least is found at any look
+_WELL = 3.0  # a face this many times as wide as the least is found at any look
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def looks(height: int, width: int, spec: FaceSpec, min_face: float | None = None
         raise UsageError(f"{text}, at most {MOST_PIXELS / 1e6:.0f} are searched: choose {math.ceil(least)} px or more")
     if max(height, width) * scale <= _ONE_LOOK * spec.long_side:
         return [_look(height, width, scale, 0)]
-    return [coarse, _look(height, width, scale, math.ceil(_WELL * least_px * scale / coarse.scale))]
+    return [coarse, _look(height, width, scale, min(TILE // 2, math.ceil(_WELL * least_px * scale / coarse.scale)))]
 
 
 def only_fine(width_px: float, looks: list[Look], spec: FaceSpec) -> bool:

@@ -58,6 +58,15 @@ def test_looks_never_enlarge_never_pass_the_bound_and_tiles_leave_no_face_out(he
     assert (across[0][0], across[-1][1]) == (0, found[-1].size[0])
 
 
+def test_a_very_long_picture_is_covered_by_tiles_that_overlap():
+    _, fine = looks(90, 100_000, _OLD, 20)
+    tiles = fine.tiles()
+    assert (tiles[0][0], tiles[-1][2]) == (0, 100_000)
+    assert all(x2 - x1 == TILE for x1, _, x2, _ in tiles)
+    assert all(a[2] - b[0] >= TILE // 2 for a, b in itertools.pairwise(tiles))
+    assert len(tiles) < 200
+
+
 @pytest.mark.parametrize("min_face", [0, -3, float("nan"), float("inf")])
 def test_a_width_that_is_none_is_refused_when_it_is_given(min_face):
     with pytest.raises(UsageError, match="above 0"):
