@@ -92,7 +92,7 @@ _PARTNERS |= {b: a for a, b in _PARTNERS.items()}
 POINT_MIRROR = np.array([POINTS.index(_PARTNERS.get(p, p)) for p in POINTS])
 
 #: The part of the face that expressions hardly move: eye corners, nose bridge, temples, forehead.
-_RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 127, 356, 234, 454, 10, 151, 9, 54, 284)
+RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 127, 356, 234, 454, 10, 151, 9, 54, 284)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def frontalise(landmarks: np.ndarray, point_index: np.ndarray, shape: np.ndarray
 
 def _rigid(landmarks: np.ndarray, point_index: np.ndarray) -> np.ndarray:
     row = {int(number): i for i, number in enumerate(point_index)}
-    points = landmarks[:, [row[n] for n in _RIGID]].astype(np.float64)
+    points = landmarks[:, [row[n] for n in RIGID]].astype(np.float64)
     points = points - points.mean(1, keepdims=True)
     return points / np.sqrt((points**2).sum((1, 2), keepdims=True))
 
@@ -181,7 +181,7 @@ def _mean_shape(rigid: np.ndarray) -> np.ndarray:
     shape = np.median(rigid, 0)
     for _ in range(5):
         shape = np.median(rigid @ _kabsch(rigid, shape), 0)
-        mirror = [_RIGID.index({**_PARTNERS, 127: 356, 356: 127, 234: 454, 454: 234, 54: 284, 284: 54}.get(n, n)) for n in _RIGID]
+        mirror = [RIGID.index({**_PARTNERS, 127: 356, 356: 127, 234: 454, 454: 234, 54: 284, 284: 54}.get(n, n)) for n in RIGID]
         shape = (shape + shape[mirror] * np.array([-1, 1, 1])) / 2
         shape -= shape.mean(0)
         shape /= np.sqrt((shape**2).sum())
@@ -198,16 +198,21 @@ def mean_five_points(landmarks: np.ndarray, point_index: np.ndarray) -> np.ndarr
     Returns:
         `[5,2]` pixels: eye, eye, nose tip, mouth corner, mouth corner, image left first.
     """
-    row = {int(number): i for i, number in enumerate(point_index)}
-    known = landmarks[np.isfinite(landmarks).all((1, 2))][..., :2].astype(np.float64)
-
-    def at(*numbers: int) -> np.ndarray:
-        return known[:, [row[n] for n in numbers]].mean(1)
-
-    five = np.stack([at(33, 133, 159, 145), at(362, 263, 386, 374), at(4), at(61), at(291)], 1)
+    five = five_points(landmarks[np.isfinite(landmarks).all((1, 2))], point_index)
     z = five[..., 0] + 1j * five[..., 1]
     centre = z.mean(1, keepdims=True)
     size = np.sqrt((np.abs(z - centre) ** 2).mean(1, keepdims=True))
     level = np.exp(-1j * np.angle(z[:, 1] - z[:, 0]))[:, None]
     mean = ((z - centre) / size * level).mean(0) * np.median(size) + np.median(centre.real) + 1j * np.median(centre.imag)
     return np.stack([mean.real, mean.imag], 1)
+
+
+def five_points(landmarks: np.ndarray, point_index: np.ndarray) -> np.ndarray:
+    """Eye, eye, nose tip, mouth corner, mouth corner of each face, image left first: `[N,5,2]` float64 of landmarks `[N,P,3]`."""
+    row = {int(number): i for i, number in enumerate(point_index)}
+    flat = landmarks[..., :2].astype(np.float64)
+
+    def at(*numbers: int) -> np.ndarray:
+        return flat[:, [row[n] for n in numbers]].mean(1)
+
+    return np.stack([at(33, 133, 159, 145), at(362, 263, 386, 374), at(4), at(61), at(291)], 1)

@@ -49,7 +49,7 @@ def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
         if name == args.sheet_source:
             figures["sheets"] += _draw(told, args)
     if args.samples:
-        faces = _some(_labelled(load_ferplus(data, args.split)), args.faces)
+        faces = _some(_labelled(load_ferplus(data, args.split).at(pipeline.config.image.size)), args.faces)
         subjects = subjects_of(pipeline.encoder(faces.images), pipeline.config)
         figures["sampled"] = sampled(pipeline, subjects, args.samples, args.seed)
     return figures
@@ -66,7 +66,7 @@ def _of_source(pipeline: Pipeline, data: Path, name: str, args: argparse.Namespa
             raise InputError(f"no data pack at '{data / 'faces_elsewhere.zip'}'")
         told = of_faces(pipeline, _some(found, args.faces))
     else:
-        told = of_faces(pipeline, _some(_labelled(load_ferplus(data, args.split)), args.faces))
+        told = of_faces(pipeline, _some(_labelled(load_ferplus(data, args.split).at(pipeline.config.image.size)), args.faces))
     return told, {"faces": len(told), **about, **measure_told(pipeline, told, args.seed)}
 
 
