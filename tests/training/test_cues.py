@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from training.cues import _PARTNERS, _RIGID, CUE_NAMES, MIRROR_SIGN, POINTS, fit_cue_model, frontalise, mean_five_points
+from training.cues import _PARTNERS, CUE_NAMES, MIRROR_SIGN, POINTS, RIGID, fit_cue_model, frontalise, mean_five_points
 
-_INDEX = np.array(sorted({*_RIGID, *POINTS, 107, 336, 63, 293, 158, 153, 160, 144, 385, 380, 387, 373, 205, 425, 48, 64, 278, 294,
+_INDEX = np.array(sorted({*RIGID, *POINTS, 107, 336, 63, 293, 158, 153, 160, 144, 385, 380, 387, 373, 205, 425, 48, 64, 278, 294,
                           37, 267, 84, 314, 148, 377, 82, 312, 87, 317, 4}))  # fmt: skip
 _SIDES = _PARTNERS | {107: 336, 63: 293, 158: 385, 153: 380, 160: 387, 144: 373, 205: 425, 48: 278, 64: 294, 37: 267, 84: 314, 148: 377,
                       82: 312, 87: 317, 127: 356, 234: 454, 54: 284}  # fmt: skip

@@ -1,0 +1,322 @@
+"""Move a face: a photograph, its landmarks and amounts of FACS-like expressions → the photograph in which just those parts have moved.
+
+`landmarks → mesh in the face's pose → displacement fields → lids and lips stopped where they meet → warp → folds, light, mouth, lashes`.
+The fields are ICT-FaceKit's (MIT, USC ICT). Free of torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edge.cv import cv2
+from training.mesh import BROWS, LID_CORNERS, LIDS, LIP_COLUMNS, POINT_INDEX, FaceMesh, Fit, lid_ring, lip_ring, load_mesh
+from training.retouch import fill_mouth, fold, lash, lash_level, light
+
+TURNED_DEG = 35.0
+"""A head turned, raised or lowered beyond this is refused: too much of it is out of sight."""
+AMOUNTS = (-1.5, 1.5)
+_WORKING_PX = 96
+"""A smaller picture is enlarged for the move and only what has changed is brought back."""
+_STILL_PX = 0.02
+_FOLDED = 0.2
+"""Share of the mesh that may lie back to front."""
+PROTOTYPES: dict[str, dict[str, tuple[float, float]]] = {
+    # AU 1+2+5+26
+    "surprise": {"browInnerUp": (0.4, 1.0), "browOuterUp": (0.4, 1.0), "eyeWide": (0.5, 1.4), "jawOpen": (0.12, 0.5)},
+    # AU 1+2+4+5+20+26
+    "fear": {"browInnerUp": (0.5, 1.0), "browOuterUp": (0.1, 0.4), "browDown": (0.2, 0.5), "eyeWide": (0.6, 1.5),
+             "mouthStretch": (0.3, 0.9), "mouthLowerDown": (0.1, 0.5), "jawOpen": (0.06, 0.25)},
+    # AU 9+10+17
+    "disgust": {"noseSneer": (0.5, 1.2), "mouthUpperUp": (0.2, 0.6), "mouthShrugLower": (0.3, 0.8), "browDown": (0.2, 0.7),
+                "eyeSquint": (0.3, 0.9), "cheekRaiser": (0.1, 0.4)},
+    # AU 4+5+7+23
+    "anger": {"browDown": (0.8, 1.5), "eyeWide": (0.1, 0.5), "eyeSquint": (0.3, 0.8), "mouthPress": (0.4, 1.2),
+              "mouthRollLower": (0.2, 0.8), "mouthRollUpper": (0.1, 0.6), "noseSneer": (0.1, 0.5)},
+    # AU 1+4+15
+    "sadness": {"browInnerUp": (0.5, 1.3), "browDown": (0.1, 0.5), "mouthFrown": (0.5, 1.3), "mouthShrugLower": (0.1, 0.5),
+                "eyeBlink": (0.05, 0.25)},
+    # AU 12 or 14 on one side
+    "contempt": {"mouthSmile": (0.2, 0.65), "mouthDimple": (0.5, 1.2)},
+    # AU 6+12, often 25
+    "happiness": {"mouthSmile": (0.4, 1.0), "cheekRaiser": (0.2, 0.8), "eyeSquint": (0.1, 0.6), "mouthUpperUp": (0.0, 0.5),
+                  "mouthLowerDown": (0.0, 0.5)},
+}  # fmt: skip
+"""Emotion → expression without its side → range of amounts (FACS prototypes, Ekman, Friesen and Hager 2002)."""
+ONE_SIDED = ("contempt",)
+_RESTING = {
+    "mouthSmile": 0.15, "mouthFrown": 0.12, "mouthPucker": 0.4, "mouthFunnel": 0.15, "mouthStretch": 0.2, "mouthUpperUp": 0.15,
+    "mouthLowerDown": 0.15, "mouthPress": 0.3, "mouthRollLower": 0.2, "mouthRollUpper": 0.2, "mouthShrugLower": 0.25, "mouthDimple": 0.2,
+    "mouthLeft": 0.2, "mouthRight": 0.2, "jawOpen": 0.08, "jawLeft": 0.15, "jawRight": 0.15, "browDown": 0.25, "browInnerUp": 0.45,
+    "browOuterUp": 0.4, "eyeBlink": 0.45, "eyeWide": 0.15, "eyeSquint": 0.75,
+}  # fmt: skip
+"""Blendshape without its side → coefficient up to which a face counts as at rest."""
+
+
+def at_rest(blendshapes: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Which faces are at rest.
+
+    Args:
+        blendshapes: `[N,52]` coefficients, uint8 × 255 or float 0…1.
+        names: the coefficients' names.
+
+    Returns:
+        `[N]` bool; faces whose coefficients are all zero (no landmarks) are not.
+    """
+    values = blendshapes.astype(np.float32) / (255 if blendshapes.dtype == np.uint8 else 1)
+    limits = np.array([_RESTING.get(name, _RESTING.get(name.removesuffix("Left").removesuffix("Right"), 1.0)) for name in map(str, names)])
+    return (values <= limits).all(1) & (values > 0).any(1)
+
+
+class Mover:
+    """Moves faces; one serves any number of them."""
+
+    def __init__(self, mesh: FaceMesh) -> None:
+        self.mesh = mesh
+        features = {*lid_ring(0), *lid_ring(1), *lip_ring(), *(n for pair in BROWS for n in pair)}
+        self._features = [i for i, number in enumerate(mesh.point_index) if number in features]
+
+    @classmethod
+    def load(cls, folder: Path, point_index: np.ndarray | None = None) -> Mover:
+        """Read `facs_displacements.npz`.
+
+        Args:
+            folder: the data packs.
+            point_index: `[172]` Face Mesh numbers of the landmarks; that of the packs by default.
+
+        Raises:
+            InputError: the pack is missing or broken.
+        """
+        return cls(load_mesh(folder, POINT_INDEX if point_index is None else point_index))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The expressions."""
+        return self.mesh.names
+
+    def move(self, image: np.ndarray, landmarks: np.ndarray, amounts: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
+        """Move parts of a face.
+
+        Args:
+            image: `[S,S]` uint8, grey.
+            landmarks: `[172,3]` pixels of that image.
+            amounts: expression → amount, −1.5 to 1.5; 1 is all that the muscle does in most people, below 0 is the same way back.
+
+        Returns:
+            The picture and the landmarks of the moved face.
+
+        Raises:
+            ValueError: landmarks are missing, outside the picture or folded, the head is turned too far, an expression is not known, or an
+                amount is out of range.
+        """
+        self._check(image, landmarks, amounts)
+        grow = -(-_WORKING_PX // image.shape[0])
+        if image.shape[0] >= _WORKING_PX:
+            grow = 1
+        corner = np.array([0.5, 0.5, 0], np.float32)  # landmarks count from the picture's corner, pixels from their middle
+        fit = self.mesh.fit(landmarks.astype(np.float32) * grow - corner)
+        self._check_fit(fit)
+        normals = self.mesh.normals(fit.points)[0]
+        shift = self.mesh.field(amounts) @ fit.turn * _in_sight(normals) if amounts else np.zeros_like(fit.points)
+        closing = _stop_lids(fit, shift, self.mesh)
+        _stop_lips(fit, shift)
+        if np.abs(shift).max() < _STILL_PX:
+            return image.copy(), landmarks.astype(np.float32)
+        large = image if grow == 1 else cv2.resize(image, None, fx=grow, fy=grow, interpolation=cv2.INTER_CUBIC)
+        picture = self._draw(large.astype(np.float32), fit, normals, shift, amounts, closing)
+        if grow > 1:
+            picture -= large
+            picture = image + cv2.resize(picture, image.shape[::-1], interpolation=cv2.INTER_AREA)
+        moved = landmarks + shift[self.mesh.point_index] / grow
+        return np.clip(np.round(picture), 0, 255).astype(np.uint8), moved.astype(np.float32)
+
+    def compose(self, image: np.ndarray, landmarks: np.ndarray, emotion: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Give a face at rest an emotion: amounts drawn from its prototype, the sides slightly unlike, the whole at any intensity.
+
+        Raises:
+            ValueError: as `move`, or there is no prototype of the emotion.
+        """
+        return self.move(image, landmarks, draw_amounts(emotion, rng))
+
+    def _check(self, image: np.ndarray, landmarks: np.ndarray, amounts: dict[str, float]) -> None:
+        if image.dtype != np.uint8 or image.ndim != 2 or image.shape[0] != image.shape[1]:
+            raise ValueError(f"a face to move must be a square grey uint8 picture, got {image.dtype} {image.shape}")
+        if landmarks.shape != (len(self.mesh.point_index), 3) or not np.isfinite(landmarks).all() or not landmarks.any():
+            raise ValueError("the face cannot be moved: its landmarks are missing")
+        middle = landmarks[:, :2] / len(image) - 0.5
+        if (np.abs(middle) > 0.8).any() or (np.abs(middle[self._features]) > 0.51).any():
+            raise ValueError("the face cannot be moved: landmarks lie outside the picture")
+        for name, amount in amounts.items():
+            if name not in self.names:
+                raise ValueError(f"there is no expression '{name}': expected one of {', '.join(self.names)}")
+            if not AMOUNTS[0] <= amount <= AMOUNTS[1]:
+                raise ValueError(f"the amount of {name} must lie between {AMOUNTS[0]} and {AMOUNTS[1]}, got {amount}")
+
+    def _check_fit(self, fit: Fit) -> None:
+        turned = max(abs(fit.yaw_deg), abs(fit.pitch_deg))
+        if turned > TURNED_DEG:
+            raise ValueError(f"the face cannot be moved: the head is turned by {turned:.0f}°, more than {TURNED_DEG:.0f}°")
+        flat = fit.points[:, :2]
+        a, b, c = (flat[self.mesh.triangles[:, i]] for i in range(3))
+        folded = float((_cross(b - a, c - a) > 0).mean())
+        if folded > _FOLDED or fit.apart > 0.25:
+            raise ValueError("the face cannot be moved: its landmarks are folded or do not form a face")
+
+    def _draw(
+        self,
+        picture: np.ndarray,
+        fit: Fit,
+        normals: np.ndarray,
+        shift: np.ndarray,
+        amounts: dict[str, float],
+        closing: tuple[float, float],
+    ) -> np.ndarray:
+        """Warp and retouch `[S,S]` float32."""
+        before, after = fit.points, fit.points + shift
+        ring, ring_moved, ring_triangles = self.mesh.ring(before, after)
+        source = np.concatenate([before[:, :2], ring])
+        target = np.concatenate([after[:, :2], ring_moved])
+        shade = np.zeros(len(source), np.float32)
+        shade[:478] = light(normals, self.mesh.normals(after)[0])
+        eyes_from = _eyeball(source, target)
+        order = np.argsort(-after[self.mesh.triangles, 2].mean(1))
+        layers = [
+            (ring_triangles, source, shade),
+            (_MOUTH, source, np.zeros_like(shade)),
+            (_EYES, eyes_from, np.zeros_like(shade)),
+            (self.mesh.triangles[order], source, shade),
+        ]
+        out = _warp(picture, target, layers)
+        size = fit.scale
+        fill_mouth(out, before, after, fit, self.mesh.jaw(amounts, fit))
+        lash(out, after, size, closing, lash_level(picture, before))
+        return fold(out, after, size, amounts)
+
+
+def draw_amounts(emotion: str, rng: np.random.Generator) -> dict[str, float]:
+    """Amounts of an emotion's prototype: one intensity for all, each within its range, sides unlike by a tenth or so.
+
+    Raises:
+        ValueError: there is no prototype of the emotion.
+    """
+    if emotion not in PROTOTYPES:
+        raise ValueError(f"there is no prototype of '{emotion}': expected one of {', '.join(PROTOTYPES)}")
+    intensity = rng.uniform(0, 1)
+    chosen = str(rng.choice(["L", "R"])) if emotion in ONE_SIDED else ""
+    lean = rng.normal(0, 0.08)
+    amounts = {}
+    for name, (low, high) in PROTOTYPES[emotion].items():
+        amount = low + (high - low) * np.clip(intensity + rng.normal(0, 0.2), 0, 1)
+        if name in _WHOLE:
+            amounts[name] = float(amount)
+            continue
+        for side in chosen or "LR":
+            amounts[f"{name}_{side}"] = float(np.clip(amount * (1 + (lean if side == "L" else -lean)), 0, AMOUNTS[1]))
+    return amounts
+
+
+_WHOLE = ("jawOpen", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthFunnel", "mouthPucker")
+"""Expressions without sides."""
+
+
+def _in_sight(normals: np.ndarray) -> np.ndarray:
+    """`[478,1]` share of its movement that each point keeps: none on the far side of a turned head, where it would tear the outline."""
+    sideways = -normals[:, 2] / np.maximum(np.hypot(normals[:, 0], normals[:, 2]), 1e-3)
+    return np.clip(2.5 * sideways - 0.25, 0, 1)[:, None].astype(np.float32)
+
+
+def _strips(columns: Sequence[tuple[int, int]]) -> np.ndarray:
+    rows = []
+    for (a, b), (c, d) in itertools.pairwise(columns):
+        rows += [(a, b, c), (c, b, d)]
+    return np.array(rows)
+
+
+_MOUTH = _strips([(78, 78), *((up[0], low[0]) for up, low in LIP_COLUMNS), (308, 308)])
+_EYES = np.concatenate([_strips([(o, o), *LIDS[eye], (i, i)]) for eye, (o, i) in enumerate(LID_CORNERS)])
+
+
+def _eyeball(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Where the inside of the eyes comes from: it stays while lids close over it, and is stretched when they open."""
+    where = source.copy()
+    for eye in (0, 1):
+        ring = lid_ring(eye)
+        outwards = ((target[ring] - source[ring]) * (source[ring] - source[ring].mean(0))).sum(1) > 0
+        where[ring] = np.where(outwards[:, None], source[ring], target[ring])
+    return where
+
+
+def _stop_lids(fit: Fit, shift: np.ndarray, mesh: FaceMesh) -> tuple[float, float]:
+    """Scale the movement of the lids to this face's eyes, and stop them where they meet; how far each eye has closed, 0 to 1."""
+    down = fit.turn[1] / fit.scale
+    closed = []
+    for pairs in LIDS:
+        up, low = (np.array([pair[i] for pair in pairs]) for i in (0, 1))
+        opening = np.clip((fit.points[low] - fit.points[up]) @ down, 0, None)
+        asked = (shift[low] - shift[up]) @ down
+        usual = fit.scale * np.abs((mesh.neutral[low] - mesh.neutral[up])[:, 1])
+        allowed = np.where(asked < 0, np.maximum(asked * opening / (0.85 * usual), -opening), asked)
+        shift[up] -= (allowed - asked)[:, None] * down
+        closed.append(float(np.clip(-allowed.sum() / max(opening.sum(), 1e-6), 0, 1)))
+    return closed[0], closed[1]
+
+
+def _stop_lips(fit: Fit, shift: np.ndarray) -> None:
+    """Stop the lips where they meet: what is left over moves both, half and half."""
+    down = fit.turn[1] / fit.scale
+    for up, low in LIP_COLUMNS:
+        gap = float((fit.points[low[0]] - fit.points[up[0]]) @ down)
+        over = -(max(gap, 0.0) + float((shift[low[0]] - shift[up[0]]) @ down))
+        if over > 0:
+            shift[list(up)] -= 0.5 * over * down
+            shift[list(low)] += 0.5 * over * down
+
+
+def _warp(picture: np.ndarray, target: np.ndarray, layers: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Draw triangles of `target` `[V,2]`, each layer over the one before, with what lies under the same triangle of its source.
+
+    Args:
+        picture: `[S,S]` float32.
+        target: `[V,2]` pixels.
+        layers: triangles `[T,3]`, source `[V,2]`, and by what share each point gets brighter `[V]`.
+    """
+    corners, values = [], []
+    for triangles, source, shade in layers:
+        value = np.column_stack([source - target, shade]).astype(np.float32)
+        moves = (np.abs(value) > (_STILL_PX, _STILL_PX, 0.004)).any(1)
+        used = triangles[moves[triangles].any(1)]
+        corners.append(target[used])
+        values.append(value[used])
+    corner, value = np.concatenate(corners).astype(np.float32), np.concatenate(values)
+    a, ab, ac = corner[:, 0], corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    area = _cross(ab, ac)
+    seen = np.abs(area) > 0.02
+    corner, value, a, ab, ac, area = (rows[seen] for rows in (corner, value, a, ab, ac, area[:, None]))
+    owner = np.full(picture.shape, -1, np.float32)
+    for i, points in enumerate(np.round(corner * 16).astype(np.int32)):
+        cv2.fillConvexPoly(owner, points, i, cv2.LINE_8, 4)
+    y, x = np.nonzero(owner >= 0)
+    i = owner[y, x].astype(np.intp)
+    first, second = value[:, 1] - value[:, 0], value[:, 2] - value[:, 0]
+    right = (first * ac[:, 1:] - second * ab[:, 1:]) / area  # change of the value per pixel to the right, and down
+    down = (second * ab[:, :1] - first * ac[:, :1]) / area
+    table = np.concatenate([right, down, value[:, 0] - right * a[:, :1] - down * a[:, 1:], value.min(1), value.max(1)], 1)[i]
+    found = table[:, :3] * x[:, None].astype(np.float32) + table[:, 3:6] * y[:, None].astype(np.float32) + table[:, 6:9]
+    # drawn edges reach half a pixel beyond the triangle
+    found = np.minimum(np.maximum(found, table[:, 9:12]), table[:, 12:15])
+    size = picture.shape[0]
+    grid = np.arange(size, dtype=np.float32)
+    map_x, map_y = np.tile(grid, (size, 1)), np.tile(grid[:, None], (1, size))
+    bright = np.ones_like(picture)
+    map_x[y, x] += found[:, 0]
+    map_y[y, x] += found[:, 1]
+    bright[y, x] += found[:, 2]
+    drawn = cv2.remap(picture, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return drawn * bright
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
