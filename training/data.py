@@ -133,6 +133,20 @@ def load_today(folder: Path, *, held_out: bool) -> Today:
         raise InputError(f"'{path}' is damaged: {error}") from None
 
 
+def unlabelled(today: Today, size: int) -> FerPlus:
+    """Faces of today in FER+'s framing, in crops of `size` pixels, without votes."""
+    crops, n = np.stack([reframe(image, size) for image in today.images]), len(today)
+    landmarks = _reframed(today.landmarks, today.images.shape[1], size)
+    votes = np.zeros((n, len(EMOTIONS_8)), np.float32)
+    return FerPlus(crops, votes, np.zeros((n, 2), np.float32), landmarks, today.point_index, today.blendshapes, today.shape_names)
+
+
+def _reframed(landmarks: np.ndarray, side: int, size: int) -> np.ndarray:
+    """Landmarks of a crop with a margin, `side` pixels wide, in the crop of `size` pixels without it."""
+    moved = landmarks * (size * MARGIN / side) - np.array([1, 1, 0], np.float32) * size * (MARGIN - 1) / 2
+    return np.asarray(moved, np.float32)
+
+
 def elsewhere(folder: Path, size: int) -> FerPlus | None:
     """The faces of `faces_elsewhere` in FER+'s framing, one person's label as the only vote; `None` where the pack is absent.
 
@@ -161,11 +175,10 @@ def elsewhere(folder: Path, size: int) -> FerPlus | None:
             )
     except (OSError, KeyError, ValueError, IndexError, zipfile.BadZipFile, cv2.error) as error:
         raise InputError(f"'{path}' is damaged: {error}") from None
-    scale = size * MARGIN / images[0].shape[0]
-    landmarks = landmarks * scale - np.array([1, 1, 0], np.float32) * size * (MARGIN - 1) / 2
+    landmarks = _reframed(landmarks, images[0].shape[0], size)
     votes = np.eye(len(EMOTIONS_8), dtype=np.float32)[[EMOTIONS_8.index(emotions[i]) for i in kept]] * 10
     crops = np.stack([reframe(image, size) for image in images])
-    return FerPlus(crops, votes, np.zeros((len(crops), 2), np.float32), landmarks.astype(np.float32), index, blendshapes, shapes)
+    return FerPlus(crops, votes, np.zeros((len(crops), 2), np.float32), landmarks, index, blendshapes, shapes)
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:

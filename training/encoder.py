@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from edge.bundle import UnitSpec
 from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8
 from training.augment import SIZE, Targets, augment, join, plain
+from training.certainty import Answers, calibration_errors, fit_doubt
 from training.composed import composed
 from training.cues import CUE_NAMES, POINTS, CueModel, fit_cue_model
 from training.data import MARGIN, FerPlus, Today, elsewhere, load_ferplus, load_today, resized
@@ -62,6 +64,10 @@ class EncoderConfig:
     dropout: float
     rare_power: float
     """A face is drawn in proportion to (frequency of its emotions) ** −rare_power; 0 draws as they come."""
+    keep: float
+    """How much of the earlier encoder's trunk and emotion head is kept in the end, 0…1."""
+    settle: int
+    """Passes in which the other heads then find their way with that trunk."""
     student_weight: float
     """Of the emotions read by the average, against those of FER+."""
     cue_weight: float
@@ -118,6 +124,9 @@ class Encoder(nn.Module):
         self.moved = nn.Sequential(nn.Linear(flat, 96), nn.ReLU())
         self.units = nn.Linear(96, len(SHAPES))
         self.evidence = nn.Linear(96, len(EMOTIONS_8), bias=False)
+        # mean and inverse deviation of the pooled features of FER+; what their distance, and more, does to the temperature
+        self.register_buffer("typical", torch.stack([torch.zeros(channels), torch.ones(channels)]))
+        self.register_buffer("doubt", torch.zeros(4))
 
     def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Read faces.
@@ -126,22 +135,35 @@ class Encoder(nn.Module):
             pixels: `[N,1,96,96]` float, 0…1. Brightness and contrast are removed inside.
 
         Returns:
-            `map [N,C,3,3]`, `emotion [N,8]` logits, `cues [N,K]` z-scores, `units [N,U]` in standard deviations, `points [N,P,2]` in
-            fractions of the crop, `pose [N,3]` degrees (yaw, pitch, roll).
+            `map [N,C,3,3]`, `emotion [N,8]` calibrated logits, `cues [N,K]` z-scores, `units [N,U]` in standard deviations,
+            `points [N,P,2]` in fractions of the crop, `pose [N,3]` degrees (yaw, pitch, roll), `strangeness [N,4]`.
         """
         centred = pixels - pixels.mean((2, 3), keepdim=True)
         pixels = centred / (centred.square().mean((2, 3), keepdim=True) + 1e-3).sqrt()
         features = self.stages(self.stem(pixels))
         geometry = self.geometry(self.dropout(features.flatten(1)))
         moved = self.moved(self.dropout(features.flatten(1)))
+        pooled = features.mean((2, 3))
+        logits = self.emotion(self.dropout(pooled)) + self.evidence(moved)
+        strangeness = self.strangeness(pixels, pooled, logits)
         return {
             "map": features,
-            "emotion": self.emotion(self.dropout(features.mean((2, 3)))) + self.evidence(moved),
+            # a temperature of each face's own (after On Calibration of Modern Neural Networks, 2017); 1 until it is fitted
+            "emotion": logits / torch.exp((strangeness @ self.doubt).clamp(-1.0, 2.0))[:, None],
             "cues": self.cues(geometry),
             "units": self.units(moved),
             "points": self.points(geometry).reshape(-1, len(POINTS), 2) + 0.5,
             "pose": self.pose(geometry) * _POSE_SCALE,
+            "strangeness": strangeness,
         }
+
+    def strangeness(self, pixels: torch.Tensor, pooled: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """What may make an answer less certain than it seems, `[N,4]`: 1; how far the features lie from those of FER+'s faces; how much
+        detail the crop has that half its size would not show; and the entropy of the answer."""
+        far = ((pooled - self.typical[0]) * self.typical[1]).square().mean(1)
+        detail = (F.avg_pool2d(pixels.square(), 2) - F.avg_pool2d(pixels, 2).square()).mean((1, 2, 3))
+        spread = -(logits.softmax(1) * logits.log_softmax(1)).sum(1)
+        return torch.stack([torch.ones_like(far), torch.log(far + 1e-2), torch.log(detail.clamp(min=0) + 1e-4), spread], 1)
 
 
 def grow(state: dict[str, torch.Tensor], model: Encoder) -> dict[str, torch.Tensor]:
@@ -310,61 +332,109 @@ def train(folder: Path, out: Path, config: EncoderConfig, *, start: str | None =
         folder: of the data packs.
         out: folder of the run.
         config: see there.
-        start: run of an earlier encoder to go on from; without one, faces of today have no emotions in the first quarter of the run.
+        start: run of an earlier encoder to go on from; without one, faces of today have no emotions in the first quarter of the run, and
+            nothing is kept of an earlier one.
 
     Raises:
         InputError: a pack is missing or damaged, or the earlier encoder does not fit.
     """
     run = Run(out, config, seed=config.seed)
     model = Encoder(config.widths, config.depths, config.dropout)
-    if start:
-        model.load_state_dict(grow(load_checkpoint(Path(start))["state"], model))
+    earlier = grow(load_checkpoint(Path(start))["state"], model) if start else None
+    if earlier:
+        model.load_state_dict(earlier)
     model = model.to(run.device, memory_format=torch.channels_last)
     material = Material(folder, config)
     valid, others = load_ferplus(folder, "valid"), elsewhere(folder, SIZE)
     held_out = Targets.of(load_today(folder, held_out=True), material.cue_model, material.unit_model)
-    average, averaged = Average(model, config.average), Encoder(config.widths, config.depths).to(run.device)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=config.lr,
-    )
-    schedule = cosine_schedule(optimizer, config.epochs * material.steps, material.steps // 2)
     generator = torch.Generator().manual_seed(config.seed)
+    average, averaged = Average(model, config.average), Encoder(config.widths, config.depths).to(run.device)
+    steps = Steps(run, model, average, config, config.epochs * material.steps)
     for epoch in range(config.epochs):
-        taught = bool(start) or 4 * epoch >= config.epochs
+        trust = config.student_weight if start or 4 * epoch >= config.epochs else 0.0
         if epoch % config.refresh == 0:
             averaged.load_state_dict(average.state)
             material.answered(averaged, _offsets(averaged, None, others, 1.0))
         model.train()
-        total = 0.0
-        for batch, people in progress(material.batches(generator), f"epoch {epoch}", material.steps):
-            trust = torch.where(people, 1.0, config.student_weight if taught else 0.0).to(run.device)
-            batch = Targets(*(getattr(batch, field.name).to(run.device) for field in fields(Targets)))
-            with torch.autocast(run.device.type, torch.bfloat16):
-                output = model(batch.images.to(memory_format=torch.channels_last))
-            loss = losses(output, batch, trust, config)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimizer.step()
-            schedule.step()
-            average.update(model)
-            total += loss.item()
+        loss = steps.take(material, generator, trust, f"epoch {epoch}")
         averaged.load_state_dict(average.state)
-        run.metrics(epoch=epoch, loss=total / material.steps, **evaluate(averaged, valid, others, held_out, material.cue_model))
+        run.metrics(epoch=epoch, loss=loss, **evaluate(averaged, valid, others, held_out, material.cue_model))
         run.save(state=average.state, cue_model=material.cue_model, units=[], offsets=np.zeros(len(EMOTIONS_8), np.float32))
 
-    offsets = _offsets(averaged, valid, others, 0.25)
-    with torch.no_grad():
-        averaged.emotion.bias += torch.from_numpy(offsets).to(run.device)
-    run.metrics(split="with offsets", **evaluate(averaged, valid, others, held_out, material.cue_model))
-    units = told_units(averaged, held_out, material.unit_model)
-    run.metrics(**{unit.name: unit.reliability for unit in units})
-    run.save(state=average.state, cue_model=material.cue_model, units=[asdict(unit) for unit in units], offsets=offsets)
+    averaged.load_state_dict(blend(average.state, earlier, config.keep) if earlier else average.state)
+    if earlier and config.settle:
+        averaged.load_state_dict(settle(run, averaged, material, config, generator))
+    state = {name: value.clone() for name, value in averaged.state_dict().items()}
+    run.save(state=state, cue_model=material.cue_model, **finish(run, averaged, material, valid, others, held_out))
     return out
+
+
+class Steps:
+    """Optimisation of whatever parameters of a model ask for it."""
+
+    def __init__(self, run: Run, model: Encoder, average: Average, config: EncoderConfig, steps: int) -> None:
+        self.run, self.model, self.average, self.config = run, model, average, config
+        wanted = [p for p in model.parameters() if p.requires_grad]
+        decayed = {"params": [p for p in wanted if p.ndim > 1], "weight_decay": config.weight_decay}
+        self.optimizer = torch.optim.AdamW([decayed, {"params": [p for p in wanted if p.ndim <= 1], "weight_decay": 0.0}], lr=config.lr)
+        self.schedule = cosine_schedule(self.optimizer, max(1, steps), steps // 24)
+
+    def take(self, material: Material, generator: torch.Generator, trust: float, title: str) -> float:
+        """One pass over the material; `trust` is the weight of emotions that no person has told. Returns the mean loss."""
+        device, total = self.run.device, 0.0
+        for batch, people in progress(material.batches(generator), title, material.steps):
+            batch = Targets(*(getattr(batch, field.name).to(device) for field in fields(Targets)))
+            with torch.autocast(device.type, torch.bfloat16):
+                output = self.model(batch.images.to(memory_format=torch.channels_last))
+            loss = losses(output, batch, torch.where(people, 1.0, trust).to(device), self.config)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+            self.optimizer.step()
+            self.schedule.step()
+            self.average.update(self.model)
+            total += loss.item()
+        return total / material.steps
+
+
+def blend(state: dict[str, torch.Tensor], earlier: dict[str, torch.Tensor], keep: float) -> dict[str, torch.Tensor]:
+    """Weights between those of the run and of the encoder that it went on from (Robust fine-tuning of zero-shot models, 2022), as far as both
+    have them: trunk and emotion head."""
+    both = [name for name in state if name.split(".")[0] in ("stem", "stages", "emotion") and state[name].is_floating_point()]
+    return {**state, **{name: torch.lerp(state[name], earlier[name].to(state[name]), keep) for name in both}}
+
+
+def settle(run: Run, model: Encoder, material: Material, config: EncoderConfig, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """Let the heads that measure find their way with a blended trunk, which stays as it is; return the weights."""
+    model.eval().requires_grad_(False)
+    for head in (model.geometry, model.cues, model.units, model.points, model.pose):
+        head.requires_grad_(True)
+    average = Average(model, config.average)
+    steps = Steps(run, model, average, config, config.settle * material.steps)
+    for epoch in range(config.settle):
+        run.metrics(settling=epoch, loss=steps.take(material, generator, 0.0, f"settle {epoch}"))
+    model.requires_grad_(True)
+    return average.state
+
+
+def finish(run: Run, model: Encoder, material: Material, valid: FerPlus, others: FerPlus | None, held_out: Targets) -> dict[str, Any]:
+    """Class offsets, calibration and the units that can be told, all chosen on validation faces: what is saved beside the weights."""
+    sets = {"FER+": valid.take(valid.label >= 0), **({"elsewhere": others} if others is not None else {})}
+    offsets = _offsets(model, valid, others, 0.25)
+    pooled = read_faces(model, sets["FER+"].images)["map"].mean((2, 3))
+    with torch.no_grad():
+        model.emotion.bias += torch.from_numpy(offsets).to(run.device)
+        model.typical.copy_(torch.from_numpy(np.stack([pooled.mean(0), 1 / (pooled.std(0) + 1e-3)])))
+    answers = {}
+    for name, faces in sets.items():
+        read = read_faces(model, faces.images)
+        answers[name] = Answers(*(torch.from_numpy(part) for part in (read["emotion"], read["strangeness"], faces.label)))
+    model.doubt.copy_(fit_doubt(list(answers.values())))
+    run.metrics(split="with offsets and temperature", **evaluate(model, valid, others, held_out, material.cue_model))
+    run.metrics(**calibration_errors(answers), **{f"doubt_{i}": float(value) for i, value in enumerate(model.doubt)})
+    units = told_units(model, held_out, material.unit_model)
+    run.metrics(**{unit.name: unit.reliability for unit in units})
+    return {"units": [asdict(unit) for unit in units], "offsets": offsets, "typical": model.typical, "doubt": model.doubt}
 
 
 def told_units(model: Encoder, held_out: Targets, unit_model: UnitModel) -> list[UnitSpec]:
@@ -387,7 +457,7 @@ def load_encoder(folder: Path) -> tuple[Encoder, CueModel]:
     checkpoint = load_checkpoint(folder)
     config = checkpoint["record"]["config"]
     model = Encoder(config["widths"], config["depths"])
-    model.load_state_dict(checkpoint["state"])
+    model.load_state_dict({**checkpoint["state"], **{name: checkpoint[name] for name in ("typical", "doubt") if name in checkpoint}})
     with torch.no_grad():
         model.emotion.bias += checkpoint["offsets"]
     return model.eval(), CueModel(**{name: tensor.numpy() for name, tensor in checkpoint["cue_model"].items()})
