@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from edge.errors import BundleError, InputError
-from edge.files import read_bounded, read_json
+from edge.files import read_bounded, read_json, sha256_of
 from edge.ranges import Name, Range, Share, build
 
 SCHEMA = 3
@@ -275,16 +274,12 @@ def _digest(path: Path) -> str:
     Raises:
         BundleError: it cannot be read, or is longer than any file of a bundle.
     """
-    digest = hashlib.sha256()
     try:
         if path.stat().st_size > _MAX_FILE:
             raise BundleError(f"'{path}' is longer than any file of a bundle: {_MAX_FILE} bytes")
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
+        return sha256_of(path)
     except OSError as error:
         raise BundleError(f"cannot read '{path}': {error.strerror or error}") from None
-    return digest.hexdigest()
 
 
 def write_hashes(folder: Path) -> None:

@@ -8,18 +8,18 @@ import itertools
 import json
 import logging
 import os
-import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from edge.arguments import Parser, configure, explain_when, positive, seconds
 from edge.boundary import guarded
 from edge.errors import EdgeError, UsageError
 from edge.outputs.files import put
 from edge.outputs.options import Outputs, add_options, check_options, has_source, name_files, open_outputs
-from edge.plain import PlainFormatter, is_address, plain
+from edge.plain import is_address, plain
 from edge.stop import unstopped
 from edge.types import Reading, Verdict
 
@@ -42,27 +42,12 @@ def _main(argv: list[str] | None) -> int:
     args = parser.parse_args(argv)
     if empty := [name for name, value in vars(args).items() if value == []]:  # what argparse makes of '--csv=--'
         parser.error(f"argument --{empty[0].replace('_', '-')}: expected a value, got '--'")
-    level = logging.DEBUG if args.verbose else logging.WARNING
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PlainFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
-    if not args.verbose:  # our own errors say what OpenCV and FFmpeg would, in one sentence; read when OpenCV is imported
-        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be text
+    configure(verbose=args.verbose)
     return _run(args)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Repeats what the user gave as one harmless line."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(plain(message))
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="edge-run",
         description="Read the apparent expression of faces and explain it; every explanation is checked before it is shown.",
     )
@@ -76,18 +61,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads per graph (default: the runtime's choice)")
     parser.add_argument(
         "--explain",
-        type=_when,
+        type=explain_when,
         default="every",
         metavar="every|change|request|off|SECONDS",
         help="when to explain (default: every); request: when e is pressed in the window",
     )
     parser.add_argument("--realtime", action="store_true", help="play the video at its own speed, leaving out what is not read in time")
-    parser.add_argument("--calibrate", type=_seconds, default=0.0, metavar="SECONDS", help="take each new face's first seconds as neutral")
+    parser.add_argument("--calibrate", type=seconds, default=0.0, metavar="SECONDS", help="take each new face's first seconds as neutral")
     parser.add_argument("--baseline", type=Path, metavar="F", help="a saved neutral face; cues are measured against it")
     parser.add_argument("--save-baseline", type=Path, metavar="F", help="save the calibrated neutral face (needs --calibrate)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
     parser.add_argument("--no-display", action="store_true", help="open no window")
-    parser.add_argument("--max-frames", type=_positive, metavar="N", help="stop after N frames")
+    parser.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
     parser.add_argument("--verbose", action="store_true", help="debug log on stderr")
     add_options(parser)
     return parser
@@ -97,31 +82,6 @@ def _file(text: str) -> Path:
     if is_address(text):
         raise argparse.ArgumentTypeError(f"expected a file, got the address '{text}': addresses go to --camera")
     return Path(text)
-
-
-def _when(text: str) -> str | float:
-    if text in ("every", "change", "request", "off"):
-        return text
-    try:
-        return _seconds(text)
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"expected every, change, request, off or seconds above 0, got '{text}'") from None
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected seconds above 0, got '{text}'")
-    return seconds
-
-
-def _positive(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:  # more digits do not fit into what counts frames
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got '{text[:40]}'")
-    return int(text)
 
 
 def _run(args: argparse.Namespace) -> int:

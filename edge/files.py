@@ -5,6 +5,7 @@ A name can stand for anything: a pipe that nobody writes to, a device without an
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -38,6 +39,15 @@ def read_bounded(path: Path | str, limit: int) -> bytes:
     if max(len(data), found.st_size) > limit:
         raise InputError(f"cannot read '{path}': it is longer than {limit} bytes")
     return data
+
+
+def sha256_of(path: Path | str) -> str:
+    """SHA-256 of a file in hexadecimal digits, read piece by piece; raises `OSError`."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def read_json(path: Path | str, limit: int = MAX_JSON) -> Any:

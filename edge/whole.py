@@ -19,6 +19,8 @@ try:
 except ImportError:  # Windows: nobody can tell there whether a part is still written
     fcntl = None  # type: ignore[assignment]
 
+LOCKS = fcntl is not None
+"""Whether files can be locked here, so that `take` can tell what another process holds."""
 _STEM, _SUFFIX = 40, 12  # characters kept of a name, which may be as long as the file system takes
 
 
@@ -140,6 +142,12 @@ def hold(handle: int) -> None:
     if fcntl is not None:
         with suppress(OSError):  # not every network disk can
             fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def take(path: Path) -> int | None:
+    """Lock a folder or file that nobody holds, until the handle that is returned is closed or the process ends; `None` when another
+    process holds it, or where nothing can be locked."""
+    return _lock_if_free(path)
 
 
 def sync_folder(folder: Path) -> None:

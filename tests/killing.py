@@ -66,6 +66,7 @@ class Child:
 
 
 def _serve(descriptor: int) -> None:
+    import edge.batch.run
     import edge.pipeline  # noqa: F401
     import training.run  # noqa: F401
 
@@ -109,6 +110,12 @@ def _become(files: list[int], order: bytes) -> None:
 
 def _read(arguments: list[str]) -> int:
     from edge.cli import main
+
+    return main(arguments)
+
+
+def _study(arguments: list[str]) -> int:
+    from edge.batch.command import main
 
     return main(arguments)
 
@@ -157,7 +164,7 @@ class _Written:
         (folder / self.name).write_text(self.text * 1000)
 
 
-_COMMANDS = {"read": _read, "export": _export, "train": _train}
+_COMMANDS = {"read": _read, "study": _study, "export": _export, "train": _train}
 
 
 if __name__ == "__main__":

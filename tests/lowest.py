@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from edge import Frame, Pipeline
+from edge.batch.command import main as study
 from edge.cli import main
 from edge.cv import cv2
 from edge.sources.camera import demo_picture, find_feed, recorded
@@ -113,3 +114,15 @@ def test_a_stream_of_frames(pipeline):
     image = cv2.imread(str(Path(demo_picture())))
     with pipeline.stream(iter([Frame(image, "mine", i, 40.0 * i) for i in range(3)])) as stream:
         assert [reading.faces[0].emotion for reading in stream] == ["happiness"] * 3
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_pyarrow_and_ray_read_a_study(tmp_path, monkeypatch, capsys, workers):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="a study's tables need pyarrow")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    (tmp_path / "study").mkdir()
+    cv2.imwrite(str(tmp_path / "study" / "face.png"), cv2.imread(str(demo_picture())))
+    given = ["--out", str(tmp_path / "out"), "--table", "parquet", "--workers", workers]
+    assert study([str(tmp_path / "study"), *given]) == 0, capsys.readouterr().err
+    (row,) = parquet.read_table(tmp_path / "out" / "tables" / "face.parquet").to_pylist()
+    assert (row["emotion"], row["frame"]) == ("happiness", 0)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from edge.errors import OutputError, UsageError
+from edge.outputs.layouts import layout, sidecar
 from edge.outputs.sink import Sink
-from edge.types import Face, Reading
-
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠'")
-"""What a cell must not begin with: spreadsheets calculate it, full-width forms as well; the apostrophe is ours."""
-_SAID = ("status", "answer", "text", "consistency", "grounding", "statements", "attempts")
+from edge.types import Reading
 
 
 class JsonLinesSink(Sink):
@@ -50,76 +47,65 @@ class CsvSink(Sink):
     the JSON object; `faces` counts the faces of the frame, `unclear` and `hidden`
     separate their words by spaces, `statements` is the JSON array, `latency_ms` is the total. A text that begins with one of `= + - @ '`,
     their full-width forms, a tab or a line break has one `'` more in front, so that no spreadsheet runs it as a formula: take it away to
-    read the text. The columns from `status` to `explained_t_ms` are empty where no explanation was due.
+    read the text. The columns from `status` to `explained_t_ms` are empty where no explanation was due. Other formats:
+    `edge.outputs.layouts`.
     """
 
-    def __init__(self, path: Path, labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = ()) -> None:
-        """Create the file and write its header.
+    def __init__(
+        self, target: Path | TextIO, labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = (), *, format: str = "native"
+    ) -> None:
+        """Open `target` and write the header.
 
         Args:
-            path: a new file.
+            target: a new file, or an open text stream, which is not closed.
             labels: the bundle's labels, in its order.
             cues: the bundle's cues, in its order.
             units: the bundle's action units, in its order.
+            format: one of `edge.outputs.layouts.FORMATS`; all but `native` have a sidecar beside a new file, `<name>.json`, which says what
+                each column is.
 
         Raises:
-            UsageError: the file exists or cannot be written.
+            UsageError: a file exists or cannot be written.
         """
-        self.columns = columns(labels, cues, units)
-        self._path, self._empty = path, True
-        self._stream = _create(path)
-        self._writer = csv.DictWriter(_Flushed(self._stream), self.columns, restval="")
+        self._layout = layout(format, labels, cues, units)
+        self.columns = self._layout.columns
+        self._path, self._empty = target if isinstance(target, Path) else None, True
+        self._stream = self._begin(target) if isinstance(target, Path) else target
+        self._writer = csv.DictWriter(_Flushed(self._stream), self.columns, restval=self._layout.missing)
         self._writer.writeheader()
+
+    def _begin(self, path: Path) -> TextIO:
+        """Create the table and its sidecar, both or neither."""
+        if self._layout.format == "native":
+            return _create(path)
+        with _create(beside(path)) as told:
+            put(told, sidecar(self._layout))
+        try:
+            return _create(path)
+        except UsageError:
+            beside(path).unlink(missing_ok=True)
+            raise
 
     def write(self, reading: Reading) -> None:
         self._empty = False
-        self._writer.writerows(rows(reading))
+        self._writer.writerows(self._layout.rows(reading))
 
     def close(self) -> None:
         """Finish the table; one without a row, as of a camera that was not there, is removed, so that the next try finds its name free."""
+        if self._path is None:
+            return
         left = self._empty and not self._stream.closed
         _finish(self._stream)
         if left:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
+                if self._layout.format != "native":
+                    beside(self._path).unlink(missing_ok=True)
 
 
-def columns(labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = ()) -> list[str]:
-    """The table's columns, in order."""
-    first = ["source", "frame", "t_ms", "faces", "track", "x1", "y1", "x2", "y2", "score", "emotion", "confidence"]
-    last = ["yaw", "pitch", "roll", "unclear", "hidden", "baseline", *_SAID, "explained_t_ms", "latency_ms"]
-    read = [*(f"p_{name}" for name in labels), *(f"cue_{name}" for name in cues), "valence", "arousal", *(f"au_{name}" for name in units)]
-    return [*first, *read, *last]
-
-
-def rows(reading: Reading) -> Iterator[dict[str, Any]]:
-    """The table's rows for one reading; absent keys are empty cells."""
-    whole = reading.to_dict()
-    frame = {"source": guarded(whole["source"]), "frame": whole["frame"], "t_ms": whole["t_ms"]}
-    frame |= {"faces": len(reading.faces), "latency_ms": whole["latency_ms"].get("total", "")}
-    if not reading.faces:
-        yield frame
-    for face in reading.faces:
-        yield frame | _cells(face)
-
-
-def _cells(face: Face) -> dict[str, Any]:
-    whole = face.to_dict()
-    cells = {name: whole[name] for name in ("track", "score", "emotion", "confidence", "baseline", "explained_t_ms")}
-    cells["unclear"], cells["hidden"] = " ".join(face.unclear), " ".join(face.hidden)
-    cells |= dict(zip(("x1", "y1", "x2", "y2"), whole["box"], strict=True)) | whole["pose"]
-    cells |= {f"p_{name}": value for name, value in whole["probabilities"].items()}
-    cells |= {f"cue_{name}": value for name, value in whole["cues"].items()}
-    cells |= {name: whole[name] for name in ("valence", "arousal")}
-    cells |= {f"au_{name}": unit["intensity"] for name, unit in whole["action_units"].items()}
-    said = whole["explanation"] or {}
-    cells |= {name: json.dumps(said[name]) if name == "statements" else said[name] for name in _SAID if name in said}
-    return {name: guarded(value) if isinstance(value, str) else value for name, value in cells.items()}
-
-
-def guarded(text: str) -> str:
-    """A text that a spreadsheet shows instead of running it as a formula; taking away one leading `'` gives it back."""
-    return f"'{text}" if text[:1] in _FORMULA else text
+def beside(table: Path) -> Path:
+    """Where the sidecar of a table is."""
+    return table.with_name(f"{table.name}.json")
 
 
 class _Flushed:

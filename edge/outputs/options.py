@@ -14,6 +14,8 @@ import numpy as np
 
 from edge.errors import UsageError
 from edge.outputs import CsvSink, LslSink, OscSink, Sink
+from edge.outputs.files import beside
+from edge.outputs.layouts import FORMATS
 from edge.types import Reading
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--save", type=Path, metavar="F", help=_SAVE)
     group.add_argument("--overwrite", action="store_true", help="let --save replace older pictures in a folder")
     group.add_argument("--csv", type=Path, metavar="F", help="write a table, one row a face and frame, to a new file")
+    group.add_argument(
+        "--csv-format", choices=FORMATS, default="native",
+        help="columns of --csv: ours, or those of OpenFace or py-feat that are measured here, with F.json beside it",
+    )  # fmt: skip
     group.add_argument("--lsl", metavar="NAME", help="publish a Lab Streaming Layer stream (needs the 'lsl' extra)")
     group.add_argument("--osc", type=_receiver, metavar="HOST:PORT", help="send Open Sound Control messages (needs the 'osc' extra)")
 
@@ -49,6 +55,8 @@ def has_source(args: argparse.Namespace) -> bool:
 
 def check_options(args: argparse.Namespace) -> None:
     """Raise `UsageError` when there is nothing to read, or nothing that an output could be written from."""
+    if args.csv_format != "native" and not args.csv:
+        raise UsageError(f"--csv-format {args.csv_format} needs --csv F: it says how that table is laid out")
     if has_source(args):
         return
     if not args.serve:
@@ -84,7 +92,7 @@ def name_files(args: argparse.Namespace, pictures: list[Path]) -> list[Path]:
     several = len(targets) > 1
     files.writes("--save", *targets, replaces=args.overwrite or not several, into=args.save if several else None)
     if args.csv:
-        files.writes("--csv", args.csv, replaces=False)
+        files.writes("--csv", args.csv, *([beside(args.csv)] if args.csv_format != "native" else []), replaces=False)
     if args.save_baseline:
         files.writes("--save-baseline", args.save_baseline)
     files.check()
@@ -120,7 +128,7 @@ def open_outputs(args: argparse.Namespace, pipeline: Pipeline) -> Outputs:
     with contextlib.ExitStack() as opened:
         sinks: list[Sink] = []
         if args.csv:
-            sinks.append(opened.enter_context(CsvSink(args.csv, *columns)))
+            sinks.append(opened.enter_context(CsvSink(args.csv, *columns, format=args.csv_format)))
         if args.lsl:
             sinks.append(opened.enter_context(LslSink(args.lsl, *columns)))
         if args.osc:

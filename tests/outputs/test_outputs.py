@@ -17,7 +17,7 @@ import pytest
 from edge import ActionUnit, Detection, Explanation, Face, OutputError, Pose, Reading, Statement, UsageError, Verdict
 from edge.cli import main
 from edge.outputs import CsvSink, JsonLinesSink, LslSink, OscSink
-from edge.outputs.files import columns
+from edge.outputs.layouts import columns
 from edge.outputs.lsl import _event, _steady
 from edge.outputs.osc import messages
 
