@@ -24,7 +24,7 @@ from edge.bundle import UnitSpec
 from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8
 from training.augment import SIZE, Targets, augment, join, plain
-from training.certainty import Answers, calibration_errors, fit_doubt
+from training.certainty import Answers, calibration_errors, fit_doubt, fit_world
 from training.composed import composed
 from training.cues import CUE_NAMES, POINTS, CueModel, fit_cue_model
 from training.data import MARGIN, FerPlus, Today, elsewhere, load_ferplus, load_today, resized
@@ -35,6 +35,8 @@ from training.run import Average, Run, cosine_schedule, load_checkpoint, progres
 from training.units import SHAPES, UnitModel, fit_unit_model, unit_specs
 
 log = logging.getLogger(__name__)
+_EVERY = 4
+"""Every so-many-th face of each world tells what is strange."""
 _POSE_SCALE = 20.0  # degrees; brings pose to the size of the other targets
 
 
@@ -66,8 +68,6 @@ class EncoderConfig:
     """A face is drawn in proportion to (frequency of its emotions) ** −rare_power; 0 draws as they come."""
     keep: float
     """How much of the earlier encoder's trunk and emotion head is kept in the end, 0…1."""
-    settle: int
-    """Passes in which the other heads then find their way with that trunk."""
     student_weight: float
     """Of the emotions read by the average, against those of FER+."""
     cue_weight: float
@@ -124,9 +124,9 @@ class Encoder(nn.Module):
         self.moved = nn.Sequential(nn.Linear(flat, 96), nn.ReLU())
         self.units = nn.Linear(96, len(SHAPES))
         self.evidence = nn.Linear(96, len(EMOTIONS_8), bias=False)
-        # mean and inverse deviation of the pooled features of FER+; what their distance, and more, does to the temperature
-        self.register_buffer("typical", torch.stack([torch.zeros(channels), torch.ones(channels)]))
-        self.register_buffer("doubt", torch.zeros(4))
+        # how strange a face is, from the pooled features, and the logarithms of the temperature of a familiar and of a strange one
+        self.register_buffer("world", torch.zeros(channels + 1))
+        self.register_buffer("doubt", torch.zeros(2))
 
     def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Read faces.
@@ -136,7 +136,7 @@ class Encoder(nn.Module):
 
         Returns:
             `map [N,C,3,3]`, `emotion [N,8]` calibrated logits, `cues [N,K]` z-scores, `units [N,U]` in standard deviations,
-            `points [N,P,2]` in fractions of the crop, `pose [N,3]` degrees (yaw, pitch, roll), `strangeness [N,4]`.
+            `points [N,P,2]` in fractions of the crop, `pose [N,3]` degrees (yaw, pitch, roll), `strangeness [N]` 0…1.
         """
         centred = pixels - pixels.mean((2, 3), keepdim=True)
         pixels = centred / (centred.square().mean((2, 3), keepdim=True) + 1e-3).sqrt()
@@ -145,25 +145,17 @@ class Encoder(nn.Module):
         moved = self.moved(self.dropout(features.flatten(1)))
         pooled = features.mean((2, 3))
         logits = self.emotion(self.dropout(pooled)) + self.evidence(moved)
-        strangeness = self.strangeness(pixels, pooled, logits)
+        strangeness = torch.sigmoid(pooled @ self.world[1:] + self.world[0])
         return {
             "map": features,
             # a temperature of each face's own (after On Calibration of Modern Neural Networks, 2017); 1 until it is fitted
-            "emotion": logits / torch.exp((strangeness @ self.doubt).clamp(-1.0, 2.0))[:, None],
+            "emotion": logits / torch.exp(self.doubt[0] + (self.doubt[1] - self.doubt[0]) * strangeness)[:, None],
             "cues": self.cues(geometry),
             "units": self.units(moved),
             "points": self.points(geometry).reshape(-1, len(POINTS), 2) + 0.5,
             "pose": self.pose(geometry) * _POSE_SCALE,
             "strangeness": strangeness,
         }
-
-    def strangeness(self, pixels: torch.Tensor, pooled: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """What may make an answer less certain than it seems, `[N,4]`: 1; how far the features lie from those of FER+'s faces; how much
-        detail the crop has that half its size would not show; and the entropy of the answer."""
-        far = ((pooled - self.typical[0]) * self.typical[1]).square().mean(1)
-        detail = (F.avg_pool2d(pixels.square(), 2) - F.avg_pool2d(pixels, 2).square()).mean((1, 2, 3))
-        spread = -(logits.softmax(1) * logits.log_softmax(1)).sum(1)
-        return torch.stack([torch.ones_like(far), torch.log(far + 1e-2), torch.log(detail.clamp(min=0) + 1e-4), spread], 1)
 
 
 def grow(state: dict[str, torch.Tensor], model: Encoder) -> dict[str, torch.Tensor]:
@@ -347,94 +339,75 @@ def train(folder: Path, out: Path, config: EncoderConfig, *, start: str | None =
     material = Material(folder, config)
     valid, others = load_ferplus(folder, "valid"), elsewhere(folder, SIZE)
     held_out = Targets.of(load_today(folder, held_out=True), material.cue_model, material.unit_model)
-    generator = torch.Generator().manual_seed(config.seed)
     average, averaged = Average(model, config.average), Encoder(config.widths, config.depths).to(run.device)
-    steps = Steps(run, model, average, config, config.epochs * material.steps)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=config.lr,
+    )
+    schedule = cosine_schedule(optimizer, config.epochs * material.steps, material.steps // 2)
+    generator = torch.Generator().manual_seed(config.seed)
     for epoch in range(config.epochs):
-        trust = config.student_weight if start or 4 * epoch >= config.epochs else 0.0
+        taught = bool(start) or 4 * epoch >= config.epochs
         if epoch % config.refresh == 0:
             averaged.load_state_dict(average.state)
             material.answered(averaged, _offsets(averaged, None, others, 1.0))
         model.train()
-        loss = steps.take(material, generator, trust, f"epoch {epoch}")
+        total = 0.0
+        for batch, people in progress(material.batches(generator), f"epoch {epoch}", material.steps):
+            trust = torch.where(people, 1.0, config.student_weight if taught else 0.0).to(run.device)
+            batch = Targets(*(getattr(batch, field.name).to(run.device) for field in fields(Targets)))
+            with torch.autocast(run.device.type, torch.bfloat16):
+                output = model(batch.images.to(memory_format=torch.channels_last))
+            loss = losses(output, batch, trust, config)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimizer.step()
+            schedule.step()
+            average.update(model)
+            total += loss.item()
         averaged.load_state_dict(average.state)
-        run.metrics(epoch=epoch, loss=loss, **evaluate(averaged, valid, others, held_out, material.cue_model))
+        run.metrics(epoch=epoch, loss=total / material.steps, **evaluate(averaged, valid, others, held_out, material.cue_model))
         run.save(state=average.state, cue_model=material.cue_model, units=[], offsets=np.zeros(len(EMOTIONS_8), np.float32))
 
     averaged.load_state_dict(blend(average.state, earlier, config.keep) if earlier else average.state)
-    if earlier and config.settle:
-        averaged.load_state_dict(settle(run, averaged, material, config, generator))
-    state = {name: value.clone() for name, value in averaged.state_dict().items()}
-    run.save(state=state, cue_model=material.cue_model, **finish(run, averaged, material, valid, others, held_out))
+    run.save(cue_model=material.cue_model, **finish(run, averaged, material, valid, others, held_out))
     return out
 
 
-class Steps:
-    """Optimisation of whatever parameters of a model ask for it."""
-
-    def __init__(self, run: Run, model: Encoder, average: Average, config: EncoderConfig, steps: int) -> None:
-        self.run, self.model, self.average, self.config = run, model, average, config
-        wanted = [p for p in model.parameters() if p.requires_grad]
-        decayed = {"params": [p for p in wanted if p.ndim > 1], "weight_decay": config.weight_decay}
-        self.optimizer = torch.optim.AdamW([decayed, {"params": [p for p in wanted if p.ndim <= 1], "weight_decay": 0.0}], lr=config.lr)
-        self.schedule = cosine_schedule(self.optimizer, max(1, steps), steps // 24)
-
-    def take(self, material: Material, generator: torch.Generator, trust: float, title: str) -> float:
-        """One pass over the material; `trust` is the weight of emotions that no person has told. Returns the mean loss."""
-        device, total = self.run.device, 0.0
-        for batch, people in progress(material.batches(generator), title, material.steps):
-            batch = Targets(*(getattr(batch, field.name).to(device) for field in fields(Targets)))
-            with torch.autocast(device.type, torch.bfloat16):
-                output = self.model(batch.images.to(memory_format=torch.channels_last))
-            loss = losses(output, batch, torch.where(people, 1.0, trust).to(device), self.config)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-            self.optimizer.step()
-            self.schedule.step()
-            self.average.update(self.model)
-            total += loss.item()
-        return total / material.steps
-
-
 def blend(state: dict[str, torch.Tensor], earlier: dict[str, torch.Tensor], keep: float) -> dict[str, torch.Tensor]:
-    """Weights between those of the run and of the encoder that it went on from (Robust fine-tuning of zero-shot models, 2022), as far as both
-    have them: trunk and emotion head."""
+    """Weights between those of the run and of the encoder that it went on from (Robust fine-tuning of zero-shot models, 2022), as far as
+    both have them: trunk and emotion head."""
     both = [name for name in state if name.split(".")[0] in ("stem", "stages", "emotion") and state[name].is_floating_point()]
     return {**state, **{name: torch.lerp(state[name], earlier[name].to(state[name]), keep) for name in both}}
 
 
-def settle(run: Run, model: Encoder, material: Material, config: EncoderConfig, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """Let the heads that measure find their way with a blended trunk, which stays as it is; return the weights."""
-    model.eval().requires_grad_(False)
-    for head in (model.geometry, model.cues, model.units, model.points, model.pose):
-        head.requires_grad_(True)
-    average = Average(model, config.average)
-    steps = Steps(run, model, average, config, config.settle * material.steps)
-    for epoch in range(config.settle):
-        run.metrics(settling=epoch, loss=steps.take(material, generator, 0.0, f"settle {epoch}"))
-    model.requires_grad_(True)
-    return average.state
-
-
 def finish(run: Run, model: Encoder, material: Material, valid: FerPlus, others: FerPlus | None, held_out: Targets) -> dict[str, Any]:
-    """Class offsets, calibration and the units that can be told, all chosen on validation faces: what is saved beside the weights."""
+    """Class offsets, calibration and the units that can be told, all chosen on validation faces: weights, and what is saved with them."""
     sets = {"FER+": valid.take(valid.label >= 0), **({"elsewhere": others} if others is not None else {})}
     offsets = _offsets(model, valid, others, 0.25)
-    pooled = read_faces(model, sets["FER+"].images)["map"].mean((2, 3))
+    worlds = [
+        torch.from_numpy(_read(model, part.images[::_EVERY], margin, rough=True)["map"].mean((2, 3)))
+        for part, margin in ((material.raw, 1.0), (material.today, MARGIN))
+    ]
+    model.world.copy_(fit_world(*worlds))
+    state = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
         model.emotion.bias += torch.from_numpy(offsets).to(run.device)
-        model.typical.copy_(torch.from_numpy(np.stack([pooled.mean(0), 1 / (pooled.std(0) + 1e-3)])))
     answers = {}
     for name, faces in sets.items():
         read = read_faces(model, faces.images)
         answers[name] = Answers(*(torch.from_numpy(part) for part in (read["emotion"], read["strangeness"], faces.label)))
-    model.doubt.copy_(fit_doubt(list(answers.values())))
-    run.metrics(split="with offsets and temperature", **evaluate(model, valid, others, held_out, material.cue_model))
-    run.metrics(**calibration_errors(answers), **{f"doubt_{i}": float(value) for i, value in enumerate(model.doubt)})
+    state["doubt"] = fit_doubt(answers)
+    model.doubt.copy_(state["doubt"])
+    run.metrics(split="with offsets and temperatures", **evaluate(model, valid, others, held_out, material.cue_model))
+    run.metrics(**calibration_errors(answers), **dict(zip(("familiar", "strange"), map(float, state["doubt"].exp()), strict=True)))
     units = told_units(model, held_out, material.unit_model)
     run.metrics(**{unit.name: unit.reliability for unit in units})
-    return {"units": [asdict(unit) for unit in units], "offsets": offsets, "typical": model.typical, "doubt": model.doubt}
+    return {"state": state, "units": [asdict(unit) for unit in units], "offsets": offsets}
 
 
 def told_units(model: Encoder, held_out: Targets, unit_model: UnitModel) -> list[UnitSpec]:
@@ -457,7 +430,7 @@ def load_encoder(folder: Path) -> tuple[Encoder, CueModel]:
     checkpoint = load_checkpoint(folder)
     config = checkpoint["record"]["config"]
     model = Encoder(config["widths"], config["depths"])
-    model.load_state_dict({**checkpoint["state"], **{name: checkpoint[name] for name in ("typical", "doubt") if name in checkpoint}})
+    model.load_state_dict(checkpoint["state"])
     with torch.no_grad():
         model.emotion.bias += checkpoint["offsets"]
     return model.eval(), CueModel(**{name: tensor.numpy() for name, tensor in checkpoint["cue_model"].items()})
