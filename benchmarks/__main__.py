@@ -29,6 +29,7 @@ COMMANDS = {
     "gates": ("quality.gates", "size, blur and pose at which a face is no longer read"),
     "align": ("quality.align", "what each alignment recipe does to the explanations, under the verifier and an independent judge"),
     "language": ("quality.language", "what is shown: is it of the language, does it hold, how does it read"),
+    "intervene": ("quality.intervene", "one thing in a face is moved: do reading, text and label follow it, and nothing else?"),
     "attacks": ("quality.attacks", "how often texts that deceive pass the verdict, and true ones do"),
     "soak": ("speed.soak", "a live stream for a long time: memory, threads, age of frames, fast path beside explanations"),
     "faces": ("quality.faces", "the face finder"),

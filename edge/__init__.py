@@ -34,7 +34,7 @@ _LATE = {
     "Scene": "live.scene",
     "Stream": "live.stream",
 }
-"""What imports OpenCV and tokenizers, which take a while and may be missing: only when asked for."""
+"""What imports OpenCV, which takes a while and may be missing: only when asked for."""
 
 
 def __getattr__(name: str) -> Any:

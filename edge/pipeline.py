@@ -20,7 +20,8 @@ from edge.engine.watch import watched
 from edge.errors import BackendError, BundleError, UsageError
 from edge.language.explain import Explainer, subject_of
 from edge.language.grammar import check_names, load_grammar
-from edge.language.policy import RationalePolicy, load_tokenizer
+from edge.language.policy import RationalePolicy
+from edge.language.tokens import load_tokenizer
 from edge.language.verifier import SentenceVerifier
 from edge.live.baseline import Baseline
 from edge.live.stream import Stream, watch

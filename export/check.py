@@ -131,8 +131,7 @@ def check_parity(
     found["equal_completions"] = float(np.mean([a == b for a, b in zip(wanted, written, strict=True)]))
 
     sentences = [text.replace("<", " <") for text in written[:32]]
-    rows = pipeline.explainer.verifier.tokenizer.encode_batch(sentences)
-    tokens, mask = torch.tensor([r.ids for r in rows]), torch.tensor([r.attention_mask for r in rows])
+    tokens, mask = map(torch.from_numpy, pipeline.explainer.verifier.rows(sentences))
     reading = pipeline.explainer.verifier(sentences)
     pairs = zip(verifier(tokens, mask), (reading.emotions, reading.claims, reading.covered), strict=True)
     found["verifier"] = max(_difference(logits.sigmoid().numpy(), given) for logits, given in pairs)

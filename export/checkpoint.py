@@ -18,6 +18,7 @@ from edge.errors import InputError
 from edge.language.explain import Explainer
 from edge.language.grammar import FILE, load_grammar
 from edge.language.policy import RationalePolicy
+from edge.language.tokens import parse_tokenizer
 from edge.language.verifier import SentenceVerifier
 from edge.pipeline import Pipeline
 from edge.vision.encoder import FaceEncoder
@@ -116,7 +117,7 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
     written = RationalePolicy(
         TorchSession(EmbedGraph(policy.get_input_embeddings()), ("input_ids",), ("inputs_embeds",)),
         TorchDecoder(policy),
-        processor.tokenizer.backend_tokenizer,
+        parse_tokenizer(processor.tokenizer.backend_tokenizer.to_str()),
         config.policy,
         grammar,
     )
@@ -125,6 +126,6 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
         Bundle(bundle.folder, config),
         FaceFinder(TorchSession(face, ("picture",), ("faces",)), config.face),
         FaceEncoder(TorchSession(look, ("pixel_values",), outputs), config),
-        Explainer(written, SentenceVerifier(reader, tokenizer, config), grammar, config),
+        Explainer(written, SentenceVerifier(reader, parse_tokenizer(tokenizer.to_str()), config), grammar, config),
         "torch",
     )

@@ -220,7 +220,7 @@ def check_large(pipeline: Pipeline, model: PreTrainedModel, tower: TowerGraph, i
 def _text_of(policy: RationalePolicy, ids: list[int]) -> str:
     """What the runtime makes of generated ids: nothing where the end was not reached."""
     end = ids.index(policy.spec.eos) if policy.spec.eos in ids else None
-    return "" if end is None else str(policy.tokenizer.decode(ids[:end], skip_special_tokens=False))
+    return "" if end is None else policy.tokenizer.decode(ids[:end])
 
 
 def _normalisation(folder: Path) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def pipeline():
         yield loaded
 
 
-def test_numpy_opencv_onnxruntime_tokenizers_and_scikit_image(capsys):
+def test_numpy_opencv_onnxruntime_and_scikit_image(capsys):
     assert main(["--demo", "--json", "--no-display"]) == 0
     (face,) = json.loads(capsys.readouterr().out)["faces"]
     assert face["emotion"] == "happiness"
@@ -77,6 +78,22 @@ def test_python_osc_sends(capsys):
         receiver.settimeout(5)
         assert main(["--demo", "--json", "--no-display", "--osc", f"127.0.0.1:{receiver.getsockname()[1]}"]) == 0
         assert receiver.recv(4096).startswith(b"/edge/frame")
+
+
+def test_paho_mqtt_connects_and_publishes(capsys):
+    pytest.importorskip("paho.mqtt.client", reason="the mqtt extra")
+    with socket.create_server(("127.0.0.1", 0)) as broker, ThreadPoolExecutor(1) as beside:
+        broker.settimeout(20)
+        address = f"127.0.0.1:{broker.getsockname()[1]}/erv"
+        done = beside.submit(main, ["--demo", "--json", "--no-display", "--mqtt", address])
+        with broker.accept()[0] as line:
+            line.settimeout(20)
+            assert line.recv(4096)[0] == 0x10  # CONNECT
+            line.sendall(bytes([0x20, 2, 0, 0]))  # CONNACK
+            got = b""
+            while b"erv/reading" not in got:
+                got += line.recv(4096)
+        assert done.result() == 0
 
 
 def test_aiohttp_serves_the_page_and_its_sockets(pipeline):

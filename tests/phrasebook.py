@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import AddedToken, Tokenizer, models
 
 from edge.bundle import SCHEMA, BundleConfig, CueSpec, FaceSpec, ImageSpec, PolicySpec, VerdictSpec
 from edge.language.grammar import Grammar, Scope, Walk, read_grammar
 from edge.language.policy import RationalePolicy
 from edge.language.rationale import ANSWER, END_ANSWER, END_THINK, THINK
 from edge.language.statements import Facts
+from edge.language.tokens import Tokenizer
 from edge.profiles import cache_names
 
 LABELS = ("neutral", "happiness", "sadness", "anger")
@@ -139,10 +139,8 @@ WIDTH, PROMPT = 8, 3
 
 def make_tokenizer(grammar: Grammar, *, without: str = "") -> Tokenizer:
     """One token a phrase, and a few that are none."""
-    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
-    texts = ["<bos>", "<eos>", "<image>", THINK, END_THINK, ANSWER, END_ANSWER, *(phrase.text for phrase in grammar.phrases)]
-    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in texts if text != without])
-    return tokenizer
+    texts = ["[UNK]", "<bos>", "<eos>", "<image>", THINK, END_THINK, ANSWER, END_ANSWER, *(phrase.text for phrase in grammar.phrases)]
+    return Tokenizer({text: i for i, text in enumerate(dict.fromkeys(text for text in texts if text != without))})
 
 
 def make_spec(**values: Any) -> PolicySpec:
@@ -189,7 +187,7 @@ class Decoder:
 def make_policy(grammar: Grammar, **values: Any) -> RationalePolicy:
     """A policy of the grammar; `values` change its `PolicySpec`."""
     tokenizer = make_tokenizer(grammar)
-    words = tokenizer.get_vocab_size()
+    words = len(tokenizer)
     return RationalePolicy(Embed(words), Decoder(words), tokenizer, make_spec(**values), grammar)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,15 @@ def at_rest(blendshapes: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return (values <= limits).all(1) & (values > 0).any(1)
 
 
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """The mesh over one face."""
+
+    fit: Fit
+    normals: np.ndarray
+    """`[478,3]`."""
+
+
 class Mover:
     """Moves faces; one serves any number of them."""
 
@@ -113,25 +123,33 @@ class Mover:
                 amount is out of range.
         """
         self._check(image, landmarks, amounts)
-        grow = -(-_WORKING_PX // image.shape[0])
-        if image.shape[0] >= _WORKING_PX:
-            grow = 1
+        grow = 1 if image.shape[0] >= _WORKING_PX else -(-_WORKING_PX // image.shape[0])
         corner = np.array([0.5, 0.5, 0], np.float32)  # landmarks count from the picture's corner, pixels from their middle
-        fit = self.mesh.fit(landmarks.astype(np.float32) * grow - corner)
-        self._check_fit(fit)
-        normals = self.mesh.normals(fit.points)[0]
-        shift = self.mesh.field(amounts) @ fit.turn * _in_sight(normals) if amounts else np.zeros_like(fit.points)
-        closing = _stop_lids(fit, shift, self.mesh)
-        _stop_lips(fit, shift)
+        laid = self.lay(landmarks.astype(np.float32) * grow - corner)
+        shift, closing = self._shift(laid, amounts)
         if np.abs(shift).max() < _STILL_PX:
             return image.copy(), landmarks.astype(np.float32)
         large = image if grow == 1 else cv2.resize(image, None, fx=grow, fy=grow, interpolation=cv2.INTER_CUBIC)
-        picture = self._draw(large.astype(np.float32), fit, normals, shift, amounts, closing)
+        picture = self._draw(large.astype(np.float32), laid, shift, amounts, closing)
         if grow > 1:
             picture -= large
             picture = image + cv2.resize(picture, image.shape[::-1], interpolation=cv2.INTER_AREA)
         moved = landmarks + shift[self.mesh.point_index] / grow
         return np.clip(np.round(picture), 0, 255).astype(np.uint8), moved.astype(np.float32)
+
+    def lay(self, landmarks: np.ndarray) -> Laid:
+        """The mesh over landmarks `[172,3]`, for `place`.
+
+        Raises:
+            ValueError: the landmarks are folded, or the head is turned too far.
+        """
+        fit = self.mesh.fit(landmarks.astype(np.float32))
+        self._check_fit(fit)
+        return Laid(fit, self.mesh.normals(fit.points)[0])
+
+    def place(self, laid: Laid, amounts: dict[str, float]) -> np.ndarray:
+        """Where `move` takes the landmarks `[172,3]` over which the mesh was laid, without a picture."""
+        return (laid.fit.points + self._shift(laid, amounts)[0])[self.mesh.point_index]
 
     def compose(self, image: np.ndarray, landmarks: np.ndarray, emotion: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Give a face at rest an emotion: amounts drawn from its prototype, the sides slightly unlike, the whole at any intensity.
@@ -140,6 +158,20 @@ class Mover:
             ValueError: as `move`, or there is no prototype of the emotion.
         """
         return self.move(image, landmarks, draw_amounts(emotion, rng))
+
+    def _shift(self, laid: Laid, amounts: dict[str, float]) -> tuple[np.ndarray, tuple[float, float]]:
+        """`[478,3]` how far each point of the mesh moves, and how far each eye closes."""
+        fit = laid.fit
+        shift = np.zeros_like(fit.points)
+        if amounts:
+            closed = {name: amount for name, amount in amounts.items() if name == "jawOpen" and amount < 0}
+            shift = self.mesh.field({**amounts, **dict.fromkeys(closed, 0.0)}) @ fit.turn
+            if closed:
+                shift += _stop_jaw(fit, shift, self.mesh.field(closed) @ fit.turn)
+            shift *= _in_sight(laid.normals)
+        closing = _stop_lids(fit, shift, self.mesh)
+        _stop_lips(fit, shift)
+        return shift, closing
 
     def _check(self, image: np.ndarray, landmarks: np.ndarray, amounts: dict[str, float]) -> None:
         if image.dtype != np.uint8 or image.ndim != 2 or image.shape[0] != image.shape[1]:
@@ -168,19 +200,19 @@ class Mover:
     def _draw(
         self,
         picture: np.ndarray,
-        fit: Fit,
-        normals: np.ndarray,
+        laid: Laid,
         shift: np.ndarray,
         amounts: dict[str, float],
         closing: tuple[float, float],
     ) -> np.ndarray:
         """Warp and retouch `[S,S]` float32."""
+        fit = laid.fit
         before, after = fit.points, fit.points + shift
         ring, ring_moved, ring_triangles = self.mesh.ring(before, after)
         source = np.concatenate([before[:, :2], ring])
         target = np.concatenate([after[:, :2], ring_moved])
         shade = np.zeros(len(source), np.float32)
-        shade[:478] = light(normals, self.mesh.normals(after)[0])
+        shade[:478] = light(laid.normals, self.mesh.normals(after)[0])
         eyes_from = _eyeball(source, target)
         order = np.argsort(-after[self.mesh.triangles, 2].mean(1))
         layers = [
@@ -262,6 +294,14 @@ def _stop_lids(fit: Fit, shift: np.ndarray, mesh: FaceMesh) -> tuple[float, floa
         shift[up] -= (allowed - asked)[:, None] * down
         closed.append(float(np.clip(-allowed.sum() / max(opening.sum(), 1e-6), 0, 1)))
     return closed[0], closed[1]
+
+
+def _stop_jaw(fit: Fit, shift: np.ndarray, jaw: np.ndarray) -> np.ndarray:
+    """As much of the closing movement `[478,3]` of the jaw as the gap between the lips leaves room for."""
+    down = fit.turn[1] / fit.scale
+    up, low = ([column[side][0] for column in LIP_COLUMNS[3:6]] for side in (0, 1))
+    gap, asked = ((points[low] - points[up]).mean(0) @ down for points in (fit.points + shift, jaw))
+    return jaw * float(np.clip(gap / max(-asked, 1e-6), 0, 1))
 
 
 def _stop_lips(fit: Fit, shift: np.ndarray) -> None:

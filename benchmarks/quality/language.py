@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
 from benchmarks.quality.interval import share
 from benchmarks.quality.reading import explain, read_crops
-from benchmarks.quality.said import Told, statements, texts, verdicts
+from benchmarks.quality.said import Told, statements, texts, token_counter, verdicts
 from benchmarks.quality.sheet import draw_sheet, draw_texts
 from edge.cv import cv2
 from edge.errors import InputError
@@ -74,10 +74,10 @@ def _of_source(pipeline: Pipeline, data: Path, name: str, args: argparse.Namespa
 
 def measure_told(pipeline: Pipeline, told: Told, seed: int = 0) -> Figures:
     """`verdicts`, `texts` and `statements` of what a bundle says of faces."""
-    grammar, tokenizer = pipeline.explainer.grammar, pipeline.explainer.policy.tokenizer
+    grammar = pipeline.explainer.grammar
     return {
         "verdicts": verdicts(told),
-        "texts": texts(told, grammar, lambda text: len(tokenizer.encode(text).ids), seed),
+        "texts": texts(told, grammar, token_counter(pipeline), seed),
         "statements": statements(told, grammar.rules),
     }
 

@@ -13,11 +13,26 @@ from benchmarks.quality.interval import share
 from edge.language.grammar import Grammar
 from edge.language.rationale import split_sentences, write_completion
 from edge.language.statements import CUE_KINDS, Facts, Rules
+from edge.library import load
+from edge.pipeline import Pipeline
 from edge.types import Claim, Explanation, Statement, Verdict
 
 POSE_SHARE = 2 / 3
 """A turn of the head holds from this share of its band."""
 THOUSAND = 1000
+
+
+def token_counter(pipeline: Pipeline) -> Callable[[str], int]:
+    """Counts the policy's tokens in a text.
+
+    Raises:
+        BackendError: the policy writes freely, and the `tokenizers` package, which cuts its texts, is missing.
+    """
+    if pipeline.config.policy.constrained:
+        return lambda text: len(pipeline.explainer.policy.tokenizer.encode(text))
+    package = load("tokenizers", name="tokenizers", holds="Tokenizer", get="pip install tokenizers")
+    own = package.Tokenizer.from_file(str(pipeline.bundle.folder / "tokenizer.json"))
+    return lambda text: len(own.encode(text).ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.quality.said import token_counter
 from benchmarks.speed.clock import Clock, Stage, timed
 from edge.cv import cv2
 from edge.engine.backend import Session
@@ -78,7 +79,7 @@ class Scene:
     @property
     def length(self) -> int:
         """Tokens of the completion, the end token not counted."""
-        return len(self.pipeline.explainer.policy.tokenizer.encode(self.text).ids)
+        return token_counter(self.pipeline)(self.text)
 
     def stages(self, label: Callable[[str], str] = str, clock: Clock = time.perf_counter) -> list[Stage]:
         """The pipeline's own stages; `label` names a stage's figures, `clock` times them."""

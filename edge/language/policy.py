@@ -11,27 +11,26 @@ due, so that the fast path stays the small encoder's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from edge.bundle import PolicySpec, check_graph
 from edge.engine.backend import Session
 from edge.errors import BundleError
 from edge.language.grammar import Edge, Grammar, Scope, Walk
 from edge.language.rationale import ANSWER, END_ANSWER, END_THINK, THINK, write_completion
+from edge.language.tokens import Tokenizer
 from edge.profiles import cache_names
 from edge.vision.encoder import softmax
 
 
-def load_tokenizer(path: Path) -> Tokenizer:
-    """Load a `tokenizers` file; `BundleError` when it is none."""
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises bare Exception
-        raise BundleError(f"'{path.name}' is not a tokenizer file: {error}") from None
+class Vocabulary(Protocol):
+    """What knows the ids of tokens: the runtime's tokenizer, or one that is trained."""
+
+    def token_to_id(self, token: str) -> int | None:
+        """The id of a token; `None` when there is no such token."""
+        ...
 
 
 class Written(Protocol):
@@ -120,7 +119,7 @@ class _Free:
 
     @property
     def text(self) -> str:
-        return str(self._tokenizer.decode(self._ids, skip_special_tokens=False)) if self._done else ""
+        return self._tokenizer.decode(self._ids) if self._done else ""
 
 
 class RationalePolicy:
@@ -228,15 +227,16 @@ class RationalePolicy:
         return self.embed.run({"input_ids": ids})["inputs_embeds"]
 
 
-def phrase_ids(tokenizer: Tokenizer, grammar: Grammar) -> tuple[np.ndarray, int]:
+def phrase_ids(tokenizer: Vocabulary, grammar: Grammar) -> tuple[np.ndarray, int]:
     """The token of each of the grammar's phrases `[P]`, and the one that begins a rationale.
 
     Raises:
         BundleError: the tokenizer has no token of its own for one of them.
     """
     wanted = [*(phrase.text for phrase in grammar.phrases), THINK, END_THINK, ANSWER, END_ANSWER]
-    ids = [tokenizer.token_to_id(text) for text in wanted]
-    if None in ids:
-        missing = wanted[ids.index(None)]
-        raise BundleError(f"the grammar does not match the tokenizer: it has no token '{missing}'; export the bundle again")
-    return np.array(ids[: len(grammar.phrases)], np.int64), int(ids[len(grammar.phrases)])
+    ids = []
+    for text in wanted:
+        if (number := tokenizer.token_to_id(text)) is None:
+            raise BundleError(f"the grammar does not match the tokenizer: it has no token '{text}'; export the bundle again")
+        ids.append(number)
+    return np.array(ids[: len(grammar.phrases)], np.int64), ids[len(grammar.phrases)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from edge.bundle import BundleConfig, check_graph
 from edge.engine.backend import Session
+from edge.language.tokens import Tokenizer
 
 INPUTS = ("input_ids", "attention_mask")
 
@@ -37,19 +37,22 @@ class SentenceVerifier:
     def __init__(self, session: Session, tokenizer: Tokenizer, config: BundleConfig, inputs: tuple[str, ...] = INPUTS) -> None:
         check_graph("verifier", set(INPUTS), inputs)
         self.session, self.tokenizer, self.config = session, tokenizer, config
-        tokenizer.enable_truncation(config.verdict.max_tokens)
-        tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
 
     def __call__(self, sentences: list[str]) -> SentenceReading:
         """Read sentences; each is cut at the bundle's `max_tokens`."""
         if not sentences:
             cues = len(self.config.cues)
             return SentenceReading(np.zeros((0, len(self.config.verifier_labels))), np.zeros((0, cues, len(DIRECTIONS))), np.zeros(0))
-        batch = self.tokenizer.encode_batch(sentences)
-        ids = np.array([row.ids for row in batch], np.int64)
-        mask = np.array([row.attention_mask for row in batch], np.int64)
+        ids, mask = self.rows(sentences)
         out = self.session.run({"input_ids": ids, "attention_mask": mask})
         return SentenceReading(out["emotions"], out["claims"], out["covered"])
+
+    def rows(self, sentences: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids `[S,L]` of the sentences, 0 behind the shorter ones, and `[S,L]` 1 where a token stands."""
+        rows = [self.tokenizer.encode(sentence, self.config.verdict.max_tokens) for sentence in sentences]
+        longest = max(map(len, rows))
+        ids = np.array([row + [0] * (longest - len(row)) for row in rows], np.int64)
+        return ids, np.array([[1] * len(row) + [0] * (longest - len(row)) for row in rows], np.int64)
 
 
 def sentence_emotions(probabilities: np.ndarray) -> list[list[int]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.errors import UsageError
-from edge.outputs import CsvSink, LslSink, OscSink, Sink
+from edge.outputs import Broker, CsvSink, LslSink, MqttSink, OscSink, Sink
 from edge.outputs.files import beside
 from edge.outputs.layouts import FORMATS
 from edge.types import Reading
@@ -46,6 +46,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("--lsl", metavar="NAME", help="publish a Lab Streaming Layer stream (needs the 'lsl' extra)")
     group.add_argument("--osc", type=_receiver, metavar="HOST:PORT", help="send Open Sound Control messages (needs the 'osc' extra)")
+    group.add_argument(
+        "--mqtt", type=_broker, metavar="[mqtts://][USER@]HOST[:PORT]/TOPIC",
+        help="send readings to an MQTT broker, with Home Assistant's discovery (needs the 'mqtt' extra); password in EDGE_MQTT_PASSWORD",
+    )  # fmt: skip
 
 
 def has_source(args: argparse.Namespace) -> bool:
@@ -61,8 +65,8 @@ def check_options(args: argparse.Namespace) -> None:
         return
     if not args.serve:
         raise UsageError("no source: give --camera, --video, --image or --demo, or --serve for the browser's own camera")
-    if args.csv or args.lsl or args.osc or args.save or args.json:
-        raise UsageError("--json, --save, --csv, --lsl and --osc need a source: the browser's own camera is only shown on the page")
+    if args.csv or args.lsl or args.osc or args.mqtt or args.save or args.json:
+        raise UsageError("--json, --save, --csv, --lsl, --osc and --mqtt need a source: the browser's own camera is only shown on the page")
 
 
 def name_files(args: argparse.Namespace, pictures: list[Path]) -> list[Path]:
@@ -133,6 +137,8 @@ def open_outputs(args: argparse.Namespace, pipeline: Pipeline) -> Outputs:
             sinks.append(opened.enter_context(LslSink(args.lsl, *columns)))
         if args.osc:
             sinks.append(opened.enter_context(OscSink(*args.osc)))
+        if args.mqtt:
+            sinks.append(opened.enter_context(MqttSink(args.mqtt, config.labels)))
         server = opened.enter_context(_server(args, pipeline)) if args.serve else None
         return Outputs(sinks, server, opened.pop_all())
 
@@ -201,3 +207,10 @@ def _receiver(text: str) -> tuple[str, int]:
     if ":" not in text or text.endswith(":0"):
         raise argparse.ArgumentTypeError(f"expected HOST:PORT, e.g. 127.0.0.1:9000, got '{text}'")
     return _address(text)
+
+
+def _broker(text: str) -> Broker:
+    try:
+        return Broker.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -9,7 +9,8 @@ from served import ServedGraph, configuration
 
 from edge.language.explain import Explainer, subjects_of
 from edge.language.grammar import load_grammar
-from edge.language.policy import RationalePolicy, load_tokenizer
+from edge.language.policy import RationalePolicy
+from edge.language.tokens import load_tokenizer
 from edge.language.verifier import INPUTS, SentenceVerifier
 from edge.profiles import cache_names
 from edge.vision.encoder import Encoded

@@ -171,5 +171,5 @@ def test_a_policy_with_words_of_its_own_writes_freely_until_it_ends(small_gramma
     tokenizer = make_tokenizer(small_grammar)
     ids = [tokenizer.token_to_id(text) for text in ("<think>", "the mouth is open", "</think>", "<eos>")] + [2] * 12
     spec = make_spec(constrained=False, max_new_tokens=limit)
-    policy = RationalePolicy(Embed(60), _Eager(tokenizer.get_vocab_size(), ids), tokenizer, spec, small_grammar)
+    policy = RationalePolicy(Embed(60), _Eager(len(tokenizer), ids), tokenizer, spec, small_grammar)
     assert policy.greedy(_tokens(2)) == [wanted] * 2

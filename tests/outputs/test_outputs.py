@@ -201,13 +201,18 @@ def test_an_event_is_new_when_what_is_said_changes_and_not_with_its_numbers():
 
 
 def test_outputs_import_no_extra_before_it_is_used():
-    code = "import sys, edge.cli, edge.outputs; print({'aiohttp', 'pylsl', 'pythonosc', 'cv2', 'edge.server'} & set(sys.modules))"
+    code = "import sys, edge.cli, edge.outputs; print({'aiohttp', 'pylsl', 'pythonosc', 'paho', 'cv2', 'edge.server'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize(
     ("module", "option", "extra"),
-    [("pylsl", ["--lsl", "x"], "lsl"), ("pythonosc", ["--osc", "127.0.0.1:9"], "osc"), ("aiohttp", ["--serve", "0"], "serve")],
+    [
+        ("pylsl", ["--lsl", "x"], "lsl"),
+        ("pythonosc", ["--osc", "127.0.0.1:9"], "osc"),
+        ("aiohttp", ["--serve", "0"], "serve"),
+        ("paho", ["--mqtt", "127.0.0.1/t"], "mqtt"),
+    ],
 )
 def test_a_missing_extra_names_itself(module, option, extra):
     code = f"import sys; sys.modules['{module}'] = None; from edge.cli import main; sys.exit(main(['--demo', *{option}]))"
@@ -235,6 +240,12 @@ def test_the_command_writes_a_table_beside_its_output(tmp_path, capsys, video):
         ["--demo", "--serve", "99999"],
         ["--demo", "--serve", ":80"],
         ["--demo", "--osc", "9000"],
+        ["--demo", "--mqtt", "127.0.0.1"],
+        ["--demo", "--mqtt", "127.0.0.1:0/t"],
+        ["--demo", "--mqtt", "me:secret@127.0.0.1/t"],
+        ["--demo", "--mqtt", "127.0.0.1/t/#"],
+        ["--demo", "--mqtt", "a..b/t"],
+        ["--serve", "0", "--mqtt", "127.0.0.1/t"],
     ],
 )
 def test_outputs_that_make_no_sense_are_usage_errors(capsys, arguments):

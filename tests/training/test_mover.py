@@ -1,110 +1,29 @@
 import cv2
 import numpy as np
 import pytest
+from moving import NAMES, ROW, SCALE, SIDE, drawn_mesh, drawn_picture, landmarks_of
 
 from edge.errors import InputError
 from training import data
 from training.intervene import ONE_SIDED, POINT_INDEX, PROTOTYPES, Mover, at_rest, draw_amounts
-from training.mesh import BROWS, LID_CORNERS, LIDS, LIP_COLUMNS, LIP_CORNERS, OVAL, FaceMesh
-
-SIDE, SCALE = 128, 50.0
-NAMES = ("jawOpen", "mouthSmile_L", "mouthSmile_R", "eyeBlink_L", "eyeBlink_R", "eyeWide_L", "eyeWide_R", "browInnerUp_L", "browInnerUp_R")
-ROW = {int(number): i for i, number in enumerate(POINT_INDEX)}
-
-
-def _places() -> dict[int, tuple[float, float]]:
-    """Where lips, lids, brows and outline of a drawn face lie: x right, y up, in eye-corner distances."""
-    at = {LIP_CORNERS[0]: (-0.25, -0.4), LIP_CORNERS[1]: (0.25, -0.4), 61: (-0.28, -0.4), 291: (0.28, -0.4)}
-    for x, (up, low) in zip(np.linspace(-0.2, 0.2, 9), LIP_COLUMNS, strict=True):
-        at |= {n: (x, -0.395 + 0.02 * i) for i, n in enumerate(up)} | {n: (x, -0.405 - 0.02 * i) for i, n in enumerate(low)}
-    for sign, pairs, (outer, inner) in zip((-1, 1), LIDS, LID_CORNERS, strict=True):
-        at |= {outer: (sign * 0.5, 0.4), inner: (sign * 0.2, 0.4)}
-        for k, (up, low) in enumerate(pairs):
-            x, half = sign * (0.46 - 0.037 * k), 0.065 - 0.012 * abs(k - 3)
-            at |= {up: (x, 0.4 + half), low: (x, 0.4 - half)}
-    for k, (up, low) in enumerate(BROWS):
-        x = (-1 if k < 5 else 1) * (0.52 - 0.08 * (k % 5))
-        at |= {up: (x, 0.66), low: (x, 0.6)}
-    for n, angle in zip(OVAL, np.linspace(0, 2 * np.pi, len(OVAL), endpoint=False), strict=True):
-        at[n] = (0.8 * np.sin(angle), 0.9 * np.cos(angle))
-    return at
-
-
-def _synthetic() -> tuple[np.ndarray, np.ndarray]:
-    """A mesh `[478,3]` and its fields: a dome with lips, lids and brows, the rest of the points spread over it."""
-    at = _places()
-    rest = [n for n in range(478) if n not in at]
-    taken = np.array(list(at.values()))
-    spots = []
-    for i in range(4000):  # an even spiral, kept off what is there
-        radius, angle = np.sqrt((i + 0.5) / 4000), i * 2.399963
-        spot = np.array([0.78 * radius * np.cos(angle), 0.88 * radius * np.sin(angle)])
-        holes = (abs(spot[1] + 0.4) < 0.09 and abs(spot[0]) < 0.25) or (abs(spot[1] - 0.4) < 0.08 and 0.18 < abs(spot[0]) < 0.52)
-        if not holes and np.linalg.norm(taken - spot, axis=1).min() > 0.02:
-            spots.append(spot)
-    at |= {n: tuple(spots[k]) for n, k in zip(rest, np.linspace(0, len(spots) - 1, len(rest)).astype(int), strict=True)}
-    flat = np.array([at[n] for n in range(478)])
-    neutral = np.column_stack([flat, 1.0 - 0.6 * (flat**2).sum(1)]).astype(np.float32)
-    fields = np.zeros((len(NAMES), 478, 3), np.float32)
-    jaw = np.clip((-0.4 - flat[:, 1]) / 0.02, 0, 1) * np.exp(-((flat[:, 0] / 0.5) ** 2))
-    jaw[[n for up, _ in LIP_COLUMNS for n in up]] = 0
-    jaw[[n for _, low in LIP_COLUMNS for n in low]] = 1
-    fields[0, :, 1] = -0.3 * jaw
-    for side, sign in (("L", 1), ("R", -1)):
-        near = np.exp(-(((flat - (sign * 0.25, -0.4)) / 0.12) ** 2).sum(1))
-        fields[NAMES.index(f"mouthSmile_{side}")] = near[:, None] * (sign * 0.08, 0.1, -0.03)
-        up = [pair[0] for pair in LIDS[side == "L"]]
-        above = np.clip((0.6 - flat[:, 1]) / 0.15, 0, 1) * (flat[:, 1] > 0.42) * (abs(flat[:, 0] - sign * 0.35) < 0.2)
-        above[up] = 1
-        fields[NAMES.index(f"eyeBlink_{side}"), :, 1] = -0.11 * above
-        fields[NAMES.index(f"eyeWide_{side}"), :, 1] = 0.03 * above
-        brow = np.exp(-(((flat - (sign * 0.25, 0.63)) / 0.15) ** 2).sum(1))
-        fields[NAMES.index(f"browInnerUp_{side}"), :, 1] = 0.06 * brow
-    return neutral, fields
-
-
-def _turned(points: np.ndarray, yaw_deg: float, side: int = SIDE) -> np.ndarray:
-    """The mesh's points as landmarks `[172,3]` of a picture."""
-    angle = np.radians(yaw_deg)
-    turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
-    laid = (points * (1, -1, -1))[POINT_INDEX] @ turn.T
-    return ((laid * SCALE + (SIDE / 2, SIDE / 2, 0)) * side / SIDE).astype(np.float32)
-
-
-def _picture(landmarks: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """Bright skin with white eyes, dark brows and lips, on a grey ground."""
-
-    def outline(numbers):
-        return np.round(landmarks[[ROW[n] for n in numbers], :2] * 16 - 8).astype(np.int32)
-
-    image = np.full((side, side), 90, np.uint8)
-    cv2.fillPoly(image, [outline(OVAL)], 170, cv2.LINE_AA, 4)
-    for eye, (outer, inner) in enumerate(LID_CORNERS):
-        ring = [outer, *(up for up, _ in LIDS[eye]), inner, *(low for _, low in reversed(LIDS[eye]))]
-        edge = outline(ring)
-        cv2.fillPoly(image, [np.round(edge.mean(0) + 0.8 * (edge - edge.mean(0))).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    for pairs in (BROWS[:5], BROWS[5:]):
-        cv2.fillPoly(image, [outline([up for up, _ in pairs] + [low for _, low in reversed(pairs)])], 40, cv2.LINE_AA, 4)
-    lips = [61, *(up[3] for up, _ in LIP_COLUMNS), 291, *(low[3] for _, low in reversed(LIP_COLUMNS))]
-    cv2.fillPoly(image, [outline(lips)], 110, cv2.LINE_AA, 4)
-    return image
+from training.mesh import LIP_COLUMNS, FaceMesh
 
 
 @pytest.fixture(scope="module")
 def mesh() -> np.ndarray:
-    return _synthetic()[0]
+    return drawn_mesh()[0]
 
 
 @pytest.fixture(scope="module")
 def mover() -> Mover:
-    neutral, fields = _synthetic()
+    neutral, fields = drawn_mesh()
     return Mover(FaceMesh(NAMES, neutral, fields, POINT_INDEX))
 
 
 @pytest.fixture
 def face(mesh) -> tuple[np.ndarray, np.ndarray]:
-    landmarks = _turned(mesh, 0)
-    return _picture(landmarks), landmarks
+    landmarks = landmarks_of(mesh, 0)
+    return drawn_picture(landmarks), landmarks
 
 
 def test_jaw_parts_the_lips_over_a_dark_mouth(mover, face):
@@ -175,10 +94,10 @@ def test_a_move_there_and_back_gives_the_face_again(mover, face):
 
 
 def test_small_picture_moves_like_a_large_one(mover, mesh):
-    small = _turned(mesh, 0, 48)
-    image = _picture(small, 48)
+    small = landmarks_of(mesh, 0, 48)
+    image = drawn_picture(small, 48)
     moved, points = mover.move(image, small, {"jawOpen": 0.5})
-    large = _turned(mesh, 0)
+    large = landmarks_of(mesh, 0)
     wanted, expected = mover.move(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), large, {"jawOpen": 0.5})
     assert np.abs(points * SIDE / 48 - expected).max() < 0.6
     wanted = cv2.resize(wanted, (48, 48), interpolation=cv2.INTER_AREA)
@@ -188,11 +107,11 @@ def test_small_picture_moves_like_a_large_one(mover, mesh):
 
 @pytest.mark.parametrize("yaw_deg", [-25, 25])
 def test_turned_head_moves_in_its_own_pose(mover, mesh, yaw_deg):
-    landmarks = _turned(mesh, yaw_deg)
+    landmarks = landmarks_of(mesh, yaw_deg)
     fit = mover.mesh.fit(landmarks)
     assert fit.yaw_deg == pytest.approx(yaw_deg, abs=0.5)
     assert fit.apart < 0.01
-    _, points = mover.move(_picture(landmarks), landmarks, {"mouthSmile_L": 1.0})
+    _, points = mover.move(drawn_picture(landmarks), landmarks, {"mouthSmile_L": 1.0})
     shift = points[ROW[291]] - landmarks[ROW[291]]
     angle = np.radians(yaw_deg)
     field = mover.mesh.fields[NAMES.index("mouthSmile_L"), 291] * SCALE
@@ -235,9 +154,9 @@ def test_mirrored_numbering_is_refused(mover, face):
 
 @pytest.mark.parametrize("yaw_deg", [-45, 50])
 def test_head_turned_too_far_is_refused(mover, mesh, yaw_deg):
-    landmarks = _turned(mesh, yaw_deg)
+    landmarks = landmarks_of(mesh, yaw_deg)
     with pytest.raises(ValueError, match=f"turned by {abs(yaw_deg)}°, more than 35°"):
-        mover.move(_picture(landmarks), landmarks, {"jawOpen": 0.3})
+        mover.move(drawn_picture(landmarks), landmarks, {"jawOpen": 0.3})
 
 
 @pytest.mark.parametrize(

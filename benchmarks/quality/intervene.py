@@ -1,0 +1,206 @@
+"""`python -m benchmarks intervene`: would it have said so otherwise? One thing in a face is moved, and the reading and the text looked at.
+
+Faces of FER+, held-out faces of today and faces from elsewhere (see the data sheet) are moved by ICT-FaceKit's displacement fields
+(`training.intervene`); cues are told by the landmarks, before and after, and by deviations of the bundle's own standardisation. The figures
+are those of `followed`. Needs the `training` extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
+from benchmarks.quality import followed, gallery
+from benchmarks.quality.followed import Case
+from benchmarks.quality.moved import CONTROLS, SOURCES, Item, Maker, Outcome, Subject, cue_model, progress, read, subjects
+from edge.pipeline import Pipeline
+from edge.types import Statement
+from training.cues import CUE_NAMES
+from training.data import data_folder
+from training.intervene import Mover
+from training.levers import LEVERS, Steer
+
+FACES = 100
+BUILT = 3
+"""Emotions that each face at rest is moved to."""
+PARTS = (1.0, 0.7, 0.5, 0.35)
+"""Shares of what is named, and of as much that is not, that are undone: the largest that this face can be taken to."""
+TOLD = 3.9
+"""Deviations up to which cues are told: encoders are taught those within 4."""
+APART = {"lip_corners": 3.0, "inner_brow": -2.5}
+"""Cue → deviations of a smile under lowered brows."""
+
+
+def measure(
+    pipeline: Pipeline, data: Path, *, sources: tuple[str, ...] = SOURCES, faces: int = FACES, split: str = "test", seed: int = 0
+) -> Figures:
+    """Move faces and see what follows.
+
+    Args:
+        pipeline: any bundle with the cues that the landmarks tell.
+        data: folder of the data packs.
+        sources: some of `SOURCES`.
+        faces: of each source.
+        split: of FER+.
+        seed: of everything drawn at random.
+
+    Returns:
+        `faces` and `pictures` looked at; `reached`, the share of the moves that faces could be taken to; `all`, and under `sources` and
+        `emotions` the same of a part: `reading`, `text`, `necessity`, `sufficiency`, `controls`, `absent`; `cues` and `units`, `reading` of
+        each; `between`; `conflict` (see `followed`).
+    """
+    steer = Steer(Mover.load(data), cue_model(pipeline.config))
+    random = np.random.default_rng(seed)
+    found = [subject for source in sources for subject in subjects(source, data, steer, faces, split)]
+    makers = [Maker(i, subject, steer.mover, pipeline.config.image.size) for i, subject in enumerate(found)]
+    before = read(pipeline, [maker.base() for maker in makers], "as they are")
+    donors = _donors(found, before)
+    items: list[Item] = []
+    asked = 0
+    for maker, was in progress(list(zip(makers, before, strict=True)), "moving"):
+        made = [
+            *_single(maker, random),
+            *_reasons(maker, was),
+            *(_built(maker, donors, random) if maker.subject.at_rest else []),
+        ]
+        asked += len(made)
+        items += [item for item in made if item] + maker.controls(random)
+    now = read(pipeline, items, "moved")
+    cases = [_case(found[item.face], item, before[item.face], outcome) for item, outcome in zip(items, now, strict=True)]
+    base = [_case(subject, maker.base(), was, was) for subject, maker, was in zip(found, makers, before, strict=True)]
+    moved = sum(case.item.kind not in CONTROLS for case in cases)
+    rules = pipeline.explainer.grammar.rules
+
+    def part(chosen: list[Case], unmoved: list[Case]) -> Figures:
+        def of(kind: str) -> list[Case]:
+            return [case for case in chosen if case.item.kind == kind]
+
+        return {
+            "faces": len(unmoved),
+            "reading": followed.reading(of("move")),
+            "text": followed.text(of("move"), of("undo"), rules),
+            "necessity": followed.necessity(of("named"), of("unnamed")),
+            "sufficiency": followed.sufficiency(of("built"), of("built otherwise")),
+            "controls": followed.controls(chosen),
+            "absent": followed.absent(unmoved),
+        }
+
+    def by(name: str) -> Figures:
+        values = dict.fromkeys(getattr(case, name) for case in base)
+        return {
+            value: part([c for c in cases if getattr(c, name) == value], [c for c in base if getattr(c, name) == value]) for value in values
+        }
+
+    single = [case for case in cases if case.item.kind == "move"]
+    return {
+        "faces": len(found),
+        "pictures": len(items) + len(found),
+        "reached": moved / max(1, asked),
+        "all": part(cases, base),
+        "cues": {cue: followed.reading([case for case in single if case.cue == cue]) for cue in LEVERS},
+        "between": followed.between(base),
+        "units": followed.units(single, pipeline.config.units),
+        "conflict": followed.conflict([case for case in cases if case.item.kind == "apart"]),
+        "sources": by("source"),
+        "emotions": by("emotion"),
+    }
+
+
+def _case(subject: Subject, item: Item, was: Outcome, now: Outcome) -> Case:
+    return Case(item, subject.held.cues, was, now, subject.source, subject.truth or was.label)
+
+
+def _single(maker: Maker, random: np.random.Generator) -> list[Item | None]:
+    """Every cue by one, two or three deviations up or down, where encoders still tell it before and after."""
+    made = []
+    for row, cue in enumerate(CUE_NAMES):
+        if cue in LEVERS:
+            by, z = float(random.choice([-1, 1]) * random.choice([1, 2, 2, 3])), maker.subject.held.cues[row]
+            made += [maker.moved("move", {cue: by})] if max(abs(z), abs(z + by)) <= TOLD else []
+    return made
+
+
+def _reasons(maker: Maker, was: Outcome) -> list[Item | None]:
+    """The movements that the text names undone, one by one and together; and as many unnamed ones by as much."""
+    if not was.text:
+        return []
+    named = [s for s in was.explanation.statements if s.kind in ("movement", "one_sided") and s.subject in LEVERS]
+    cues = maker.subject.held.cues
+    undo = {s.subject: -float(cues[CUE_NAMES.index(s.subject)]) for s in named}
+    undo = {cue: by for cue, by in undo.items() if abs(by) >= followed.STILL}
+    made = [maker.moved("undo", {cue: by}) for cue, by in undo.items()]
+    if not undo or was.label == "neutral":
+        return made
+    other = _unnamed(was.explanation.statements, cues, [abs(by) for by in undo.values()])
+    for part in PARTS:
+        first, second = (
+            maker.moved(kind, {cue: part * by for cue, by in wanted.items()}, was.label)
+            for kind, wanted in (("named", undo), ("unnamed", other))
+        )
+        if first and second:
+            return [*made, first, second]
+    return [*made, None, None]
+
+
+def _unnamed(statements: tuple[Statement, ...], cues: np.ndarray, sizes: list[float]) -> dict[str, float]:
+    """As many cues that the text does not name, those that stand out furthest, towards neutral and as far as one that it does."""
+    spoken = {s.subject for s in statements}
+    free = sorted((cue for cue in LEVERS if cue not in spoken), key=lambda cue: -abs(cues[CUE_NAMES.index(cue)]))
+    return {
+        cue: -float(np.sign(cues[CUE_NAMES.index(cue)]) or 1) * size for cue, size in zip(free, sorted(sizes, reverse=True), strict=False)
+    }
+
+
+def _donors(found: list[Subject], before: list[Outcome]) -> dict[str, list[dict[str, float]]]:
+    """Answer → what texts name for it: cue → where it stands by the landmarks of the face that was explained."""
+    donors: dict[str, list[dict[str, float]]] = {}
+    for subject, was in zip(found, before, strict=True):
+        if not was.text or was.label == "neutral":
+            continue
+        stand = {
+            s.subject: float(subject.held.cues[CUE_NAMES.index(s.subject)])
+            for s in was.explanation.statements
+            if s.kind == "movement" and s.subject in LEVERS
+        }
+        if stand := {cue: z for cue, z in stand.items() if abs(z) >= 1}:
+            donors.setdefault(was.label, []).append(stand)
+    return donors
+
+
+def _built(maker: Maker, donors: dict[str, list[dict[str, float]]], random: np.random.Generator) -> list[Item | None]:
+    """A face at rest moved to what texts name, to as much of something else, and to a smile under lowered brows."""
+    cues = dict(zip(CUE_NAMES, map(float, maker.subject.held.cues), strict=True))
+    made: list[Item | None] = [maker.moved("apart", {cue: to - cues[cue] for cue, to in APART.items()})]
+    for answer in random.permutation(sorted(donors))[:BUILT]:
+        stand = donors[answer][random.integers(len(donors[answer]))]
+        wanted = {cue: to - cues[cue] for cue, to in stand.items()}
+        free = [str(cue) for cue in random.permutation([cue for cue in LEVERS if cue not in wanted])]
+        signs = random.choice([-1.0, 1.0], len(free))
+        other = {cue: sign * abs(by) for cue, sign, by in zip(free, signs, wanted.values(), strict=False)}
+        made += [maker.moved("built", wanted, str(answer)), maker.moved("built otherwise", other, str(answer))]
+    return made
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
+    parser.add_argument("--source", action="append", choices=SOURCES, help="repeat; default: all of them")
+    parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of FER+ (default: test)")
+    parser.add_argument("--faces", type=whole, default=FACES, metavar="N", help=f"of each source (default: {FACES})")
+    parser.add_argument("--seed", type=whole, default=0, help="of everything that is drawn at random (default: 0)")
+    parser.add_argument("--gallery", type=Path, metavar="FILE", help="instead draw ten held-out faces of today and eight moves (FairFace)")
+    bundle_options(parser)
+
+
+def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
+    data = data_folder(args.data)
+    if args.gallery:
+        gallery.draw(data, Mover.load(data), args.gallery, args.seed)
+        return {"gallery": str(args.gallery)}
+    sources = tuple(dict.fromkeys(args.source or SOURCES))
+    return measure(pipeline, data, sources=sources, faces=max(1, args.faces), split=args.split, seed=args.seed)
+
+
+COMMAND = Command(_options, of_pipeline(_run))
