@@ -56,7 +56,7 @@ class EncoderConfig:
     composed_share: float
     """Share of a batch that is composed: faces at rest, moved into an emotion."""
     composed: int
-    """Faces composed of each emotion."""
+    """Faces composed of each emotion; 0: none are."""
     lr: float
     weight_decay: float
     average: float
@@ -288,10 +288,12 @@ class Material:
         self.raw = Targets.of(faces, self.cue_model, self.unit_model)
         self.levelled = Targets.of(levelled(faces), self.cue_model, self.unit_model)
         self.today = Targets.of(today, self.cue_model, self.unit_model)
-        self.composed = composed(folder, today, self.cue_model, config.composed, config.seed)
+        none = self.today.take(torch.zeros(0, dtype=torch.long))
+        self.composed = composed(folder, today, self.cue_model, config.composed, config.seed) if config.composed else none
         self.power = config.rare_power
         self.draw = self._rare(torch.from_numpy(faces.target))
-        self.sizes = [round(config.batch * share) for share in (config.today_share, config.composed_share)]
+        shares = (config.today_share, config.composed_share if config.composed else 0.0)
+        self.sizes = [round(config.batch * share) for share in shares]
         self.sizes.insert(0, config.batch - sum(self.sizes))
         self.steps = len(faces) // self.sizes[0]
 
@@ -304,9 +306,11 @@ class Material:
 
     def batches(self, generator: torch.Generator) -> Iterator[tuple[Targets, torch.Tensor]]:
         """One pass: augmented batches, and which faces of them have the emotions of people `[N]` (else of the network)."""
-        draws = (self.draw, self._rare(self.today.emotion), torch.ones(len(self.composed.images)).double())
+        draws = (self.draw, self._rare(self.today.emotion), torch.ones(max(1, len(self.composed.images))).double())
         rows = [
-            torch.multinomial(weights, self.steps * size, replacement=True, generator=generator).view(self.steps, size)
+            torch.multinomial(weights, max(1, self.steps * size), replacement=True, generator=generator)[: self.steps * size].view(
+                self.steps, size
+            )
             for weights, size in zip(draws, self.sizes, strict=True)
         ]
         for fer, now, made in zip(*rows, strict=True):
