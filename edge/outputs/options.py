@@ -16,6 +16,7 @@ from edge.errors import UsageError
 from edge.outputs import Broker, CsvSink, LslSink, MqttSink, OscSink, Sink
 from edge.outputs.files import beside
 from edge.outputs.layouts import FORMATS
+from edge.outputs.pulse import Pulse
 from edge.types import Reading
 
 if TYPE_CHECKING:
@@ -140,18 +141,20 @@ def open_outputs(args: argparse.Namespace, pipeline: Pipeline) -> Outputs:
         if args.mqtt:
             sinks.append(opened.enter_context(MqttSink(args.mqtt, config.labels)))
         server = opened.enter_context(_server(args, pipeline)) if args.serve else None
-        return Outputs(sinks, server, opened.pop_all())
+        pulse = opened.enter_context(Pulse())
+        return Outputs(sinks, server, pulse, opened.pop_all())
 
 
 class Outputs:
     """Everything one run writes to; a context manager."""
 
-    def __init__(self, sinks: list[Sink], server: Server | None, opened: contextlib.ExitStack) -> None:
-        self.sinks, self.server = sinks, server
+    def __init__(self, sinks: list[Sink], server: Server | None, pulse: Pulse, opened: contextlib.ExitStack) -> None:
+        self.sinks, self.server, self.pulse = sinks, server, pulse
         self._opened = opened
 
     def follow(self, stream: Stream) -> None:
-        """Let a page show the stream's status, and ask it for explanations."""
+        """Let a page show the stream's status, and ask it for explanations; a service's pulse is the stream's."""
+        self.pulse.follow(stream)
         if self.server:
             self.server.follow(stream)
 
@@ -161,6 +164,7 @@ class Outputs:
             sink.write(reading)
         if self.server:
             self.server.write(reading, image_bgr)
+        self.pulse.write(reading)  # last: a run that hangs in an output is not alive
 
     def hold(self) -> None:
         """With a page: keep it up until the command is interrupted; without: return."""
