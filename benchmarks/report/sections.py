@@ -3,40 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.command import Figures
-from benchmarks.report import plots
+from benchmarks.report import audit, plots
+from benchmarks.report.blocks import Block, Pictures, Table, Text
 from benchmarks.report.findings import part, stages
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A paragraph."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows under columns; empty cells are unknown."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-    percent: Sequence[str] = ()
-    """Columns that show changes in percent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pictures:
-    """SVG elements, side by side where there is room; Markdown leaves them out."""
-
-    pictures: Sequence[str]
-
-
-Block = Text | Table | Pictures
 
 
 def tiles(results: Figures) -> list[tuple[str, str]]:
@@ -67,6 +39,7 @@ def sections(results: Figures) -> list[tuple[str, list[Block]]]:
         ("Variants", "variants", lambda found: _variants(found, part(results, "latency"))),
         ("Beside other packages", "compare", _compare),
         ("Robustness", "robustness", _robustness),
+        ("Who is read", "audit", audit.blocks),
     )
     said: list[tuple[str, list[Block]]] = []
     for heading, name, make in makers:

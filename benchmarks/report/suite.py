@@ -18,6 +18,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from benchmarks.audit import figures
+from benchmarks.audit.photographs import PACK, load_photographs
 from benchmarks.command import Command, Figures, bundle_options, check, loaded, plain, whole
 from benchmarks.peers import compare
 from benchmarks.quality import accuracy, robustness, variants
@@ -32,6 +34,8 @@ from edge.pipeline import Pipeline
 from edge.whole import write_whole
 
 _NEEDS_DATA = ("accuracy", "curves", "variants", "robustness")
+_NEEDS_PACK = "audit"
+"""Needs the audit pack beside the faces, too."""
 
 
 def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures:
@@ -47,8 +51,8 @@ def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures
     with tqdm(_work(args, pipelines).items(), desc="benchmarks", disable=None) as bar:
         for name, run in bar:
             bar.set_postfix_str(name)
-            if args.data is None and name in _NEEDS_DATA:
-                parts[name] = {"figures": None, "seconds": 0.0, "skipped": "needs --data"}
+            if lacking := _lacking(name, args):
+                parts[name] = {"figures": None, "seconds": 0.0, "skipped": lacking}
             else:
                 parts[name] = _part(folder / f"{name}.json", _key(name, args, bundles), run)
             tqdm.write(f"{name}: {parts[name].get('skipped') or format(parts[name]['seconds'], '.0f') + ' s'}", file=sys.stderr)
@@ -62,6 +66,13 @@ def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures
     }
     _write(folder / "results.json", results)
     return results
+
+
+def _lacking(name: str, args: argparse.Namespace) -> str:
+    """What a part needs and does not have; empty when it can be measured."""
+    if args.data is None and name in (*_NEEDS_DATA, _NEEDS_PACK):
+        return "needs --data"
+    return "" if name != _NEEDS_PACK or (args.data.parent / PACK).is_file() else f"needs {PACK} beside the faces"
 
 
 def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str, Callable[[], Figures]]:
@@ -87,6 +98,9 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         read = read_crops(first, every.crops)
         return curves.measure(list(first.bundle.config.labels), every.labels, read.shown, read.confidence)
 
+    def audited() -> Figures:
+        return figures.measure({next(iter(pipelines)): first}, load_photographs(args.data.parent), pairs=args.faces)
+
     return {
         "hardware": lambda: {**hardware.probe(), "state": hardware.state()},
         "latency": timed,
@@ -97,6 +111,7 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         "variants": lambda: variants.measure(pipelines, faces(args.faces)),
         "compare": compared,
         "robustness": lambda: robustness.measure(first, faces(args.faces)),
+        "audit": audited,
     }
 
 
@@ -132,7 +147,7 @@ def _key(name: str, args: argparse.Namespace, bundles: Figures) -> Figures:
     key |= {"device": args.device, "threads": args.threads}
     if name in ("latency", "roofline", "compare"):
         key["rounds"] = args.rounds
-    if name in (*_NEEDS_DATA, "compare"):
+    if name in (*_NEEDS_DATA, _NEEDS_PACK, "compare"):
         key |= {"data": str(args.data), "split": args.split, "faces": args.faces}
     if name == "compare":
         key["rivals"] = [args.yunet, args.fer, args.python, args.onnx]
@@ -143,7 +158,13 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run; an interrupted one goes on")
     parser.add_argument("--data", type=Path, help="ferplus_images.npz or its folder, or DIR/<emotion>/*.png|jpg (default: no accuracy)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of a pack (default: test)")
-    parser.add_argument("--faces", type=whole, default=200, metavar="N", help="of robustness, variants and compare; 0: all (default: 200)")
+    parser.add_argument(
+        "--faces",
+        type=whole,
+        default=200,
+        metavar="N",
+        help="of all parts but accuracy; 0: all (default: 200)",
+    )
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=latency.ROUNDS, metavar="N", help=f"turns of a stage (default: {latency.ROUNDS})")
     compare.rival_options(parser)

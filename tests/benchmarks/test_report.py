@@ -8,8 +8,9 @@ import pytest
 from packs import write_packs
 
 from benchmarks.__main__ import main
+from benchmarks.report.blocks import cell
 from benchmarks.report.findings import changes
-from benchmarks.report.report import cell, read_run
+from benchmarks.report.report import read_run
 from benchmarks.speed import reference
 from edge.bundle import FILES, SHIPPED
 from edge.errors import InputError
@@ -41,7 +42,7 @@ def test_without_data_the_timed_parts_remain(run, tmp_path):
     assert main(["all", "--out", str(tmp_path / "bare"), *QUICK]) == 0
     assert (tmp_path / "bare" / "latency.json").stat().st_mtime_ns == when, "no figure of latency hangs on the data"
     parts = read_run(tmp_path / "bare")["parts"]
-    assert {name for name, part in parts.items() if part.get("skipped")} == {"accuracy", "curves", "variants", "robustness"}
+    assert {name for name, part in parts.items() if part.get("skipped")} == {"accuracy", "curves", "variants", "robustness", "audit"}
     assert parts["compare"]["figures"]["systems"]["erv-edge"].keys() >= {"stages"}
     assert "accuracy" not in parts["compare"]["figures"]["systems"]["erv-edge"]
 
@@ -63,7 +64,7 @@ def test_a_finished_piece_is_not_measured_again_and_other_options_measure_anew(r
 
 def test_the_report_is_one_file_that_needs_nothing_else(run):
     page = (run / "report.html").read_text()
-    for part in ("Machine", "Latency", "Energy", "Recognition", "Robustness", "Beside other packages"):
+    for part in ("Machine", "Latency", "Energy", "Recognition", "Robustness", "Beside other packages", "Who is read"):
         assert f"<h2>{part}</h2>" in page
     assert page.count("<svg") >= 7
     assert not re.search(r'(?:src|href)="(?!#|data:)', page), "nothing is loaded from elsewhere"
@@ -136,8 +137,8 @@ def test_what_is_no_run_is_a_clear_error(run, tmp_path, capsys):
     assert main(["report", str(tmp_path / "none")]) == 4
     (tmp_path / "results.json").write_text("{")
     assert main(["report", str(tmp_path)]) == 4
-    old = _changed(run, tmp_path / "old", lambda r: r.update(schema=6))
-    with pytest.raises(InputError, match=r"of schema 6, and 7 is read here: measure again"):
+    old = _changed(run, tmp_path / "old", lambda r: r.update(schema=7))
+    with pytest.raises(InputError, match=r"of schema 7, and 8 is read here: measure again"):
         read_run(old)
     assert main(["report", str(run), str(old)]) == 4
     broken = _changed(run, tmp_path / "broken", lambda r: r["parts"]["latency"]["figures"].update(matmul_ms="fast"))
