@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge import Detection, Explanation, Face, Pose, Reading, Verdict
 from edge.cli import main
@@ -150,11 +152,25 @@ def test_addresses_are_read(text, wanted):
 
 @pytest.mark.parametrize(
     "text", ["", "hub", "/t", "hub/", "hub:/t", "hub:99999/t", "http://hub/t", "me:word@hub/t", "hub/a/#", "hub/+/a", "hub//a",
-             "hub/$SYS", "hub/a\n", "hub/" + "a" * 201, "a..b/t", "[1::2/t", "hub/a/"],
+             "hub/$SYS", "hub/a\n", "b\udcff/t", "b\udcff@hub/t", "hub/b\udcff", "hub/" + "a" * 201, "a..b/t", "[1::2/t", "hub/a/"],
 )  # fmt: skip
 def test_addresses_that_are_none_are_refused(text):
     with pytest.raises(ValueError, match=r"expected|password|host"):
         Broker.parse(text)
+
+
+@given(st.text(st.characters() | st.sampled_from("@:/[]#+.1"), max_size=12).map(lambda text: f"mqtt://{text}") | st.text(max_size=12))
+def test_any_address_is_read_or_refused_in_a_sentence(text):
+    try:
+        found = Broker.parse(text)
+    except UnicodeError as error:
+        pytest.fail(f"no sentence: {error}")
+    except ValueError:
+        return
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client.will_set(f"{found.topic}/status", "offline", qos=1, retain=True)
+    client.username_pw_set(found.user or "me", b"\xff")
+    client.connect_async(found.host, found.port)
 
 
 @real
