@@ -20,7 +20,8 @@ from tqdm.auto import tqdm
 
 from benchmarks.command import Command, Figures, bundle_options, check, loaded, plain, whole
 from benchmarks.peers import compare
-from benchmarks.quality import accuracy, robustness, variants
+from benchmarks.quality import accuracy, intervene, robustness, variants
+from benchmarks.quality.moved import present
 from benchmarks.quality.reading import load_faces, read_crops
 from benchmarks.report import curves
 from benchmarks.report.findings import SCHEMA
@@ -31,7 +32,9 @@ from edge.errors import UsageError
 from edge.pipeline import Pipeline
 from edge.whole import write_whole
 
-_NEEDS_DATA = ("accuracy", "curves", "variants", "robustness")
+_NEEDS_DATA = ("accuracy", "curves", "variants", "robustness", "intervene")
+_NEEDS_PACK = {"intervene": "facs_displacements.npz"}
+"""Part → what it needs beside the faces of `--data`."""
 
 
 def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures:
@@ -47,8 +50,8 @@ def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures
     with tqdm(_work(args, pipelines).items(), desc="benchmarks", disable=None) as bar:
         for name, run in bar:
             bar.set_postfix_str(name)
-            if args.data is None and name in _NEEDS_DATA:
-                parts[name] = {"figures": None, "seconds": 0.0, "skipped": "needs --data"}
+            if lacking := _lacking(name, args):
+                parts[name] = {"figures": None, "seconds": 0.0, "skipped": lacking}
             else:
                 parts[name] = _part(folder / f"{name}.json", _key(name, args, bundles), run)
             tqdm.write(f"{name}: {parts[name].get('skipped') or format(parts[name]['seconds'], '.0f') + ' s'}", file=sys.stderr)
@@ -62,6 +65,14 @@ def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures
     }
     _write(folder / "results.json", results)
     return results
+
+
+def _lacking(name: str, args: argparse.Namespace) -> str:
+    """What a part needs and does not have; empty when it can be measured."""
+    if args.data is None:
+        return "needs --data" if name in _NEEDS_DATA else ""
+    pack = _NEEDS_PACK.get(name)
+    return f"needs {pack} beside the faces" if pack and not (args.data.parent / pack).is_file() else ""
 
 
 def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str, Callable[[], Figures]]:
@@ -87,6 +98,10 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         read = read_crops(first, every.crops)
         return curves.measure(list(first.bundle.config.labels), every.labels, read.shown, read.confidence)
 
+    def followed() -> Figures:
+        folder = args.data.parent
+        return intervene.measure(first, folder, sources=present(folder), faces=max(1, args.faces // 4), split=args.split)
+
     return {
         "hardware": lambda: {**hardware.probe(), "state": hardware.state()},
         "latency": timed,
@@ -97,6 +112,7 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         "variants": lambda: variants.measure(pipelines, faces(args.faces)),
         "compare": compared,
         "robustness": lambda: robustness.measure(first, faces(args.faces)),
+        "intervene": followed,
     }
 
 
@@ -143,7 +159,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run; an interrupted one goes on")
     parser.add_argument("--data", type=Path, help="ferplus_images.npz or its folder, or DIR/<emotion>/*.png|jpg (default: no accuracy)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of a pack (default: test)")
-    parser.add_argument("--faces", type=whole, default=200, metavar="N", help="of robustness, variants and compare; 0: all (default: 200)")
+    parser.add_argument("--faces", type=whole, default=200, metavar="N", help="of most parts, intervene: a quarter; 0: all (default: 200)")
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=latency.ROUNDS, metavar="N", help=f"turns of a stage (default: {latency.ROUNDS})")
     compare.rival_options(parser)

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from moving import write_moving_packs
 from packs import write_packs
 
 from benchmarks.__main__ import main
@@ -28,7 +29,9 @@ def run(tmp_path_factory):
 
 def test_one_command_measures_everything_and_follows_the_published_schema(run):
     results = read_run(run)
-    assert all(part["figures"] for part in results["parts"].values())
+    assert {name: part["skipped"] for name, part in results["parts"].items() if not part["figures"]} == {
+        "intervene": "needs facs_displacements.npz beside the faces"
+    }
     timed = results["parts"]["latency"]["figures"]
     assert timed["variants"]["shipped"]["stages"]["full"]["median_ms"] > 0
     assert {"scaling", "cold"} <= set(timed)
@@ -41,7 +44,7 @@ def test_without_data_the_timed_parts_remain(run, tmp_path):
     assert main(["all", "--out", str(tmp_path / "bare"), *QUICK]) == 0
     assert (tmp_path / "bare" / "latency.json").stat().st_mtime_ns == when, "no figure of latency hangs on the data"
     parts = read_run(tmp_path / "bare")["parts"]
-    assert {name for name, part in parts.items() if part.get("skipped")} == {"accuracy", "curves", "variants", "robustness"}
+    assert {name for name, part in parts.items() if part.get("skipped")} == {"accuracy", "curves", "variants", "robustness", "intervene"}
     assert parts["compare"]["figures"]["systems"]["erv-edge"].keys() >= {"stages"}
     assert "accuracy" not in parts["compare"]["figures"]["systems"]["erv-edge"]
 
@@ -132,12 +135,24 @@ def test_a_part_that_was_left_out_says_why(run, tmp_path, capsys):
     assert "Not measured: needs --data." in (folder / "report.html").read_text()
 
 
+def test_moved_faces_are_measured_and_told(run, tmp_path, capsys):
+    write_moving_packs(tmp_path)
+    assert main(["intervene", "--data", str(tmp_path), "--source", "ferplus", "--faces", "2", "--threads", "1", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    folder = _changed(run, tmp_path / "moved", lambda r: r["parts"].update(intervene={"figures": figures, "seconds": 1.0}))
+    assert main(["report", str(folder)]) == 0
+    page = (folder / "report.html").read_text()
+    assert "<h2>Would it have said so otherwise</h2>" in page
+    assert "there and back" in page
+    assert "what is undone is no longer said" in (folder / "report.md").read_text()
+
+
 def test_what_is_no_run_is_a_clear_error(run, tmp_path, capsys):
     assert main(["report", str(tmp_path / "none")]) == 4
     (tmp_path / "results.json").write_text("{")
     assert main(["report", str(tmp_path)]) == 4
-    old = _changed(run, tmp_path / "old", lambda r: r.update(schema=6))
-    with pytest.raises(InputError, match=r"of schema 6, and 7 is read here: measure again"):
+    old = _changed(run, tmp_path / "old", lambda r: r.update(schema=7))
+    with pytest.raises(InputError, match=r"of schema 7, and 8 is read here: measure again"):
         read_run(old)
     assert main(["report", str(run), str(old)]) == 4
     broken = _changed(run, tmp_path / "broken", lambda r: r["parts"]["latency"]["figures"].update(matmul_ms="fast"))
