@@ -29,6 +29,8 @@ COMMANDS = {
     "gates": ("quality.gates", "size, blur and pose at which a face is no longer read"),
     "align": ("quality.align", "what each alignment recipe does to the explanations, under the verifier and an independent judge"),
     "language": ("quality.language", "what is shown: is it of the language, does it hold, how does it read"),
+    "audit": ("report.audit", "is everybody found, read and explained alike; light, skin, mirror"),
+    "events": ("quality.events", "movements and blinks along known courses: found, when, and nothing in still faces"),
     "intervene": ("quality.intervene", "one thing in a face is moved: do reading, text and label follow it, and nothing else?"),
     "attacks": ("quality.attacks", "how often texts that deceive pass the verdict, and true ones do"),
     "soak": ("speed.soak", "a live stream for a long time: memory, threads, age of frames, fast path beside explanations"),
@@ -63,6 +65,8 @@ def _main(given: list[str]) -> int:
     figures = plain(chosen.run(args))
     if args.json:
         print(json.dumps(figures))
+    elif chosen.told:
+        print(chosen.told(figures))
     else:
         show(figures)
     return 0

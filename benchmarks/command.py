@@ -28,6 +28,8 @@ class Command:
     """Adds the room's options."""
     run: Callable[[argparse.Namespace], Figures]
     """Measures; plain figures, NaN where something could not be measured."""
+    told: Callable[[Figures], str] | None = None
+    """The figures for a reader, where a list of them would be none."""
 
 
 def bundle_options(parser: argparse.ArgumentParser, *, threads: int = 0, several: bool = False) -> None:
@@ -55,7 +57,7 @@ def of_pipeline(measure: Callable[[Pipeline, argparse.Namespace], Figures]) -> C
 
 
 @contextlib.contextmanager
-def loaded(folders: list[Path] | None, device: str, threads: int) -> Iterator[dict[str, Pipeline]]:
+def loaded(folders: Sequence[Path | None] | None, device: str, threads: int) -> Iterator[dict[str, Pipeline]]:
     """Load several bundles: name of the folder, or `shipped`, → pipeline."""
     wanted: list[Path | None] = list(folders) if folders else [None]
     names = distinct([folder.resolve().name if folder else "shipped" for folder in wanted])

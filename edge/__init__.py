@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import BackendError, BundleError, EdgeError, InputError, OutputError, UsageError
-from edge.types import ActionUnit, Claim, Detection, Explanation, Face, Pose, Reading, Statement, StreamStatus, Verdict
+from edge.types import ActionUnit, Blinks, Claim, Detection, Event, Explanation, Face, Pose, Reading, Statement, StreamStatus, Verdict
 
 if TYPE_CHECKING:
     from edge.live.baseline import Baseline
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "ActionUnit", "BackendError", "Baseline", "BundleError", "Claim", "Detection", "EdgeError", "Explanation", "Face", "Frame",
-    "InputError", "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement", "Stream", "StreamStatus", "UsageError", "Verdict",
+    "ActionUnit", "BackendError", "Baseline", "Blinks", "BundleError", "Claim", "Detection", "EdgeError", "Event", "Explanation", "Face",
+    "Frame", "InputError", "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement", "Stream", "StreamStatus", "UsageError",
+    "Verdict",
 ]  # fmt: skip
 
 _LATE = {

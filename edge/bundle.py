@@ -30,9 +30,11 @@ FILES = (
 )
 CALIBRATION = "calibration.png"
 """The model card's figure; a bundle may lack it."""
+AUDIT = "audit.png"
+"""The model card's picture of who is read; a bundle may lack it."""
 TOWER = "policy_vision"
 """A sixth graph, of bundles whose policy has a vision tower of its own."""
-OPTIONAL = (CALIBRATION, f"{TOWER}.onnx")
+OPTIONAL = (CALIBRATION, AUDIT, f"{TOWER}.onnx")
 _MAX_HASHES, _MAX_FILE = 64 * 1024, 8 * 1024**3
 """Longest list of hashes and longest file that are read, bytes."""
 SHIPPED = Path(__file__).parent / "models"

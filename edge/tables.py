@@ -85,7 +85,7 @@ def _load(path: Path) -> Any:
 
 def _native(table: Any) -> Any:
     for name in table.columns:
-        if name in ("source", "emotion", "unclear", "hidden", "baseline", "status", "answer", "text", "statements"):
+        if name in ("source", "emotion", "unclear", "hidden", "baseline", "status", "answer", "text", "statements", "events"):
             table[name] = table[name].map(lambda text: text.removeprefix("'") if isinstance(text, str) else "")
     table = table.rename(columns={"track": "person", **{name: name[3:] for name in table.columns if name.startswith("au_")}})
     table.insert(2, "t_s", table.pop("t_ms") / 1e3)

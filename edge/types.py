@@ -224,6 +224,69 @@ class ActionUnit:
         return {name: None if value is None else round(value, 3) for name, value in values.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that began, peaked or ended in one face."""
+
+    kind: str
+    """`movement` of a cue, `blink`, `eyes_closed`, `nod`, `shake` or `turned_away`."""
+    phase: str
+    """`onset`, `apex` and `offset` of a movement; `began` and `ended` of closed eyes and a head turned away; `done` of the others."""
+    subject: str
+    """The cue, or the axis of the head (`yaw`, `pitch`)."""
+    direction: int
+    """+1: the cue rises, the head turns to the person's left or up; −1: falls, right or down."""
+    t_ms: float
+    """When it happened, in the time of `Reading.t_ms`: a little before the frame that it comes with."""
+    onset_ms: float
+    """When it began, as far as is known then."""
+    amplitude: float
+    """How far it has gone: deviations of the cue, degrees of the head."""
+    rise_ms: float | None = None
+    """From its onset to the end of its rise; `None` before that is known, and where it is not measured."""
+    duration_ms: float | None = None
+    """From its onset to its end; `None` before."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "kind": self.kind,
+            "phase": self.phase,
+            "subject": self.subject,
+            "direction": self.direction,
+            "t_ms": round(self.t_ms, 2),
+            "onset_ms": round(self.onset_ms, 2),
+            "amplitude": round(self.amplitude, 3),
+            "rise_ms": None if self.rise_ms is None else round(self.rise_ms, 1),
+            "duration_ms": None if self.duration_ms is None else round(self.duration_ms, 1),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Blinks:
+    """A person's blinks so far."""
+
+    count: int
+    watched_s: float
+    """Time in which a blink would have been seen."""
+    mean_ms: float | None
+    """Mean duration; `None` before the first."""
+
+    @property
+    def rate_per_min(self) -> float | None:
+        """Blinks a minute; `None` before ten seconds are watched."""
+        return 60 * self.count / self.watched_s if self.watched_s >= 10 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "count": self.count,
+            "watched_s": round(self.watched_s, 2),
+            "rate_per_min": None if self.rate_per_min is None else round(self.rate_per_min, 2),
+            "mean_ms": None if self.mean_ms is None else round(self.mean_ms, 1),
+        }
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Face(_Valued):
     """One face of a frame: where it is and what its expression reads as."""
@@ -258,6 +321,12 @@ class Face(_Valued):
     action_units: dict[str, ActionUnit] = field(default_factory=dict)
     """Name (`AU12`) → how far it is moved in this frame, without those whose part of the face is out of sight; empty where the bundle reads
     none."""
+    events: tuple[Event, ...] = ()
+    """What is found with this frame to have begun, peaked or ended; empty outside a stream."""
+    blinks: Blinks | None = None
+    """In a stream, this person's blinks so far; `None` where they cannot be seen."""
+    no_blinks: str = "no stream"
+    """Why `blinks` is `None`: too few frames a second, or too few so far; empty where it is not."""
 
     @property
     def valence(self) -> float | None:
@@ -286,6 +355,9 @@ class Face(_Valued):
             "arousal": None if self.arousal is None else round(self.arousal, 3),
             "cues": {name: round(value, 3) for name, value in self.cues.items()},
             "action_units": {name: unit.to_dict() for name, unit in self.action_units.items()},
+            "events": [event.to_dict() for event in self.events],
+            "blinks": self.blinks.to_dict() if self.blinks else None,
+            "no_blinks": self.no_blinks,
             "pose": self.pose.to_dict(),
             "explanation": self.explanation.to_dict() if self.explanation else None,
             "explained_t_ms": None if self.explained_t_ms is None else round(self.explained_t_ms, 2),

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from edge.boundary import guarded
-from edge.bundle import HASHES, SHIPPED, Bundle
+from edge.bundle import AUDIT, HASHES, SHIPPED, Bundle
 from edge.errors import InputError
 from edge.files import read_json
 from edge.outputs.plan import RunFiles
@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
 
     measured = commands.add_parser("measured", help="record benchmark results in a bundle's configuration and model card")
     measured.add_argument("bundle", type=Path)
-    measured.add_argument("results", nargs="+", metavar="NAME=FILE.json", help="title and a JSON object of figures")
+    measured.add_argument("results", nargs="*", metavar="NAME=FILE.json", help="title and a JSON object of figures")
+    measured.add_argument("--audit", type=Path, metavar="FILE.png", help="the card's picture of who is read, as benchmarks audit draws it")
     for name, command in {
         "bundle": _bundle, "recover": _recover, "visibility": _visibility, "quantize": _quantize, "check": _check, "lint": _lint,
         "tensorrt": _tensorrt, "triton": _triton, "measured": _measured,
@@ -182,12 +183,12 @@ def _triton(args: argparse.Namespace) -> int:
 
 
 def _measured(args: argparse.Namespace) -> int:
-    record(args.bundle, args.results)
+    record(args.bundle, args.results, audit=args.audit)
     return 0
 
 
-def record(folder: Path, results: list[str]) -> None:
-    """Put benchmark results into a bundle's configuration and card; raises `InputError` for an unreadable file."""
+def record(folder: Path, results: list[str], *, audit: Path | None = None) -> None:
+    """Put benchmark results, and the audit's picture, into a bundle with its card; raises `InputError` for an unreadable file."""
     from export.publish import write_config
     from training.folders import new_folder
 
@@ -199,8 +200,13 @@ def record(folder: Path, results: list[str]) -> None:
         if not isinstance(found, dict):
             raise InputError(f"'{path}' holds no JSON object of figures")
         figures[name] = found
+    picture = audit.read_bytes() if audit else b""
+    if audit and not picture.startswith(b"\x89PNG"):
+        raise InputError(f"--audit '{audit}' is no PNG picture")
     with new_folder(folder, HASHES) as fresh:
         shutil.copytree(folder, fresh, dirs_exist_ok=True)
+        if audit:
+            (fresh / AUDIT).write_bytes(picture)
         write_config(fresh, dataclasses.replace(config, metrics=figures))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edge.bundle import CALIBRATION, GRAPHS, BundleConfig
+from edge.bundle import AUDIT, CALIBRATION, GRAPHS, BundleConfig
+from export.attribution import attributions
 
 
 def write_card(folder: Path, config: BundleConfig) -> None:
@@ -27,7 +28,10 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         "work and in education is prohibited outside medical and safety reasons (AI Act, article 5(1)(f)), and people exposed to emotion",
         "recognition must be told (article 50(3)); systems for emotion recognition are listed as high-risk (annex III, point 1(c)).",
         "Rare expressions (contempt, disgust, fear) are read far less reliably than common ones;",
-        "the training faces are web photographs of uneven age, skin tone and pose, and no fairness audit has been made.",
+        "the training faces are web photographs of uneven age, skin tone and pose. Who is found, read and explained less often, by race,",
+        "gender and age, and what light and skin tone change, was audited on FairFace's validation photographs (CC BY 4.0):",
+        "`docs/fairness.md` of the project has the figures and what they cannot show (`python -m benchmarks audit`).",
+        *(["", "![Found, verified and abstained by race, gender and age](audit.png)"] if (folder / AUDIT).is_file() else []),
         "",
         "## Parts",
         "",
@@ -66,6 +70,8 @@ def write_card(folder: Path, config: BundleConfig) -> None:
     for title, values in config.metrics.items():
         lines += [f"### {title}", "", "| figure | value |", "|---|---|", *_rows(values), ""]
     record = config.provenance
+    lines += ["## Data", "", "| what | used for | licence and origin |", "|---|---|---|", *attributions(record["data"]), ""]
+    lines += ["What is known of each: `docs/data.md` of the project.", ""]
     lines += ["## Provenance", "", f"Trained on: {', '.join(record['data'])}. Exported at commit {record['commit']}.", ""]
     for name, run in record["runs"].items():
         lines.append(f"- {name}: `python -m training {run['command']}`, seed {run['seed']}, commit {run['commit']}")

@@ -91,8 +91,11 @@ def test_paho_mqtt_connects_and_publishes(capsys):
             assert line.recv(4096)[0] == 0x10  # CONNECT
             line.sendall(bytes([0x20, 2, 0, 0]))  # CONNACK
             got = b""
-            while b"erv/reading" not in got:
-                got += line.recv(4096)
+            for topic, number in ((b"erv/status", 1), (b"erv/status", 2), (b"erv/reading", 0)):
+                while topic not in got:
+                    got += (more := line.recv(4096))
+                    assert more, "the line was closed before"
+                line.sendall(bytes([0x40, 2, 0, number]) if number else b"")  # PUBACK of what is published first: discovery and status
         assert done.result() == 0
 
 

@@ -119,6 +119,7 @@ def write_packs(folder: Path, count: int = 96) -> Path:
     _write_comments(folder / "goemotions")
     _write_explanations(folder / "merr_explanations.jsonl")
     _write_photos(folder / "faces_in_context.zip", rng)
+    write_audit(folder / "faces_audit.zip", [cv2.cvtColor(draw_face(i, rng, 224), cv2.COLOR_GRAY2BGR) for i in range(8)])
     return folder
 
 
@@ -168,3 +169,14 @@ def _write_photos(path: Path, rng: np.random.Generator) -> None:
             row = {"file": name, "source": "drawn", "group": f"group{i % 12}", "width": 160, "height": 120, "kind": kind}
             index.append({**row, "given_boxes": [f["box"] for f in faces], "teacher_faces": faces})
         pack.writestr("index.json", json.dumps(index))
+
+
+def write_audit(path: Path, pictures: list[np.ndarray]) -> Path:
+    """An audit pack of these photographs, Black and White, female and male in turn."""
+    with zipfile.ZipFile(path, "w") as pack:
+        rows = ["file,race,gender,age"]
+        for i, picture in enumerate(pictures):
+            pack.writestr(f"{i}.jpg", cv2.imencode(".jpg", picture)[1].tobytes())
+            rows.append(f"{i}.jpg,{('Black', 'White')[i % 2]},{('Female', 'Male')[i // 2 % 2]},20-29")
+        pack.writestr("labels.csv", "\n".join(rows) + "\n")
+    return path

@@ -12,7 +12,7 @@ from edge.batch.command import _parser as _batch_parser
 from edge.cli import _parser
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("quickstart", "api", "json", "troubleshooting", "privacy", "studies")]
+PAGES = [DOCS / f"{name}.md" for name in ("quickstart", "api", "json", "troubleshooting", "privacy", "studies", "time")]
 SNIPPETS = [(path.name, code) for path in PAGES for code in re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)]
 
 
@@ -39,6 +39,6 @@ def test_docs_name_only_options_that_exist():
 
 
 def test_docs_links_lead_somewhere():
-    for path in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+    for path in [*PAGES, *(DOCS / f"{name}.md" for name in ("fairness", "data"))]:
+        for target in re.findall(r"\]\((?!https:)([^)#]+)\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"

@@ -1,5 +1,6 @@
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -9,7 +10,7 @@ import pytest
 import edge
 from edge.cli import main
 from edge.language.statements import BANDS, KINDS
-from edge.types import Explanation, Statement, Verdict
+from edge.types import Blinks, Event, Explanation, Statement, Verdict
 
 SCHEMA = json.loads((Path(edge.__file__).parent / "reading.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -69,6 +70,18 @@ def test_schema_and_code_name_the_same_fields(pipeline, portrait):
     for found, place in parts:
         part = SCHEMA["$defs"][place] if isinstance(place, str) else place
         assert list(found) == list(part["properties"]) == part["required"]
+
+
+def test_events_and_blinks_are_as_the_schema_says(pipeline, portrait):
+    event = Event("movement", "offset", "lip_corners", 1, 900.0, 400.0, 1.5, 200.0, 500.0)
+    reading = pipeline(portrait)
+    face = replace(reading.faces[0], events=(event,), blinks=Blinks(2, 12.0, 150.0), no_blinks="")
+    whole = replace(reading, faces=(face,)).to_dict()
+    VALIDATOR.validate(json.loads(json.dumps(whole)))
+    (face,) = whole["faces"]
+    assert list(face["events"][0]) == SCHEMA["$defs"]["event"]["required"]
+    assert list(face["blinks"]) == SCHEMA["$defs"]["face"]["properties"]["blinks"]["required"]
+    assert face["blinks"]["rate_per_min"] == 10
 
 
 @pytest.mark.parametrize(

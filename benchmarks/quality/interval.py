@@ -26,7 +26,7 @@ def share(hits: np.ndarray, counts: np.ndarray | None = None, *, seed: int = 0) 
     total = float(counts.sum())
     if not total:
         return {"share": float("nan"), "low": float("nan"), "high": float("nan"), "n": 0}
-    drawn = _draws(len(hits), seed) @ np.stack([hits, counts], 1)
+    drawn = draws(len(hits), seed) @ np.stack([hits, counts], 1)
     low, high = np.percentile(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-9), LEVEL)
     return {"share": float(hits.sum() / total), "low": float(low), "high": float(high), "n": int(total)}
 
@@ -34,10 +34,10 @@ def share(hits: np.ndarray, counts: np.ndarray | None = None, *, seed: int = 0) 
 def difference(first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Figures:
     """How far the mean of `first` lies above that of `second`, the same N faces in both: `by`, and its paired 95 % interval."""
     gap = np.asarray(first, float) - np.asarray(second, float)
-    low, high = np.percentile(_draws(len(gap), seed) @ gap / len(gap), LEVEL)
+    low, high = np.percentile(draws(len(gap), seed) @ gap / len(gap), LEVEL)
     return {"by": float(gap.mean()), "low": float(low), "high": float(high)}
 
 
-def _draws(count: int, seed: int) -> np.ndarray:
+def draws(count: int, seed: int) -> np.ndarray:
     """`[DRAWS,N]`: how often each face is drawn."""
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), DRAWS).astype(np.float32)

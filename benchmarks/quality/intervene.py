@@ -23,6 +23,8 @@ from training.data import data_folder
 from training.intervene import Mover
 from training.levers import LEVERS, Steer
 
+PACK = "facs_displacements.npz"
+"""What it needs of the data packs besides faces."""
 FACES = 100
 BUILT = 3
 """Emotions that each face at rest is moved to."""

@@ -57,6 +57,17 @@ def svg(title: str, draw: Callable[[Figure], None], width: float, height: float)
     return text.replace("<svg", f'<svg role="img" aria-label="{title}" style="max-width:{width * 104:.0f}px"', 1)
 
 
+def png(draw: Callable[[Figure], None], width: float, height: float) -> bytes:
+    """Draw on white; returns a PNG file."""
+    with plt.rc_context({**_STYLE, "grid.color": "0.85", "axes.edgecolor": "0.6"}):
+        figure = plt.figure(figsize=(width, height), layout="constrained")
+        draw(figure)
+        held = io.BytesIO()
+        figure.savefig(held, format="png", dpi=90, metadata={"Software": None})
+        plt.close(figure)
+    return held.getvalue()
+
+
 def one(title: str, draw: Callable[[Axes], None], width: float, height: float, x: str, y: str = "") -> str:
     """A picture of one pair of axes."""
 
@@ -208,3 +219,34 @@ def roofline(figures: Figures) -> str:
         axes.legend(loc="upper left")
 
     return one("Roofline", draw, 7.0, 3.8, "FLOPs per byte that no cache saves", "GFLOP/s, and share of the product's")
+
+
+def audit(figures: Figures) -> Callable[[Figure], None]:
+    """Found, verified and abstained of every group, with intervals; a dashed line for all photographs."""
+    axes_ = ("race", "gender", "age", "race_gender")
+    bundles = figures["bundles"]
+    first = next(iter(bundles.values()))
+    names = [(axis, name) for axis in axes_ for name in first["groups"][axis]]
+    rows = np.arange(len(names)) + np.array([axes_.index(axis) for axis, _ in names])
+
+    def fill(figure: Figure) -> None:
+        panels = figure.subplots(1, 3, sharey=True)
+        for axes, measure in zip(panels, ("found", "verified", "abstained"), strict=True):
+            for i, (title, bundle) in enumerate(bundles.items()):
+                shown = [bundle["groups"][axis][name]["shares"][measure] for axis, name in names]
+                value, low, high = (
+                    np.array([float("nan") if one[key] is None else one[key] for one in shown]) for key in ("share", "low", "high")
+                )
+                place = rows + (i - (len(bundles) - 1) / 2) * 0.34
+                axes.errorbar(value, place, xerr=[value - low, high - value], fmt="o", markersize=3.5, linewidth=1, label=title)
+                axes.axvline(
+                    bundle["groups"]["all"]["all"]["shares"][measure]["share"] or 0, color=COLOURS[i], linewidth=0.8, linestyle="--"
+                )
+            axes.set(title=measure, xlabel="share of all" if measure == "found" else "share of those read")
+            axes.grid(visible=False, axis="y")
+        panels[0].set_yticks(rows, [f"{name} ({first['groups'][axis][name]['n']})" for axis, name in names], fontsize=8)
+        panels[0].invert_yaxis()
+        if len(bundles) > 1:
+            figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(bundles))
+
+    return fill

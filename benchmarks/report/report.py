@@ -10,11 +10,11 @@ import html
 import json
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from benchmarks.command import Command, Figures
+from benchmarks.report.blocks import Block, Pictures, Table, Text, cells, markdown
 from benchmarks.report.findings import SCHEMA, Change, changes, part
-from benchmarks.report.sections import Block, Pictures, Table, Text, sections, threads, tiles
+from benchmarks.report.sections import sections, threads, tiles
 from edge.errors import InputError, UsageError
 from edge.whole import write_whole
 
@@ -115,41 +115,18 @@ def _block(block: Block) -> str:
         "<tr>"
         + "".join(f'<td class="{_KINDS.get(text, kind)}">{html.escape(text)}</td>' for text, kind in zip(row, kinds, strict=True))
         + "</tr>"
-        for row in _cells(block)
+        for row in cells(block)
     )
     title = f"<h3>{html.escape(block.title)}</h3>" if block.title else ""
     return f'{title}<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-
-
-def _cells(table: Table) -> list[list[str]]:
-    return [[cell(value, name in table.percent) for value, name in zip(row, table.columns, strict=True)] for row in table.rows]
 
 
 def _markdown(results: Figures, blocks: list[tuple[str, list[Block]]]) -> str:
     lines = [f"# {_title(results)}", "", _told(results), "", *(f"- {name}: **{value}**" for name, value in tiles(results)), ""]
     for heading, content in blocks:
         lines += [f"## {heading}", ""]
-        for block in content:
-            if isinstance(block, Text):
-                lines += [block.text, ""]
-            elif isinstance(block, Table):
-                rows = [block.columns, ["---"] * len(block.columns), *_cells(block)]
-                lines += [f"### {block.title}", ""] if block.title else []
-                lines += [f"| {' | '.join(text.replace('|', chr(92) + '|') for text in row)} |" for row in rows] + [""]
+        lines += markdown(content)
     return "\n".join(lines)
-
-
-def cell(value: Any, percent: bool = False) -> str:
-    """A value for a table: three figures that count, empty where unknown."""
-    if value is None:
-        return ""
-    if isinstance(value, bool | str):
-        return str(value)
-    if percent:
-        return f"{value:+.1%}" if value else "0"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -3,40 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.command import Figures
-from benchmarks.report import plots
+from benchmarks.report import audit, interventions, plots
+from benchmarks.report.blocks import Block, Pictures, Table, Text
 from benchmarks.report.findings import part, stages
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A paragraph."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows under columns; empty cells are unknown."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-    percent: Sequence[str] = ()
-    """Columns that show changes in percent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pictures:
-    """SVG elements, side by side where there is room; Markdown leaves them out."""
-
-    pictures: Sequence[str]
-
-
-Block = Text | Table | Pictures
 
 
 def tiles(results: Figures) -> list[tuple[str, str]]:
@@ -67,7 +39,8 @@ def sections(results: Figures) -> list[tuple[str, list[Block]]]:
         ("Variants", "variants", lambda found: _variants(found, part(results, "latency"))),
         ("Beside other packages", "compare", _compare),
         ("Robustness", "robustness", _robustness),
-        ("Would it have said so otherwise", "intervene", _intervene),
+        ("Who is read", "audit", audit.blocks),
+        ("Would it have said so otherwise", "intervene", interventions.blocks),
     )
     said: list[tuple[str, list[Block]]] = []
     for heading, name, make in makers:
@@ -204,47 +177,3 @@ def _robustness(found: Figures) -> list[Block]:
         blocks.append(Text("With the mouth covered, what became of the claims about it, over the faces whose clean text made one:"))
         blocks.append(_table("Mouth hidden", "behind", found["mouth_hidden"], ("faces", "vanished", "withheld", "shown")))
     return [*blocks, _table("", "", {"clean": found["clean"], **rows}, keys)]
-
-
-_FOLLOWED = (
-    ("reading", "sign", "the moved cue is read to move the same way (two deviations)"),
-    ("reading", "slope", "deviations read for one moved"),
-    ("reading", "specificity", "moved cue over the mean of the others, read"),
-    ("reading", "moved", "the same by the landmarks"),
-    ("text", "present", "what moved beyond its rule's limit is said"),
-    ("text", "present_of_may", "… where the encoder reads it so"),
-    ("text", "opposite", "the opposite of what the landmarks show is said"),
-    ("text", "gone", "what is undone is no longer said"),
-    ("text", "kept", "what did not move is still said"),
-    ("necessity", "more", "undoing what is named costs the answer more than undoing as much else"),
-    ("necessity", "ratio", "one fall of its probability over the other"),
-    ("sufficiency", "raised", "building what was named on a face at rest raises the answer"),
-    ("sufficiency", "more", "… more than building as much else"),
-)
-
-
-def _intervene(found: Figures) -> list[Block]:
-    told = (
-        f"{found['faces']} faces, {found['pictures']} pictures: one cue moved by one to three deviations, what the text names undone or "
-        f"built, or nothing that matters changed. Faces could be taken to {found['reached']:.0%} of the moves. Intervals are over faces."
-    )
-    parts = {"all": found["all"], **found["sources"], **found["emotions"]}
-    rows = [[text, *(_interval(part[group][key]) for part in parts.values())] for group, key, text in _FOLLOWED]
-    rows.append(["movements said that are absent", *(_interval(part["absent"]["all"]) for part in parts.values())])
-    changed = {name: {key: _interval(value) for key, value in row.items()} for name, row in found["all"]["controls"].items()}
-    cues = {name: {key: _interval(value) for key, value in row.items()} for name, row in found["cues"].items()}
-    for name, row in cues.items():
-        row["between faces"] = _interval(found["between"].get(name))
-    blocks: list[Block] = [Text(told), Table("What follows", ["", *parts], rows)]
-    blocks.append(_table("What must change nothing: changed", "control", changed, ("label", "statements", "turned", "verdict")))
-    blocks.append(_table("Reading, cue by cue", "cue", cues, ("sign", "slope", "between faces", "specificity", "moved")))
-    if found["units"]:
-        blocks.append(Table("Action units that rise", ["unit", "share"], [[name, _interval(v)] for name, v in found["units"].items()]))
-    smile = [[name, _interval(value)] for name, value in found["conflict"].items()]
-    return [*blocks, Table("A smile under lowered brows", ["", "share"], smile)]
-
-
-def _interval(value: Figures | None) -> str | None:
-    """A share or a quantity with its interval; empty where there was nothing to measure."""
-    middle = None if value is None else value.get("share", value.get("by"))
-    return None if value is None or middle is None else f"{middle:.3g} ({value['low']:.3g} to {value['high']:.3g})"

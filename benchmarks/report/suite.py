@@ -18,6 +18,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from benchmarks.audit import figures
+from benchmarks.audit.photographs import PACK, load_photographs
 from benchmarks.command import Command, Figures, bundle_options, check, loaded, plain, whole
 from benchmarks.peers import compare
 from benchmarks.quality import accuracy, intervene, robustness, variants
@@ -32,9 +34,9 @@ from edge.errors import UsageError
 from edge.pipeline import Pipeline
 from edge.whole import write_whole
 
-_NEEDS_DATA = ("accuracy", "curves", "variants", "robustness", "intervene")
-_NEEDS_PACK = {"intervene": "facs_displacements.npz"}
-"""Part → what it needs beside the faces of `--data`."""
+_NEEDS_DATA = ("accuracy", "curves", "variants", "robustness")
+_NEEDS_PACK = {"audit": PACK, "intervene": intervene.PACK}
+"""Part → what it needs beside the faces, too."""
 
 
 def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures:
@@ -70,7 +72,7 @@ def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures
 def _lacking(name: str, args: argparse.Namespace) -> str:
     """What a part needs and does not have; empty when it can be measured."""
     if args.data is None:
-        return "needs --data" if name in _NEEDS_DATA else ""
+        return "needs --data" if name in (*_NEEDS_DATA, *_NEEDS_PACK) else ""
     pack = _NEEDS_PACK.get(name)
     return f"needs {pack} beside the faces" if pack and not (args.data.parent / pack).is_file() else ""
 
@@ -98,9 +100,12 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         read = read_crops(first, every.crops)
         return curves.measure(list(first.bundle.config.labels), every.labels, read.shown, read.confidence)
 
-    def followed() -> Figures:
+    def audited() -> Figures:
+        return figures.measure({next(iter(pipelines)): first}, load_photographs(args.data.parent), pairs=args.faces)
+
+    def moved() -> Figures:
         folder = args.data.parent
-        return intervene.measure(first, folder, sources=present(folder), faces=max(1, args.faces // 4), split=args.split)
+        return intervene.measure(first, folder, sources=present(folder), faces=args.faces // 4 or intervene.FACES, split=args.split)
 
     return {
         "hardware": lambda: {**hardware.probe(), "state": hardware.state()},
@@ -112,7 +117,8 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         "variants": lambda: variants.measure(pipelines, faces(args.faces)),
         "compare": compared,
         "robustness": lambda: robustness.measure(first, faces(args.faces)),
-        "intervene": followed,
+        "audit": audited,
+        "intervene": moved,
     }
 
 
@@ -148,7 +154,7 @@ def _key(name: str, args: argparse.Namespace, bundles: Figures) -> Figures:
     key |= {"device": args.device, "threads": args.threads}
     if name in ("latency", "roofline", "compare"):
         key["rounds"] = args.rounds
-    if name in (*_NEEDS_DATA, "compare"):
+    if name in (*_NEEDS_DATA, *_NEEDS_PACK, "compare"):
         key |= {"data": str(args.data), "split": args.split, "faces": args.faces}
     if name == "compare":
         key["rivals"] = [args.yunet, args.fer, args.python, args.onnx]
@@ -159,7 +165,13 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run; an interrupted one goes on")
     parser.add_argument("--data", type=Path, help="ferplus_images.npz or its folder, or DIR/<emotion>/*.png|jpg (default: no accuracy)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of a pack (default: test)")
-    parser.add_argument("--faces", type=whole, default=200, metavar="N", help="of most parts, intervene: a quarter; 0: all (default: 200)")
+    parser.add_argument(
+        "--faces",
+        type=whole,
+        default=200,
+        metavar="N",
+        help="of all parts but accuracy, of intervene a quarter; 0: all (default: 200)",
+    )
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=latency.ROUNDS, metavar="N", help=f"turns of a stage (default: {latency.ROUNDS})")
     compare.rival_options(parser)

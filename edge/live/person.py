@@ -12,9 +12,10 @@ from edge.bundle import BundleConfig
 from edge.language.explain import Subject
 from edge.language.statements import Facts
 from edge.live.baseline import Baseline, Calibration
+from edge.live.dynamics import Dynamics
 from edge.live.schedule import Outcome, Task
 from edge.live.smooth import LabelSmoother
-from edge.types import Explanation, Face
+from edge.types import Event, Explanation, Face
 from edge.vision.quality import unclear
 
 WINDOW_MS = 1000.0
@@ -56,6 +57,7 @@ class Person:
         self._glimpses: deque[_Glimpse] = deque(maxlen=config.policy.max_frames)
         self._explanation: Explanation | None = None
         self._explained_ms: float | None = None
+        self._dynamics = Dynamics([cue.name for cue in config.cues])
 
     @property
     def calibrated(self) -> Baseline | None:
@@ -75,6 +77,7 @@ class Person:
         self.seen_ms = t_ms
         before, smoother = self._smoother.shown, self._smoother
         faults = face.unclear + unclear(crop, side_px, face.pose)
+        events = self._dynamics.see(face, t_ms, clear=not faults)
         if faults:
             smoother.miss(t_ms)
         else:
@@ -88,7 +91,7 @@ class Person:
         if smoother.shown != before or self._covered(t_ms):
             self.spell += 1
             self._explanation = self._explained_ms = None
-        return self._shown(face, faults)
+        return self._shown(face, faults, events)
 
     def task(self, face: Face, t_ms: float) -> Task | None:
         """What to explain now: the last clear frames that read as the shown label; `None` without any."""
@@ -126,7 +129,7 @@ class Person:
         uncovered = any(not hidden.issuperset(self._regions[region]) for region in told)
         return uncovered or any(claim.cue in hidden for claim in self._explanation.claims)
 
-    def _shown(self, face: Face, faults: tuple[str, ...]) -> Face:
+    def _shown(self, face: Face, faults: tuple[str, ...], events: tuple[Event, ...]) -> Face:
         shown, values = self._smoother.shown, self._smoother.probabilities
         read: Mapping[str, float] = dict(zip(self.config.labels, map(float, values), strict=True)) if shown >= 0 else {}
         emotion = self.config.labels[shown] if shown >= 0 else ""
@@ -139,6 +142,9 @@ class Person:
             cues=self._measured(face.cues),
             unclear=faults,
             baseline=neutral,
+            events=events,
+            blinks=self._dynamics.blinks,
+            no_blinks=self._dynamics.no_blinks,
         )
 
     @property

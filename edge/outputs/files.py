@@ -43,11 +43,11 @@ class CsvSink(Sink):
 
     Columns: `source, frame, t_ms, faces, track, x1, y1, x2, y2, score, emotion, confidence`, then `p_<label>` for every label and
     `cue_<cue>` for every cue, `valence, arousal`, `au_<unit>` for every action unit (its intensity), then `yaw, pitch, roll, unclear,
-    hidden, baseline, status, answer, text, consistency, grounding, statements, attempts, explained_t_ms, latency_ms`. Units are those of
-    the JSON object; `faces` counts the faces of the frame, `unclear` and `hidden`
-    separate their words by spaces, `statements` is the JSON array, `latency_ms` is the total. A text that begins with one of `= + - @ '`,
-    their full-width forms, a tab or a line break has one `'` more in front, so that no spreadsheet runs it as a formula: take it away to
-    read the text. The columns from `status` to `explained_t_ms` are empty where no explanation was due. Other formats:
+    hidden, baseline, status, answer, text, consistency, grounding, statements, attempts, explained_t_ms, events, latency_ms`. Units are
+    those of the JSON object; `faces` counts the faces of the frame, `unclear` and `hidden`
+    separate their words by spaces, `statements` and `events` are JSON arrays, `latency_ms` is the total. A text that begins with one of
+    `= + - @ '`, their full-width forms, a tab or a line break has one `'` more in front, so that no spreadsheet runs it as a formula: take
+    it away to read the text. The columns from `status` to `explained_t_ms` are empty where no explanation was due. Other formats:
     `edge.outputs.layouts`.
     """
 

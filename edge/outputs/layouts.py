@@ -27,7 +27,21 @@ _FORMULA = tuple("=+-@\t\r\n＝＋－＠'")
 """What a cell must not begin with: spreadsheets calculate it, full-width forms as well; the apostrophe is ours."""
 _SAID = ("status", "answer", "text", "consistency", "grounding", "statements", "attempts")
 _TEXT = frozenset(
-    ("source", "emotion", "unclear", "hidden", "baseline", "status", "answer", "text", "statements", "input", "approx_time", "Identity")
+    (
+        "source",
+        "emotion",
+        "unclear",
+        "hidden",
+        "baseline",
+        "status",
+        "answer",
+        "text",
+        "statements",
+        "events",
+        "input",
+        "approx_time",
+        "Identity",
+    )
 )
 _WHOLE = frozenset(("frame", "faces", "track", "attempts", "face_id", "success"))
 
@@ -184,7 +198,7 @@ class PyFeat:
 def columns(labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = ()) -> list[str]:
     """Our table's columns, in order."""
     first = ["source", "frame", "t_ms", "faces", "track", "x1", "y1", "x2", "y2", "score", "emotion", "confidence"]
-    last = ["yaw", "pitch", "roll", "unclear", "hidden", "baseline", *_SAID, "explained_t_ms", "latency_ms"]
+    last = ["yaw", "pitch", "roll", "unclear", "hidden", "baseline", *_SAID, "explained_t_ms", "events", "latency_ms"]
     read = [*(f"p_{name}" for name in labels), *(f"cue_{name}" for name in cues), "valence", "arousal", *(f"au_{name}" for name in units)]
     return [*first, *read, *last]
 
@@ -209,6 +223,7 @@ def _cells(face: Face) -> dict[str, Any]:
     cells |= {f"cue_{name}": value for name, value in whole["cues"].items()}
     cells |= {name: whole[name] for name in ("valence", "arousal")}
     cells |= {f"au_{name}": unit["intensity"] for name, unit in whole["action_units"].items()}
+    cells["events"] = json.dumps(whole["events"]) if face.events else ""
     said = whole["explanation"] or {}
     cells |= {name: json.dumps(said[name]) if name == "statements" else said[name] for name in _SAID if name in said}
     return {name: guarded(value) if isinstance(value, str) else value for name, value in cells.items()}
@@ -245,6 +260,7 @@ _ABOUT = {
     "statements": "what it says, as JSON",
     "attempts": "candidates that were judged",
     "explained_t_ms": "time of the frame that it describes, milliseconds",
+    "events": "what is found with this frame to have begun, peaked or ended, as JSON; empty when nothing",
     "latency_ms": "time spent on the frame, milliseconds; empty in a study",
 }
 

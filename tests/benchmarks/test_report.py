@@ -9,8 +9,9 @@ from moving import write_moving_packs
 from packs import write_packs
 
 from benchmarks.__main__ import main
+from benchmarks.report.blocks import cell
 from benchmarks.report.findings import changes
-from benchmarks.report.report import cell, read_run
+from benchmarks.report.report import read_run
 from benchmarks.speed import reference
 from edge.bundle import FILES, SHIPPED
 from edge.errors import InputError
@@ -29,9 +30,8 @@ def run(tmp_path_factory):
 
 def test_one_command_measures_everything_and_follows_the_published_schema(run):
     results = read_run(run)
-    assert {name: part["skipped"] for name, part in results["parts"].items() if not part["figures"]} == {
-        "intervene": "needs facs_displacements.npz beside the faces"
-    }
+    lacking = {name: part["skipped"] for name, part in results["parts"].items() if not part["figures"]}
+    assert lacking == {"intervene": "needs facs_displacements.npz beside the faces"}
     timed = results["parts"]["latency"]["figures"]
     assert timed["variants"]["shipped"]["stages"]["full"]["median_ms"] > 0
     assert {"scaling", "cold"} <= set(timed)
@@ -44,7 +44,14 @@ def test_without_data_the_timed_parts_remain(run, tmp_path):
     assert main(["all", "--out", str(tmp_path / "bare"), *QUICK]) == 0
     assert (tmp_path / "bare" / "latency.json").stat().st_mtime_ns == when, "no figure of latency hangs on the data"
     parts = read_run(tmp_path / "bare")["parts"]
-    assert {name for name, part in parts.items() if part.get("skipped")} == {"accuracy", "curves", "variants", "robustness", "intervene"}
+    assert {name for name, part in parts.items() if part.get("skipped")} == {
+        "accuracy",
+        "curves",
+        "variants",
+        "robustness",
+        "audit",
+        "intervene",
+    }
     assert parts["compare"]["figures"]["systems"]["erv-edge"].keys() >= {"stages"}
     assert "accuracy" not in parts["compare"]["figures"]["systems"]["erv-edge"]
 
@@ -66,7 +73,7 @@ def test_a_finished_piece_is_not_measured_again_and_other_options_measure_anew(r
 
 def test_the_report_is_one_file_that_needs_nothing_else(run):
     page = (run / "report.html").read_text()
-    for part in ("Machine", "Latency", "Energy", "Recognition", "Robustness", "Beside other packages"):
+    for part in ("Machine", "Latency", "Energy", "Recognition", "Robustness", "Beside other packages", "Who is read"):
         assert f"<h2>{part}</h2>" in page
     assert page.count("<svg") >= 7
     assert not re.search(r'(?:src|href)="(?!#|data:)', page), "nothing is loaded from elsewhere"
@@ -141,10 +148,10 @@ def test_moved_faces_are_measured_and_told(run, tmp_path, capsys):
     figures = json.loads(capsys.readouterr().out)
     folder = _changed(run, tmp_path / "moved", lambda r: r["parts"].update(intervene={"figures": figures, "seconds": 1.0}))
     assert main(["report", str(folder)]) == 0
-    page = (folder / "report.html").read_text()
-    assert "<h2>Would it have said so otherwise</h2>" in page
-    assert "there and back" in page
-    assert "what is undone is no longer said" in (folder / "report.md").read_text()
+    assert "<h2>Would it have said so otherwise</h2>" in (folder / "report.html").read_text()
+    words = (folder / "report.md").read_text()
+    assert "| there and back |" in words
+    assert "| what is undone is no longer said |" in words
 
 
 def test_what_is_no_run_is_a_clear_error(run, tmp_path, capsys):

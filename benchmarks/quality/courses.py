@@ -1,0 +1,197 @@
+"""Clips whose truth is known: photographs of faces at rest, moved along known courses, with sensor noise, head sway and changing light."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.bundle import BundleConfig
+from edge.cv import cv2
+from edge.errors import InputError
+from edge.sources.camera import Frame
+from training.cues import CUE_NAMES, CueModel, frontalise, raw_measures
+from training.intervene import Mover, at_rest
+
+SIDE = 320
+"""Of a frame, pixels; the face fills about half of it."""
+_ZOOM = 1.7
+_LEVELS = 48  # pictures drawn of one movement: one every two hundredths of a second of a slow one
+ACTIONS: dict[str, tuple[tuple[str, ...], str, int]] = {
+    "smile": (("mouthSmile_L", "mouthSmile_R"), "lip_corners", 1),
+    "brow raise": (("browInnerUp_L", "browInnerUp_R", "browOuterUp_L", "browOuterUp_R"), "inner_brow", 1),
+    "jaw drop": (("jawOpen",), "jaw_drop", 1),
+    "blink": (("eyeBlink_L", "eyeBlink_R"), "eye_opening", -1),
+}
+"""What is done → expressions that do it, the cue that shows it, and which way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One movement: up and down along raised cosines, or the smoothest courses there are (minimum jerk), with a hold between."""
+
+    action: str
+    onset_s: float
+    top_s: float
+    """When the rise ends."""
+    fall_s: float
+    """When the fall begins."""
+    offset_s: float
+    amplitude: float
+    """Deviations of its cue, by the landmarks; of a blink the amount of closing."""
+    smoothest: bool = False
+
+    def __call__(self, t_s: float) -> float:
+        """How much of it there is, 0…1."""
+        if not self.onset_s < t_s < self.offset_s:
+            return 0.0
+        if self.top_s <= t_s <= self.fall_s:
+            return 1.0
+        rising = t_s < self.top_s
+        x = (t_s - self.onset_s) / (self.top_s - self.onset_s) if rising else (self.offset_s - t_s) / (self.offset_s - self.fall_s)
+        return x**3 * (10 - 15 * x + 6 * x**2) if self.smoothest else float(0.5 - 0.5 * np.cos(np.pi * x))
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """A face at rest."""
+
+    image: np.ndarray
+    """`[128,128]` uint8."""
+    landmarks: np.ndarray
+    """`[172,3]` pixels of it."""
+
+
+def load_portraits(folder: Path, count: int, *, seed: int) -> list[Portrait]:
+    """Faces at rest of `faces_today`.
+
+    Raises:
+        InputError: the pack is missing or damaged.
+    """
+    path = folder / "faces_today.zip"
+    try:
+        with zipfile.ZipFile(path) as pack, np.load(path.with_suffix(".npz")) as known:
+            rest = np.flatnonzero(at_rest(known["blendshapes"], known["blendshape_names"]))
+            chosen = np.random.default_rng(seed).permutation(rest)[:count]
+            names, landmarks = known["id"][chosen], known["landmarks"][chosen].astype(np.float32) / 16
+            images = [cv2.imdecode(np.frombuffer(pack.read(f"{int(name)}.jpg"), np.uint8), cv2.IMREAD_GRAYSCALE) for name in names]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, cv2.error) as error:
+        raise InputError(f"'{path}' is missing or damaged: {error}") from None
+    return [Portrait(image, points) for image, points in zip(images, landmarks, strict=True)]
+
+
+class Stage:
+    """Moves one portrait; pictures are drawn once for each of a few levels."""
+
+    def __init__(self, mover: Mover, portrait: Portrait, config: BundleConfig) -> None:
+        self._mover, self._portrait = mover, portrait
+        cues = {cue.name: cue for cue in config.cues}
+        known = [cues[name] for name in CUE_NAMES]
+        mean, std = np.array([cue.mean for cue in known]), np.array([cue.std for cue in known])
+        self._model = CueModel(np.array(config.rigid_shape), mean, std)
+        self._drawn: dict[tuple[str, float, int], np.ndarray] = {}
+
+    def reach(self, action: str, amount: float) -> float:
+        """How far an amount moves the action's cue, in deviations.
+
+        Raises:
+            ValueError: this face cannot be moved that way.
+        """
+        expressions, cue, _ = ACTIONS[action]
+        _, moved = self._mover.move(self._portrait.image, self._portrait.landmarks, dict.fromkeys(expressions, amount))
+        both = np.stack([self._portrait.landmarks, moved])
+        frontal, _ = frontalise(both, self._mover.mesh.point_index, self._model.shape)
+        rest, there = raw_measures(frontal, self._mover.mesh.point_index)[:, CUE_NAMES.index(cue)]
+        return float((there - rest) / self._model.std[CUE_NAMES.index(cue)])
+
+    def amount(self, action: str, amplitude: float) -> float | None:
+        """The amount that moves the action's cue by so many deviations; `None` where this face does not reach it."""
+        amounts = np.linspace(0.1, 1.4, 9)
+        reached = np.array([self.reach(action, amount) for amount in amounts])
+        if not reached[0] < amplitude < reached.max():
+            return None
+        return float(np.interp(amplitude, np.maximum.accumulate(reached), amounts))
+
+    def picture(self, action: str, amount: float, share: float) -> np.ndarray:
+        """`[128,128]` uint8: the face with so much of an amount."""
+        level = round(share * _LEVELS)
+        key = (action, amount, level)
+        if level and key not in self._drawn:
+            amounts = dict.fromkeys(ACTIONS[action][0], amount * level / _LEVELS)
+            self._drawn[key] = self._mover.move(self._portrait.image, self._portrait.landmarks, amounts)[0]
+        return self._drawn[key] if level else self._portrait.image
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A recording to be, and what happens in it."""
+
+    stage: Stage
+    courses: tuple[tuple[Course, float], ...]
+    """Each with its amount; they do not overlap."""
+    seconds: float
+    fps: float
+    seed: int
+    noise: float = 3.0
+    """Standard deviation of the sensor's noise, grey levels."""
+
+    def frames(self) -> Iterator[Frame]:
+        """Its frames."""
+        rng = np.random.default_rng(self.seed)
+        phases = rng.uniform(0, 2 * np.pi, 6)
+        for i in range(round(self.seconds * self.fps)):
+            t_s = i / self.fps
+            now = [(course, amount) for course, amount in self.courses if course.onset_s < t_s < course.offset_s]
+            crop = self.stage.picture(now[0][0].action, now[0][1], now[0][0](t_s)) if now else self.stage.picture("smile", 0.0, 0.0)
+            yield Frame(self._shot(crop, t_s, phases, rng), "made", i, t_s * 1e3)
+
+    def _shot(self, crop: np.ndarray, t_s: float, phases: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """What a camera sees of a face that sways a little, under light that changes: `[SIDE,SIDE,3]`."""
+        sway = np.sin(2 * np.pi * np.array([0.23, 0.31, 0.17, 0.41, 0.08, 0.61]) * t_s + phases)
+        zoom, turn = _ZOOM * (1 + 0.02 * sway[3]), np.radians(2.5 * sway[2])
+        turned = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        centre = np.array([SIDE / 2 + 8 * sway[0], SIDE / 2 + 6 * sway[1]])
+        move = np.column_stack([turned, centre - turned @ np.array([64.0, 64.0])])
+        grey = cv2.warpAffine(crop, move, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+        grey = grey * (1 + 0.12 * sway[4]) + 4 * sway[5] + rng.normal(0, self.noise, grey.shape)
+        return np.repeat(np.clip(np.round(grey), 0, 255).astype(np.uint8)[..., None], 3, 2)
+
+
+def moving_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
+    """A clip of smiles, brow raises and jaw drops, 0.2 to 2 s long, 2 to 4 deviations far, at least 1.2 s apart."""
+    rng = np.random.default_rng(seed)
+    courses: list[tuple[Course, float]] = []
+    t_s = 1.5
+    while True:
+        long_s = float(np.exp(rng.uniform(np.log(0.2), np.log(2.0))))
+        if t_s + long_s + 1.0 > seconds:
+            return Clip(stage, tuple(courses), seconds, fps, seed)
+        action = str(rng.choice(["smile", "brow raise", "jaw drop"]))
+        amplitude = float(rng.uniform(2, 4))
+        amount = stage.amount(action, amplitude)
+        rise, fall = (min(0.6, long_s * share) for share in rng.uniform(0.25, 0.5, 2))
+        if amount is not None:
+            ends = (t_s, t_s + rise, t_s + long_s - fall, t_s + long_s)
+            courses.append((Course(action, *ends, amplitude, smoothest=bool(rng.integers(2))), amount))
+            t_s += long_s
+        t_s += float(rng.uniform(1.2, 2.0))
+
+
+def blinking_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
+    """A clip of blinks of 100 to 400 ms: a third to close, the rest to open again."""
+    rng = np.random.default_rng(seed)
+    courses = []
+    t_s = 1.5
+    while t_s + 1.5 < seconds:
+        long_s = float(rng.uniform(0.1, 0.4))
+        courses.append((Course("blink", t_s, t_s + long_s / 3, t_s + long_s / 2.5, t_s + long_s, 1.0), 1.0))
+        t_s += long_s + float(rng.uniform(0.8, 3.0))
+    return Clip(stage, tuple(courses), seconds, fps, seed)
+
+
+def still_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
+    """A clip in which nothing happens but noise, sway and light."""
+    return Clip(stage, (), seconds, fps, seed)

@@ -1,0 +1,205 @@
+"""`python -m benchmarks events`: are movements and blinks found when they happen, and nothing where nothing does?
+
+The truth is made (`benchmarks.quality.courses`): faces at rest are moved along known courses, at 30 and 60 frames a second, with sensor
+noise, sway and changing light, and read as a stream by the whole line, any bundle's.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
+from benchmarks.quality.courses import Clip, Course, Stage, blinking_clip, load_portraits, moving_clip, still_clip
+from benchmarks.quality.interval import share
+from edge.errors import InputError
+from edge.pipeline import Pipeline
+from edge.types import Event
+from training.data import data_folder
+from training.intervene import Mover
+
+SHOWN_BY = {
+    "smile": ("lip_corners", "mouth_width"),
+    "brow raise": ("inner_brow", "outer_brow"),
+    "jaw drop": ("mouth_opening", "jaw_drop", "chin_raise"),
+}
+"""Action → the cues that show it; times are those of the first of them in which it is found."""
+OVERLAP = 0.5
+"""A movement is the one that was made when they share so much of the time that either takes."""
+RATES = (30, 60)
+_SECONDS = {"moving": 10.0, "blinking": 12.0, "still": 20.0}
+_TRIES = 20  # faces that may not be movable, for each that is wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A clip and what was told of it."""
+
+    clip: Clip
+    events: list[Event]
+    frames: int
+    read: int
+    """Frames in which the face was seen clearly."""
+
+
+def watch(pipeline: Pipeline, clip: Clip) -> Watched:
+    """Read a clip as a stream."""
+    events, frames, read = [], 0, 0
+    with pipeline.stream(clip.frames(), explain="off") as stream:
+        for reading in stream:
+            frames += 1
+            read += any(not face.unclear for face in reading.faces)
+            events += [event for face in reading.faces for event in face.events]
+    return Watched(clip, events, frames, read)
+
+
+def movements(watched: list[Watched]) -> Figures:
+    """How the movements that were made were found.
+
+    Returns:
+        `found`, a share with its interval; `onset_frames`, `offset_frames`: median and 95th percentile of the error; `bias_onset_ms`,
+        `bias_offset_ms`: its median with its sign; `gain`: how far the cue went of what the landmarks did; `others_per_min`: movements
+        while none was made; `by_action`: found of each.
+    """
+    hits: list[tuple[Course, Event | None, float]] = []
+    others, minutes = 0, 0.0
+    for one in watched:
+        ended = [event for event in one.events if event.kind == "movement" and event.phase == "offset"]
+        courses = [course for course, _ in one.clip.courses]
+        hits += [(course, _shown(course, ended), 1e3 / one.clip.fps) for course in courses]
+        others += sum(not any(_overlap(course, event) > 0 for course in courses) for event in ended)
+        minutes += one.clip.seconds / 60
+    found = [(course, event, frame_ms) for course, event, frame_ms in hits if event is not None]
+    onset = np.array([(event.onset_ms - 1e3 * course.onset_s) for course, event, _ in found])
+    offset = np.array([(event.t_ms - 1e3 * course.offset_s) for course, event, _ in found])
+    frame = np.array([frame_ms for _, _, frame_ms in found])
+    by_action = {
+        action: share(np.array([event is not None for course, event, _ in hits if course.action == action])) for action in SHOWN_BY
+    }
+    return {
+        "n": len(hits),
+        "found": share(np.array([event is not None for _, event, _ in hits])),
+        "onset_frames": _error(onset / frame if len(found) else onset),
+        "offset_frames": _error(offset / frame if len(found) else offset),
+        "bias_onset_ms": float(np.median(onset)) if len(found) else float("nan"),
+        "bias_offset_ms": float(np.median(offset)) if len(found) else float("nan"),
+        "gain": float(np.median([event.amplitude / course.amplitude for course, event, _ in found])) if found else float("nan"),
+        "others_per_min": others / minutes if minutes else float("nan"),
+        "by_action": by_action,
+    }
+
+
+def blinks(watched: list[Watched]) -> Figures:
+    """How the blinks that were made were found: `precision`, `recall`, `f1`, and the error of their duration, ms."""
+    made = told = hit = 0
+    errors = []
+    for one in watched:
+        left = [event for event in one.events if event.kind == "blink"]
+        made, told = made + len(one.clip.courses), told + len(left)
+        for course, _ in one.clip.courses:
+            near = [event for event in left if _overlap(course, event) > 0]
+            if near:
+                left.remove(near[0])
+                hit += 1
+                errors.append(abs((near[0].duration_ms or 0.0) - 1e3 * (course.offset_s - course.onset_s)))
+    precision, recall = hit / told if told else float("nan"), hit / made if made else float("nan")
+    return {
+        "n": made,
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * hit / (made + told) if made + told else float("nan"),
+        "duration_error_ms": float(np.median(errors)) if errors else float("nan"),
+    }
+
+
+def stills(watched: list[Watched]) -> Figures:
+    """What is told of faces that do nothing: events a minute, of each kind."""
+    minutes = sum(one.clip.seconds for one in watched) / 60
+    told = [event.kind for one in watched for event in one.events if event.phase in ("onset", "began", "done")]
+    return {
+        "minutes": minutes,
+        "false_per_min": len(told) / minutes,
+        "by_kind": {kind: told.count(kind) / minutes for kind in sorted(set(told))},
+        "read": sum(one.read for one in watched) / max(1, sum(one.frames for one in watched)),
+    }
+
+
+def measure(pipeline: Pipeline, data: Path, clips: int, seed: int) -> Figures:
+    """Make clips, read them, compare.
+
+    Args:
+        pipeline: any bundle's.
+        data: the packs.
+        clips: of each kind.
+        seed: of faces and courses.
+    """
+    maker = _Maker(pipeline, data, clips, seed)
+    figures: Figures = {"clips": clips, "noise_grey_levels": Clip.__dataclass_fields__["noise"].default}
+    for fps in RATES:
+        figures[f"movements_{fps}"] = movements(maker.watched("moving", moving_clip, fps))
+        figures[f"blinks_{fps}"] = blinks(maker.watched("blinking", blinking_clip, fps))
+    figures["still"] = stills(maker.watched("still", still_clip, RATES[0]))
+    return figures
+
+
+class _Maker:
+    """Goes through the portraits; one that cannot be moved is passed over."""
+
+    def __init__(self, pipeline: Pipeline, data: Path, clips: int, seed: int) -> None:
+        self._pipeline, self._clips, self._seed = pipeline, clips, seed
+        self._mover = Mover.load(data)
+        self._portraits = iter(load_portraits(data, _TRIES * 5 * clips, seed=seed))
+
+    def watched(self, kind: str, make: Callable[..., Clip], fps: float) -> list[Watched]:
+        found: list[Watched] = []
+        for portrait in self._portraits:
+            self._seed += 1
+            try:
+                stage = Stage(self._mover, portrait, self._pipeline.config)
+                clip = make(stage, fps, _SECONDS[kind], seed=self._seed)
+                if kind != "moving" or clip.courses:
+                    found.append(watch(self._pipeline, clip))
+            except ValueError:  # a face that cannot be moved
+                continue
+            if len(found) == self._clips:
+                return found
+        raise InputError(f"too few faces at rest for {self._clips} clips of each kind: --clips fewer")
+
+
+def _shown(course: Course, events: list[Event]) -> Event | None:
+    for cue in SHOWN_BY[course.action]:
+        for event in events:
+            if event.subject == cue and event.direction > 0 and _overlap(course, event) >= OVERLAP:
+                return event
+    return None
+
+
+def _overlap(course: Course, event: Event) -> float:
+    """Intersection over union of their times."""
+    first, last = max(1e3 * course.onset_s, event.onset_ms), min(1e3 * course.offset_s, event.t_ms)
+    whole_ms = max(1e3 * course.offset_s, event.t_ms) - min(1e3 * course.onset_s, event.onset_ms)
+    return max(0.0, last - first) / whole_ms if whole_ms > 0 else 0.0
+
+
+def _error(frames: np.ndarray) -> Figures:
+    if not len(frames):
+        return {"median": float("nan"), "p95": float("nan")}
+    return {"median": float(np.median(np.abs(frames))), "p95": float(np.percentile(np.abs(frames), 95))}
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    bundle_options(parser, threads=1)
+    parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
+    parser.add_argument("--clips", type=whole, default=12, metavar="N", help="clips of each kind (default: 12)")
+    parser.add_argument("--seed", type=int, default=1, help="of faces and courses (default: 1)")
+
+
+def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
+    return measure(pipeline, data_folder(args.data), args.clips, args.seed)
+
+
+COMMAND = Command(_options, of_pipeline(_run))

@@ -1,0 +1,66 @@
+"""What a report is made of: paragraphs, tables and pictures, and how they read in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under columns; empty cells are unknown."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    percent: Sequence[str] = ()
+    """Columns that show changes in percent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """SVG elements, side by side where there is room; Markdown leaves them out."""
+
+    pictures: Sequence[str]
+
+
+Block = Text | Table | Pictures
+
+
+def markdown(blocks: Sequence[Block]) -> list[str]:
+    """Lines of Markdown; pictures are left out."""
+    lines: list[str] = []
+    for block in blocks:
+        if isinstance(block, Text):
+            lines += [block.text, ""]
+        elif isinstance(block, Table):
+            rows = [block.columns, ["---"] * len(block.columns), *cells(block)]
+            lines += [f"### {block.title}", ""] if block.title else []
+            lines += [f"| {' | '.join(text.replace('|', chr(92) + '|') for text in row)} |" for row in rows] + [""]
+    return lines
+
+
+def cells(table: Table) -> list[list[str]]:
+    """What stands in a table."""
+    return [[cell(value, name in table.percent) for value, name in zip(row, table.columns, strict=True)] for row in table.rows]
+
+
+def cell(value: Any, percent: bool = False) -> str:
+    """A value for a table: three figures that count, empty where unknown."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | str):
+        return str(value)
+    if percent:
+        return f"{value:+.1%}" if value else "0"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
