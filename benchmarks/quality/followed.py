@@ -229,17 +229,18 @@ def necessity(named: list[Case], unnamed: list[Case]) -> Figures:
 
     Returns:
         `more`: share of faces on which the first lowers the answer's probability more; `by_named`, `by_unnamed`: mean fall; `ratio` of the
-        two; `changed`, `changed_unnamed`: the label is another.
+        two, where the second is surely above 0; `changed`, `changed_unnamed`: the label is another.
     """
     others = {(case.source, case.item.face): case for case in unnamed}
     pairs = [(case, others[key]) for case in named if (key := (case.source, case.item.face)) in others]
     first = [case for case, _ in pairs]
     falls = np.array([[_fall(a), _fall(b)] for a, b in pairs]).reshape(-1, 2)
+    other = ratio(first, falls[:, 1])
     return {
         "more": by_face(first, falls[:, 0] > falls[:, 1]),
         "by_named": ratio(first, falls[:, 0]),
-        "by_unnamed": ratio(first, falls[:, 1]),
-        "ratio": ratio(first, falls[:, 0], falls[:, 1]),
+        "by_unnamed": other,
+        "ratio": ratio(first, falls[:, 0], falls[:, 1]) if other["low"] > 0 else ratio([], falls[:0, 0]),
         "changed": by_face(first, [a.now.label != a.was.label for a, _ in pairs]),
         "changed_unnamed": by_face(first, [b.now.label != b.was.label for _, b in pairs]),
     }
