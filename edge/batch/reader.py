@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -248,10 +248,15 @@ class _CsvFile(CsvSink):
 
     def __init__(self, path: Path, labels: list[str], cues: list[str], units: list[str], *, format: str) -> None:
         self._file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-        super().__init__(self._file, labels, cues, units, format=format)
+        try:
+            super().__init__(self._file, labels, cues, units, format=format)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # every row was flushed: this can only repeat a failure that was raised then
+            self._file.close()
 
 
 @contextmanager

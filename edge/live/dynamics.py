@@ -82,17 +82,19 @@ class Dynamics:
     @property
     def fps(self) -> float:
         """Frames a second, by the middle of the last steps; 0 before there are enough."""
-        return 1e3 / float(np.median(self._steps_ms)) if len(self._steps_ms) >= _RATE_STEPS // 2 else 0.0
+        steps_ms = sorted(self._steps_ms)
+        return 1e3 / steps_ms[len(steps_ms) // 2] if len(steps_ms) >= _RATE_STEPS // 2 else 0.0
 
     @property
     def no_blinks(self) -> str:
         """Why blinks cannot be told; empty when they can."""
         if self._eyes < 0:
             return f"the bundle has no cue {EYES}"
-        if not self.fps:
+        fps = self.fps
+        if not fps:
             return "too few frames so far"
         # a rate that is rounded in its header must not flicker
-        return "" if self.fps > BLINK_FPS - 0.5 else f"{self.fps:.1f} frames a second: blinks need {BLINK_FPS:g}"
+        return "" if fps > BLINK_FPS - 0.5 else f"{fps:.1f} frames a second: blinks need {BLINK_FPS:g}"
 
     @property
     def blinks(self) -> Blinks | None:
