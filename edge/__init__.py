@@ -15,6 +15,7 @@ from edge.errors import BackendError, BundleError, EdgeError, InputError, Output
 from edge.types import ActionUnit, Blinks, Claim, Detection, Event, Explanation, Face, Pose, Reading, Statement, StreamStatus, Verdict
 
 if TYPE_CHECKING:
+    from edge.clip import Clip, read_clip
     from edge.live.baseline import Baseline
     from edge.live.scene import Scene
     from edge.live.stream import Stream
@@ -23,17 +24,19 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "ActionUnit", "BackendError", "Baseline", "Blinks", "BundleError", "Claim", "Detection", "EdgeError", "Event", "Explanation", "Face",
-    "Frame", "InputError", "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement", "Stream", "StreamStatus", "UsageError",
-    "Verdict",
+    "ActionUnit", "BackendError", "Baseline", "Blinks", "BundleError", "Claim", "Clip", "Detection", "EdgeError", "Event",
+    "Explanation", "Face", "Frame", "InputError", "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement", "Stream",
+    "StreamStatus", "UsageError", "Verdict", "read_clip",
 ]  # fmt: skip
 
 _LATE = {
     "Baseline": "live.baseline",
+    "Clip": "clip",
     "Frame": "sources.camera",
     "Pipeline": "pipeline",
     "Scene": "live.scene",
     "Stream": "live.stream",
+    "read_clip": "clip",
 }
 """What imports OpenCV, which takes a while and may be missing: only when asked for."""
 

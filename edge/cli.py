@@ -155,8 +155,10 @@ def _stream(pipeline, args: argparse.Namespace, outputs: Outputs) -> int:  # typ
 
 
 def _follow(pipeline, args: argparse.Namespace, outputs: Outputs, sink: VideoSink | None) -> None:  # type: ignore[no-untyped-def]
+    from edge.clip import ClipWriter
     from edge.live.baseline import Baseline
     from edge.outputs.draw import annotate
+    from edge.outputs.summary import write_summary
     from edge.outputs.window import Window
 
     source = args.camera if args.camera is not None else args.video
@@ -173,9 +175,14 @@ def _follow(pipeline, args: argparse.Namespace, outputs: Outputs, sink: VideoSin
         outputs.follow(stream)
         if args.save_baseline:
             stack.callback(_save_baseline, stream, args.save_baseline)
+        clip = ClipWriter()
+        if args.summary:
+            stack.callback(lambda: write_summary(args.summary, clip.clip()))  # also of what was read until an interruption
         for reading in itertools.islice(stream, args.max_frames):
             _print(reading, args.json)
             outputs.write(reading, stream.frame.image_bgr)
+            if args.summary:
+                clip.see(reading)
             if sink or window:
                 picture = annotate(stream.frame.image_bgr, reading, _cue_points(pipeline))
                 if sink:

@@ -36,10 +36,11 @@ from export.graphs import export_graphs
 from export.plots import draw_calibration
 from export.publish import write_config
 from export.visibility import FIGURES, graft
+from training.augment import SIZE
 from training.constraint import constrain
 from training.cues import CUES, POINTS, CueModel, mean_five_points
 from training.data import elsewhere, load_ferplus
-from training.encoder import SIZE, load_encoder
+from training.encoder import load_encoder, load_units
 from training.face import SPEC, load_face
 from training.folders import new_folder
 from training.policy import MAX_FRAMES, TOKENS_PER_FRAME, ErvPolicy, ErvProcessor, load_policy
@@ -88,8 +89,8 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     constrain(policy, load_grammar(runs.grammar / FILE), processor.tokenizer)  # it may say less than the policy learned, never more
     visibility = load_visibility(runs.visibility)
     _, cue_model = load_encoder(runs.encoder)
-    faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid")
-    five = mean_five_points(faces.landmarks, faces.point_index)
+    faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid").at(SIZE)
+    five = mean_five_points(faces.landmarks * (SIZE / faces.images.shape[1]), faces.point_index)
     with new_folder(out, HASHES) as folder:
         export_graphs(folder, face, policy, verifier)
         if kept:
@@ -162,11 +163,20 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
         ),
         verdict=VerdictSpec(0.0, 0.0, 0.5, 1.1, [1.0] * len(EMOTIONS_11), 64, least),
         temperature=1.0,
+        units=load_units(runs.encoder),
         rigid_shape=[[round(float(v), 6) for v in point] for point in cue_model.shape],
         provenance={
             **provenance(),
             "runs": records,
-            "data": ["FER2013 images", "FER+ votes", "MediaPipe landmarks of them", "GoEmotions", "faces_in_context"],
+            "data": [
+                "FER2013 images",
+                "FER+ votes",
+                "FairFace (CC BY 4.0)",
+                "MediaPipe landmarks and blendshapes of both (Apache-2.0)",
+                "ICT-FaceKit (MIT, USC ICT)",
+                "GoEmotions",
+                "faces_in_context",
+            ],
         },
         metrics={},
     )

@@ -29,7 +29,7 @@ WORST_ATTACK = 0.05
 """And of each of them alone."""
 UNSURE_SHARE = 0.05
 """At least this share of validation faces lies below the confidence at which the pipeline abstains."""
-VERIFIED_AND_WRONG = {"FER+": 0.065, "elsewhere": 0.13}
+VERIFIED_AND_WRONG = {"FER+": 0.055, "elsewhere": 0.1}
 """Largest share of all validation faces with a verified explanation of a wrong label."""
 
 

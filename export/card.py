@@ -49,6 +49,7 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         "|---|---|---|",
         *(f"| {cue.name} | {cue.action_unit} | {cue.formula} |" for cue in config.cues),
         "",
+        *_units(config),
         "## Verdict",
         "",
         "An explanation says only what is checked, and is shown only if all of it holds: every statement, read exactly by `grammar.json`,",
@@ -83,6 +84,28 @@ def _origin(run: dict[str, Any]) -> str:
     if "brought" in run:
         return f"{run['brought']}, brought as `{run['file']}` (SHA-256 {run['sha256']}); its licence is {run['licence']}"
     return f"`python -m training {run['command']}`, seed {run['seed']}, commit {run['commit']}"
+
+
+def _units(config: BundleConfig) -> list[str]:
+    """The action units, where each is read, and how reliably."""
+    if not config.units:
+        return []
+    return [
+        "## Action units",
+        "",
+        "Intensities from 0 to 1 on this project's own scale, not FACS' A to E: 1 is what one face in two hundred reaches, or four deviations",
+        "of a cue. Reliability is the correlation with what MediaPipe's blendshapes, or the landmarks, say of held-out photographs; units",
+        "below 0.6 are left out.",
+        "",
+        "| unit | FACS name | read from | sides | reliability |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {unit.name} | {unit.meaning} | {'blendshapes' if unit.columns else f'the cue {unit.cue}'} | "
+            f"{'left, right' if len(unit.columns) == 2 else 'together'} | {unit.reliability:.2f} |"
+            for unit in config.units
+        ),
+        "",
+    ]
 
 
 def _rows(values: dict[str, Any], prefix: str = "") -> list[str]:

@@ -18,6 +18,7 @@ from edge.vision.search import padded
 from export.agreement import Gates, agreement, decisions, failures
 from export.checkpoint import checkpoint_pipeline
 from export.crops import load_crops
+from export.graphs import READINGS
 from training.face import FaceFinder
 from training.policy import ErvPolicy, ErvProcessor
 from training.verifier import Verifier
@@ -101,7 +102,7 @@ def check_parity(
     Args:
         pipeline: over the exported graphs.
         face, policy, processor, verifier: what they were exported from; no face finder where one was kept as it was.
-        images: `[N,48,48]` uint8 faces.
+        images: `[N,S,S]` uint8 crops.
 
     Returns:
         Largest relative difference per graph and the share of equal greedy completions.
@@ -121,7 +122,7 @@ def check_parity(
     read = policy.encoder(batch["pixel_values"][:, 0])
     exported = pipeline.encoder.session.run({"pixel_values": batch["pixel_values"][:, 0].numpy()})
     found["visual_tokens"] = _difference(policy.projector(read).numpy(), exported["visual_tokens"])
-    for name, key in (("emotion", "emotion_logits"), ("cues", "cues"), ("points", "points"), ("pose", "pose")):
+    for name, key in READINGS.items():
         found[key] = _difference(read[name].numpy(), exported[key])
 
     ids = policy.generate(**batch, do_sample=False)[:, batch["input_ids"].shape[1] :]

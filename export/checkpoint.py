@@ -23,7 +23,7 @@ from edge.language.verifier import SentenceVerifier
 from edge.pipeline import Pipeline
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder
-from export.graphs import EmbedGraph, VerifierGraph, VisionGraph
+from export.graphs import READINGS, EmbedGraph, VerifierGraph, VisionGraph
 from export.visibility import VisibilityGraph
 from training.face import load_face
 from training.policy import ErvPolicy, load_policy
@@ -104,7 +104,7 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
     policy, processor = load_policy(trained[0])
     grammar = load_grammar(trained[0] / FILE)
     config, vision = bundle.config, VisionGraph(policy).eval()
-    outputs: tuple[str, ...] = ("visual_tokens", "emotion_logits", "cues", "points", "pose")
+    outputs: tuple[str, ...] = ("visual_tokens", *READINGS.values())
     look: Callable[..., object] = vision
     if (runs / "visibility").is_dir():
         sight, outputs = VisibilityGraph(load_visibility(runs / "visibility").network), (*outputs, "visible")

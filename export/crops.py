@@ -46,7 +46,7 @@ def load_crops(source: Path, split: str, size: int) -> Crops:
         InputError: nothing is there, or what is there cannot be read.
     """
     if source.suffix == ".npz" or (source / PACK).is_file():
-        faces = load_ferplus(source, split)
+        faces = load_ferplus(source, split).at(size)
         counted = faces.label >= 0
         if not counted.any():
             raise InputError(f"'{source}' has no face in its {split} split that the reference protocol counts")

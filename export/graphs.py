@@ -18,12 +18,15 @@ from transformers import LlamaModel
 
 from edge.errors import InputError
 from edge.profiles import cache_names
+from training.augment import SIZE
 from training.encoder import Encoder
 from training.face import FaceFinder
 from training.policy import ErvPolicy
 from training.verifier import Verifier
 
 OPSET = 18
+READINGS = {"emotion": "emotion_logits", "cues": "cues", "points": "points", "pose": "pose", "units": "units"}
+"""Output of the encoder → its name in the graph."""
 
 
 class VisionGraph(nn.Module):
@@ -35,7 +38,7 @@ class VisionGraph(nn.Module):
 
     def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         read = self.encoder(pixel_values)
-        return self.projector(read), read["emotion"], read["cues"], read["points"], read["pose"]
+        return self.projector(read), *(read[name] for name in READINGS)
 
 
 class ReadingsGraph(nn.Module):
@@ -47,7 +50,7 @@ class ReadingsGraph(nn.Module):
 
     def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         read = self.encoder(pixel_values)
-        return pixel_values[:, 0] + 0.0, read["emotion"], read["cues"], read["points"], read["pose"]
+        return pixel_values[:, 0] + 0.0, *(read[name] for name in READINGS)
 
 
 class DecoderGraph(nn.Module):
@@ -155,8 +158,8 @@ def export_readers(folder: Path, face: FaceFinder | None, vision: nn.Module, ver
     if face:
         export_face(folder / "face.onnx", face)
     export_graph(
-        folder / "vision_encoder.onnx", vision, (torch.rand(2, 1, 48, 48),), {"pixel_values": {0: count}},
-        ["visual_tokens", "emotion_logits", "cues", "points", "pose"],
+        folder / "vision_encoder.onnx", vision, (torch.rand(2, 1, SIZE, SIZE),), {"pixel_values": {0: count}},
+        ["visual_tokens", *READINGS.values()],
     )  # fmt: skip
     export_graph(
         folder / "verifier.onnx", VerifierGraph(verifier), (torch.ones(2, 7, dtype=torch.long), torch.ones(2, 7, dtype=torch.long)),

@@ -2,8 +2,8 @@
 
 The fast path stays the small encoder's: label, cues and points of every frame cost what they always cost. `vision_encoder.onnx` hands the
 crop on in place of visual tokens, and `policy_vision.onnx` (the model's tower and connector) looks at it only when an explanation is due.
-The crop is the same 48-pixel grey face that everything else is trained, calibrated and measured on, scaled up inside the graph: a policy
-is fine-tuned on what it will see.
+The crop is the same grey face of 96 pixels that everything else is trained, calibrated and measured on, scaled up inside the graph: a
+policy is fine-tuned on what it will see.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from export.graphs import ReadingsGraph, export_graph, export_language, export_r
 from export.plots import draw_calibration
 from export.publish import write_config
 from export.visibility import FIGURES, graft
+from training.augment import SIZE
 from training.cues import mean_five_points
 from training.data import load_ferplus
-from training.encoder import SIZE, load_encoder
+from training.encoder import load_encoder
 from training.face import load_face
 from training.folders import new_folder
 from training.verifier import load_verifier
@@ -175,8 +176,8 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     model, tokenizer = load_large(runs.policy)
     face, (verifier, verifier_tokenizer) = load_face(runs.face), load_verifier(runs.verifier)
     encoder, cue_model = load_encoder(runs.encoder)
-    faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid")
-    five = mean_five_points(faces.landmarks, faces.point_index)
+    faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid").at(SIZE)
+    five = mean_five_points(faces.landmarks * (SIZE / faces.images.shape[1]), faces.point_index)
     spec = policy_spec(model, tokenizer)
     visibility = load_visibility(runs.visibility)
     with new_folder(out, HASHES) as folder:
@@ -201,7 +202,7 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
 
 
 def check_large(pipeline: Pipeline, model: PreTrainedModel, tower: TowerGraph, images: np.ndarray) -> dict[str, float]:
-    """Compare the exported policy with the model's own `generate` on faces `[N,48,48]` uint8; `InputError` when they disagree."""
+    """Compare the exported policy with the model's own `generate` on faces `[N,S,S]` uint8; `InputError` when they disagree."""
     policy, crops = pipeline.explainer.policy, pipeline.encoder(images).tokens
     assert policy.tower is not None
     with torch.no_grad():

@@ -55,9 +55,14 @@ def recover(folder: Path, out: Path) -> list[str]:
         raise InputError(f"the bundle '{folder}' does not tell how its parts were trained: {error}") from None
     mean, std = (np.array([getattr(cue, key) for cue in config.cues], np.float32) for key in ("mean", "std"))
     cue_model = CueModel(np.array(config.rigid_shape), mean, std)
+    none = np.zeros(len(config.labels), np.float32)
     figures = {"threshold": config.verdict.min_visible, "figures": config.metrics.get(FIGURES, {})}
     parts: dict[str, tuple[nn.Module, str, dict[str, Any]]] = {
-        "encoder": (encoder, "encoder.", {"cue_model": cue_model, "offsets": np.zeros(len(config.labels), np.float32)}),
+        "encoder": (
+            encoder,
+            "encoder.",
+            {"cue_model": cue_model, "units": list(config.units), "offsets": none},
+        ),
         "visibility": (visibility, "visibility/network.", figures),
     }
     for name, (network, prefix, rest) in parts.items():

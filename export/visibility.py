@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from edge.bundle import HASHES, Bundle
 from edge.engine.backend import OrtSession
@@ -29,8 +30,9 @@ from export.graphs import export_graph
 from export.publish import write_config
 from export.storage import store_weights
 from export.strategies import load_graph
+from training.augment import SIZE
 from training.folders import new_folder
-from training.visibility import Visibility, load_visibility
+from training.visibility import SIDE, Visibility, load_visibility
 
 OUTPUT = "visible"
 FIGURES = "visibility, covered validation faces"
@@ -48,7 +50,7 @@ class VisibilityGraph(nn.Module):
         self.network = network
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        return self.network(pixel_values).sigmoid()
+        return self.network(F.avg_pool2d(pixel_values, SIZE // SIDE)).sigmoid()
 
 
 def graft(path: Path, network: Visibility, *, stored: bool = False) -> None:
@@ -65,7 +67,7 @@ def graft(path: Path, network: Visibility, *, stored: bool = False) -> None:
     with tempfile.TemporaryDirectory() as name:
         alone = Path(name) / "visibility.onnx"
         faces = torch.export.Dim("faces", min=1, max=64)
-        export_graph(alone, VisibilityGraph(network), (torch.rand(2, 1, 48, 48),), {INPUT: {0: faces}}, [OUTPUT])
+        export_graph(alone, VisibilityGraph(network), (torch.rand(2, 1, SIZE, SIZE),), {INPUT: {0: faces}}, [OUTPUT])
         part = onnx.load(alone)
     if stored:
         store_weights(part, STORED_BITS)
@@ -78,7 +80,7 @@ def graft(path: Path, network: Visibility, *, stored: bool = False) -> None:
     graph.initializer.extend(part.graph.initializer)
     onnx.save(whole, str(path))
 
-    crops = np.random.default_rng(0).random((4, 1, 48, 48), np.float32)
+    crops = np.random.default_rng(0).random((4, 1, SIZE, SIZE), np.float32)
     with torch.no_grad():
         wanted = VisibilityGraph(network)(torch.from_numpy(crops)).numpy()
     error = float(np.abs(OrtSession(path).run({INPUT: crops})[OUTPUT] - wanted).max())

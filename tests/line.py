@@ -15,9 +15,9 @@ from training.__main__ import main as train
 
 _SMALL = {
     "face": ["widths=[8,8,8,8,8]", "neck=8", "canvas=64", "steps=8", "batch=4", "check_every=4"],
-    "encoder": ["widths=[8,8,8,16,16]", "depths=[1,1,1,1]", "epochs=2", "batch=16"],
+    "encoder": ["widths=[8,8,8,16,16]", "depths=[1,1,1,1]", "epochs=2", "batch=16", "composed=0"],
     "visibility": ["widths=[4,8]", "hidden=8", "epochs=1", "batch=16"],
-    "grammar": ["precision=0", "contradicted=1", "least_faces=1"],
+    "grammar": ["precision=0", "contradicted=1", "least_faces=1", 'floor={"": 0.1}'],
     "sft": ["hidden=32", "layers=2", "intermediate=64", "epochs=50", "batch=16", "views=1", "lr=0.01"],
     "verifier": ["steps=2", "batch=16"],
     "distill": ["hidden=32", "layers=1", "heads=2", "intermediate=64", "vocabulary=400", "steps=5", "batch=16", "wider=20", "written=20"],
@@ -43,7 +43,7 @@ def runs(tmp_path_factory, data) -> Path:
         "verifier": runs / "distill",
     }
     for stage, values in _SMALL.items():
-        given = {option: needs[option] for option, _, _ in NEEDS.get(stage, ())}
+        given = {option: needs[option] for option, default, _ in NEEDS.get(stage, ()) if default != ""}
         if stage == "verifier":
             given["teacher"] = teacher
         extra = [f"--{option}={path}" for option, path in given.items()]

@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.units import SHAPES
+
 _POINTS = [
     0,
     1,
@@ -103,6 +105,7 @@ def write_packs(folder: Path, count: int = 96) -> Path:
         head[[_POINTS.index(i) for i in places], :2] += np.array([x, y]) - middle
     head[_POINTS.index(33), 0], head[_POINTS.index(263), 0] = 12, 36
     images, points = {"vote_columns": np.array(_VOTES)}, {"point_index": np.array(_POINTS, np.int16)}
+    shapes: dict[str, np.ndarray] = {"blendshape_names": np.array(SHAPES)}
     for split, n in (("train", count), ("valid", count // 2), ("test", count // 2)):
         labels = np.arange(n) % 8
         votes = np.zeros((n, 10), np.uint8)
@@ -114,14 +117,37 @@ def write_packs(folder: Path, count: int = 96) -> Path:
         landmarks = head + rng.normal(0, 0.8, (n, *head.shape))
         landmarks[0] = np.nan
         points[f"{split}_landmarks"] = landmarks.astype(np.float16)
+        shapes[f"{split}_blendshapes"] = _shapes(labels, rng)
     np.savez_compressed(folder / "ferplus_images.npz", **images)
     np.savez_compressed(folder / "ferplus_landmarks.npz", **points)
+    np.savez_compressed(folder / "ferplus_blendshapes.npz", **shapes)
+    _write_today(folder, head, rng, count)
     _write_comments(folder / "goemotions")
     _write_explanations(folder / "merr_explanations.jsonl")
     _write_photos(folder / "faces_in_context.zip", rng)
     _write_heads(folder, rng)
     write_audit(folder / "faces_audit.zip", [cv2.cvtColor(draw_face(i, rng, 224), cv2.COLOR_GRAY2BGR) for i in range(8)])
     return folder
+
+
+def _shapes(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """`[N,B]` coefficients × 255: hardly any for every eighth label, more for the others."""
+    return np.round(rng.uniform(1, 20, (len(labels), len(SHAPES))) * np.where(labels == 0, 1, 8)[:, None]).astype(np.uint8)
+
+
+def _write_today(folder: Path, head: np.ndarray, rng: np.random.Generator, count: int) -> None:
+    """Unlabelled faces with a margin around them, as `faces_today` has them."""
+    labels, margin = np.arange(count) % 8, 128 / 12
+    with zipfile.ZipFile(folder / "faces_today.zip", "w") as pack:
+        for i, label in enumerate(labels):
+            picture = np.full((128, 128), 60, np.uint8)
+            picture[11:117, 11:117] = draw_face(int(label), rng, 106)
+            pack.writestr(f"{i}.jpg", cv2.imencode(".jpg", picture)[1].tobytes())
+    places = (head + rng.normal(0, 0.8, (count, *head.shape))) * 128 / 1.2 / 48 + np.array([margin, margin, 0])
+    np.savez_compressed(
+        folder / "faces_today.npz", id=np.arange(count, dtype=np.int32), landmarks=np.round(places * 16).astype(np.int16),
+        point_index=np.array(_POINTS, np.int16), blendshapes=_shapes(labels, rng), blendshape_names=np.array(SHAPES),
+    )  # fmt: skip
 
 
 def _write_comments(folder: Path) -> None:

@@ -19,6 +19,7 @@ FLOORS = {
         ("live",),
         ("rehearsal",),
         ("pipeline",),
+        ("clip",),
         ("",),  # `edge` itself, which names what an application imports
         ("outputs", "server"),
         ("tables",),

@@ -28,6 +28,7 @@ MODULES = {"grammar": "language"}
 """Stages whose module has another name."""
 #: Stage → what else it needs: option, default (`None`: must be given), help.
 NEEDS: dict[str, tuple[tuple[str, str | None, str], ...]] = {
+    "encoder": (("start", "", "run of an earlier encoder to go on from (default: none)"),),
     "grammar": (("encoder", "runs/encoder", "run of the encoder"),),
     "sft": (("encoder", "runs/encoder", "run of the encoder"), ("grammar", "runs/grammar", "run of the grammar")),
     "large": (
@@ -77,7 +78,7 @@ def _main(argv: list[str] | None) -> int:
     module = import_module(f"training.{MODULES.get(args.stage, args.stage)}")
     config = module.configure(args.config, args.set)
     extra = {option: getattr(args, option) for option, _, _ in NEEDS.get(args.stage, ())}
-    check_out(args.out, {f"--{option}": Path(value) for option, value in extra.items()})
+    check_out(args.out, {f"--{option}": Path(value) for option, value in extra.items() if value})
     module.train(data_folder(args.data), args.out, config, **extra)
     return 0
 

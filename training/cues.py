@@ -188,24 +188,6 @@ def _mean_shape(rigid: np.ndarray) -> np.ndarray:
     return shape
 
 
-def five_points(landmarks: np.ndarray, point_index: np.ndarray) -> np.ndarray:
-    """Eyes, nose tip and mouth corners, the five points that the finder gives.
-
-    Args:
-        landmarks: `[N,P,2…3]` pixels.
-        point_index: `[P]` Face Mesh numbers.
-
-    Returns:
-        `[N,5,2]` pixels: eye, eye, nose tip, mouth corner, mouth corner, image left first on an upright face.
-    """
-    row = {int(number): i for i, number in enumerate(point_index)}
-
-    def at(*numbers: int) -> np.ndarray:
-        return np.asarray(landmarks[:, [row[n] for n in numbers], :2].mean(1))
-
-    return np.stack([at(33, 133, 159, 145), at(362, 263, 386, 374), at(4), at(61), at(291)], 1)
-
-
 def mean_five_points(landmarks: np.ndarray, point_index: np.ndarray) -> np.ndarray:
     """Where eyes, nose tip and mouth corners of a levelled mean face lie in the crop: the crop rule that the data implies.
 
@@ -216,10 +198,21 @@ def mean_five_points(landmarks: np.ndarray, point_index: np.ndarray) -> np.ndarr
     Returns:
         `[5,2]` pixels: eye, eye, nose tip, mouth corner, mouth corner, image left first.
     """
-    five = five_points(landmarks[np.isfinite(landmarks).all((1, 2))].astype(np.float64), point_index)
+    five = five_points(landmarks[np.isfinite(landmarks).all((1, 2))], point_index)
     z = five[..., 0] + 1j * five[..., 1]
     centre = z.mean(1, keepdims=True)
     size = np.sqrt((np.abs(z - centre) ** 2).mean(1, keepdims=True))
     level = np.exp(-1j * np.angle(z[:, 1] - z[:, 0]))[:, None]
     mean = ((z - centre) / size * level).mean(0) * np.median(size) + np.median(centre.real) + 1j * np.median(centre.imag)
     return np.stack([mean.real, mean.imag], 1)
+
+
+def five_points(landmarks: np.ndarray, point_index: np.ndarray) -> np.ndarray:
+    """Eye, eye, nose tip, mouth corner, mouth corner of each face, image left first: `[N,5,2]` float64 of landmarks `[N,P,3]`."""
+    row = {int(number): i for i, number in enumerate(point_index)}
+    flat = landmarks[..., :2].astype(np.float64)
+
+    def at(*numbers: int) -> np.ndarray:
+        return flat[:, [row[n] for n in numbers]].mean(1)
+
+    return np.stack([at(33, 133, 159, 145), at(362, 263, 386, 374), at(4), at(61), at(291)], 1)

@@ -55,6 +55,10 @@ class FerPlus:
     """`[N,P,3]` float32 in pixels of the crop; NaN where no face was found."""
     point_index: np.ndarray
     """`[P]` int: Face Mesh number of each landmark."""
+    blendshapes: np.ndarray
+    """`[N,B]` float32 coefficients 0…1; all 0 where they are unknown."""
+    shape_names: tuple[str, ...] = ()
+    """`B` names of the blendshapes."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -74,7 +78,73 @@ class FerPlus:
 
     def take(self, rows: np.ndarray) -> FerPlus:
         """Return the chosen rows (indices or a boolean mask)."""
-        return FerPlus(self.images[rows], self.votes[rows], self.rest[rows], self.landmarks[rows], self.point_index)
+        per_face = {name: getattr(self, name)[rows] for name in ("images", "votes", "rest", "landmarks", "blendshapes")}
+        return replace(self, **per_face)
+
+    def at(self, size: int) -> FerPlus:
+        """The same faces in crops of `size` pixels."""
+        scale = size / self.images.shape[1]
+        return self if scale == 1 else replace(self, images=resized(self.images, size), landmarks=self.landmarks * scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """Faces of `faces_today`: no emotions are known of them."""
+
+    images: np.ndarray
+    """`[N,128,128]` uint8, grey, with a margin: FER+'s framing times `MARGIN`."""
+    landmarks: np.ndarray
+    """`[N,P,3]` float32 in pixels of the crop."""
+    point_index: np.ndarray
+    """`[P]` int: Face Mesh number of each landmark."""
+    blendshapes: np.ndarray
+    """`[N,B]` float32 coefficients 0…1."""
+    shape_names: tuple[str, ...]
+    """`B` names of the blendshapes."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: np.ndarray) -> Today:
+        """Return the chosen rows (indices or a boolean mask)."""
+        return replace(self, images=self.images[rows], landmarks=self.landmarks[rows], blendshapes=self.blendshapes[rows])
+
+
+def load_today(folder: Path, *, held_out: bool) -> Today:
+    """The faces of `faces_today` that are trained on, or those that are held out for measuring: every tenth number.
+
+    Raises:
+        InputError: the pack is missing or damaged.
+    """
+    path = folder / "faces_today.zip"
+    keys = ("id", "landmarks", "point_index", "blendshapes", "blendshape_names")
+    number, landmarks, index, blendshapes, names = read_pack(path.with_suffix(".npz"), *keys)
+    chosen = np.flatnonzero((number % HELD_OUT_EVERY == 0) == held_out)
+    try:
+        with zipfile.ZipFile(path) as pack:
+            images = [cv2.imdecode(np.frombuffer(pack.read(f"{n}.jpg"), np.uint8), cv2.IMREAD_GRAYSCALE) for n in number[chosen]]
+        return Today(
+            np.stack(images), landmarks[chosen].astype(np.float32) / 16, index.astype(int), blendshapes[chosen].astype(np.float32) / 255,
+            tuple(str(name) for name in names),
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise InputError(f"no data pack at '{path}'") from None
+    except (OSError, KeyError, ValueError, IndexError, zipfile.BadZipFile, cv2.error) as error:
+        raise InputError(f"'{path}' is damaged: {error}") from None
+
+
+def unlabelled(today: Today, size: int) -> FerPlus:
+    """Faces of today in FER+'s framing, in crops of `size` pixels, without votes."""
+    crops, n = np.stack([reframe(image, size) for image in today.images]), len(today)
+    landmarks = _reframed(today.landmarks, today.images.shape[1], size)
+    votes = np.zeros((n, len(EMOTIONS_8)), np.float32)
+    return FerPlus(crops, votes, np.zeros((n, 2), np.float32), landmarks, today.point_index, today.blendshapes, today.shape_names)
+
+
+def _reframed(landmarks: np.ndarray, side: int, size: int) -> np.ndarray:
+    """Landmarks of a crop with a margin, `side` pixels wide, in the crop of `size` pixels without it."""
+    moved = landmarks * (size * MARGIN / side) - np.array([1, 1, 0], np.float32) * size * (MARGIN - 1) / 2
+    return np.asarray(moved, np.float32)
 
 
 def elsewhere(folder: Path, size: int) -> FerPlus | None:
@@ -99,13 +169,22 @@ def elsewhere(folder: Path, size: int) -> FerPlus | None:
             kept = [i for i, emotion in enumerate(emotions) if emotion in EMOTIONS_8 and emotion != "contempt"]
             images = [cv2.imdecode(np.frombuffer(pack.read(names[i]), np.uint8), cv2.IMREAD_GRAYSCALE) for i in kept]
             landmarks, index = known["landmarks"][kept].astype(np.float32) / 16, known["point_index"].astype(int)
+            blendshapes, shapes = (
+                known["blendshapes"][kept].astype(np.float32) / 255,
+                tuple(str(name) for name in known["blendshape_names"]),
+            )
     except (OSError, KeyError, ValueError, IndexError, zipfile.BadZipFile, cv2.error) as error:
         raise InputError(f"'{path}' is damaged: {error}") from None
-    scale = size * MARGIN / images[0].shape[0]
-    landmarks = landmarks * scale - np.array([1, 1, 0], np.float32) * size * (MARGIN - 1) / 2
+    landmarks = _reframed(landmarks, images[0].shape[0], size)
     votes = np.eye(len(EMOTIONS_8), dtype=np.float32)[[EMOTIONS_8.index(emotions[i]) for i in kept]] * 10
     crops = np.stack([reframe(image, size) for image in images])
-    return FerPlus(crops, votes, np.zeros((len(crops), 2), np.float32), landmarks.astype(np.float32), index)
+    return FerPlus(crops, votes, np.zeros((len(crops), 2), np.float32), landmarks, index, blendshapes, shapes)
+
+
+def resized(images: np.ndarray, size: int) -> np.ndarray:
+    """Square grey pictures `[N,S,S]` uint8 in another size."""
+    how = cv2.INTER_AREA if size < images.shape[1] else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(image, (size, size), interpolation=how) for image in images]) if len(images) else images
 
 
 def reframe(crop: np.ndarray, size: int) -> np.ndarray:
@@ -122,7 +201,7 @@ def load_ferplus(source: Path, split: str) -> FerPlus:
     Args:
         source: the data folder, or an `.npz` in the layout of `ferplus_images.npz`; a folder with the original `fer2013.csv` and
             `fer2013new.csv` will do. Landmarks are read from the file beside it whose
-            name has `landmarks` for `images`; without one they are unknown (NaN).
+            name has `landmarks` for `images`; without one they are unknown (NaN). The same for `blendshapes` (0).
         split: `train`, `valid` or `test`.
 
     Raises:
@@ -138,7 +217,12 @@ def load_ferplus(source: Path, split: str) -> FerPlus:
     if beside == path or (path == source and not beside.is_file()):
         return keep_votes(images, votes)
     landmarks, index = read_pack(beside, f"{split}_landmarks", "point_index")
-    return replace(keep_votes(images, votes), landmarks=landmarks.astype(np.float32), point_index=index.astype(int))
+    faces = replace(keep_votes(images, votes), landmarks=landmarks.astype(np.float32), point_index=index.astype(int))
+    shapes = beside.with_name(path.name.replace("images", "blendshapes"))
+    if not shapes.is_file():
+        return faces
+    coefficients, names = read_pack(shapes, f"{split}_blendshapes", "blendshape_names")
+    return replace(faces, blendshapes=coefficients.astype(np.float32) / 255, shape_names=tuple(str(name) for name in names))
 
 
 def load_fer2013(pixels: Path, votes: Path, split: str) -> FerPlus:
@@ -174,7 +258,8 @@ def load_fer2013(pixels: Path, votes: Path, split: str) -> FerPlus:
 def keep_votes(images: np.ndarray, votes: np.ndarray) -> FerPlus:
     """Faces with their ten vote columns, single votes set to 0 as the reference protocol wants it, landmarks unknown."""
     votes = np.where(votes <= 1, 0, votes).astype(np.float32)
-    return FerPlus(images, votes[:, :8], votes[:, 8:], np.full((len(images), 1, 3), np.nan, np.float32), np.zeros(1, int))
+    unknown = np.full((len(images), 1, 3), np.nan, np.float32)
+    return FerPlus(images, votes[:, :8], votes[:, 8:], unknown, np.zeros(1, int), np.zeros((len(images), 0), np.float32))
 
 
 def read_pack(path: Path, *keys: str) -> list[np.ndarray]:

@@ -17,9 +17,10 @@ from edge.language.labels import EMOTIONS_8
 from edge.language.rationale import write_completion
 from edge.sources.picture import as_grey
 from edge.vision.encoder import softmax
+from training.augment import SIZE
 from training.clips import Clip, clip_frames, load_dfew, load_mafw
 from training.data import load_ferplus
-from training.encoder import SIZE, Encoder, load_encoder, read_faces
+from training.encoder import Encoder, load_encoder, read_faces
 from training.language import load_language, load_temperature
 from training.writer import Readings, Writer, at_random, facts_of, text_of
 

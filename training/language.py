@@ -21,8 +21,9 @@ from edge.language.grammar import END, FILE, START, VERSION, Grammar, load_gramm
 from edge.language.labels import EMOTIONS_8
 from edge.vision.encoder import softmax
 from training import phrases
+from training.augment import SIZE
 from training.cues import CUE_NAMES, MIRROR_SIGN
-from training.data import load_ferplus
+from training.data import load_ferplus, load_today, unlabelled
 from training.encoder import load_encoder, read_faces
 from training.run import Run, read_config
 
@@ -65,7 +66,7 @@ class GrammarConfig:
     """Everything that decides which statements can be made, and from where."""
 
     precision: float
-    """Share of validation faces read beyond a threshold on which the landmarks show the cue beyond +1."""
+    """Share of validation faces, and of held-out faces of today, read beyond a threshold on which the landmarks show the cue beyond +1."""
     contradicted: float
     """And at most this share on which they show the other side of neutral."""
     least_faces: int
@@ -187,27 +188,31 @@ def _fill(text: str, label: str) -> str:
     return text.format(noun=label, adjective=phrases.ADJECTIVES[label])
 
 
-def reliable_from(read: np.ndarray, measured: np.ndarray, config: GrammarConfig) -> dict[str, dict[str, float]]:
+def reliable_from(sets: list[tuple[np.ndarray, np.ndarray]], config: GrammarConfig) -> dict[str, dict[str, float]]:
     """From where each movement can be stated: cue → direction → least z · direction; a direction that never can is missing.
 
     Args:
-        read: `[N,C]` z-scores as the encoder reads validation faces.
-        measured: `[N,C]` by their landmarks, NaN rows where there are none.
+        sets: of faces that the encoder was not trained on: `[N,C]` z-scores as it reads them, and `[N,C]` by their landmarks, NaN rows
+            where there are none. A threshold must hold on each set that has enough faces beyond it, and on one at least.
         config: what reliable means.
     """
-    known = np.isfinite(measured).all(1)
+    pairs = [(read[known], measured[known]) for read, measured in sets for known in [np.isfinite(measured).all(1)]]
     found: dict[str, dict[str, float]] = {}
     for column, (cue, mirror) in enumerate(zip(CUE_NAMES, MIRROR_SIGN, strict=True)):
         floor = config.floor.get(cue, config.floor[""])
         for direction in (1, -1):
-            z, truth = read[known, column] * direction, measured[known, column] * direction
-            if mirror < 0:  # left and right are one thing seen in a mirror
-                z, truth = np.concatenate([z, -z]), np.concatenate([truth, -truth])
             for least in np.arange(floor, 4.0, 0.05):
-                beyond = truth[z >= least]
-                if len(beyond) < config.least_faces:
+                judged = []
+                for read, measured in pairs:
+                    z, truth = read[:, column] * direction, measured[:, column] * direction
+                    if mirror < 0:  # left and right are one thing seen in a mirror
+                        z, truth = np.concatenate([z, -z]), np.concatenate([truth, -truth])
+                    beyond = truth[z >= least]
+                    if len(beyond) >= config.least_faces:
+                        judged.append((beyond > 1).mean() >= config.precision and (beyond < 0).mean() <= config.contradicted)
+                if not judged:
                     break
-                if (beyond > 1).mean() >= config.precision and (beyond < 0).mean() <= config.contradicted:
+                if all(judged):
                     found.setdefault(cue, {})[str(direction)] = round(float(least), 2)
                     break
     return found
@@ -239,10 +244,11 @@ def train(folder: Path, out: Path, config: GrammarConfig, *, encoder: str) -> Pa
     """Find what the encoder reads reliably on validation faces; write `grammar.json` and the run to `out`."""
     run = Run(out, config, seed=config.seed)
     network, cue_model = load_encoder(Path(encoder))
-    valid = load_ferplus(folder, "valid")
-    measured, _ = cue_model.measure(valid.landmarks, valid.point_index)
+    valid, today = load_ferplus(folder, "valid"), unlabelled(load_today(folder, held_out=True), SIZE)
     read = read_faces(network, valid.images)
-    least = reliable_from(read["cues"], measured, config)
+    seen = [read["cues"], read_faces(network, today.images)["cues"]]
+    measured = [cue_model.measure(faces.landmarks, faces.point_index)[0] for faces in (valid, today)]
+    least = reliable_from(list(zip(seen, measured, strict=True)), config)
     kept = valid.label >= 0
     temperature = fit_temperature(read["emotion"][kept], valid.label[kept])
     values = build(make_rules(least, config))

@@ -32,8 +32,10 @@ from transformers.processing_utils import ProcessorMixin
 from edge.errors import UsageError
 from edge.language.grammar import FILE, load_grammar
 from edge.language.labels import EMOTIONS_8
+from training.augment import SIZE
 from training.constraint import IMAGE_TOKEN, constrain
 from training.cues import CUE_NAMES
+from training.data import resized
 from training.encoder import Encoder
 
 MAP_TOKENS = 9
@@ -135,7 +137,7 @@ class ErvPolicy(PreTrainedModel, GenerationMixin):
         return self
 
     def look(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Frames `[N,F,1,48,48]` (0…1) → visual tokens `[N,F·10,D]`; neighbours that are the same, as in a GRPO group, are read once."""
+        """Frames `[N,F,1,S,S]` (0…1) → visual tokens `[N,F·10,D]`; neighbours that are the same, as in a GRPO group, are read once."""
         frames = pixel_values.shape[1]
         different, place = torch.unique_consecutive(pixel_values, dim=0, return_inverse=True)
         return self.projector(self.encoder(different.flatten(0, 1))).reshape(len(different), frames * TOKENS_PER_FRAME, -1)[place]
@@ -208,13 +210,13 @@ class ErvProcessor(ProcessorMixin):
         """Prepare a batch.
 
         Args:
-            images: `[N,F,48,48]` uint8, or lists of 1 to 8 grey pictures per face, as many for each.
+            images: `[N,F,S,S]` uint8 of any size, or lists of 1 to 8 grey pictures per face, as many for each.
             text: one per face, with one `<image>` per picture; what stands before a completion when not given.
             padding: to the longest.
             return_tensors: `pt` for tensors; lists of ids when `None`.
 
         Returns:
-            `input_ids`, `attention_mask`, `pixel_values` `[N,F,1,48,48]` in 0…1.
+            `input_ids`, `attention_mask`, `pixel_values` `[N,F,1,S,S]` in 0…1.
         """
         pictures = {} if images is None else {"pixel_values": _pixels(images)}
         if text is None:
@@ -225,11 +227,11 @@ class ErvProcessor(ProcessorMixin):
 
 
 def _pixels(images: np.ndarray | list[list[Any]]) -> torch.Tensor:
-    """Frames per face → `[N,F,1,48,48]`."""
+    """Frames per face → `[N,F,1,S,S]`."""
     for face in images:
         if not 1 <= len(face) <= MAX_FRAMES or len(face) != len(images[0]):
             raise UsageError(f"the policy takes 1 to {MAX_FRAMES} frames of a face, as many of each, got {len(face)}")
-    crops = np.stack([np.stack([np.asarray(picture) for picture in face]) for face in images])
+    crops = np.stack([resized(np.stack([np.asarray(picture) for picture in face]), SIZE) for face in images])
     return torch.from_numpy(crops).float()[:, :, None] / 255
 
 

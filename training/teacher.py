@@ -103,7 +103,7 @@ def load_heads(folder: Path, cache: Path) -> Heads:
             images = np.stack([cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) for data in read])
     except (OSError, KeyError, ValueError, cv2.error, zipfile.BadZipFile) as error:
         raise InputError(f"'{folder / 'faces_today.zip'}' is not a readable pack: {error}") from None
-    points, teacher = five_points(marks, index), folder / "yunet_n_dynamic.onnx"
+    points, teacher = five_points(marks, index).astype(np.float32), folder / "yunet_n_dynamic.onnx"
     rows = np.full((len(images), 15), np.nan, np.float32)
     if teacher.is_file():
         rows = _kept(cache / "heads.npy", lambda: np.stack(list(_ask_heads(images, teacher))))

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from transformers import LogitsProcessorList, PreTrainedTokenizerFast
 
+from training.augment import Targets, augment, plain
 from training.cues import CueModel
 from training.data import FerPlus
-from training.encoder import Encoder, Targets, augment
+from training.encoder import Encoder
 from training.policy import ErvPolicy, prompt_text
 from training.run import progress
 from training.writer import Readings
@@ -43,7 +44,7 @@ def look(encoder: Encoder, faces: FerPlus, cue_model: CueModel, views: int, seed
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in ("map", "emotion", "cues", "pose")}
     for rows in progress(torch.arange(len(faces)).split(512), "look"):
         chosen = targets.take(rows)
-        pictures = [chosen.images.unsqueeze(1).float() / 255]
+        pictures = [plain(chosen.images)]
         pictures += [augment(chosen, generator).images for _ in range(views)]
         with torch.autocast("cpu", torch.bfloat16):
             read = encoder(torch.stack(pictures, 1).flatten(0, 1).contiguous(memory_format=torch.channels_last))

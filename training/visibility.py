@@ -10,7 +10,7 @@ stand in for hands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -23,12 +23,14 @@ from torch.nn import functional as F
 
 from edge.cv import cv2
 from edge.errors import InputError
+from training.augment import SIZE, Targets, draw_uniform, move, plain, relight
 from training.cues import CUE_NAMES, CUES, POINTS, fit_cue_model
 from training.data import FerPlus, load_ferplus
-from training.encoder import SIZE, Targets, draw_uniform, move, relight
 from training.photos import load_photos
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
 
+SIDE = 48
+"""Of its crops, pixels: what covers a face is seen in half the encoder's resolution."""
 HIDDEN = 0.5
 """A cue is hidden when at least this share of its points is covered; between none and this it is neither hidden nor in sight."""
 _SHOWS = torch.tensor([[float(p in cue.points) / len(cue.points) for p in POINTS] for cue in CUES])  # [C,P]
@@ -68,7 +70,7 @@ class Visibility(nn.Module):
         for inputs, outputs in pairwise(widths):
             layers += [*layer(inputs, outputs, 3, 2), *layer(outputs, outputs, 3, 1)]
         self.body = nn.Sequential(*layers, *layer(widths[-1], widths[-1], 3, 2))
-        flat = widths[-1] * (SIZE // 2 ** (len(widths) + 1)) ** 2
+        flat = widths[-1] * (SIDE // 2 ** (len(widths) + 1)) ** 2
         self.head = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, len(CUE_NAMES)))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -95,7 +97,7 @@ def cover(images: torch.Tensor, points: torch.Tensor, photos: torch.Tensor, gene
     filled = _fillings(images, photos, x, y, angle, generator)
     edge = F.avg_pool2d(F.pad(mask[:, None].float(), (1, 1, 1, 1), mode="replicate"), 3, 1)
     soft = torch.where(draw_uniform(n, 0, 1, 1, 1, 1, generator=generator) < 0.5, edge, mask[:, None].float())
-    column, row = ((points * SIZE).long().clamp(0, SIZE - 1)).unbind(2)
+    column, row = ((points * SIDE).long().clamp(0, SIDE - 1)).unbind(2)
     under = mask[torch.arange(n)[:, None], row, column].float()
     return torch.lerp(images, filled, soft), mask, under @ _SHOWS.T
 
@@ -104,10 +106,10 @@ def _shapes(points: torch.Tensor, generator: torch.Generator) -> tuple[torch.Ten
     """A shape for each face, over one of its points more often than not: masks `[N,S,S]`, its own coordinates x and y, its angle `[N]`."""
     n, uniform = len(points), partial(draw_uniform, len(points), generator=generator)
     chosen = torch.randint(points.shape[1], (n,), generator=generator)
-    aimed = points[torch.arange(n), chosen] * SIZE + uniform(-5, 5, 2)
-    middle = torch.where(uniform(0, 1, 1) < 0.6, aimed, uniform(0, SIZE, 2))
+    aimed = points[torch.arange(n), chosen] * SIDE + uniform(-5, 5, 2)
+    middle = torch.where(uniform(0, 1, 1) < 0.6, aimed, uniform(0, SIDE, 2))
     angle, half = uniform(0, np.pi), uniform(5, 20, 2)
-    axis = torch.arange(SIZE) + 0.5
+    axis = torch.arange(SIDE) + 0.5
     x, y = axis[None, None] - middle[:, :1, None], axis[None, :, None] - middle[:, 1:, None]
     cos, sin = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
     across, along = (x * cos + y * sin) / half[:, :1, None], (y * cos - x * sin) / half[:, 1:, None]
@@ -126,7 +128,7 @@ def _fillings(
     mean = images.mean((2, 3), keepdim=True)
     grey = torch.where(uniform(0, 1, 1, 1, 1) < 0.4, mean, level).expand_as(images)
     slope = level + (x * torch.cos(3 * angle)[:, None, None] + y * torch.sin(3 * angle)[:, None, None])[:, None] * uniform(0, 0.03, 1, 1, 1)
-    rough = level + F.interpolate(grain, SIZE, mode="bicubic", align_corners=False) * uniform(0.02, 0.25, 1, 1, 1)
+    rough = level + F.interpolate(grain, SIDE, mode="bicubic", align_corners=False) * uniform(0.02, 0.25, 1, 1, 1)
     photo = photos[torch.randint(len(photos), (n,), generator=generator)][:, None]
     zoom = torch.stack([uniform(0.2, 0.6), uniform(0.2, 0.6)], 1).diag_embed()
     grid = F.affine_grid(torch.cat([zoom, uniform(-0.5, 0.5, 2)[:, :, None]], 2), list(images.shape), align_corners=False)
@@ -146,9 +148,14 @@ def photo_patches(archive: Path, split: str, count: int, seed: int) -> torch.Ten
         image = empty[rng.integers(len(empty))]
         side = int(rng.integers(min(24, *image.shape), min(image.shape) + 1))
         top, left = (int(rng.integers(0, length - side + 1)) for length in image.shape)
-        patch = cv2.resize(image[top : top + side, left : left + side], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        patch = cv2.resize(image[top : top + side, left : left + side], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         patches.append(patch[:, :: 1 if rng.random() < 0.5 else -1])
     return torch.from_numpy(np.stack(patches)).float() / 255
+
+
+def halved(images: torch.Tensor) -> torch.Tensor:
+    """The encoder's crops `[N,1,SIZE,SIZE]` in the size that this network reads."""
+    return F.avg_pool2d(images, SIZE // SIDE)
 
 
 def view(
@@ -160,14 +167,15 @@ def view(
         Images `[N,1,S,S]`; which cues are in sight `[N,K]` (0 or 1; NaN between); and which faces nothing covers `[N]`.
     """
     moved = move(batch, generator)
+    moved = replace(moved, images=halved(moved.images))
     covered, _, share = cover(moved.images, moved.points, photos, generator)
     clear = torch.rand(len(share), generator=generator) < clear_share
     images = torch.where(clear[:, None, None, None], moved.images, covered)
     share = torch.where(clear[:, None], torch.zeros_like(share), share)
     seen = torch.where(share >= HIDDEN, 0.0, torch.where(share > 0, torch.nan, 1.0))
     if torch.rand(1, generator=generator) < 0.3:  # a small or distant face
-        side = int(torch.randint(SIZE // 3, SIZE, (1,), generator=generator))
-        images = F.interpolate(F.interpolate(images, side, mode="area"), SIZE, mode="bilinear", align_corners=False)
+        side = int(torch.randint(SIDE // 3, SIDE, (1,), generator=generator))
+        images = F.interpolate(F.interpolate(images, side, mode="area"), SIDE, mode="bilinear", align_corners=False)
     return relight(images, generator), seen, clear
 
 
@@ -228,9 +236,9 @@ def evaluate(model: Visibility, faces: Targets, photos: torch.Tensor, false_alar
     device, generator = next(model.parameters()).device, torch.Generator().manual_seed(seed)
     read, truth, clear = [], [], []
     for rows in torch.arange(len(faces.images)).split(512):
-        plain = faces.take(rows)
-        clear.append(model(plain.images.unsqueeze(1).float().to(device) / 255).sigmoid().cpu())
-        images, seen, _ = view(plain, photos, generator, 0.0)
+        bare = faces.take(rows)
+        clear.append(model(halved(plain(bare.images)).to(device)).sigmoid().cpu())
+        images, seen, _ = view(bare, photos, generator, 0.0)
         read.append(model(images.to(device)).sigmoid().cpu())
         truth.append(seen)
     threshold = min(0.5, float(np.quantile(torch.cat(clear).numpy(), false_alarms)))

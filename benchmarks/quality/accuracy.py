@@ -50,7 +50,7 @@ class Faces:
 
 def load_pack(path: Path, split: str, pipeline: Pipeline) -> Faces:
     """The FER+ faces of a split that the reference protocol counts, with cues measured from the landmark pack beside it."""
-    faces = load_ferplus(path, split)
+    faces = load_ferplus(path, split).at(pipeline.config.image.size)
     faces = faces.take(faces.label >= 0)
     if not len(faces):
         raise InputError(f"'{path}' has no face in its {split} split that the reference protocol counts")

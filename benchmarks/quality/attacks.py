@@ -44,7 +44,7 @@ def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     if args.covered is not None and not 0 <= args.covered <= 1:
         raise UsageError(f"--covered {args.covered}: expected a probability of 0 to 1")
     explainer = pipeline.explainer
-    faces = load_ferplus(args.data or data_folder(), args.split)
+    faces = load_ferplus(args.data or data_folder(), args.split).at(pipeline.config.image.size)
     rows = np.random.default_rng(0).permutation(np.flatnonzero(faces.label >= 0))[: _ENOUGH * args.cases]
     cases = cases_of(explainer, draft(pipeline, faces.take(rows)), args.cases)
     if args.covered is not None:

@@ -17,7 +17,7 @@ from edge.cv import cv2
 from edge.errors import InputError
 from edge.pipeline import Pipeline
 from edge.sources.camera import Frame
-from training.data import load_ferplus
+from training.data import load_ferplus, resized
 
 _ENLARGE = 4
 
@@ -42,7 +42,7 @@ def measure(pipeline: Pipeline, pack: Path, split: str) -> dict[str, Any]:
         seen = pipeline.look(Frame(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), "image", 0, 0.0)).reading
         if not seen.faces:
             continue
-        read = pipeline.encoder(image[None])
+        read = pipeline.encoder(resized(image[None], pipeline.config.image.size))
         kept.append(i)
         given.append(int(read.probabilities[0].argmax()))
         cropped.append(names.index(seen.faces[0].emotion))

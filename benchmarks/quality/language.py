@@ -1,8 +1,8 @@
 """`python -m benchmarks language`: what people are shown: is it of the language, does it hold, how much do texts differ, how do they read?
 
-Over FER+ faces, faces from elsewhere and the audit's whole photographs (see the data sheet). What is said of a face is held against its
-landmarks, never against the encoder's own readings. `--sheet` draws random faces with their texts, `--texts` many shown ones, for somebody
-to read. Needs the `training` extra.
+Over FER+ faces, faces from elsewhere, held-out faces of today and the audit's whole photographs (see the data sheet). What is said of a face
+is held against its landmarks, never against the encoder's own readings. `--sheet` draws random faces with their texts, `--texts` many shown
+ones, for somebody to read. Needs the `training` extra.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from edge.language.statements import Facts
 from edge.pipeline import Pipeline
 from edge.types import Face
 from training.cues import CueModel
-from training.data import FerPlus, data_folder, elsewhere, load_ferplus
+from training.data import FerPlus, data_folder, elsewhere, load_ferplus, load_today, unlabelled
 
-SOURCES = ("ferplus", "elsewhere", "audit")
+SOURCES = ("ferplus", "elsewhere", "today", "audit")
 _EACH = 20
 """Completions that are sampled together of one face."""
 
@@ -49,7 +49,7 @@ def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
         if name == args.sheet_source:
             figures["sheets"] += _draw(told, args)
     if args.samples:
-        faces = _some(_labelled(load_ferplus(data, args.split)), args.faces)
+        faces = _some(_labelled(load_ferplus(data, args.split).at(pipeline.config.image.size)), args.faces)
         subjects = subjects_of(pipeline.encoder(faces.images), pipeline.config)
         figures["sampled"] = sampled(pipeline, subjects, args.samples, args.seed)
     return figures
@@ -65,8 +65,10 @@ def _of_source(pipeline: Pipeline, data: Path, name: str, args: argparse.Namespa
         if found is None:
             raise InputError(f"no data pack at '{data / 'faces_elsewhere.zip'}'")
         told = of_faces(pipeline, _some(found, args.faces))
+    elif name == "today":
+        told = of_faces(pipeline, _some(unlabelled(load_today(data, held_out=True), pipeline.config.image.size), args.faces))
     else:
-        told = of_faces(pipeline, _some(_labelled(load_ferplus(data, args.split)), args.faces))
+        told = of_faces(pipeline, _some(_labelled(load_ferplus(data, args.split).at(pipeline.config.image.size)), args.faces))
     return told, {"faces": len(told), **about, **measure_told(pipeline, told, args.seed)}
 
 
@@ -81,11 +83,12 @@ def measure_told(pipeline: Pipeline, told: Told, seed: int = 0) -> Figures:
 
 
 def of_faces(pipeline: Pipeline, faces: FerPlus) -> Told:
-    """What a bundle makes of labelled crops; their landmarks are measured by the bundle's own standardisation."""
+    """What a bundle makes of crops, all of them labelled or none; their landmarks are measured by the bundle's own standardisation."""
     config = pipeline.config
     read = read_crops(pipeline, faces.images)
     _, final = explain(pipeline, read)
-    labels, truth = ([config.labels[i] for i in rows] for rows in (read.shown, faces.label))
+    labels = [config.labels[i] for i in read.shown]
+    truth = [config.labels[i] for i in faces.label] if (faces.label >= 0).all() else None
     return Told(list(faces.images), labels, read.confidence.tolist(), final, truth, _measured(pipeline, faces))
 
 

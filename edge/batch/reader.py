@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +20,7 @@ from edge.batch.study import Item
 from edge.batch.tally import Tally
 from edge.boundary import CAUSED, explained
 from edge.bundle import SHIPPED
-from edge.errors import BackendError, BundleError, EdgeError, InputError, OutputError
+from edge.errors import BackendError, BundleError, EdgeError, InputError, OutputError, UsageError
 from edge.files import sha256_of
 from edge.outputs.files import CsvSink
 from edge.outputs.parquet import ParquetSink
@@ -33,7 +33,7 @@ from edge.whole import whole
 
 log = logging.getLogger(__name__)
 
-_OF_THE_RUN = (BackendError, BundleError, OutputError)
+_OF_THE_RUN = (BackendError, BundleError, OutputError, UsageError)
 """Errors that the next item would meet as well."""
 
 
@@ -248,10 +248,15 @@ class _CsvFile(CsvSink):
 
     def __init__(self, path: Path, labels: list[str], cues: list[str], units: list[str], *, format: str) -> None:
         self._file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-        super().__init__(self._file, labels, cues, units, format=format)
+        try:
+            super().__init__(self._file, labels, cues, units, format=format)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # every row was flushed: this can only repeat a failure that was raised then
+            self._file.close()
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edge.batch.pool import Cluster, Here, Pool, load_ray
+from edge.batch.driver import Driver
+from edge.batch.pool import Here, Pool, load_ray
 from edge.batch.progress import Progress
 from edge.batch.reader import Order, Outcome
 from edge.batch.report import summary_columns, told_of, write_manifest, write_summary
@@ -129,7 +130,7 @@ class Run:
     def _pool(self) -> Pool:
         if self._workers == 0:
             return Here(self._order)
-        return Cluster(self._order, address=self._address, workers=self._workers or 0, cpus=self._cpus, gpus=self._gpus)
+        return Driver(self._order, address=self._address, workers=self._workers or 0, cpus=self._cpus, gpus=self._gpus)
 
     def _conclude(self) -> int:
         left = [record for record in self._records.values() if record["status"] != DONE]

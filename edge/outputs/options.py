@@ -45,6 +45,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--csv-format", choices=FORMATS, default="native",
         help="columns of --csv: ours, or those of OpenFace or py-feat that are measured here, with F.json beside it",
     )  # fmt: skip
+    told = "write what happened in --video, as its name ends: .json, .tsv, .vtt (captions) or .eaf (ELAN)"
+    group.add_argument("--summary", type=Path, metavar="F", help=told)
     group.add_argument("--lsl", metavar="NAME", help="publish a Lab Streaming Layer stream (needs the 'lsl' extra)")
     group.add_argument("--osc", type=_receiver, metavar="HOST:PORT", help="send Open Sound Control messages (needs the 'osc' extra)")
     group.add_argument(
@@ -60,6 +62,12 @@ def has_source(args: argparse.Namespace) -> bool:
 
 def check_options(args: argparse.Namespace) -> None:
     """Raise `UsageError` when there is nothing to read, or nothing that an output could be written from."""
+    if args.summary:
+        from edge.outputs.summary import check_summary
+
+        check_summary(args.summary)
+        if not args.video:
+            raise UsageError("--summary is for --video: a camera has no end, pictures have no time")
     if args.csv_format != "native" and not args.csv:
         raise UsageError(f"--csv-format {args.csv_format} needs --csv F: it says how that table is laid out")
     if has_source(args):
@@ -98,6 +106,8 @@ def name_files(args: argparse.Namespace, pictures: list[Path]) -> list[Path]:
     files.writes("--save", *targets, replaces=args.overwrite or not several, into=args.save if several else None)
     if args.csv:
         files.writes("--csv", args.csv, *([beside(args.csv)] if args.csv_format != "native" else []), replaces=False)
+    if args.summary:
+        files.writes("--summary", args.summary, replaces=False)
     if args.save_baseline:
         files.writes("--save-baseline", args.save_baseline)
     files.check()

@@ -38,6 +38,6 @@ class TritonPythonModel:
         """JSON texts `[N]`."""
         names = ("visual_tokens", "probabilities", "cues", "pose", "visible")
         tokens, probabilities, cues, pose, visible = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in names)
-        nowhere = np.zeros((len(tokens), 0), np.float32)  # an explanation takes no points
-        subjects = subjects_of(Encoded(tokens, probabilities, cues, nowhere, pose, visible), self.config)
+        none = np.zeros((len(tokens), 0), np.float32)  # an explanation takes no points and no action units
+        subjects = subjects_of(Encoded(tokens, probabilities, cues, none, pose, visible, none), self.config)
         return np.array([json.dumps(found.to_dict()) for found in self.explainer(subjects)], object)

@@ -17,12 +17,13 @@ from killing import Stable
 
 from edge.batch import reader as reading
 from edge.batch.command import main
+from edge.batch.driver import Driver
 from edge.batch.progress import Progress, in_words
-from edge.batch.reader import Order, Reader
+from edge.batch.reader import Order, Outcome, Reader
 from edge.batch.results import Options, identity
 from edge.batch.study import find_study
 from edge.bundle import SHIPPED
-from edge.errors import OutputError
+from edge.errors import BackendError, OutputError
 from edge.whole import part_name
 
 ROOT = Path(__file__).parents[2]
@@ -361,6 +362,41 @@ def test_two_workers_of_ray_give_the_tables_of_one_process(study, tmp_path, monk
     assert "failed broken" in done.stdout
     for path in (here / "tables").rglob("*.csv"):
         assert (there / path.relative_to(here)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--workers", "99999999999"], "99999999999 workers of 1 CPUs: at most"),
+        (["--workers", "1", "--cpus", "1e300"], "1 workers of 1e+300 CPUs: at most"),
+        (["--workers", "0", "--threads", "100000"], "100000 threads: expected 0"),
+        (["--workers", "0", "--gpus", "1"], "--workers 0 reads in this process"),
+    ],
+)
+def test_resources_that_make_no_sense_end_the_run_at_once(study, tmp_path, capfd, more, said):
+    if more[1] != "0":
+        pytest.importorskip("ray", reason="a cluster needs ray")
+    assert main([str(study), "--out", str(tmp_path / "out"), "--device", "cpu", *more]) == 2
+    assert said in capfd.readouterr().err
+    assert not (tmp_path / "out" / "tables").exists()
+
+
+def _vanish(line, order, given) -> None:
+    """A process of Ray's that ends as its cluster does, after one outcome."""
+    line.send(("ready", None))
+    (item, *_) = line.recv()
+    line.send(("outcome", Outcome(item.name, {"status": "done"})))
+    line.send(("watch", {}))
+
+
+def test_a_cluster_that_goes_away_is_one_sentence_and_what_came_before_is_kept(study, tmp_path):
+    order = Order(str(tmp_path / "out"), None, 1, identity(SHIPPED, OPTIONS))
+    driver = Driver(order, address="there:6379", workers=2, cpus=1.0, gpus=0.0, drive=_vanish)
+    outcomes = driver.read(find_study(study, tmp_path / "out").items, lambda _: None)
+    assert next(outcomes).record == {"status": "done"}
+    with pytest.raises(BackendError, match="the cluster at 'there:6379' is gone; what was finished is kept"):
+        next(outcomes)
+    driver.close()
 
 
 def test_without_ray_it_is_named_and_nothing_is_begun(study, tmp_path, monkeypatch, capsys):

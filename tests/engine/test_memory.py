@@ -70,15 +70,15 @@ def test_a_graph_without_an_end_is_broken_off(tmp_path):
 
 def test_watching_does_not_break_off_what_ends(tmp_path, pipeline):
     with watched(pipeline.sessions, 60.0):
-        pipeline.encoder(np.zeros((1, 48, 48), np.uint8))
-    pipeline.encoder(np.zeros((1, 48, 48), np.uint8))
+        pipeline.encoder(np.zeros((1, 96, 96), np.uint8))
+    pipeline.encoder(np.zeros((1, 96, 96), np.uint8))
 
 
 def test_a_call_after_close_is_a_sentence(portrait):
     with Pipeline.load(device="cpu", threads=1) as closed:
         pass
     with pytest.raises(UsageError, match="closed"):
-        closed.encoder(np.zeros((1, 48, 48), np.uint8))
+        closed.encoder(np.zeros((1, 96, 96), np.uint8))
     with pytest.raises(UsageError, match="closed"):
         closed(portrait)
     closed.close()

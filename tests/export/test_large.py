@@ -67,7 +67,7 @@ def test_greedy_tokens_equal_those_of_generate_for_64_tokens(folder, tmp_path, m
     embed, decoder, tower = (OrtSession(tmp_path / f"{name}.onnx") for name in ("embed_tokens", "decoder_model_merged", "policy_vision"))
     own = load_tokenizer(tmp_path / "tokenizer.json")
     policy = RationalePolicy(embed, decoder, own, spec, whole_grammar(), (embed.inputs, decoder.inputs), tower)
-    crops = np.random.default_rng(0).random((3, 48, 48), np.float32)
+    crops = np.random.default_rng(0).random((3, 96, 96), np.float32)
     wanted = generate(model, spec, TowerGraph(model, 0.5, 0.5).eval(), crops)
     assert wanted.shape == (3, 64)
     assert len({tuple(row.tolist()) for row in wanted}) == 3, "the three faces must be told apart, or nothing is shown"
@@ -118,8 +118,8 @@ def test_a_policy_that_has_learned_the_template_becomes_a_bundle_that_runs(folde
     from edge.pipeline import Pipeline
 
     with Pipeline.load(out, device="cpu", threads=1) as pipeline:
-        tokens = pipeline.encoder(np.zeros((2, 48, 48), np.uint8)).tokens
-        assert tokens.shape == (2, 48, 48)
+        tokens = pipeline.encoder(np.zeros((2, 96, 96), np.uint8)).tokens
+        assert tokens.shape == (2, 96, 96)
         assert pipeline.explainer.policy.greedy(tokens) == [_TEXT] * 2
     assert Bundle.load(out).config.metrics["parity"]["equal_completions"] == 1.0
 

@@ -115,7 +115,7 @@ def server(repository, monkeypatch):
 
 
 def test_the_scripts_decide_what_a_device_decides(server, pipeline):
-    crops = np.random.default_rng(0).integers(0, 256, (2, 48, 48), np.uint8)
+    crops = np.random.default_rng(0).integers(0, 256, (2, 96, 96), np.uint8)
     (fast,) = server("erv_fast").execute([{"crops": _Tensor("crops", crops)}])
     read = pipeline.encoder(crops)
     assert np.allclose(fast.tensors["probabilities"].array, read.probabilities, atol=1e-4)

@@ -19,8 +19,9 @@ from edge.vision.encoder import FaceEncoder, hidden_cues
 from export.__main__ import main as export
 from export.strategies import Strategy, apply
 from export.visibility import graft
+from training.augment import Targets
 from training.cues import CUE_NAMES, CUES, POINTS
-from training.encoder import Targets
+from training.units import SHAPES
 from training.visibility import Visibility, cover, load_visibility, view
 
 MOUTH = {"lip_corners", "mouth_width", "lip_fullness", "mouth_opening"}
@@ -48,8 +49,8 @@ def test_covering_changes_what_lies_under_the_shape_and_tells_which_cues_are_hid
 def test_a_face_that_nothing_covers_has_every_cue_in_sight(generator):
     n = 32
     batch = Targets(
-        torch.randint(0, 255, (n, 48, 48), dtype=torch.uint8, generator=generator), torch.zeros(n, 8), torch.zeros(n, len(CUE_NAMES)),
-        torch.rand(n, len(POINTS), 2, generator=generator), torch.zeros(n, 3),
+        torch.randint(0, 255, (n, 96, 96), dtype=torch.uint8, generator=generator), torch.zeros(n, 8), torch.zeros(n, len(CUE_NAMES)),
+        torch.rand(n, len(POINTS), 2, generator=generator), torch.zeros(n, 3), torch.zeros(n, len(SHAPES)),
     )  # fmt: skip
     images, seen, clear = view(batch, torch.zeros(3, 48, 48), generator, 0.5)
     assert images.shape == (n, 1, 48, 48)
@@ -67,7 +68,7 @@ def test_the_network_enters_a_graph_once_and_leaves_the_rest_alone(tmp_path, str
     graft(path, first)
     if strategy.kind != "float32":
         apply(strategy, path, path, [])
-    before, crops = OrtSession(path), np.random.default_rng(0).random((2, 1, 48, 48), np.float32)
+    before, crops = OrtSession(path), np.random.default_rng(0).random((2, 1, 96, 96), np.float32)
     graft(path, second, stored=True)
     graph = onnx.load(path).graph
     assert [value.name for value in graph.output].count("visible") == 1
@@ -127,7 +128,7 @@ class _Untold:
 
 
 def test_a_bundle_that_does_not_tell_hides_nothing_and_must_not_be_asked(pipeline):
-    crops, config = np.zeros((1, 48, 48), np.uint8), pipeline.bundle.config
+    crops, config = np.zeros((1, 96, 96), np.uint8), pipeline.bundle.config
     silent = replace(config, verdict=replace(config.verdict, min_visible=0.0))
     (row,) = FaceEncoder(_Untold(pipeline.encoder.session), silent)(crops).visible
     assert (row == 1).all()

@@ -30,7 +30,7 @@ def parts() -> tuple[ErvPolicy, ErvProcessor]:
 
 
 def _crops(count: int, frames: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (count, frames, 48, 48), np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (count, frames, 96, 96), np.uint8)
 
 
 def _batch(processor: ErvProcessor, crops: np.ndarray):

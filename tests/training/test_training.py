@@ -1,6 +1,7 @@
 """The whole line on data and models made on the spot: train every part, export, run."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def test_a_bundle_made_from_scratch_loads_and_reads(bundle, data):
     assert config.metrics["parity"]["equal_completions"] >= 0.99
     assert config.provenance["runs"]["encoder"]["seed"] == 1
     with Pipeline.load(bundle, device="cpu") as pipeline:
-        read = pipeline.encoder(load_ferplus(data, "test").images)
+        read = pipeline.encoder(load_ferplus(data, "test").at(config.image.size).images)
         assert read.tokens.shape == (48, 10, 32)
         assert np.allclose(read.probabilities.sum(1), 1, atol=1e-5)
 
@@ -54,7 +55,7 @@ def test_the_reference_protocol_keeps_clear_majorities_only(data):
     assert np.allclose(faces.target.sum(1), 1)
     votes = faces.votes.copy()
     votes[0], votes[1] = 0, 4
-    changed = type(faces)(faces.images, votes, faces.rest, faces.landmarks, faces.point_index)
+    changed = replace(faces, votes=votes)
     assert changed.label[:2].tolist() == [-1, -1]
 
 

@@ -103,10 +103,16 @@ def test_reliable_from_takes_the_least_threshold_that_the_landmarks_bear_out():
     read[:, 0] = np.linspace(-4, 4, 400)
     truth[:, 0] = np.where(read[:, 0] > 2.5, 2.0, 0.5)  # holds above 2.5 only
     truth[:, 1], read[:, 1] = 2.0, rng.uniform(3, 4, 400)
-    found = reliable_from(read, truth, GrammarConfig(0.95, 0.02, 10, {"": 1.6, "outer_brow": 3.1}, 0.9, 2.1, 3.0, 1))
+    config = GrammarConfig(0.95, 0.02, 10, {"": 1.6, "outer_brow": 3.1}, 0.9, 2.1, 3.0, 1)
+    found = reliable_from([(read, truth)], config)
     assert 2.4 <= found["inner_brow"]["1"] <= 2.6
     assert "-1" not in found["inner_brow"]
     assert found["outer_brow"] == {"1": 3.1}
+    worse = truth.copy()
+    worse[:, 0] = np.where(read[:, 0] > 3.0, 2.0, 0.5)
+    few = (read[:5], np.zeros((5, len(CUE_NAMES))))
+    both = reliable_from([(read, truth), (read, worse), few], config)
+    assert 2.9 <= both["inner_brow"]["1"] <= 3.1, "a threshold holds on every set that has enough faces"
 
 
 def test_phrases_that_cannot_be_read_reliably_are_left_out():

@@ -1,0 +1,140 @@
+"""A recording as spans, from readings that are made, and as the files that people open."""
+
+import csv
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from edge import Detection, Event, Explanation, Face, Pose, Reading, UsageError, Verdict, read_clip
+from edge.cli import main
+from edge.clip import Clip, summarise
+from edge.outputs.summary import as_eaf, as_vtt, check_summary, write_summary
+
+SAID = Explanation("Lips <up> & wide.", "happiness", Verdict.VERIFIED, 0.9, 1.0, (), 1)
+BLINK = Event("blink", "done", "eye_opening", -1, 400, 250, 3.0, 50, 150)
+SMILE = [Event("movement", phase, "lip_corners", 1, t_ms, 900, 2.5, 200, 800) for phase, t_ms in (("onset", 900), ("offset", 1700))]
+
+
+def face(label: str, confidence: float = 0.8, track: int = 1, **more) -> Face:
+    read = (
+        {"happiness": confidence, "neutral": 1 - confidence}
+        if label == "happiness"
+        else {"neutral": confidence, "happiness": 1 - confidence}
+    )
+    detection = Detection(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 0.9)
+    cues, points = {"lip_corners": 0.0}, np.zeros((1, 2), np.float32)
+    return Face(track, detection, label, confidence if label else 0.0, read, cues, points, Pose(0, 0, 0), **more)
+
+
+def readings() -> list[Reading]:
+    """Two seconds at 20 frames a second: neutral, then happy, then not read, and a second person in the last half second."""
+    found = []
+    for i in range(40):
+        t_ms = 50.0 * i
+        if t_ms < 800:
+            first = face("neutral", events=(BLINK,) if t_ms == 400 else (), hidden=("lip_corners",) if t_ms < 200 else ())
+        elif t_ms < 1600:
+            rejected = replace(SAID, draft="", status=Verdict.REJECTED)
+            first = face("happiness", 0.9 if t_ms == 1200 else 0.7, explanation=SAID if 1000 <= t_ms < 1300 else rejected)
+        else:
+            first = face("", unclear=("blur",), events=tuple(SMILE) if t_ms == 1700 else ())
+        second = (face("neutral", track=2, explanation=replace(SAID, status=Verdict.ABSTAINED)),) if t_ms >= 1500 else ()
+        found.append(Reading("talk.avi", i, t_ms, 64, 48, (first, *second)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    return summarise(readings())
+
+
+def test_spans_shares_and_events_by_person(clip):
+    assert (clip.source, clip.frames, clip.seconds) == ("talk.avi", 40, 2.0)
+    first, second = clip.people
+    assert [(s.label, s.start_ms, s.end_ms) for s in first.spans] == [("neutral", 0, 800), ("happiness", 800, 1600), ("", 1600, 2000)]
+    happy = first.spans[1]
+    assert (happy.apex_ms, happy.confidence) == (1200, 0.9)
+    assert happy.probabilities["happiness"] == pytest.approx((15 * 0.7 + 0.9) / 16)
+    assert happy.explanation is SAID  # the verified one, though rejected ones came later
+    assert first.shares == {"happiness": 0.5, "neutral": 0.5}
+    assert (first.unread, first.hidden, first.seconds) == pytest.approx((0.2, 0.1, 2.0))
+    assert [(e.kind, e.phase) for e in first.events] == [("blink", "done"), ("movement", "offset")]
+    assert (second.track, second.abstained, second.shares) == (2, 1.0, {"neutral": 1.0})
+
+
+def test_shares_are_of_time_and_not_of_frames():
+    told = {0: "neutral", 400: "neutral", 800: "happiness", 850: "happiness", 900: "happiness", 950: "happiness", 1000: "neutral"}
+    slow = [Reading("a", i, t_ms, 64, 48, (face(label),)) for i, (t_ms, label) in enumerate(told.items())]
+    assert summarise(slow).people[0].shares["neutral"] == pytest.approx(850 / 1050)
+
+
+def test_a_person_who_was_away_has_two_spans():
+    far = [*readings()[:5], *(replace(reading, t_ms=reading.t_ms + 3000) for reading in readings()[5:10])]
+    assert [(s.start_ms, s.end_ms) for s in summarise(far).people[0].spans] == [(0, 700), (3250, 3500)]
+    near = [reading for reading in readings()[:16] if not 200 < reading.t_ms < 600]
+    assert [(s.start_ms, s.end_ms) for s in summarise(near).people[0].spans] == [(0, 800)]
+
+
+def test_nothing_read_is_an_empty_clip():
+    assert summarise([]) == Clip("", 0, 0.0, ())
+
+
+def test_captions_show_labels_with_their_texts_escaped(clip):
+    assert as_vtt(clip) == (
+        "WEBVTT\n\n00:00:00.000 --> 00:00:00.800\n<v Person 1>neutral (80%)\n\n"
+        "00:00:00.800 --> 00:00:01.600\n<v Person 1>happiness (90%)\nLips &lt;up&gt; &amp; wide.\n\n"
+        "00:00:01.500 --> 00:00:02.000\n<v Person 2>neutral (80%)\n"
+    )
+
+
+def test_elans_tiers_do_not_overlap_and_their_times_are_there(clip):
+    root = ElementTree.fromstring(as_eaf(clip).partition("\n")[2])
+    times = {slot.get("TIME_SLOT_ID"): int(slot.get("TIME_VALUE")) for slot in root.iter("TIME_SLOT")}
+    tiers = {}
+    for tier in root.iter("TIER"):
+        notes = [(times[a.get("TIME_SLOT_REF1")], times[a.get("TIME_SLOT_REF2")], a[0].text) for a in tier.iter("ALIGNABLE_ANNOTATION")]
+        assert all(start < end for start, end, _ in notes)
+        assert all(a[1] <= b[0] for a, b in itertools.pairwise(notes))
+        tiers[tier.get("TIER_ID")] = notes
+    assert list(tiers) == ["P1 expression", "P1 explanation", "P1 blink", "P1 lip_corners", "P2 expression"]
+    assert tiers["P1 lip_corners"] == [(900, 1700, "lip_corners rises")]
+    assert tiers["P1 explanation"] == [(800, 1600, "Lips <up> & wide.")]
+
+
+def test_the_table_has_a_row_a_span_and_event(clip, tmp_path):
+    write_summary(tmp_path / "s.tsv", clip)
+    rows = list(csv.DictReader((tmp_path / "s.tsv").read_text(encoding="utf-8").splitlines(), delimiter="\t"))
+    assert [(row["person"], row["what"], row["label"]) for row in rows] == [
+        ("1", "expression", "neutral"), ("1", "expression", "happiness"), ("1", "expression", ""), ("1", "blink", "blink"),
+        ("1", "movement", "lip_corners rises"), ("2", "expression", "neutral"),
+    ]  # fmt: skip
+    assert [rows[1][name] for name in ("start_s", "apex_s", "end_s", "amount")] == ["0.800", "1.200", "1.600", "0.9"]
+    assert [rows[4][name] for name in ("start_s", "apex_s", "end_s")] == ["0.900", "1.100", "1.700"]
+
+
+def test_a_summary_is_whole_or_not_there_and_its_name_says_how(clip, tmp_path):
+    write_summary(tmp_path / "s.json", clip)
+    assert json.loads((tmp_path / "s.json").read_text()) == clip.to_dict()
+    with pytest.raises(UsageError, match=r"ends in \.json, \.tsv, \.vtt, \.eaf"):
+        check_summary(Path("s.docx"))
+    assert [path.name for path in tmp_path.iterdir()] == ["s.json"]
+
+
+def test_edge_run_and_read_clip_give_the_same(video, tmp_path, pipeline, capsys):
+    target = tmp_path / "s.json"
+    run = ["--video", str(video), "--explain", "change", "--no-display", "--device", "cpu", "--threads", "2", "--summary", str(target)]
+    assert main(run) == 0
+    found = json.loads(target.read_text())
+    assert found == json.loads(json.dumps(read_clip(video, pipeline=pipeline).to_dict()))
+    (person,) = found["people"]
+    assert (found["frames"], person["spans"][0]["label"]) == (12, "happiness")
+    assert person["spans"][0]["explanation"]["status"] == "verified"
+    assert main(run) == 2
+    assert "exists" in capsys.readouterr().err
+    assert main(["--camera", "0", "--summary", str(tmp_path / "t.json")]) == 2
+    assert "--summary is for --video" in capsys.readouterr().err
