@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -12,7 +15,7 @@ NAMES = (
     "jawOpen", "mouthSmile_L", "mouthSmile_R", "eyeBlink_L", "eyeBlink_R", "eyeWide_L", "eyeWide_R", "browInnerUp_L", "browInnerUp_R",
     "browOuterUp_L", "browOuterUp_R", "browDown_L", "browDown_R", "mouthFrown_L", "mouthFrown_R", "mouthStretch_L", "mouthStretch_R",
     "mouthUpperUp_L", "mouthUpperUp_R", "mouthLowerDown_L", "mouthLowerDown_R", "noseSneer_L", "noseSneer_R", "mouthPucker",
-    "mouthShrugLower", "mouthRollLower",
+    "mouthShrugLower", "mouthRollLower", "cheekRaiser_L", "cheekRaiser_R",
 )  # fmt: skip
 ROW = {int(number): i for i, number in enumerate(POINT_INDEX)}
 
@@ -108,3 +111,38 @@ def drawn_picture(landmarks: np.ndarray, side: int = SIDE) -> np.ndarray:
     lips = [61, *(up[3] for up, _ in LIP_COLUMNS), 291, *(low[3] for _, low in reversed(LIP_COLUMNS))]
     cv2.fillPoly(image, [outline(lips)], 110, cv2.LINE_AA, 4)
     return image
+
+
+def write_moving_packs(folder: Path, count: int = 8) -> Path:
+    """Fields, pictures and landmarks of one drawn face with grain, in the layout of the data packs; the first face has no landmarks."""
+    neutral, fields = drawn_mesh()
+    np.savez(folder / "facs_displacements.npz", names=np.array(NAMES), neutral=neutral, displacement=fields)
+    landmarks = landmarks_of(neutral, 0, 48)
+    image, random = drawn_picture(landmarks, 48), np.random.default_rng(0)
+    votes = np.zeros((count, 10), np.uint8)
+    votes[:, 0] = 8
+    images = np.stack([np.clip(image + random.normal(0, 6, image.shape), 0, 255).astype(np.uint8) for _ in votes])
+    np.savez(folder / "ferplus_images.npz", test_images=images, test_votes=votes)
+    many = np.repeat(landmarks[None], count, 0) + random.normal(0, 0.1, (count, *landmarks.shape))
+    many[0] = np.nan
+    np.savez(folder / "ferplus_landmarks.npz", test_landmarks=many.astype(np.float16), point_index=POINT_INDEX)
+    return folder
+
+
+def write_moving_crops(folder: Path, count: int = 40) -> Path:
+    """The drawn face in the layouts of `faces_today` (ids from 1, all at rest, grown up) and `faces_elsewhere` (neutral and anger)."""
+    landmarks = landmarks_of(drawn_mesh()[0], 0)
+    names = np.array(["_neutral", "mouthSmileLeft", "jawOpen"])
+    points = np.repeat((landmarks * 16).astype(np.int16)[None], count, 0)
+    about = {"landmarks": points, "blendshapes": np.full((count, 3), 2, np.uint8), "blendshape_names": names, "point_index": POINT_INDEX}
+    grey = drawn_picture(landmarks)
+    data = cv2.imencode(".jpg", grey)[1].tobytes()
+    ids = np.arange(1, count + 1, dtype=np.int32)
+    sides = {"race": ids % 7, "gender": ids % 2, "age": np.full(count, 4)}
+    np.savez(folder / "faces_today.npz", id=ids, **about, **{key: values.astype(np.uint8) for key, values in sides.items()})
+    np.savez(folder / "faces_elsewhere.npz", **about)
+    with zipfile.ZipFile(folder / "faces_today.zip", "w") as today, zipfile.ZipFile(folder / "faces_elsewhere.zip", "w") as elsewhere:
+        for number in ids:
+            today.writestr(f"{number}.jpg", data)
+            elsewhere.writestr(f"{'neutral' if number % 2 else 'anger'}/{number}.jpg", data)
+    return folder

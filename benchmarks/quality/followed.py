@@ -71,9 +71,11 @@ def by_face(cases: list[Case], hits: Iterable[float], counts: Iterable[float] | 
     return share(np.bincount(place, hits, len(rows)), np.bincount(place, counts, len(rows))) if len(hits) else share(hits, counts)
 
 
-def ratio(cases: list[Case], top: np.ndarray, bottom: np.ndarray) -> Figures:
-    """Sum of `top` over sum of `bottom`, faces drawn anew: `share`, `low`, `high`, and `n`, the number of cases."""
-    return {**by_face(cases, top, bottom), "n": len(cases)} if len(cases) and bottom.sum() > 0 else share(np.zeros(0))
+def ratio(cases: list[Case], top: np.ndarray, bottom: np.ndarray | None = None) -> Figures:
+    """Sum of `top` over sum of `bottom`, or mean of `top`, faces drawn anew: `by`, `low`, `high`, and `n`, the number of cases."""
+    bottom = np.ones(len(cases)) if bottom is None else bottom
+    found = by_face(cases, top, bottom) if len(cases) and np.sum(bottom) > 0 else share(np.zeros(0))
+    return {"by": found["share"], "low": found["low"], "high": found["high"], "n": len(cases)}
 
 
 def reading(cases: list[Case]) -> Figures:
@@ -227,17 +229,18 @@ def necessity(named: list[Case], unnamed: list[Case]) -> Figures:
 
     Returns:
         `more`: share of faces on which the first lowers the answer's probability more; `by_named`, `by_unnamed`: mean fall; `ratio` of the
-        two; `changed`, `changed_unnamed`: the label is another.
+        two, where the second is surely above 0; `changed`, `changed_unnamed`: the label is another.
     """
     others = {(case.source, case.item.face): case for case in unnamed}
     pairs = [(case, others[key]) for case in named if (key := (case.source, case.item.face)) in others]
     first = [case for case, _ in pairs]
     falls = np.array([[_fall(a), _fall(b)] for a, b in pairs]).reshape(-1, 2)
+    other = ratio(first, falls[:, 1])
     return {
         "more": by_face(first, falls[:, 0] > falls[:, 1]),
-        "by_named": by_face(first, falls[:, 0]),
-        "by_unnamed": by_face(first, falls[:, 1]),
-        "ratio": ratio(first, falls[:, 0], falls[:, 1]),
+        "by_named": ratio(first, falls[:, 0]),
+        "by_unnamed": other,
+        "ratio": ratio(first, falls[:, 0], falls[:, 1]) if other["low"] > 0 else ratio([], falls[:0, 0]),
         "changed": by_face(first, [a.now.label != a.was.label for a, _ in pairs]),
         "changed_unnamed": by_face(first, [b.now.label != b.was.label for _, b in pairs]),
     }
@@ -259,8 +262,8 @@ def sufficiency(built: list[Case], otherwise: list[Case]) -> Figures:
     return {
         "raised": by_face(built, [_fall(case) < 0 for case in built]),
         "more": by_face([case for case, _ in paired], [_fall(case) < _fall(other) for case, other in paired]),
-        "by": by_face(built, [-_fall(case) for case in built]),
-        "by_otherwise": by_face([other for _, other in paired], [-_fall(other) for _, other in paired]),
+        "by": ratio(built, np.array([-_fall(case) for case in built])),
+        "by_otherwise": ratio([other for _, other in paired], np.array([-_fall(other) for _, other in paired])),
         "becomes": by_face(built, [case.now.label == case.item.answer for case in built]),
     }
 

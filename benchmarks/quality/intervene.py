@@ -23,11 +23,13 @@ from training.data import data_folder
 from training.intervene import Mover
 from training.levers import LEVERS, Steer
 
+PACK = "facs_displacements.npz"
+"""What it needs of the data packs besides faces."""
 FACES = 100
 BUILT = 3
 """Emotions that each face at rest is moved to."""
 PARTS = (1.0, 0.7, 0.5, 0.35)
-"""Shares of what is named, and of as much that is not, that are undone: the largest that this face can be taken to."""
+"""Shares of what is named, and of as much that is not, that are undone: the largest to which the face can be taken, no cue past neutral."""
 TOLD = 3.9
 """Deviations up to which cues are told: encoders are taught those within 4."""
 APART = {"lip_corners": 3.0, "inner_brow": -2.5}
@@ -134,8 +136,10 @@ def _reasons(maker: Maker, was: Outcome) -> list[Item | None]:
     made = [maker.moved("undo", {cue: by}) for cue, by in undo.items()]
     if not undo or was.label == "neutral":
         return made
-    other = _unnamed(was.explanation.statements, cues, [abs(by) for by in undo.values()])
-    for part in PARTS:
+    other, fit = _unnamed(was.explanation.statements, cues, [abs(by) for by in undo.values()])
+    for part in (part * fit for part in PARTS):
+        if part < PARTS[-1] or len(other) < len(undo):
+            break
         first, second = (
             maker.moved(kind, {cue: part * by for cue, by in wanted.items()}, was.label)
             for kind, wanted in (("named", undo), ("unnamed", other))
@@ -145,13 +149,15 @@ def _reasons(maker: Maker, was: Outcome) -> list[Item | None]:
     return [*made, None, None]
 
 
-def _unnamed(statements: tuple[Statement, ...], cues: np.ndarray, sizes: list[float]) -> dict[str, float]:
-    """As many cues that the text does not name, those that stand out furthest, towards neutral and as far as one that it does."""
+def _unnamed(statements: tuple[Statement, ...], cues: np.ndarray, sizes: list[float]) -> tuple[dict[str, float], float]:
+    """As many cues that the text does not name, those that stand out furthest, each towards neutral as far as one that it does name; and
+    what share of that (0…1) takes none of them past neutral."""
     spoken = {s.subject for s in statements}
-    free = sorted((cue for cue in LEVERS if cue not in spoken), key=lambda cue: -abs(cues[CUE_NAMES.index(cue)]))
-    return {
-        cue: -float(np.sign(cues[CUE_NAMES.index(cue)]) or 1) * size for cue, size in zip(free, sorted(sizes, reverse=True), strict=False)
-    }
+    stand = {cue: float(cues[CUE_NAMES.index(cue)]) for cue in LEVERS if cue not in spoken}
+    free = sorted(stand, key=lambda cue: -abs(stand[cue]))
+    paired = list(zip(free, sorted(sizes, reverse=True), strict=False))
+    fit = min((abs(stand[cue]) / size for cue, size in paired), default=0.0)
+    return {cue: -float(np.sign(stand[cue])) * size for cue, size in paired}, min(1.0, fit)
 
 
 def _donors(found: list[Subject], before: list[Outcome]) -> dict[str, list[dict[str, float]]]:

@@ -135,6 +135,11 @@ def subjects(source: str, folder: Path, steer: Steer, count: int, split: str) ->
         raise InputError(f"'{path}' is damaged: {error}") from None
 
 
+def present(folder: Path) -> tuple[str, ...]:
+    """Which sources a folder of data packs holds."""
+    return tuple(s for s in SOURCES if (folder / ("ferplus_images.npz" if s == "ferplus" else f"faces_{s}.zip")).is_file())
+
+
 _ABOUT = ("id", "blendshapes", "blendshape_names")
 _REST, _ANY = "at rest", "face"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.command import Figures
-from benchmarks.report import audit, plots
+from benchmarks.report import audit, interventions, plots
 from benchmarks.report.blocks import Block, Pictures, Table, Text
 from benchmarks.report.findings import part, stages
 
@@ -40,6 +40,7 @@ def sections(results: Figures) -> list[tuple[str, list[Block]]]:
         ("Beside other packages", "compare", _compare),
         ("Robustness", "robustness", _robustness),
         ("Who is read", "audit", audit.blocks),
+        ("Would it have said so otherwise", "intervene", interventions.blocks),
     )
     said: list[tuple[str, list[Block]]] = []
     for heading, name, make in makers:

@@ -22,7 +22,8 @@ from benchmarks.audit import figures
 from benchmarks.audit.photographs import PACK, load_photographs
 from benchmarks.command import Command, Figures, bundle_options, check, loaded, plain, whole
 from benchmarks.peers import compare
-from benchmarks.quality import accuracy, robustness, variants
+from benchmarks.quality import accuracy, intervene, robustness, variants
+from benchmarks.quality.moved import present
 from benchmarks.quality.reading import load_faces, read_crops
 from benchmarks.report import curves
 from benchmarks.report.findings import SCHEMA
@@ -34,8 +35,8 @@ from edge.pipeline import Pipeline
 from edge.whole import write_whole
 
 _NEEDS_DATA = ("accuracy", "curves", "variants", "robustness")
-_NEEDS_PACK = "audit"
-"""Needs the audit pack beside the faces, too."""
+_NEEDS_PACK = {"audit": PACK, "intervene": intervene.PACK}
+"""Part → what it needs beside the faces, too."""
 
 
 def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures:
@@ -70,9 +71,10 @@ def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures
 
 def _lacking(name: str, args: argparse.Namespace) -> str:
     """What a part needs and does not have; empty when it can be measured."""
-    if args.data is None and name in (*_NEEDS_DATA, _NEEDS_PACK):
-        return "needs --data"
-    return "" if name != _NEEDS_PACK or (args.data.parent / PACK).is_file() else f"needs {PACK} beside the faces"
+    if args.data is None:
+        return "needs --data" if name in (*_NEEDS_DATA, *_NEEDS_PACK) else ""
+    pack = _NEEDS_PACK.get(name)
+    return f"needs {pack} beside the faces" if pack and not (args.data.parent / pack).is_file() else ""
 
 
 def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str, Callable[[], Figures]]:
@@ -101,6 +103,10 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
     def audited() -> Figures:
         return figures.measure({next(iter(pipelines)): first}, load_photographs(args.data.parent), pairs=args.faces)
 
+    def moved() -> Figures:
+        folder = args.data.parent
+        return intervene.measure(first, folder, sources=present(folder), faces=args.faces // 4 or intervene.FACES, split=args.split)
+
     return {
         "hardware": lambda: {**hardware.probe(), "state": hardware.state()},
         "latency": timed,
@@ -112,6 +118,7 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         "compare": compared,
         "robustness": lambda: robustness.measure(first, faces(args.faces)),
         "audit": audited,
+        "intervene": moved,
     }
 
 
@@ -147,7 +154,7 @@ def _key(name: str, args: argparse.Namespace, bundles: Figures) -> Figures:
     key |= {"device": args.device, "threads": args.threads}
     if name in ("latency", "roofline", "compare"):
         key["rounds"] = args.rounds
-    if name in (*_NEEDS_DATA, _NEEDS_PACK, "compare"):
+    if name in (*_NEEDS_DATA, *_NEEDS_PACK, "compare"):
         key |= {"data": str(args.data), "split": args.split, "faces": args.faces}
     if name == "compare":
         key["rivals"] = [args.yunet, args.fer, args.python, args.onnx]
@@ -163,7 +170,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         type=whole,
         default=200,
         metavar="N",
-        help="of all parts but accuracy; 0: all (default: 200)",
+        help="of all parts but accuracy, of intervene a quarter; 0: all (default: 200)",
     )
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=latency.ROUNDS, metavar="N", help=f"turns of a stage (default: {latency.ROUNDS})")

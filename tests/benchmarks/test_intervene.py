@@ -1,18 +1,23 @@
 import json
 
+import cv2
 import numpy as np
 import pytest
 from grammars import whole_grammar
-from moving import NAMES, drawn_mesh, drawn_picture, landmarks_of
+from moving import write_moving_crops, write_moving_packs
 
 from benchmarks.__main__ import main
 from benchmarks.quality import followed
 from benchmarks.quality.followed import Case
-from benchmarks.quality.moved import CONTROLS, Item, Outcome
+from benchmarks.quality.gallery import MOVES
+from benchmarks.quality.intervene import _unnamed
+from benchmarks.quality.moved import CONTROLS, Item, Outcome, cue_model, present, subjects
 from edge.bundle import UnitSpec
+from edge.errors import InputError
 from edge.types import Explanation, Statement, Verdict
 from training.cues import CUE_NAMES
-from training.mesh import POINT_INDEX
+from training.intervene import Mover
+from training.levers import Steer
 
 NOTHING = np.zeros((48, 48), np.uint8)
 SMILE = ("movement", "lip_corners", 1, "plain")
@@ -47,8 +52,8 @@ def test_reading_tells_sign_slope_and_specificity():
     cases.append(_moved("lip_corners", 2.0, -0.5, others=0.1, face=4))
     found = followed.reading(cases)
     assert found["sign"]["share"] == pytest.approx(3 / 4), "one deviation is too little to be asked for a sign"
-    assert found["slope"]["share"] == pytest.approx(0.5 * (4 + 4 + 9 + 1 - 4) / (4 + 4 + 9 + 1 + 4))
-    assert found["specificity"]["share"] == pytest.approx(0.5 * 10 / 5 / 0.1)
+    assert found["slope"]["by"] == pytest.approx(0.5 * (4 + 4 + 9 + 1 - 4) / (4 + 4 + 9 + 1 + 4))
+    assert found["specificity"]["by"] == pytest.approx(0.5 * 10 / 5 / 0.1)
     assert found["slope"]["n"] == 5
     assert np.isnan(followed.reading([])["sign"]["share"])
 
@@ -58,7 +63,7 @@ def test_reading_between_faces_is_the_slope_over_them():
     for i, z in enumerate((-2.0, -1.0, 0.0, 1.0, 2.0, 9.0)):
         was = _outcome(_cues(jaw_drop=0.7 * z + 0.3))
         cases.append(_case("base", _cues(jaw_drop=z), _cues(jaw_drop=z), was, was, face=i))
-    assert followed.between(cases)["jaw_drop"]["share"] == pytest.approx(0.7), "what lies beyond what encoders tell is left out"
+    assert followed.between(cases)["jaw_drop"]["by"] == pytest.approx(0.7), "what lies beyond what encoders tell is left out"
 
 
 def test_units_are_asked_for_where_the_lever_raises_them():
@@ -120,8 +125,8 @@ def test_reasons_are_necessary_where_undoing_them_costs_more():
     alone = _case("named", _cues(), _cues(), was, _outcome(_cues(), p=0.1), {}, 2, "happiness")
     found = followed.necessity([*first, alone], list(second))
     assert (found["more"]["share"], found["more"]["n"]) == (0.5, 2), "a face without its like is left out"
-    assert found["by_named"]["share"] == pytest.approx((0.4 + 0.05) / 2)
-    assert found["ratio"]["share"] == pytest.approx(0.45 / 0.3)
+    assert found["by_named"]["by"] == pytest.approx((0.4 + 0.05) / 2)
+    assert found["ratio"]["by"] == pytest.approx(0.45 / 0.3)
 
 
 def test_reasons_suffice_where_building_them_makes_the_answer():
@@ -133,8 +138,8 @@ def test_reasons_suffice_where_building_them_makes_the_answer():
     otherwise = _case("built otherwise", _cues(), _cues(), rest, other, {}, 0, "happiness")
     found = followed.sufficiency([built], [otherwise])
     assert found["raised"]["share"] == found["more"]["share"] == found["becomes"]["share"] == 1
-    assert found["by"]["share"] == pytest.approx(0.6)
-    assert found["by_otherwise"]["share"] == pytest.approx(0.05)
+    assert found["by"]["by"] == pytest.approx(0.6)
+    assert found["by_otherwise"]["by"] == pytest.approx(0.05)
 
 
 def test_controls_count_what_changed_and_a_mirror_turns_sides():
@@ -170,24 +175,53 @@ def test_conflict_tells_which_half_of_the_face_the_text_follows():
 
 
 def test_faces_are_moved_and_read_from_end_to_end(tmp_path, capsys):
-    neutral, fields = drawn_mesh()
-    np.savez(tmp_path / "facs_displacements.npz", names=np.array(NAMES), neutral=neutral, displacement=fields)
-    landmarks = landmarks_of(neutral, 0, 48)
-    image = drawn_picture(landmarks, 48)
-    votes = np.zeros((8, 10), np.uint8)
-    votes[:, 0] = 8
-    random = np.random.default_rng(0)
-    images = np.stack([np.clip(image + random.normal(0, 6, image.shape), 0, 255).astype(np.uint8) for _ in votes])
-    np.savez(tmp_path / "ferplus_images.npz", test_images=images, test_votes=votes)
-    many = np.repeat(landmarks[None], 8, 0) + random.normal(0, 0.1, (8, *landmarks.shape))
-    many[0] = np.nan
-    np.savez(tmp_path / "ferplus_landmarks.npz", test_landmarks=many.astype(np.float16), point_index=POINT_INDEX)
+    write_moving_packs(tmp_path)
     assert main(["intervene", "--data", str(tmp_path), "--source", "ferplus", "--faces", "3", "--threads", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["faces"] == found["all"]["faces"] == found["sources"]["ferplus"]["faces"] == 3
     assert set(found["emotions"]) == {"neutral"}
     assert found["pictures"] > 3 * (1 + len(CONTROLS))
-    assert found["all"]["reading"]["moved"]["share"] > 1, "the moved cue moves further than the others"
+    assert found["all"]["reading"]["moved"]["by"] > 1, "the moved cue moves further than the others"
     assert found["all"]["controls"]["jpeg"]["label"]["n"] == 3
     assert main(["intervene", "--data", str(tmp_path), "--source", "today", "--faces", "3", "--threads", "1"]) == 4
     assert "no data pack" in capsys.readouterr().err
+
+
+def test_held_out_and_labelled_faces_are_taken_in_turns(tmp_path, pipeline):
+    write_moving_packs(tmp_path)
+    write_moving_crops(tmp_path)
+    steer = Steer(Mover.load(tmp_path), cue_model(pipeline.config))
+    today = subjects("today", tmp_path, steer, 10, "test")
+    assert len(today) == 4, "ten, twenty, thirty, forty: nothing that is trained on"
+    assert all(one.truth is None and one.at_rest for one in today)
+    elsewhere = subjects("elsewhere", tmp_path, steer, 6, "test")
+    assert [one.truth for one in elsewhere] == ["anger", "neutral"] * 3
+    assert elsewhere[0].crop(elsewhere[0].image, 48).shape == (48, 48)
+    assert present(tmp_path) == ("ferplus", "today", "elsewhere")
+    (tmp_path / "faces_today.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match="damaged"):
+        subjects("today", tmp_path, steer, 10, "test")
+
+
+def test_gallery_shows_every_move_of_every_face(tmp_path, capsys):
+    write_moving_packs(tmp_path)
+    write_moving_crops(tmp_path)
+    path = tmp_path / "gallery.png"
+    assert main(["intervene", "--data", str(tmp_path), "--gallery", str(path), "--threads", "1"]) == 0
+    sheet = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    side = sheet.shape[1] // len(MOVES)
+    cells = [sheet[18 : 18 + side, i * side : (i + 1) * side].astype(int) for i in range(len(MOVES))]
+    assert sheet.shape[0] == 18 + 4 * side
+    assert all(np.abs(cell - cells[0]).max() > 20 for cell in cells[1:])
+    assert main(["intervene", "--data", str(tmp_path), "--gallery", str(tmp_path / "no" / "gallery.png"), "--threads", "1"]) == 2
+
+
+def test_unnamed_cues_stand_in_for_named_ones_and_do_not_pass_neutral():
+    statements = (Statement("movement", "lip_corners", 1, "plain", 3.0, True),)
+    cues = _cues(lip_corners=4.0, mouth_width=-2.0, inner_brow=1.0)
+    other, fit = _unnamed(statements, cues, [4.0])
+    assert other == {"mouth_width": 4.0}
+    assert fit == 0.5
+    other, fit = _unnamed(statements, cues, [1.5, 0.5])
+    assert other == {"mouth_width": 1.5, "inner_brow": -0.5}
+    assert fit == 1

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from moving import write_moving_packs
 from packs import write_packs
 
 from benchmarks.__main__ import main
@@ -29,7 +30,8 @@ def run(tmp_path_factory):
 
 def test_one_command_measures_everything_and_follows_the_published_schema(run):
     results = read_run(run)
-    assert all(part["figures"] for part in results["parts"].values())
+    lacking = {name: part["skipped"] for name, part in results["parts"].items() if not part["figures"]}
+    assert lacking == {"intervene": "needs facs_displacements.npz beside the faces"}
     timed = results["parts"]["latency"]["figures"]
     assert timed["variants"]["shipped"]["stages"]["full"]["median_ms"] > 0
     assert {"scaling", "cold"} <= set(timed)
@@ -42,7 +44,14 @@ def test_without_data_the_timed_parts_remain(run, tmp_path):
     assert main(["all", "--out", str(tmp_path / "bare"), *QUICK]) == 0
     assert (tmp_path / "bare" / "latency.json").stat().st_mtime_ns == when, "no figure of latency hangs on the data"
     parts = read_run(tmp_path / "bare")["parts"]
-    assert {name for name, part in parts.items() if part.get("skipped")} == {"accuracy", "curves", "variants", "robustness", "audit"}
+    assert {name for name, part in parts.items() if part.get("skipped")} == {
+        "accuracy",
+        "curves",
+        "variants",
+        "robustness",
+        "audit",
+        "intervene",
+    }
     assert parts["compare"]["figures"]["systems"]["erv-edge"].keys() >= {"stages"}
     assert "accuracy" not in parts["compare"]["figures"]["systems"]["erv-edge"]
 
@@ -131,6 +140,18 @@ def test_a_part_that_was_left_out_says_why(run, tmp_path, capsys):
     folder = _changed(run, tmp_path / "short", leave_out)
     assert main(["report", str(folder)]) == 0
     assert "Not measured: needs --data." in (folder / "report.html").read_text()
+
+
+def test_moved_faces_are_measured_and_told(run, tmp_path, capsys):
+    write_moving_packs(tmp_path)
+    assert main(["intervene", "--data", str(tmp_path), "--source", "ferplus", "--faces", "2", "--threads", "1", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    folder = _changed(run, tmp_path / "moved", lambda r: r["parts"].update(intervene={"figures": figures, "seconds": 1.0}))
+    assert main(["report", str(folder)]) == 0
+    assert "<h2>Would it have said so otherwise</h2>" in (folder / "report.html").read_text()
+    words = (folder / "report.md").read_text()
+    assert "| there and back |" in words
+    assert "| what is undone is no longer said |" in words
 
 
 def test_what_is_no_run_is_a_clear_error(run, tmp_path, capsys):
