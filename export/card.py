@@ -93,9 +93,9 @@ def _units(config: BundleConfig) -> list[str]:
     return [
         "## Action units",
         "",
-        "Intensities from 0 to 1 on this project's own scale, not FACS' A to E: 1 is what one face in two hundred reaches, or four deviations",
-        "of a cue. Reliability is the correlation with what MediaPipe's blendshapes, or the landmarks, say of held-out photographs; units",
-        "below 0.6 are left out.",
+        "Intensities from 0 to 1 on this project's own scale, not FACS' A to E: 1 is what one face in two hundred reaches, or four",
+        "deviations of a cue. Reliability is the correlation with what MediaPipe's blendshapes, or the landmarks, say of held-out",
+        "photographs; units below 0.6 are left out.",
         "",
         "| unit | FACS name | read from | sides | reliability |",
         "|---|---|---|---|---|",
