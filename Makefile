@@ -1,13 +1,14 @@
 # make run   install the runtime and read the bundled sample, without camera, display or network
 # make test  install everything and run the tests
 # make test-lowest   use every extra of the runtime with the lowest versions that are allowed
+# make test-arm    read the demo and a video on an emulated aarch64 and compare (root, debootstrap, qemu-user-static; minutes)
 # make check format, lint, types, tests: what CI runs
 # make kill  the killing test with 600 rounds instead of 60
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-lowest check kill format clean
+.PHONY: run test test-lowest test-arm check kill format clean
 
 run: $(VENV)/run.stamp
 	@mkdir -p out
@@ -19,6 +20,9 @@ test: $(VENV)/dev.stamp
 
 test-lowest:
 	.ci/lowest
+
+test-arm: $(VENV)/dev.stamp
+	PYTHON=$(BIN)/python .ci/arm
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

@@ -52,6 +52,18 @@ def seconds(text: str) -> float:
     return value
 
 
+def face_width(text: str) -> float:
+    """Pixels, or a share of the picture's width: 24, 0.02, 2%."""
+    share = text.endswith("%")
+    try:
+        width = float(text.removesuffix("%")) / (100 if share else 1)
+    except ValueError:
+        width = 0.0
+    if not 0 < width < (1 if share else float("inf")):
+        raise argparse.ArgumentTypeError(f"expected pixels, or a share of the width such as 2% or 0.02, got '{text}'")
+    return width
+
+
 def positive(text: str) -> int:
     """A whole number above 0."""
     if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:  # more digits do not fit into what counts frames

@@ -63,11 +63,19 @@ class FaceSpec:
     """How the face finder is run."""
 
     long_side: Annotated[int, Range(64, 4096)]
-    """The picture is scaled down to this before it is searched, pixels."""
+    """Long side of the coarse look at a picture, pixels."""
     threshold: Annotated[float, Range(0.01, 1)]
     """Least score of a face."""
     overlap: Annotated[float, Range(0, 0.99)]
     """Boxes that overlap more than this are one face."""
+    least_px: Annotated[float, Range(0, 1000)] = 0.0
+    """Narrowest face that the graph finds well, pixels of what it sees; 0: not known, and the coarse look is all unless more is asked."""
+    min_face: Annotated[float, Range(1e-4, 0.99)] = 0.025
+    """Narrowest face that is looked for unless somebody asks for another, share of the picture's width."""
+    channels: Annotated[int, Range(1, 3)] = 1
+    """1: grey; 3: BGR."""
+    yunet: bool = False
+    """The graph is a YuNet as it is published: it gives twelve outputs, which the runtime decodes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.arguments import Parser, configure, explain_when, positive, seconds
+from edge.arguments import Parser, configure, explain_when, face_width, positive, seconds
 from edge.boundary import guarded
 from edge.errors import EdgeError, UsageError
 from edge.outputs.files import put
@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: the shipped one)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="auto")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads per graph (default: the runtime's choice)")
+    wanted = "narrowest face to look for, pixels or a share of the width such as 2%% (default: the bundle's; smaller takes longer)"
+    parser.add_argument("--min-face", type=face_width, metavar="W", help=wanted)
     parser.add_argument(
         "--explain",
         type=explain_when,
@@ -93,7 +95,8 @@ def _run(args: argparse.Namespace) -> int:
     _check_live(args)
     pictures = ([demo_picture()] if args.demo else args.image or [])[: args.max_frames]
     targets = name_files(args, pictures)
-    with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline, open_outputs(args, pipeline) as outputs:
+    loaded = Pipeline.load(args.bundle, device=args.device, threads=args.threads, min_face=args.min_face)
+    with loaded as pipeline, open_outputs(args, pipeline) as outputs:
         log.debug("graphs run on %s", pipeline.provider)
         code = 0
         if has_source(args):

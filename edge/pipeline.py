@@ -33,6 +33,7 @@ from edge.types import Reading
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder
 from edge.vision.look import Seen, look
+from edge.vision.search import check_min_face
 from edge.vision.track import Tracker
 
 log = logging.getLogger(__name__)
@@ -60,33 +61,36 @@ class Pipeline:
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
 
     @classmethod
-    def load(cls, bundle: Path | str | None = None, *, device: str = "auto", threads: int = 0) -> Pipeline:
+    def load(cls, bundle: Path | str | None = None, *, device: str = "auto", threads: int = 0, min_face: float | None = None) -> Pipeline:
         """Load a bundle.
 
         Args:
             bundle: its folder; the shipped one when `None`.
             device: `auto`, `cpu`, `cuda` or `tensorrt`; an explicit device that is not there is an error.
             threads: threads per graph; 0 leaves the choice to ONNX Runtime.
+            min_face: narrowest face that is looked for, pixels, or below 1 a share of the picture's width; smaller takes longer. The
+                bundle's own when `None`.
 
         Raises:
             BundleError: the bundle is missing, damaged or of another kind.
             BackendError: ONNX Runtime or the device is not there.
-            UsageError: not a device name, or a number of threads that makes no sense on this machine.
+            UsageError: not a device name, no width of a face, or a number of threads that makes no sense on this machine.
         """
         if not 0 <= threads <= _THREADS:
             raise UsageError(f"{threads} threads: expected 0 (the runtime's choice) to {_THREADS} on this machine")
+        check_min_face(min_face)
         checked = Bundle.load(bundle)
         chosen = resolve_device(device)
         try:
-            return cls._on(checked, chosen, threads)
+            return cls._on(checked, chosen, threads, min_face)
         except BackendError as error:
             if device != "auto" or chosen == "cpu":
                 raise
             log.warning("device auto: %s; going on with the CPU", error)
-            return cls._on(checked, resolve_device("cpu"), threads)
+            return cls._on(checked, resolve_device("cpu"), threads, min_face)
 
     @classmethod
-    def _on(cls, checked: Bundle, chosen: str, threads: int) -> Pipeline:
+    def _on(cls, checked: Bundle, chosen: str, threads: int, min_face: float | None) -> Pipeline:
         config = checked.config
 
         def session(name: str) -> Session:
@@ -105,7 +109,7 @@ class Pipeline:
         reader = SentenceVerifier(verifier, load_tokenizer(checked.folder / "verifier_tokenizer.json"), config, verifier.inputs)
         pipeline = cls(
             checked,
-            FaceFinder(face, config.face, face.inputs),
+            FaceFinder(face, config.face, face.inputs, min_face=min_face),
             FaceEncoder(vision, config, vision.inputs),
             Explainer(policy, reader, grammar, config),
             vision.provider,
@@ -124,6 +128,7 @@ class Pipeline:
 
         Raises:
             InputError: not such an array, or empty.
+            UsageError: `min_face` is wider than the picture, or needs too large a search.
         """
         seen = self.look(Frame(as_bgr(image_bgr), "image", 0, 0.0))
         return self.explain(seen) if explain else seen.reading

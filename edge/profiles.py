@@ -11,6 +11,8 @@ from edge.bundle import TOWER, BundleConfig, PolicySpec
 
 CELL, LEAST = 32, 128
 """Pictures are padded to multiples of `CELL`, the finder's coarsest feature, and to at least `LEAST`, pixels."""
+TILE = 1280
+"""Longest side that the finder's graph ever sees, pixels; larger pictures are searched in tiles."""
 MAX_FACES = 16
 """Faces that one run of a graph takes; a session splits what is more."""
 MAX_SENTENCES = 32
@@ -71,8 +73,9 @@ def graph_profiles(graph: str, config: BundleConfig) -> tuple[Profile, ...]:
     policy = config.policy
     if graph == "face":
         long = max(LEAST, -(-config.face.long_side // CELL) * CELL)
-        usual = max(LEAST, -(-(config.face.long_side * 3 // 4) // CELL) * CELL)
-        return (_profile("picture", {"picture": ((OWN, OWN, LEAST, LEAST), (OWN, OWN, usual, long), (OWN, OWN, long, long))}),)
+        usual, most = max(LEAST, -(-(config.face.long_side * 3 // 4) // CELL) * CELL), max(TILE, long)
+        shapes = (OWN, OWN, LEAST, LEAST), (OWN, OWN, usual, long), (OWN, OWN, most, most)
+        return (_profile("picture", {"input" if config.face.yunet else "picture": shapes}),)
     if graph in ("vision_encoder", TOWER):
         rest = (OWN, OWN, OWN)
         return (_profile("crops", {"pixel_values": ((1, *rest), (1, *rest), (MAX_FACES, *rest))}),)

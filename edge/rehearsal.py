@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,19 @@ _FACE = np.array([[0.342, 0.461], [0.657, 0.460], [0.500, 0.640], [0.371, 0.825]
 _SIDE, _CORNER, _PICTURE = 96, 32, 160  # pixels
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A finder that finds one face wherever it looks."""
+
+    face: Detection
+
+    def __call__(self, picture: np.ndarray, *, coarse: bool = False) -> list[Detection]:
+        return [self.face]
+
+    def only_fine(self, face: Detection, shape: tuple[int, ...]) -> bool:
+        return False
+
+
 def rehearse(bundle: Bundle, finder: FaceFinder, encoder: FaceEncoder, explainer: Explainer) -> Reading:
     """Send one face through every graph.
 
@@ -32,11 +45,11 @@ def rehearse(bundle: Bundle, finder: FaceFinder, encoder: FaceEncoder, explainer
     config = bundle.config
     check_template(config.image)
     picture, face = drawn_face()
-    finder(picture)
+    finder.rehearse(picture)
     frame = Frame(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), "rehearsal", 0, 0.0)
     read = encoder(np.zeros((1, config.image.size, config.image.size), np.uint8))
     _check_sizes(config, explainer, read.tokens.shape[1], read.points_xy.shape[1])
-    seen = look(frame, lambda _: [face], encoder, config, None)
+    seen = look(frame, _Found(face), encoder, config, None)
     sure = replace(subject_of(seen.reading.faces[0], seen.tokens[0]), confidence=1.0)  # so that it is sampled, too
     (said,) = explainer([sure])
     explainer.read([Completion("The face is relaxed.", config.labels[0])])

@@ -1,4 +1,5 @@
-"""`python -m export {bundle,recover,visibility,quantize,check,lint,tensorrt,triton,measured}`: make bundles, and prove what was made."""
+"""`python -m export {bundle,recover,finder,visibility,quantize,check,lint,tensorrt,triton,measured}`: make bundles and prove what was
+made."""
 
 from __future__ import annotations
 
@@ -55,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     visibility.add_argument("--data", **data)
     visibility.add_argument("--faces", type=int, metavar="N", help="compare with the given bundle on the first N faces only")
 
+    finder = commands.add_parser("finder", help="put another face finder into a finished bundle: a trained one, or a YuNet of your own")
+    finder.add_argument("bundle", type=Path)
+    finder.add_argument("source", type=Path, metavar="RUN_OR_FILE", help="run of training face, or the .onnx file of a YuNet")
+    finder.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
+
     quantize = commands.add_parser("quantize", help="bundle → smaller bundle that decides the same")
     quantize.add_argument("bundle", type=Path, help="a float32 bundle")
     quantize.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
@@ -89,8 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument("results", nargs="*", metavar="NAME=FILE.json", help="title and a JSON object of figures")
     measured.add_argument("--audit", type=Path, metavar="FILE.png", help="the card's picture of who is read, as benchmarks audit draws it")
     for name, command in {
-        "bundle": _bundle, "recover": _recover, "visibility": _visibility, "quantize": _quantize, "check": _check, "lint": _lint,
-        "tensorrt": _tensorrt, "triton": _triton, "measured": _measured,
+        "bundle": _bundle, "recover": _recover, "finder": _finder, "visibility": _visibility, "quantize": _quantize, "check": _check,
+        "lint": _lint, "tensorrt": _tensorrt, "triton": _triton, "measured": _measured,
     }.items():  # fmt: skip
         commands.choices[name].set_defaults(run_command=command)
     return parser
@@ -119,6 +125,13 @@ def _visibility(args: argparse.Namespace) -> int:
     from training.data import data_folder
 
     print(json.dumps(add_visibility(args.bundle, args.run, args.out, data_folder(args.data), faces=args.faces), indent=1))
+    return 0
+
+
+def _finder(args: argparse.Namespace) -> int:
+    from export.finder import put_finder
+
+    print(json.dumps(put_finder(args.bundle, args.source, args.out), indent=1))
     return 0
 
 

@@ -41,7 +41,7 @@ from training.constraint import constrain
 from training.cues import CUES, POINTS, CueModel, mean_five_points
 from training.data import elsewhere, load_ferplus
 from training.encoder import load_encoder, load_units
-from training.face import OVERLAP, THRESHOLD, load_face
+from training.face import SPEC, load_face
 from training.folders import new_folder
 from training.policy import MAX_FRAMES, TOKENS_PER_FRAME, ErvPolicy, ErvProcessor, load_policy
 from training.run import provenance, read_record
@@ -147,7 +147,7 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
         verifier_labels=list(EMOTIONS_11),
         cues=cues,
         image=ImageSpec(SIZE, 1, 1 / 255, [[round(float(v), 3) for v in point] for point in five]),
-        face=FaceSpec(320, THRESHOLD, OVERLAP),
+        face=SPEC,
         policy=PolicySpec(
             bos=tokenizer.bos_token_id,
             eos=tokenizer.eos_token_id,

@@ -53,7 +53,8 @@ def calibrate(pipeline: Pipeline, faces: FerPlus, others: FerPlus | None = None)
     Args:
         pipeline: one over the uncalibrated graphs (temperature 1, thresholds that let everything through).
         faces: validation faces; those without a majority label are left out.
-        others: labelled faces from elsewhere, which only steer when to abstain.
+        others: labelled faces from elsewhere, which steer when to abstain; where they are at hand, the encoder's own temperatures, which
+            were fitted on both, are left alone.
 
     Raises:
         InputError: the policy is too young to be calibrated.
@@ -62,7 +63,9 @@ def calibrate(pipeline: Pipeline, faces: FerPlus, others: FerPlus | None = None)
     drafts = draft(pipeline, faces.take(faces.label >= 0))
     if not any(c.completion.answer for c in drafts.candidates):
         raise InputError("none of the policy's completions follows the template: train it longer before exporting it")
-    temperature = fit_temperature(drafts.logits, drafts.label)
+    temperature = (
+        1.0 if others is not None else fit_temperature(drafts.logits, drafts.label)
+    )  # else the encoder's own, of both worlds, holds
     probabilities = softmax(drafts.logits / temperature)
     confidence, right = probabilities.max(1), probabilities.argmax(1) == drafts.label
     prior = np.concatenate([c.reading.emotions for c in drafts.candidates]).mean(0)

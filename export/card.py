@@ -75,8 +75,15 @@ def write_card(folder: Path, config: BundleConfig) -> None:
     lines += ["What is known of each: `docs/data.md` of the project.", ""]
     lines += ["## Provenance", "", f"Trained on: {', '.join(record['data'])}. Exported at commit {record['commit']}.", ""]
     for name, run in record["runs"].items():
-        lines.append(f"- {name}: `python -m training {run['command']}`, seed {run['seed']}, commit {run['commit']}")
+        lines.append(f"- {name}: {_origin(run)}")
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _origin(run: dict[str, Any]) -> str:
+    """Where a part comes from: a run of training, or a file that somebody brought."""
+    if "brought" in run:
+        return f"{run['brought']}, brought as `{run['file']}` (SHA-256 {run['sha256']}); its licence is {run['licence']}"
+    return f"`python -m training {run['command']}`, seed {run['seed']}, commit {run['commit']}"
 
 
 def _units(config: BundleConfig) -> list[str]:
@@ -86,9 +93,9 @@ def _units(config: BundleConfig) -> list[str]:
     return [
         "## Action units",
         "",
-        "Intensities from 0 to 1 on this project's own scale, not FACS' A to E: 1 is what one face in two hundred reaches, or four deviations",
-        "of a cue. Reliability is the correlation with what MediaPipe's blendshapes, or the landmarks, say of held-out photographs; units",
-        "below 0.6 are left out.",
+        "Intensities from 0 to 1 on this project's own scale, not FACS' A to E: 1 is what one face in two hundred reaches, or four",
+        "deviations of a cue. Reliability is the correlation with what MediaPipe's blendshapes, or the landmarks, say of held-out",
+        "photographs; units below 0.6 are left out.",
         "",
         "| unit | FACS name | read from | sides | reliability |",
         "|---|---|---|---|---|",

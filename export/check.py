@@ -14,7 +14,7 @@ import torch
 from edge.bundle import HASHES, Bundle
 from edge.errors import InputError, UsageError
 from edge.pipeline import Pipeline
-from edge.vision.face import letterbox
+from edge.vision.search import padded
 from export.agreement import Gates, agreement, decisions, failures
 from export.checkpoint import checkpoint_pipeline
 from export.crops import load_crops
@@ -112,7 +112,7 @@ def check_parity(
     """
     found: dict[str, float] = {}
     if face:
-        picture, _ = letterbox(np.tile(images[0], (4, 5)), 320)
+        picture = padded(np.tile(images[0], (4, 5)))
         shown = picture[None, None].astype(np.float32)
         wanted, given = face(torch.from_numpy(shown))[0].numpy(), pipeline.finder.session.run({"picture": shown})["faces"][0]
         # rows of nearly equal scores may change places: each of the best is compared with the one nearest to it

@@ -143,15 +143,20 @@ def export_graphs(folder: Path, face: FaceFinder | None, policy: ErvPolicy, veri
     export_language(folder, policy.decoder.model, policy.decoder.lm_head, longest=128, capacity=256, positions=positions)
 
 
+def export_face(path: Path, face: FaceFinder) -> None:
+    """Write the face finder, for pictures whose sides are multiples of 32 from 128 on."""
+    high, wide = torch.export.Dim("high", min=4, max=64), torch.export.Dim("wide", min=4, max=64)
+    export_graph(path, face, (torch.rand(1, 1, 256, 320),), {"picture": {2: 32 * high, 3: 32 * wide}}, ["faces"])
+
+
 def export_readers(folder: Path, face: FaceFinder | None, vision: nn.Module, verifier: Verifier) -> None:
     """Write face finder (where there is one to write), encoder and verifier."""
     count, length = torch.export.Dim("faces", min=1, max=64), torch.export.Dim("length", min=1, max=128)
     sentences = torch.export.Dim("sentences", min=1, max=512)
-    high, wide = torch.export.Dim("high", min=4, max=64), torch.export.Dim("wide", min=4, max=64)
     verifier.body.config._attn_implementation = "eager"
 
     if face:
-        export_graph(folder / "face.onnx", face, (torch.rand(1, 1, 256, 320),), {"picture": {2: 32 * high, 3: 32 * wide}}, ["faces"])
+        export_face(folder / "face.onnx", face)
     export_graph(
         folder / "vision_encoder.onnx", vision, (torch.rand(2, 1, SIZE, SIZE),), {"pixel_values": {0: count}},
         ["visual_tokens", *READINGS.values()],

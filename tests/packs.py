@@ -125,6 +125,7 @@ def write_packs(folder: Path, count: int = 96) -> Path:
     _write_comments(folder / "goemotions")
     _write_explanations(folder / "merr_explanations.jsonl")
     _write_photos(folder / "faces_in_context.zip", rng)
+    _write_heads(folder, rng)
     write_audit(folder / "faces_audit.zip", [cv2.cvtColor(draw_face(i, rng, 224), cv2.COLOR_GRAY2BGR) for i in range(8)])
     return folder
 
@@ -195,6 +196,28 @@ def _write_photos(path: Path, rng: np.random.Generator) -> None:
             row = {"file": name, "source": "drawn", "group": f"group{i % 12}", "width": 160, "height": 120, "kind": kind}
             index.append({**row, "given_boxes": [f["box"] for f in faces], "teacher_faces": faces})
         pack.writestr("index.json", json.dumps(index))
+
+
+def _write_heads(folder: Path, rng: np.random.Generator) -> None:
+    """Faces like those of `faces_today`: an oval of landmarks, the five points that are drawn, the rest anywhere."""
+    count, number = 36, {mesh: i for i, mesh in enumerate(_POINTS)}
+    marks = np.tile(np.float32([64, 64, 0]), (count, len(_POINTS), 1))
+    oval = [mesh for mesh in (10, 284, 356, 454, 377, 152, 148, 234, 127, 54) if mesh in number]
+    for i, mesh in enumerate(oval):
+        turn = 2 * np.pi * i / len(oval)
+        marks[:, number[mesh], :2] = 64 + 45 * np.sin(turn), 69 - 56 * np.cos(turn)
+    eyes = {43: (33, 133, 159, 145), 85: (362, 263, 386, 374)}
+    for x, corners in eyes.items():
+        for mesh in corners:
+            marks[:, number[mesh], :2] = x, 51
+    for mesh, place in ((4, (64, 77)), (61, (45, 96)), (291, (83, 96))):
+        marks[:, number[mesh], :2] = place
+    marks[:, number[33], 0] -= 8
+    marks[:, number[263], 0] += 8
+    with zipfile.ZipFile(folder / "faces_today.zip", "w") as pack:
+        for i in range(count):
+            pack.writestr(f"{i}.jpg", cv2.imencode(".jpg", draw_face(i % 8, rng, 128))[1].tobytes())
+    np.savez(folder / "faces_today.npz", id=np.arange(count), landmarks=(marks * 16).astype(np.int16), point_index=np.array(_POINTS))
 
 
 def write_audit(path: Path, pictures: list[np.ndarray]) -> Path:

@@ -155,6 +155,10 @@ def test_a_camera_that_is_not_there_is_named(capsys, number):
         ["--demo", "--device", "abacus"],
         ["--demo", "--typo"],
         ["--demo", "--threads", "-2"],
+        ["--demo", "--min-face", "0"],
+        ["--demo", "--min-face", "-3"],
+        ["--demo", "--min-face", "100%"],
+        ["--demo", "--min-face", "small"],
         ["--demo", "--save", "reading.txt"],
         ["--demo", "--save", "no/such/folder/x.png"],
         ["--video", "x.mp4", "--save", "x.png"],
@@ -172,6 +176,15 @@ def test_usage_errors_exit_with_2(capsys, arguments):
         code = stop.code
     assert code == 2
     assert capsys.readouterr().out == ""
+
+
+def test_a_smallest_face_that_no_picture_holds_is_told_with_the_picture(capsys, portrait_path):
+    assert main(["--image", str(portrait_path), "--min-face", "25%", "--json"]) == 0
+    assert len(_lines(capsys)[0]["faces"]) == 1
+    assert main(["--image", str(portrait_path), "--min-face", "9000"]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert "min_face 9000 px: the picture has only 512×512" in captured.err
 
 
 def test_a_missing_bundle_exits_with_3(capsys, tmp_path):

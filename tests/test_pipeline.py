@@ -28,8 +28,8 @@ def test_a_reading_is_plain_json_with_the_documented_keys(pipeline, portrait):
     data = json.loads(json.dumps(pipeline(portrait).to_dict()))
     assert list(data) == ["schema", "source", "frame", "t_ms", "width", "height", "latency_ms", "faces"]
     assert list(data["faces"][0]) == [
-        "track", "box", "score", "emotion", "confidence", "probabilities", "cues", "pose", "explanation",
-        "explained_t_ms", "unclear", "hidden", "baseline",
+        "track", "box", "score", "emotion", "confidence", "probabilities", "valence", "arousal", "cues", "action_units", "pose",
+        "explanation", "explained_t_ms", "unclear", "hidden", "baseline",
     ]  # fmt: skip
     assert list(data["faces"][0]["explanation"]) == [
         "text", "answer", "status", "consistency", "grounding", "statements", "claims", "attempts",
@@ -140,3 +140,12 @@ def test_a_closed_pipeline_holds_no_session():
     with Pipeline.load(device="cpu") as pipeline:
         assert len(pipeline.sessions) == 5
     assert pipeline.sessions == []
+
+
+def test_a_pipeline_for_large_faces_loads_and_refuses_a_picture_that_is_smaller(portrait):
+    with Pipeline.load(device="cpu", min_face=200) as pipeline:  # wider than the drawn picture of the rehearsal
+        assert len(pipeline(portrait, explain=False).faces) == 1
+        with pytest.raises(UsageError, match="only 180×180"):
+            pipeline(cv2.resize(portrait, (180, 180)))
+    with pytest.raises(UsageError, match="above 0"):
+        Pipeline.load(min_face=-1)

@@ -186,7 +186,7 @@ def test_a_configuration_that_is_no_sane_json_is_refused(copy, text):
 
 def test_selection_ends_whatever_the_overlap():
     rows = np.tile(np.array([[0.9, 10, 10, 20, 20, *range(10)]], np.float32), (50, 1))
-    assert 1 <= len(select_faces(rows, 1.0, threshold=0.5, overlap=2.0)) <= 50
+    assert 1 <= len(select_faces(rows, threshold=0.5, overlap=2.0)) <= 50
 
 
 @dataclass

@@ -14,11 +14,13 @@ from torch.nn import functional as F
 
 from training.metrics import expected_calibration_error
 
-AIMS = {"FER+": 0.02, "elsewhere": 0.05}
-"""Expected calibration errors that count alike."""
+AIMS = {"FER+": 0.03, "elsewhere": 0.03}
+"""Expected calibration errors that count alike: cameras see faces of neither, so neither is at home."""
 _RIDGE = 1e-3
 _FOLDS = 4
-_FAMILIAR, _STRANGE = np.arange(0.5, 1.55, 0.05), np.arange(0.8, 2.45, 0.1)
+_FAMILIAR, _STRETCH = np.arange(0.5, 1.55, 0.05), (1.0, 1.1, 1.2)
+"""Temperatures of a familiar face, and by how much more a strange one's is. Of the validation faces one in fifteen is wholly strange, of
+today's portraits almost all: with 2.3 / 0.75, the least errors on validation, 62 of 100 portraits were too unsure to be explained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def fit_world(familiar: torch.Tensor, strange: torch.Tensor) -> torch.Tensor:
 def fit_doubt(sets: dict[str, Answers]) -> torch.Tensor:
     """Logarithms of the temperatures of a wholly familiar and of a wholly strange face, `[2]`: the least sum of the sets' calibration
     errors, each over its aim."""
-    tried = [torch.tensor(np.log([a, b]), dtype=torch.float32) for a in _FAMILIAR for b in _STRANGE]
+    tried = [torch.tensor(np.log([a, a * b]), dtype=torch.float32) for a in _FAMILIAR for b in _STRETCH]
     return min(tried, key=lambda doubt: sum(_error(tempered(part, doubt), part.label) / AIMS[name] for name, part in sets.items()))
 
 

@@ -22,6 +22,7 @@ Watch = Callable[[dict[str, float]], None]
 """Is told, now and then, the share that has been read of every item at hand."""
 _POLL_S = 1.0
 _STORE = 80_000_000  # bytes of shared memory; no pictures go through it
+_MOST = max(16, 4 * (os.cpu_count() or 1))  # more workers only wait for each other
 _STARTS = 3  # Ray gives its own processes half a minute, which a busy machine may not have
 _DEATHS = 2  # workers that an item may take with it
 
@@ -76,6 +77,8 @@ class Cluster:
         self._ray = load_ray()
         self._where = f"the cluster at '{address}'" if address else "Ray on this machine"
         self._order = order
+        if not address and max(1, workers) * cpus > _MOST:
+            raise UsageError(f"{max(1, workers)} workers of {cpus:g} CPUs: at most {_MOST} CPUs are shared out on this machine")
         self._start(address, max(1.0, cpus * workers) if workers else None)
         room = self._room(cpus, gpus)
         self._workers = workers or room

@@ -20,7 +20,7 @@ from edge.batch.study import Item
 from edge.batch.tally import Tally
 from edge.boundary import CAUSED, explained
 from edge.bundle import SHIPPED
-from edge.errors import BackendError, BundleError, EdgeError, InputError, OutputError
+from edge.errors import BackendError, BundleError, EdgeError, InputError, OutputError, UsageError
 from edge.files import sha256_of
 from edge.outputs.files import CsvSink
 from edge.outputs.parquet import ParquetSink
@@ -33,7 +33,7 @@ from edge.whole import whole
 
 log = logging.getLogger(__name__)
 
-_OF_THE_RUN = (BackendError, BundleError, OutputError)
+_OF_THE_RUN = (BackendError, BundleError, OutputError, UsageError)
 """Errors that the next item would meet as well."""
 
 

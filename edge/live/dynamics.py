@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from edge.live.head import Away, Swings
+from edge.live.head import AWAY_DEG, Away, Swings
 from edge.live.movement import Movement, Watch
 from edge.live.trace import GAP_MS, Trace
 from edge.types import Blinks, Event, Face
@@ -20,11 +20,13 @@ LEAST = 0.6
 """Deviations that a movement goes at least, as the encoder reads them: it shows half of what the landmarks do."""
 NOISES = 6.0
 """And it goes at least so many standard deviations of the smoothed cue at rest."""
+EYES_LEAST, EYES_NOISES = 0.45, 4.5
+"""The same for the opening of the eyes: a blink is short, and some encoders show little of it."""
 EYES = "eye_opening"
 BLINK_MS = 600.0
 """Eyes that close and open again within this have blinked."""
-BLINK_DEPTH, CLOSED = 0.8, 1.5
-"""Deviations from their rest by which eyes go in a blink, and by which they count as closed when they stay there."""
+CLOSED = 1.5
+"""Deviations from their rest by which eyes that stay there count as closed."""
 LONG_MS = 500.0
 """Eyes that are closed for longer are told, and are no blink."""
 BLINK_FPS = 15.0
@@ -42,6 +44,9 @@ class Dynamics:
         sigmas = np.full(len(self._cues), _SIGMA_MS)
         if self._eyes >= 0:
             sigmas[self._eyes] = _EYES_SIGMA_MS
+        self._least, self._noises = np.full(len(self._cues), LEAST), np.full(len(self._cues), NOISES)
+        if self._eyes >= 0:
+            self._least[self._eyes], self._noises[self._eyes] = EYES_LEAST, EYES_NOISES
         self._trace = Trace(sigmas)
         self._watches = [Watch(column, self._cues[column]) for column in range(len(self._cues))]
         self._swings, self._away = (Swings("pitch"), Swings("yaw")), Away()
@@ -63,9 +68,10 @@ class Dynamics:
             return ()
         self._last_ms = t_ms
         found: list[Event] = []
-        if face.detection.upright:
+        if face.detection.upright and clear and abs(face.pose.yaw_deg) < AWAY_DEG[0]:  # beyond, the pose is too rough
             for swings, angle in zip(self._swings, (face.pose.pitch_deg, face.pose.yaw_deg), strict=True):
                 found += swings.see(t_ms, angle)
+        if face.detection.upright:
             found += self._away.see(t_ms, face.pose.yaw_deg, face.pose.pitch_deg)
         if step_ms is not None and step_ms > GAP_MS:
             self._restart()
@@ -113,7 +119,7 @@ class Dynamics:
     def _look(self, row: int) -> Iterator[Event]:
         trace = self._trace
         trace.rest(row, np.array([watch.is_still(trace.times[row]) for watch in self._watches]))
-        thresholds = np.maximum(LEAST, NOISES * trace.noise)
+        thresholds = np.maximum(self._least, self._noises * trace.noise)
         for watch in self._watches:
             before = watch.now
             ended = watch.see(trace, row, float(thresholds[watch.column]))
@@ -133,7 +139,7 @@ class Dynamics:
                 self._closed = False
                 yield _closed("ended", moving, moving.offset_ms)
             return
-        if ended and moving.top >= BLINK_DEPTH and lasts_ms <= BLINK_MS and not moving.onset_told:
+        if ended and lasts_ms <= BLINK_MS and not moving.onset_told:
             if not self.no_blinks:
                 self._blinks += 1
                 self._blinked_ms += lasts_ms

@@ -103,7 +103,8 @@ class Native:
         self.columns = columns(labels, cues, units)
 
     def rows(self, reading: Reading) -> Iterator[dict[str, Any]]:
-        return rows(reading)
+        for row in rows(reading):  # without the action units that the table was not asked for
+            yield {name: cell for name, cell in row.items() if name in self.columns or not name.startswith("au_")}
 
     def about(self) -> dict[str, str]:
         return {name: _ABOUT.get(name) or _of_group(name) for name in self.columns}

@@ -48,6 +48,8 @@ class Broker:
         if not found:
             raise ValueError(f"expected [mqtts://][USER@]HOST[:PORT]/TOPIC, e.g. 127.0.0.1/erv/hall, got '{text}'")
         scheme, user, host, port, topic = found.groups("")
+        if not user.isprintable() or len(user) > 200:
+            raise ValueError("expected a user's name of at most 200 letters that can be printed")
         if ":" in user:
             raise ValueError(f"a password does not belong into an address: put it into the environment variable {PASSWORD}")
         if port and not 0 < int(port) < 65536:
@@ -108,7 +110,8 @@ class MqttSink(Sink):
         self._client.will_set(f"{broker.topic}/status", "offline", qos=1, retain=True)
         self._client.reconnect_delay_set(1, _SLOWEST_RETRY_S)
         if broker.user:
-            self._client.username_pw_set(broker.user, os.environ.get(PASSWORD))
+            password = os.environ.get(PASSWORD)
+            self._client.username_pw_set(broker.user, password and password.encode("utf-8", "surrogateescape"))
         if broker.tls:
             try:
                 self._client.tls_set()

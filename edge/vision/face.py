@@ -1,6 +1,6 @@
 """Finding a face and bringing it into the encoder's frame.
 
-`letterbox → face.onnx → select_faces` finds; `crop_matrix → crop_face` aligns. All but the session are pure functions. Coordinates
+`looks → face.onnx → select_faces` finds; `crop_matrix → crop_face` aligns. All but the session are pure functions. Coordinates
 count from the edge of the picture: the middle of its first pixel is (0.5, 0.5).
 """
 
@@ -13,50 +13,33 @@ import numpy as np
 from edge.bundle import FaceSpec, ImageSpec, check_graph
 from edge.cv import cv2
 from edge.engine.backend import Session
-from edge.profiles import CELL, LEAST
+from edge.sources.picture import as_grey
 from edge.types import Detection
 from edge.vision import upright
+from edge.vision.search import check_min_face, looks, only_fine, padded
+from edge.vision.yunet import yunet_rows
 
-STRIDES = (8, 16)
-"""Cell sizes of the finder's two levels, pixels."""
 INPUT, OUTPUT = "picture", "faces"
+MOST_CANDIDATES = 4096
+"""Candidates of a picture that are told apart, the best first."""
 _BLEND = 0.6
 
 
-def letterbox(grey: np.ndarray, long_side: int) -> tuple[np.ndarray, float]:
-    """Scale a picture down so that its long side is at most `long_side`, and pad right and below.
-
-    Args:
-        grey: `[H,W]` uint8.
-        long_side: pixels.
-
-    Returns:
-        `[h,w]` uint8 and the scale (≤ 1) from `grey` to it.
-    """
-    height, width = grey.shape
-    scale = min(1.0, long_side / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if scale < 1 else grey
-    right, below = (max(LEAST, -(-extent // CELL) * CELL) - extent for extent in size)
-    return np.asarray(cv2.copyMakeBorder(small, 0, below, 0, right, cv2.BORDER_CONSTANT, value=127)), scale
-
-
-def select_faces(rows: np.ndarray, scale: float, *, threshold: float, overlap: float) -> list[Detection]:
+def select_faces(rows: np.ndarray, *, threshold: float, overlap: float) -> list[Detection]:
     """Turn the finder's candidates into faces: greedy non-maximum suppression, then each kept face becomes the mean of the candidates
     that nearly coincide with it, weighted by their scores (blending, as in BlazeFace, 2019), which steadies box and points.
 
     Args:
-        rows: `[A,15]` score, box (x1,y1,x2,y2), five points (x,y), in pixels of the letterboxed picture.
-        scale: what `letterbox` returned.
+        rows: `[A,15]` score, box (x1,y1,x2,y2), five points (x,y), in pixels of the picture.
         threshold: least score.
         overlap: boxes with a larger intersection over union are one face.
 
     Returns:
-        Faces in pixels of the original picture, largest first.
+        Faces, largest first.
     """
     rows = rows[np.isfinite(rows).all(1) & (rows[:, 0] >= threshold / 4)]
     rows = rows[(rows[:, 3] > rows[:, 1]) & (rows[:, 4] > rows[:, 2])]
-    rows = rows[np.argsort(-rows[:, 0], kind="stable")][:512]
+    rows = rows[np.argsort(-rows[:, 0], kind="stable")][:MOST_CANDIDATES]
     kept: list[np.ndarray] = []
     while len(rows) and rows[0, 0] >= threshold:
         shared = box_overlap(rows[:1, 1:5], rows[:, 1:5])[0]
@@ -66,8 +49,8 @@ def select_faces(rows: np.ndarray, scale: float, *, threshold: float, overlap: f
     kept.sort(key=lambda row: -float((row[3] - row[1]) * (row[4] - row[2])))
     return [
         Detection(
-            box_xyxy=(row[1:5] / scale).astype(np.float32),
-            points_xy=(row[5:15].reshape(5, 2) / scale).astype(np.float32),
+            box_xyxy=row[1:5].astype(np.float32),
+            points_xy=row[5:15].reshape(5, 2).astype(np.float32),
             score=float(row[0]),
         )
         for row in kept
@@ -102,7 +85,8 @@ def crop_matrix(points_xy: np.ndarray, template_xy: np.ndarray) -> np.ndarray:
 
 
 def crop_face(grey: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Sample the crop `[size,size]` uint8 that `matrix` describes; beyond the border the edge pixels repeat.
+    """Sample the crop `[size,size]` uint8 (of a colour picture `[size,size,3]`) that `matrix` describes; beyond the border the edge pixels
+    repeat.
 
     A face much larger than the crop is averaged down first, since plain bilinear sampling would alias.
     """
@@ -110,7 +94,7 @@ def crop_face(grey: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     if zoom < 0.5:
         inverse = cv2.invertAffineTransform(matrix)
         corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64) @ inverse[:, :2].T + inverse[:, 2]
-        limit = np.array(grey.shape[::-1])
+        limit = np.array(grey.shape[1::-1])
         low = np.clip(np.floor(corners.min(0) - 2 / zoom), 0, limit - 1).astype(int)
         high = np.clip(np.ceil(corners.max(0) + 2 / zoom), low + 1, limit).astype(int)
         part = grey[low[1] : high[1], low[0] : high[0]]
@@ -127,32 +111,87 @@ def pixel_matrix(matrix: np.ndarray) -> np.ndarray:
 
 
 class FaceFinder:
-    """Finds faces and their five points in a grey picture."""
+    """Finds faces and their five points in a picture."""
 
-    def __init__(self, session: Session, spec: FaceSpec, inputs: tuple[str, ...] = (INPUT,)) -> None:
-        check_graph("face", {INPUT}, inputs)
-        self.session, self.spec = session, spec
+    def __init__(self, session: Session, spec: FaceSpec, inputs: tuple[str, ...] = (INPUT,), *, min_face: float | None = None) -> None:
+        """Take a session.
 
-    def __call__(self, grey: np.ndarray) -> list[Detection]:
-        """Find the faces of `[H,W]` uint8, largest first; empty when there are none."""
-        picture, scale = letterbox(grey, self.spec.long_side)
-        found = select_faces(self._candidates(picture), scale, threshold=self.spec.threshold, overlap=self.spec.overlap)
-        return [face if face.score >= upright.SURE else self._turned(grey, face) for face in found]
+        Args:
+            session: of the bundle's `face.onnx`.
+            spec: how it is run.
+            inputs: the graph's.
+            min_face: narrowest wanted face, pixels, or below 1 a share of the picture's width; the bundle's own when `None`.
+
+        Raises:
+            BundleError: the graph has other inputs.
+            UsageError: `min_face` is no width.
+        """
+        self.input = "input" if spec.yunet else INPUT
+        check_graph("face", {self.input}, inputs)
+        check_min_face(min_face)
+        self.session, self.spec, self.min_face = session, spec, min_face
+
+    def __call__(self, picture: np.ndarray, *, coarse: bool = False) -> list[Detection]:
+        """Find the faces of a picture.
+
+        Args:
+            picture: `[H,W]` grey or `[H,W,3]` BGR uint8.
+            coarse: take the coarse look only, whatever the smallest wanted face.
+
+        Returns:
+            Faces, largest first; empty when there are none.
+
+        Raises:
+            UsageError: `min_face` is wider than this picture, or needs too large a search.
+        """
+        picture = self._coloured(picture)
+        rows, (height, width) = [], picture.shape[:2]
+        for look in looks(height, width, self.spec, self.min_face)[: 1 if coarse else None]:
+            small = cv2.resize(picture, look.size, interpolation=cv2.INTER_AREA) if look.scale < 1 else picture
+            for x1, y1, x2, y2 in look.tiles():
+                found = self._candidates(padded(small[y1:y2, x1:x2]))
+                if look.overlap:  # a larger face is the coarse look's: a tile may have cut it
+                    found = found[found[:, 3] - found[:, 1] <= look.overlap]
+                found[:, 1:] = (found[:, 1:] + np.tile([x1, y1], 7)) / look.scale
+                rows.append(found)
+        faces = select_faces(np.concatenate(rows), threshold=self.spec.threshold, overlap=self.spec.overlap)
+        return [face if face.score >= upright.SURE else self._turned(picture, face) for face in faces]
+
+    def rehearse(self, picture: np.ndarray) -> None:
+        """Run the graph once on a small picture, however small the faces that are asked for; raises whatever shows that it is no finder."""
+        select_faces(self._candidates(padded(self._coloured(picture))), threshold=self.spec.threshold, overlap=self.spec.overlap)
+
+    def only_fine(self, face: Detection, shape: tuple[int, ...]) -> bool:
+        """Whether a face in a picture of this shape (height, width) is so small that a coarse look may miss it."""
+        width_px = float(face.box_xyxy[2] - face.box_xyxy[0])
+        return only_fine(width_px, looks(shape[0], shape[1], self.spec, self.min_face), self.spec)
+
+    def _coloured(self, picture: np.ndarray) -> np.ndarray:
+        """The picture in as many channels as the graph takes."""
+        if (self.spec.channels == 3) == (picture.ndim == 3):
+            return picture
+        return as_grey(picture) if picture.ndim == 3 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR))
 
     def _candidates(self, picture: np.ndarray) -> np.ndarray:
-        """The graph's rows `[A,15]` of `[h,w]` uint8 whose sides are multiples of `CELL` from `LEAST` on."""
-        return np.asarray(self.session.run({INPUT: picture[None, None].astype(np.float32)})[OUTPUT][0])
+        """The graph's rows `[A,15]` of a picture whose sides are multiples of `CELL` from `LEAST` on, in its pixels, without those that
+        cannot become a face."""
+        fed = picture[None, None] if picture.ndim == 2 else picture.transpose(2, 0, 1)[None]
+        outputs = self.session.run({self.input: np.ascontiguousarray(fed, np.float32)})
+        rows = yunet_rows(outputs, *picture.shape[:2]) if self.spec.yunet else outputs[OUTPUT][0]
+        if rows.shape[1:] != (15,):
+            raise ValueError(f"the face finder gives rows of {rows.shape[1:]} values, expected 15")
+        return np.asarray(rows[rows[:, 0] >= self.spec.threshold / 4])
 
-    def _turned(self, grey: np.ndarray, face: Detection) -> Detection:
+    def _turned(self, picture: np.ndarray, face: Detection) -> Detection:
         """A face that lies on its side or stands on its head, with the places of its own eyes and mouth, or told if they are not found; any
         other as it is."""
         matrix = upright.window(face.box_xyxy)
-        turn, rows = upright.best_turn(self._candidates(upright.four_ways(crop_face(grey, matrix, upright.CELL))))
+        turn, rows = upright.best_turn(self._candidates(upright.four_ways(crop_face(picture, matrix, upright.CELL))))
         if not turn:
             return face
         if rows[:, 0].max() < self.spec.threshold:
             return replace(face, upright=False)
-        best = select_faces(rows, 1.0, threshold=float(rows[:, 0].max()), overlap=self.spec.overlap)
+        best = select_faces(rows, threshold=float(rows[:, 0].max()), overlap=self.spec.overlap)
         return upright.placed(best[0], turn, matrix) if best else replace(face, upright=False)  # none: its box has no area
 
 

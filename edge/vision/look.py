@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -19,8 +19,17 @@ from edge.vision.encoder import Encoded, FaceEncoder, action_units, hidden_cues
 from edge.vision.face import align
 from edge.vision.track import Tracker
 
-Finder = Callable[[np.ndarray], list[Detection]]
-"""Finds the faces of a grey picture `[H,W]`; a `FaceFinder` is one."""
+
+class Finder(Protocol):
+    """Finds the faces of a picture; a `FaceFinder` is one."""
+
+    def __call__(self, picture: np.ndarray, *, coarse: bool = False) -> list[Detection]:
+        """Find them in `[H,W]` grey, or `[H,W,3]` BGR where the bundle asks for colour; `coarse`: the large ones suffice."""
+        ...
+
+    def only_fine(self, face: Detection, shape: tuple[int, ...]) -> bool:
+        """Whether a face is so small that a coarse look may miss it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,7 @@ def look(frame: Frame, finder: Finder, encoder: FaceEncoder, config: BundleConfi
     started = time.perf_counter()
     grey = as_grey(frame.image_bgr)
     height, width = grey.shape
-    located = _locate(grey, frame.t_ms, finder, config, tracker)
+    located = _locate(frame, grey, finder, config, tracker)
     between = time.perf_counter()
     crops = np.stack(located.crops) if located.crops else np.zeros((0, 0, 0), np.uint8)
     tokens, faces, size = np.zeros((0, 0, 0), np.float32), [], config.image.size
@@ -74,15 +83,24 @@ def look(frame: Frame, finder: Finder, encoder: FaceEncoder, config: BundleConfi
     return Seen(reading, tokens, crops, sides, tuple(share_outside(back, size, width, height) for back in located.backs))
 
 
-def _locate(grey: np.ndarray, t_ms: float, finder: Finder, config: BundleConfig, tracker: Tracker | None) -> _Located:
-    """The faces where the tracker expects them, if they are there, else as the finder finds them."""
-    if tracker and (expected := tracker.expected(t_ms)):
+def _locate(frame: Frame, grey: np.ndarray, finder: Finder, config: BundleConfig, tracker: Tracker | None) -> _Located:
+    """The faces where the tracker expects them, if they are there, else as the finder finds them; in a stream most looks are coarse, and
+    the faces that are too small for those are looked after where they were."""
+    if tracker and (expected := tracker.expected(frame.t_ms)):
         crops, backs = _crops(grey, expected, config)
         if numbers := tracker.recognised(crops):
             return _Located(expected, numbers, crops, backs)
-    found = finder(grey)
+    picture = frame.image_bgr if config.face.channels == 3 else grey
+    coarse = tracker is not None and not tracker.fine_due(frame.t_ms)
+    found = finder(picture, coarse=coarse)
     crops, backs = _crops(grey, found, config)
-    numbers = tracker.match(found, crops, t_ms) if tracker else list(range(1, len(found) + 1))
+    if tracker and coarse:
+        small = [place for place in tracker.unfound(found, frame.t_ms) if finder.only_fine(place, grey.shape)]
+        for place in small:
+            kept_crops, kept_backs = _crops(grey, [place], config)
+            if tracker.known(kept_crops[0]):
+                found, crops, backs = [*found, place], crops + kept_crops, backs + kept_backs
+    numbers = tracker.match(found, crops, frame.t_ms) if tracker else list(range(1, len(found) + 1))
     return _Located(found, numbers, crops, backs)
 
 

@@ -17,6 +17,8 @@ from edge.vision.face import box_overlap, crop_matrix
 
 KEYFRAME_MS = 200.0
 """The finder runs at least this often; a newcomer waits no longer."""
+FINE_MS = 600.0
+"""Where the smallest faces need a fine look at the whole picture, it is taken this often, and the coarse one between."""
 FORGET_MS = 2000.0
 """A track survives this long without being seen."""
 
@@ -66,7 +68,25 @@ class Tracker:
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
         self._next = 1
-        self._keyframe_ms = _NEVER
+        self._keyframe_ms = self._fine_ms = _NEVER
+
+    def fine_due(self, t_ms: float) -> bool:
+        """Whether the finder should look at this frame as finely as it can; from `True` on the next time is counted."""
+        due = not 0 <= t_ms - self._fine_ms < FINE_MS
+        self._fine_ms = t_ms if due else self._fine_ms
+        return due
+
+    def unfound(self, found: list[Detection], t_ms: float) -> list[Detection]:
+        """Where the faces of the last keyframe should be that are not among those found now."""
+        places = [track.at(t_ms) for track in self._tracks if track.seen_ms >= self._keyframe_ms]
+        if not found or not places:
+            return places
+        shared = box_overlap(np.stack([place.box_xyxy for place in places]), np.stack([face.box_xyxy for face in found])).max(1)
+        return [place for place, share in zip(places, shared, strict=True) if share < _CROSSING]
+
+    def known(self, crop: np.ndarray) -> bool:
+        """Whether a crop `[S,S]` looks like one of the faces."""
+        return any(float(_look(crop) @ track.look) >= _SAME for track in self._tracks)
 
     def expected(self, t_ms: float) -> list[Detection]:
         """Where the faces should be, largest first, when following them suffices; empty when the finder must run."""

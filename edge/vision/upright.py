@@ -29,9 +29,9 @@ def window(box_xyxy: np.ndarray) -> np.ndarray:
 
 
 def four_ways(cell: np.ndarray) -> np.ndarray:
-    """A cell `[S,S]` as it is and turned to the left by one, two and three quarters: `[2S,2S]`, row by row."""
+    """A cell `[S,S]` or `[S,S,3]` as it is and turned to the left by one, two and three quarters: `[2S,2S]`, row by row."""
     turns = [np.rot90(cell, turn) for turn in range(4)]
-    return np.ascontiguousarray(np.block([turns[:2], turns[2:]]))
+    return np.vstack([np.hstack(turns[:2]), np.hstack(turns[2:])])
 
 
 def best_turn(rows: np.ndarray) -> tuple[int, np.ndarray]:

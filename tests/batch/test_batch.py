@@ -364,6 +364,23 @@ def test_two_workers_of_ray_give_the_tables_of_one_process(study, tmp_path, monk
         assert (there / path.relative_to(here)).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--workers", "99999999999"], "99999999999 workers of 1 CPUs: at most"),
+        (["--workers", "1", "--cpus", "1e300"], "1 workers of 1e+300 CPUs: at most"),
+        (["--workers", "0", "--threads", "100000"], "100000 threads: expected 0"),
+        (["--workers", "0", "--gpus", "1"], "--workers 0 reads in this process"),
+    ],
+)
+def test_resources_that_make_no_sense_end_the_run_at_once(study, tmp_path, capfd, more, said):
+    if more[1] != "0":
+        pytest.importorskip("ray", reason="a cluster needs ray")
+    assert main([str(study), "--out", str(tmp_path / "out"), "--device", "cpu", *more]) == 2
+    assert said in capfd.readouterr().err
+    assert not (tmp_path / "out" / "tables").exists()
+
+
 def _vanish(line, order, given) -> None:
     """A process of Ray's that ends as its cluster does, after one outcome."""
     line.send(("ready", None))

@@ -87,6 +87,15 @@ def test_csv_has_a_row_per_face_and_one_for_a_frame_without(tmp_path):
     assert list(rows[0]) == columns(LABELS, CUES, UNITS)
 
 
+def test_a_table_that_was_asked_for_no_action_units_has_none(tmp_path):
+    with CsvSink(tmp_path / "r.csv", LABELS, CUES) as sink:
+        sink.write(_reading(0, _face(1)))
+    with (tmp_path / "r.csv").open(newline="", encoding="utf-8") as stream:
+        (row,) = csv.DictReader(stream)
+    assert row["emotion"] == "happiness"
+    assert not [name for name in row if name.startswith("au_")]
+
+
 @pytest.mark.parametrize("kind", [JsonLinesSink, lambda path: CsvSink(path, LABELS, CUES)])
 def test_a_recording_never_overwrites_a_file(tmp_path, kind):
     path = tmp_path / "r"

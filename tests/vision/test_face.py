@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.vision.face import align, box_overlap, crop_face, crop_matrix, letterbox, select_faces
+from edge.vision.face import align, box_overlap, crop_face, crop_matrix, select_faces
 
 _TEMPLATE = np.array([[15, 18], [33, 18], [24, 29], [17, 37], [31, 37]], float)
 
@@ -36,30 +36,21 @@ def test_crop_face_repeats_the_edge_beyond_the_border():
     assert (crop_face(grey, np.array([[0.1, 0, 60], [0, 0.1, 60]]), 48) == 77).all()
 
 
-@given(st.integers(1, 900), st.integers(1, 900))
-def test_letterbox_pads_to_whole_cells_and_never_enlarges(height, width):
-    picture, scale = letterbox(np.zeros((height, width), np.uint8), 320)
-    assert picture.shape[0] % 32 == picture.shape[1] % 32 == 0
-    assert min(picture.shape) >= 128
-    assert max(picture.shape) <= 320
-    assert scale <= 1
-
-
 def test_select_faces_blends_coinciding_boxes_drops_weak_ones_and_scales_back():
     rows = np.zeros((4, 15), np.float32)
     rows[:, 0] = [0.9, 0.8, 0.7, 0.2]
     rows[:, 1:5] = [[10, 10, 30, 30], [11, 11, 31, 31], [50, 50, 90, 90], [0, 0, 5, 5]]
-    found = select_faces(rows, 0.5, threshold=0.5, overlap=0.4)
-    mean = (0.9 * 10 + 0.8 * 11) / 1.7 * 2  # two nearly coinciding candidates, weighted by score
-    assert found[0].box_xyxy.tolist() == [100, 100, 180, 180]
-    assert np.allclose(found[1].box_xyxy, [mean, mean, mean + 40, mean + 40], atol=1e-4)
+    found = select_faces(rows, threshold=0.5, overlap=0.4)
+    mean = (0.9 * 10 + 0.8 * 11) / 1.7  # two nearly coinciding candidates, weighted by score
+    assert found[0].box_xyxy.tolist() == [50, 50, 90, 90]
+    assert np.allclose(found[1].box_xyxy, [mean, mean, mean + 20, mean + 20], atol=1e-4)
     assert [round(d.score, 1) for d in found] == [0.7, 0.9]
 
 
 def test_select_faces_ignores_broken_candidates():
     rows = np.full((2, 15), np.nan, np.float32)
     rows[1] = 0.9  # a box without extent
-    assert select_faces(rows, 1.0, threshold=0.5, overlap=0.4) == []
+    assert select_faces(rows, threshold=0.5, overlap=0.4) == []
 
 
 @given(st.lists(st.tuples(*[st.floats(-100, 100)] * 2, *[st.floats(1, 100)] * 2), min_size=1, max_size=5))

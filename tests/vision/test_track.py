@@ -88,16 +88,28 @@ class _Counting(FaceFinder):
     """A finder that counts its runs."""
 
     def __init__(self, finder: FaceFinder) -> None:
-        self.session, self.spec, self.runs = finder.session, finder.spec, 0
+        super().__init__(finder.session, finder.spec)
+        self.runs = 0
 
-    def __call__(self, grey):
+    def __call__(self, picture, *, coarse=False):
         self.runs += 1
-        return super().__call__(grey)
+        return super().__call__(picture, coarse=coarse)
 
 
-def _follow(pipeline, heads_at, count: int, fps: float = 30.0):
+class _Shortsighted(_Counting):
+    """A finder whose coarse look sees no face."""
+
+    def __call__(self, picture, *, coarse=False):
+        found = super().__call__(picture)
+        return [] if coarse else found
+
+    def only_fine(self, face, shape):
+        return True
+
+
+def _follow(pipeline, heads_at, count: int, fps: float = 30.0, kind: type[_Counting] = _Counting):
     """Look at drawn frames; per frame the reading and whether the finder ran."""
-    finder, tracker, grain = _Counting(pipeline.finder), Tracker(), Grain(4)
+    finder, tracker, grain = kind(pipeline.finder), Tracker(), Grain(4)
     encoder: FaceEncoder = pipeline.encoder
     for i in range(count):
         before = finder.runs
@@ -156,3 +168,18 @@ def test_a_face_hidden_for_a_moment_keeps_its_number(pipeline):
     assert seen[9] == [1]
     assert seen[12] == []
     assert seen[-1] == [1]
+
+
+def test_a_face_that_only_a_fine_look_finds_is_kept_between_two_of_them_and_not_longer_than_it_is_there(pipeline):
+    happy = head()
+    seen = [
+        [f.track for f in faces]
+        for _, faces, _ in _follow(pipeline, lambda i: [(happy, 200 + 2 * i, 240, 1.0)] if i < 40 else [], 50, kind=_Shortsighted)
+    ]
+    assert seen[:40] == [[1]] * 40
+    assert seen[45] == []
+
+
+def test_a_fine_look_is_due_at_first_and_then_now_and_then():
+    tracker = Tracker()
+    assert [t_ms for t_ms in range(0, 2000, 100) if tracker.fine_due(t_ms)] == [0, 600, 1200, 1800]

@@ -1,0 +1,133 @@
+"""Pictures whose faces are known, for the yardstick of finders: held-out photos, composed scenes, collages, the audit photographs.
+
+Nothing of the training part goes into them. Thresholds are chosen on `valid`; `test` is for reports.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge.cv import cv2
+from edge.errors import InputError
+from training.compose import PROFILE_DEG, Composer, Piece, Scene, Sources, Turns, placed_face, relit
+
+SCENE_SIZES = ((1280, 720), (1920, 1080))
+COLLAGES = {2: 24, 6: 12, 10: 8}
+"""Tiles across → how many pictures: 4, 36 and 100 faces each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A picture and what is known of its faces."""
+
+    picture: np.ndarray
+    """`[H,W]` or `[H,W,3]` uint8."""
+    boxes: np.ndarray
+    """`[F,4]` x1, y1, x2, y2."""
+    points: np.ndarray
+    """`[F,5,2]`; NaN where unknown."""
+    unsure: np.ndarray
+    """`[U,4]`: neither right nor wrong when found."""
+    turns_deg: np.ndarray
+    """`[F]` in the picture's plane."""
+    tags: tuple[str, ...]
+    """`photo`, `plain`, `profile`, `masked`, `glasses`, `hand`; of the audit, the group."""
+
+
+def known(scene: Scene) -> Known:
+    """A composed scene as a picture whose faces are known."""
+    boxes, points = np.reshape(scene.boxes, (-1, 4)), np.reshape(scene.points, (-1, 5, 2))
+    return Known(scene.picture, boxes, points, np.reshape(scene.unsure, (-1, 4)), np.array(scene.turns_deg), tuple(scene.tags))
+
+
+def held_out(pieces: list[Piece], turn_deg: int = 0) -> Iterator[Known]:
+    """Photos as they are, or turned by a multiple of 90 degrees."""
+    for piece in pieces:
+        height, width = piece.image.shape
+        c, s = round(math.cos(math.radians(turn_deg))), round(math.sin(math.radians(turn_deg)))
+        turn = np.array([[c, -s], [s, c]], float)
+        corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ turn.T
+        matrix = np.column_stack([turn, -corners.min(0)])
+        boxes = [placed_face(box, points, matrix, turn_deg) for box, points in zip(piece.boxes, piece.points, strict=True)]
+        unsure = [placed_face(box, np.zeros((5, 2)), matrix, turn_deg)[0] for box in piece.unsure]
+        yield Known(
+            np.ascontiguousarray(np.rot90(piece.image, -turn_deg // 90)),
+            np.reshape([box for box, _ in boxes], (-1, 4)),
+            np.reshape([points for _, points in boxes], (-1, 5, 2)),
+            np.reshape(unsure, (-1, 4)),
+            np.full(len(boxes), float(turn_deg)),
+            ("photo",) * len(boxes),
+        )
+
+
+def composed(sources: Sources, count: int, seed: int = 7) -> Iterator[Known]:
+    """Rooms of 1280×720 and 1920×1080 with one to sixteen faces of 1 to 40 % of the width; a third turned, adorned, some dark."""
+    composer = Composer(sources, Turns(tilt_deg=12.0, any_share=0.1, down_share=0.08))
+    turned = np.flatnonzero(np.abs(sources.heads.yaw_deg) > PROFILE_DEG)
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        width, height = SCENE_SIZES[number % 2]
+        scene = composer.backdrop(rng, height, width)
+        if rng.random() < 0.5:
+            composer.photo(rng, scene, low_px=0.03 * width, high_px=0.3 * width)
+        for _ in range(int(rng.integers(1, 17))):
+            share = math.exp(rng.uniform(math.log(0.01), math.log(0.4)))
+            number_of = int(rng.choice(turned)) if len(turned) and rng.random() < 0.1 else None
+            composer.head(rng, scene, share * width, adorn=0.3, number=number_of)
+        scene.picture = relit(rng, scene.picture)
+        yield known(scene)
+
+
+def heads_of_kind(sources: Sources, kind: str, count: int, seed: int = 11) -> Iterator[Known]:
+    """Upright single faces of 30 to 200 pixels, four in 640×480: `profile` (beyond 45 degrees) or `masked`."""
+    composer = Composer(sources, Turns(tilt_deg=8.0, any_share=0.0, down_share=0.0))
+    turned = np.flatnonzero(np.abs(sources.heads.yaw_deg) > PROFILE_DEG)
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        scene = composer.backdrop(rng, 480, 640)
+        for _ in range(4):
+            chosen = int(rng.choice(turned)) if kind == "profile" else None
+            width_px = math.exp(rng.uniform(math.log(30), math.log(200)))
+            composer.head(rng, scene, width_px, adorn=float(chosen is None), kind=kind, number=chosen)
+        yield known(scene)
+
+
+def collages(sources: Sources, across: int, count: int, seed: int = 13) -> Iterator[Known]:
+    """Tiles of single faces side by side, 1280 pixels wide."""
+    composer = Composer(sources, Turns(tilt_deg=10.0, any_share=0.0, down_share=0.0))
+    for number in range(count):
+        rng = np.random.default_rng([seed, across, number])
+        yield known(composer.collage(rng, 1280, 1280, across, photos=0.0))
+
+
+def empties(pictures: list[np.ndarray]) -> Iterator[Known]:
+    """Photographs without a face."""
+    none = np.zeros((0, 4))
+    for picture in pictures:
+        yield Known(picture, none, np.zeros((0, 5, 2)), none, np.zeros(0), ())
+
+
+def audit(archive: Path) -> Iterator[Known]:
+    """The audit photographs: one face each, somewhere around the middle; the tag is race and gender.
+
+    Raises:
+        InputError: not a readable pack.
+    """
+    try:
+        with zipfile.ZipFile(archive) as pack:
+            for row in csv.DictReader(io.StringIO(pack.read("labels.csv").decode())):
+                picture = cv2.imdecode(np.frombuffer(pack.read(row["file"]), np.uint8), cv2.IMREAD_COLOR)
+                height, width = picture.shape[:2]
+                box = np.array([[width * 0.25, height * 0.25, width * 0.75, height * 0.75]])
+                tag = f"{row['race']}, {row['gender']}"
+                yield Known(picture, box, np.full((1, 5, 2), np.nan), np.array([[0, 0, width, height]]), np.zeros(1), (tag,))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"'{archive}' is not a readable pack of audit photographs: {error}") from None

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from benchmarks.quality.face_sets import Known, held_out
+from benchmarks.quality.faces import Misses, compare
+from edge.cv import cv2
+from edge.types import Detection
+from training.compose import Piece
+
+
+def _known(*boxes, unsure=(), turn_deg=0.0):
+    points = np.array([[[x1, y1], [x2, y1], [(x1 + x2) / 2, (y1 + y2) / 2], [x1, y2], [x2, y2]] for x1, y1, x2, y2 in boxes], float)
+    picture = np.zeros((200, 200), np.uint8)
+    for x1, y1, x2, y2 in boxes:
+        picture[y1:y2, x1:x2] = 200
+    count = len(boxes)
+    return Known(
+        picture, np.reshape(boxes, (-1, 4)).astype(float), points.reshape(-1, 5, 2), np.reshape(unsure, (-1, 4)).astype(float),
+        np.full(count, turn_deg), ("plain",) * count,
+    )  # fmt: skip
+
+
+def _finder(answers):
+    """Finds what it is told, picture after picture."""
+    left = iter(answers)
+    return lambda _: [
+        Detection(np.array(box, np.float32), np.array([[box[0], box[1]], [box[2], box[1]], [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2],
+                                                       [box[0], box[3]], [box[2], box[3]]], np.float32), 0.9)
+        for box in next(left)
+    ]  # fmt: skip
+
+
+A, B, C = (10, 10, 50, 50), (100, 100, 160, 160), (60, 10, 70, 20)
+
+
+def test_recall_false_faces_and_points_are_counted_against_what_is_known():
+    pictures = [_known(A, B), _known(A, unsure=[C]), _known()]
+    figures = compare(
+        {"half": _finder([[A, C], [C], [B]]), "blind": _finder([[], [], []]), "whole": _finder([[A, B], [A], []])}, pictures, "x"
+    )
+    assert (figures["pictures"], figures["faces"]) == (3, 3)
+    assert figures["whole"]["recall"] == 1
+    assert figures["whole"]["point_error"] == 0
+    assert figures["half"]["recall"] == figures["half"]["over_yardstick"] == pytest.approx(1 / 3)
+    assert figures["half"]["false_a_picture"] == pytest.approx(2 / 3), "what lies on an unsure place is neither right nor wrong"
+    assert figures["half"]["parts"]["width 20% to 100%"] == {"faces": 3, "recall": pytest.approx(1 / 3)}
+    assert figures["blind"]["recall"] == 0
+    low, high = figures["half"]["recall_95"]
+    assert low <= 1 / 3 <= high
+
+
+def test_one_found_face_answers_for_one_known_face():
+    near = (12, 12, 52, 52)
+    figures = compare({"one": _finder([[A]]), "two": _finder([[A, near]])}, [_known(A, near)], "x")
+    assert figures["one"]["recall"] == 0.5
+    assert figures["two"]["recall"] == 1
+
+
+def test_a_face_whose_points_lie_upside_down_is_found_and_not_the_right_way_up():
+    upside = _known(A)
+    upside = Known(upside.picture, upside.boxes, upside.points[:, [4, 3, 2, 1, 0]], upside.unsure, upside.turns_deg, upside.tags)
+    figures = compare({"one": _finder([[A]]), "two": _finder([[A]])}, [upside], "x")
+    assert figures["one"]["recall"] == 1
+    assert figures["one"]["right_way_up"] == 0
+
+
+@pytest.mark.parametrize("turn_deg", [90, 180, 270])
+def test_a_turned_photo_is_turned_with_its_faces(turn_deg):
+    picture = np.zeros((60, 100), np.uint8)
+    picture[10:30, 70:90] = 255
+    piece = Piece(
+        picture, np.array([[70.0, 10, 90, 30]]), np.array([[[75.0, 15], [85, 15], [80, 20], [75, 25], [85, 25]]]), np.zeros((0, 4))
+    )
+    (turned,) = held_out([piece], turn_deg)
+    x1, y1, x2, y2 = turned.boxes[0].round().astype(int)
+    assert turned.picture[y1:y2, x1:x2].min() == 255
+    assert turned.picture.astype(int).sum() == 255 * 400
+    eyes, mouth = turned.points[0, :2].mean(0), turned.points[0, 3:].mean(0)
+    down = np.array([-np.sin(np.radians(turn_deg)), np.cos(np.radians(turn_deg))])
+    assert (mouth - eyes) @ down == pytest.approx(10)
+
+
+def test_misses_and_false_faces_are_drawn(tmp_path):
+    misses = Misses(side=32)
+    compare({"mine": _finder([[C]]), "yunet": _finder([[A, B]])}, [_known(A, B)], "x", misses)
+    assert {kind: len(tiles) for kind, tiles in misses.tiles.items()} == {"missed": 2, "false": 1}
+    misses.save(tmp_path / "misses.png")
+    assert cv2.imread(str(tmp_path / "misses.png")).shape == (2 * 20 + 2 * 32, 320, 3)
