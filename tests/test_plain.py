@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from edge import Reading
 from edge.cli import main
 from edge.errors import EdgeError, InputError
-from edge.outputs.files import CsvSink, guarded
+from edge.outputs.files import CsvSink
+from edge.outputs.layouts import guarded
 from edge.plain import PlainFormatter, is_address, plain, without_secrets
 from edge.sources.camera import find_feed, pictures
 

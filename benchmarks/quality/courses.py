@@ -93,6 +93,9 @@ class Stage:
         mean, std = np.array([cue.mean for cue in known]), np.array([cue.std for cue in known])
         self._model = CueModel(np.array(config.rigid_shape), mean, std)
         self._drawn: dict[tuple[str, float, int], np.ndarray] = {}
+        pose = self._model.measure(portrait.landmarks[None], mover.mesh.point_index)[1][0]
+        self.turned_deg = float(np.abs(pose[:2]).max())
+        """How far the head is turned, raised or lowered."""
 
     def reach(self, action: str, amount: float) -> float:
         """How far an amount moves the action's cue, in deviations.

@@ -31,6 +31,8 @@ SHOWN_BY = {
 OVERLAP = 0.5
 """A movement is the one that was made when they share so much of the time that either takes."""
 RATES = (30, 60)
+TURNED_DEG = 20.0
+"""Heads that are turned, raised or lowered by more are left out: with their sway some frames are beyond what the runtime reads."""
 _SECONDS = {"moving": 10.0, "blinking": 12.0, "still": 20.0}
 _TRIES = 20  # faces that may not be movable, for each that is wanted
 
@@ -160,6 +162,8 @@ class _Maker:
             self._seed += 1
             try:
                 stage = Stage(self._mover, portrait, self._pipeline.config)
+                if stage.turned_deg > TURNED_DEG:
+                    continue
                 clip = make(stage, fps, _SECONDS[kind], seed=self._seed)
                 if kind != "moving" or clip.courses:
                     found.append(watch(self._pipeline, clip))

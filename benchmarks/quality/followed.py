@@ -127,7 +127,8 @@ def units(cases: list[Case], specs: Sequence[UnitSpec]) -> Figures:
     """
     found = {}
     for spec in specs:
-        raised = [case for case in cases if _UNITS.get(case.cue, {}).get(spec.name, 0) * case.item.wanted[case.cue] >= TWICE]
+        unit = f"AU{int(spec.name.removeprefix('AU'))}" if spec.name.removeprefix("AU").isdigit() else spec.name  # bundles write AU01
+        raised = [case for case in cases if _UNITS.get(case.cue, {}).get(unit, 0) * case.item.wanted[case.cue] >= TWICE]
         if spec.columns and raised:
             found[spec.name] = by_face(raised, [(case.now.units - case.was.units)[spec.columns].sum() > 0 for case in raised])
     return found

@@ -1,8 +1,8 @@
 """`python -m benchmarks language`: what people are shown: is it of the language, does it hold, how much do texts differ, how do they read?
 
-Over FER+ faces, faces from elsewhere, held-out faces of today and the audit's whole photographs (see the data sheet). What is said of a face
-is held against its landmarks, never against the encoder's own readings. `--sheet` draws random faces with their texts, `--texts` many shown
-ones, for somebody to read. Needs the `training` extra.
+Over FER+ faces, faces from elsewhere, held-out faces of today and the audit's whole photographs (see the data sheet). What is said of a
+face is held against its landmarks, never against the encoder's own readings. `--sheet` draws random faces with their texts, `--texts` many
+shown ones, for somebody to read. Needs the `training` extra.
 """
 
 from __future__ import annotations

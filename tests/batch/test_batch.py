@@ -5,9 +5,11 @@ import io
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -221,6 +223,43 @@ def test_a_recording_that_breaks_off_keeps_what_could_be_read_and_is_listed(work
     assert "'cut.avi' is truncated" in outcome.record["reason"]
     assert 0 < outcome.record["rows"] == outcome.record["frames_decoded"] == len(lines(tmp_path / "out/tables/cut.csv")) < 40
     assert worker().read(item).kept
+
+
+def test_rows_are_the_decoded_frames_at_any_rate_and_a_file_without_a_picture_is_listed(worker, tmp_path, portrait):
+    av = pytest.importorskip("av", reason="such files are written by PyAV")
+    study = tmp_path / "study"
+    study.mkdir()
+    times_ms = [0, 33, 80, 100, 180, 700, 720, 800]
+    with av.open(str(study / "varying.mkv"), "w") as file:
+        stream = file.add_stream("mpeg4", 25)
+        stream.width = stream.height = 160
+        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, 1000)
+        for i, t_ms in enumerate(times_ms):
+            frame = av.VideoFrame.from_ndarray(cv2.resize(portrait[0:480, 4 * i : 4 * i + 480], (160, 160)), format="bgr24")
+            frame.pts, frame.time_base = t_ms, Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    with av.open(str(study / "sound.mp4"), "w") as file:
+        stream = file.add_stream("aac", 16000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 16000
+        file.mux(stream.encode(sound))
+        file.mux(stream.encode())
+    record(study / "turned.mp4", portrait, 6, "mp4v")
+    data = bytearray((study / "turned.mp4").read_bytes())
+    at = data.index(b"tkhd") + 44  # the track's matrix
+    data[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    (study / "turned.mp4").write_bytes(data)
+    found = {item.name: worker().read(item).record for item in find_study(study, tmp_path / "out").items}
+    assert found["sound"]["status"] == "failed"
+    assert "'sound.mp4' is not a video" in found["sound"]["reason"]
+    for name, frames in (("varying", len(times_ms)), ("turned", 6)):
+        rows = lines(tmp_path / "out" / "tables" / f"{name}.csv")
+        assert [row["frame"] for row in rows] == [str(i) for i in range(frames)]
+        assert found[name]["frames_decoded"] == found[name]["rows"] == frames
+    rows = lines(tmp_path / "out" / "tables" / "varying.csv")
+    assert [float(row["t_ms"]) for row in rows] == pytest.approx(times_ms, abs=1)
+    assert found["varying"]["longest_gap_s"] == pytest.approx(0.52, abs=0.002)
 
 
 def test_a_file_that_changes_while_it_is_read_gives_no_table(worker, tmp_path, study):

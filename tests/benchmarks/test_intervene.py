@@ -69,11 +69,14 @@ def test_reading_between_faces_is_the_slope_over_them():
 def test_units_are_asked_for_where_the_lever_raises_them():
     smile = UnitSpec("AU12", "lip corner puller", "lip_corners", [0], [1.0], 0.9)
     frown = UnitSpec("AU15", "lip corner depressor", "lip_corners", [], [1.0], 0.9)
+    brow = UnitSpec("AU01", "inner brow raiser", "inner_brow", [0], [1.0], 0.9)
     up, down = _moved("lip_corners", 2.0, 1.0), _moved("lip_corners", -2.0, 1.0, face=1)
     raised = Case(up.item, up.before, up.was, _outcome(up.item.after, units=(0.5,)), "ferplus", "happiness")
     found = followed.units([raised, down], [smile, frown])
     assert set(found) == {"AU12"}, "what has no column of its own is read from a cue"
     assert (found["AU12"]["share"], found["AU12"]["n"]) == (1, 1)
+    still = followed.units([_moved("inner_brow", 2.0, 1.0)], [brow])
+    assert (still["AU01"]["share"], still["AU01"]["n"]) == (0, 1)
 
 
 def test_text_that_follows_is_told_from_one_that_does_not():
