@@ -99,7 +99,7 @@ class UnitSpec:
 
     name: Name
     """As OpenFace and py-feat write it: `AU12`."""
-    meaning: str
+    meaning: Name
     """Its FACS name."""
     cue: Name
     """The cue that shows the same part of the face; where that is hidden, the unit is not told."""

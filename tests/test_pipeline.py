@@ -28,8 +28,8 @@ def test_a_reading_is_plain_json_with_the_documented_keys(pipeline, portrait):
     data = json.loads(json.dumps(pipeline(portrait).to_dict()))
     assert list(data) == ["schema", "source", "frame", "t_ms", "width", "height", "latency_ms", "faces"]
     assert list(data["faces"][0]) == [
-        "track", "box", "score", "emotion", "confidence", "probabilities", "valence", "arousal", "cues", "action_units", "pose",
-        "explanation", "explained_t_ms", "unclear", "hidden", "baseline",
+        "track", "box", "score", "emotion", "confidence", "probabilities", "valence", "arousal", "cues", "action_units",
+        "events", "blinks", "no_blinks", "pose", "explanation", "explained_t_ms", "unclear", "hidden", "baseline",
     ]  # fmt: skip
     assert list(data["faces"][0]["explanation"]) == [
         "text", "answer", "status", "consistency", "grounding", "statements", "claims", "attempts",

@@ -46,12 +46,14 @@ _CONDITIONS = {
     "corner_asymmetry-": {"yaw": [-12.0, 12.0]},
     # with an open mouth the lower lip moves, not the chin
     "chin_raise+": {"mouth_opening": [-_FAR, 1.0]},
+    # a mouth that gapes is narrow between its corners, and nobody would call it small
+    "mouth_width-": {"mouth_opening": [-_FAR, 1.0]},
     # the middle of the lips sinks when the mouth opens wide to shout: corners above it are a smile only where the mouth is wide as well
     "lip_corners+": {"mouth_width": [0.8, _FAR], "jaw_drop": [-_FAR, 1.2], "anger": [0.0, 0.3], "fear": [0.0, 0.3], "sadness": [0.0, 0.4]},
     # landmarks miss a frown, a wide stare, a faint smile, drooping corners and bunched cheeks, which the whole face gives away: then, and
     # where the head is turned, nothing is said to be at rest there
     **dict.fromkeys(("inner_brow=", "outer_brow=", "brow_gap="), _CALM_BROWS),
-    "eye_opening=": {**_AHEAD, "surprise": [0.0, 0.3], "fear": [0.0, 0.3]},
+    "eye_opening=": {**_AHEAD, "surprise": [0.0, 0.3], "fear": [0.0, 0.3], "anger": [0.0, 0.15]},
     "lip_corners=": {**_AHEAD, "happiness": [0.0, 0.3], "sadness": [0.0, 0.6], "anger": [0.0, 0.5], "disgust": [0.0, 0.3]},
     "mouth_opening=": _AHEAD,
     "mouth_width=": {**_AHEAD, "mouth_opening": [-_FAR, 1.0]},

@@ -36,7 +36,7 @@ from training.metrics import war_uar
 
 ROUNDS = 20
 OURS = "erv-edge"
-_ENLARGE = 4
+_LARGE_PX = 4 * 48
 _PACKAGES = ("fer", "emotiefflib", "deepface", "py-feat", "opencv")
 
 
@@ -147,7 +147,7 @@ def _as_face(detection: Detection) -> dict[str, Any]:
 
 def framed(crop: np.ndarray) -> np.ndarray:
     """A face crop `[S,S]` as a picture `[H,W,3]`: enlarged, with its border drawn on."""
-    large = cv2.resize(crop, None, fx=_ENLARGE, fy=_ENLARGE, interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(crop, (_LARGE_PX, _LARGE_PX), interpolation=cv2.INTER_CUBIC)
     return np.asarray(cv2.cvtColor(cv2.copyMakeBorder(large, 24, 24, 64, 64, cv2.BORDER_REPLICATE), cv2.COLOR_GRAY2BGR))
 
 

@@ -16,7 +16,7 @@ from edge.vision.quality import MAX_PITCH_DEG, MAX_YAW_DEG, MIN_SHARPNESS, sharp
 
 SIDES_PX = (48, 32, 24, 20, 16, 12)
 BLURS_PX = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
-"""Standard deviations of a Gaussian, pixels of the crop."""
+"""Standard deviations of a Gaussian, pixels of a crop of 48."""
 
 
 def measure(pipeline: Pipeline, faces: Faces) -> Figures:
@@ -53,7 +53,7 @@ def _shrunk(crop: np.ndarray, side: int, size: int) -> np.ndarray:
 
 
 def _blurred(crop: np.ndarray, sigma: float) -> np.ndarray:
-    return np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma)) if sigma else crop
+    return np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma * len(crop) / 48)) if sigma else crop
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -133,7 +133,7 @@ def test_the_runtimes_crop_of_a_face_is_compared_with_the_given_image(capsys, tm
     grey = cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)
     faces = np.stack([cv2.resize(grey[30 + i : 206 + i, 130:306], (48, 48), interpolation=cv2.INTER_AREA) for i in range(8)])
     write_packs(tmp_path)
-    for name, key in (("ferplus_images", "images"), ("ferplus_landmarks", "landmarks")):
+    for name, key in (("ferplus_images", "images"), ("ferplus_landmarks", "landmarks"), ("ferplus_blendshapes", "blendshapes")):
         pack = dict(np.load(tmp_path / f"{name}.npz"))
         for part in [k for k in pack if k.startswith("test_")]:
             pack[part] = pack[part][:8]

@@ -174,7 +174,7 @@ def test_the_plan_has_an_engine_for_every_graph_and_two_profiles_for_the_decoder
 def test_options_of_the_provider_hold_bounds_and_a_folder_of_the_graph_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("ERV_CACHE", str(tmp_path))
     options = tensorrt_options(SHIPPED / "vision_encoder.onnx", graph_profiles("vision_encoder", Bundle.load().config))
-    assert options["trt_profile_max_shapes"] == f"pixel_values:{MAX_FACES}x1x48x48"
+    assert options["trt_profile_max_shapes"] == f"pixel_values:{MAX_FACES}x1x96x96"
     changed = tmp_path / "vision_encoder.onnx"
     shutil.copy(SHIPPED / "embed_tokens.onnx", changed)
     other = tensorrt_options(changed, graph_profiles("embed_tokens", Bundle.load().config))

@@ -133,7 +133,7 @@ def test_the_verifier_goes_through_optimum_and_computes_in_int8(tmp_path, target
 @pytest.mark.parametrize("calibration", ["Entropy", "Percentile"])
 def test_static_quantisation_is_explicit_and_symmetric_where_a_gpu_wants_it(tmp_path, calibration):
     out, rng = tmp_path / "vision_encoder.onnx", np.random.default_rng(0)
-    feeds = [{"pixel_values": np.stack([draw_face(i, rng)[None]]).astype(np.float32) / 255} for i in range(8)]
+    feeds = [{"pixel_values": np.stack([draw_face(i, rng, 96)[None]]).astype(np.float32) / 255} for i in range(8)]
     apply(Strategy("static", calibration=calibration, symmetric=True), float_bundle() / "vision_encoder.onnx", out, feeds)
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in onnx.load(out).graph.node}
     assert lint_graph(out, graph_profiles("vision_encoder", Bundle.load().config), "trt10.3") == []

@@ -123,7 +123,7 @@ def test_every_path_of_the_command_is_named_in_the_plan():
     from edge import cli
 
     takes_paths = {action.option_strings[0] for action in cli._parser()._actions if action.type in (Path, cli._file)}
-    assert takes_paths == {"--video", "--image", "--bundle", "--baseline", "--save-baseline", "--save", "--csv"}
+    assert takes_paths == {"--video", "--image", "--bundle", "--baseline", "--save-baseline", "--save", "--csv", "--summary"}
     source = Path(options.__file__).read_text(encoding="utf-8")
     for option in takes_paths:
         assert f"args.{option[2:].replace('-', '_')}" in source or option == "--image"

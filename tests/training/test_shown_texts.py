@@ -14,7 +14,7 @@ def _faults(explanations, grammar):
 
 def test_every_text_shown_of_validation_faces_is_understood_and_holds(pipeline):
     try:
-        faces = load_ferplus(data_folder(), "valid")
+        faces = load_ferplus(data_folder(), "valid").at(pipeline.config.image.size)
     except EdgeError as error:
         pytest.skip(f"needs the data packs: {error}")
     images = faces.images[faces.label >= 0][:300]
