@@ -102,17 +102,19 @@ def exchange(a: Path, b: Path) -> bool:
 
 @contextmanager
 def _work_folder(out: Path) -> Iterator[Path]:
-    work = part_name(out)
-    work.mkdir()
-    handle = -1
-    with suppress(OSError):  # a folder cannot be opened on Windows
-        handle = os.open(work, os.O_RDONLY)
-        hold(handle)
+    work, made, handle = part_name(out), False, -1
     try:
+        with unstopped():  # a stop between making it and knowing of it would leave it behind
+            work.mkdir()
+            made = True
+            with suppress(OSError):  # a folder cannot be opened on Windows
+                handle = os.open(work, os.O_RDONLY)
+                hold(handle)
         yield work
     finally:
         with unstopped():
-            shutil.rmtree(work, ignore_errors=True)
+            if made:
+                shutil.rmtree(work, ignore_errors=True)
             if handle >= 0:
                 os.close(handle)
 
