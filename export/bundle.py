@@ -40,7 +40,7 @@ from training.augment import SIZE
 from training.constraint import constrain
 from training.cues import CUES, POINTS, CueModel, mean_five_points
 from training.data import elsewhere, load_ferplus
-from training.encoder import load_encoder, load_units
+from training.encoder import load_encoder, load_units, temperatures_of
 from training.face import SPEC, load_face
 from training.folders import new_folder
 from training.policy import MAX_FRAMES, TOKENS_PER_FRAME, ErvPolicy, ErvProcessor, load_policy
@@ -139,8 +139,10 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
         CueSpec(c.name, c.action_unit, c.formula, float(m), float(s), [POINTS.index(p) for p in c.points])
         for c, m, s in zip(CUES, cue_model.mean, cue_model.std, strict=True)
     ]
-    found = {name: folder for name, folder in dataclasses.asdict(runs).items() if (folder / "metrics.jsonl").is_file()}
+    # a bundle, whose finder is kept, has a record of its own
+    found = {name: folder for name, folder in dataclasses.asdict(runs).items() if not (folder / HASHES).is_file()}
     records = {name: read_record(folder) for name, folder in found.items()}
+    records["encoder"] = records["encoder"] | temperatures_of(runs.encoder)  # the exporter folds them into constants without a name
     return BundleConfig(
         schema=SCHEMA,
         labels=list(EMOTIONS_8),

@@ -67,6 +67,9 @@ def recover(folder: Path, out: Path) -> list[str]:
     }
     for name, (network, prefix, rest) in parts.items():
         fill(network, weights, prefix)
+        for buffer, values in (("world", records[name].get("world")), ("doubt", records[name].get("doubt"))):
+            if values is not None:
+                network.get_buffer(buffer).copy_(torch.tensor(values))
         record = {**records[name], "recovered_from": {"bundle_commit": config.provenance.get("commit")}}
         Run.adopt(out / name, record).save(state=network.state_dict(), **rest)
         log.info("recovered %s", out / name)

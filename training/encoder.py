@@ -440,6 +440,12 @@ def load_encoder(folder: Path) -> tuple[Encoder, CueModel]:
     return model.eval(), CueModel(**{name: tensor.numpy() for name, tensor in checkpoint["cue_model"].items()})
 
 
+def temperatures_of(folder: Path) -> dict[str, list[float]]:
+    """What a trained encoder tells strange faces by, and the logarithms of its temperatures: `world` and `doubt`, plain JSON types."""
+    state = load_checkpoint(folder)["state"]
+    return {name: [round(value, 6) for value in state[name].tolist()] for name in ("world", "doubt")}
+
+
 def load_units(folder: Path) -> list[UnitSpec]:
     """The action units that a trained encoder reads reliably."""
     return [UnitSpec(**spec) for spec in load_checkpoint(folder)["units"]]

@@ -26,7 +26,7 @@ def measure(pipeline: Pipeline, pack: Path, split: str) -> dict[str, Any]:
     """Compare readings of the faces that the reference protocol counts.
 
     Returns:
-        `n`, `found` (share in which a face was found), and over those: `agreement` of the labels, `war_image` of the image as given,
+        `n`, `found` (share in which a face was found and read), and over those: `agreement` of the labels, `war_image` of the image given,
         `war_cropped` of the runtime's own crop, `cue_correlation` between the two, mean over the cues.
 
     Raises:
@@ -40,7 +40,7 @@ def measure(pipeline: Pipeline, pack: Path, split: str) -> dict[str, Any]:
         large = cv2.resize(image, None, fx=_ENLARGE, fy=_ENLARGE, interpolation=cv2.INTER_CUBIC)
         picture = np.asarray(cv2.copyMakeBorder(large, 24, 24, 64, 64, cv2.BORDER_REPLICATE))
         seen = pipeline.look(Frame(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), "image", 0, 0.0)).reading
-        if not seen.faces:
+        if not seen.faces or not seen.faces[0].emotion:  # none, or it is not clear which way up it is
             continue
         read = pipeline.encoder(resized(image[None], pipeline.config.image.size))
         kept.append(i)

@@ -1,7 +1,7 @@
 """Whether a frame shows a face well enough to be read: large enough, turned little enough, sharp enough.
 
-The limits come from FER+ validation faces (1,500, shipped encoder, `python -m benchmarks gates`). Accuracy falls from 0.89 to 0.80 at 20
-pixels and 0.75 at 16; from 0.79 at a Gaussian blur of 1.5 pixels of the crop to 0.68 at 2, where half of the faces fall under
+The limits come from FER+ validation faces (1,500, shipped encoder, `python -m benchmarks gates`). Accuracy falls from 0.88 to 0.78 at 20
+pixels and 0.72 at 16; from 0.79 at a Gaussian blur of 1.5 pixels of a crop of 48 to 0.68 at 2, where 0.6 of the faces fall under
 `MIN_SHARPNESS` and none of the unblurred ones. Of those faces one or two in a hundred are turned further than the limits of pose.
 """
 
