@@ -12,26 +12,41 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import BackendError, BundleError, EdgeError, InputError, OutputError, UsageError
-from edge.types import ActionUnit, Blinks, Claim, Detection, Event, Explanation, Face, Pose, Reading, Statement, StreamStatus, Verdict
+from edge.types import (
+    ActionUnit,
+    Blinks,
+    Claim,
+    CourseStatement,
+    Detection,
+    Event,
+    Explanation,
+    Face,
+    Pose,
+    Reading,
+    Statement,
+    StreamStatus,
+    Verdict,
+)
 
 if TYPE_CHECKING:
-    from edge.clip import Clip, read_clip
+    from edge.clip import read_clip
     from edge.live.baseline import Baseline
     from edge.live.scene import Scene
     from edge.live.stream import Stream
     from edge.pipeline import Pipeline
     from edge.sources.camera import Frame
+    from edge.spans import Clip
 
 __version__ = "0.1.0"
 __all__ = [
-    "ActionUnit", "BackendError", "Baseline", "Blinks", "BundleError", "Claim", "Clip", "Detection", "EdgeError", "Event",
-    "Explanation", "Face", "Frame", "InputError", "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement", "Stream",
+    "ActionUnit", "BackendError", "Baseline", "Blinks", "BundleError", "Claim", "Clip", "CourseStatement", "Detection", "EdgeError",
+    "Event", "Explanation", "Face", "Frame", "InputError", "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement", "Stream",
     "StreamStatus", "UsageError", "Verdict", "read_clip",
 ]  # fmt: skip
 
 _LATE = {
     "Baseline": "live.baseline",
-    "Clip": "clip",
+    "Clip": "spans",
     "Frame": "sources.camera",
     "Pipeline": "pipeline",
     "Scene": "live.scene",

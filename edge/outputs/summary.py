@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from edge.clip import Appearance, Clip, Span
 from edge.errors import OutputError, UsageError
 from edge.outputs.layouts import guarded
 from edge.plain import plain
+from edge.spans import Appearance, Clip, Span
 from edge.stop import unstopped
 from edge.types import Event
 from edge.whole import write_whole
