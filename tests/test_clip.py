@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge import Detection, Event, Explanation, Face, Pose, Reading, UsageError, Verdict, read_clip
+from edge.language.course import parse
 from edge.cli import main
 from edge.clip import Clip, summarise
 from edge.outputs.summary import as_eaf, as_vtt, check_summary, write_summary
@@ -101,7 +102,8 @@ def test_elans_tiers_do_not_overlap_and_their_times_are_there(clip):
         assert all(start < end for start, end, _ in notes)
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(notes))
         tiers[tier.get("TIER_ID")] = notes
-    assert list(tiers) == ["P1 expression", "P1 explanation", "P1 blink", "P1 lip_corners", "P2 expression"]
+    tier_names = ["P1 answer", "P1 expression", "P1 explanation", "P1 blink", "P1 lip_corners", "P2 answer", "P2 expression"]
+    assert list(tiers) == tier_names
     assert tiers["P1 lip_corners"] == [(900, 1700, "lip_corners rises")]
     assert tiers["P1 explanation"] == [(800, 1600, "Lips <up> & wide.")]
 
@@ -110,17 +112,18 @@ def test_the_table_has_a_row_a_span_and_event(clip, tmp_path):
     write_summary(tmp_path / "s.tsv", clip)
     rows = list(csv.DictReader((tmp_path / "s.tsv").read_text(encoding="utf-8").splitlines(), delimiter="\t"))
     assert [(row["person"], row["what"], row["label"]) for row in rows] == [
-        ("1", "expression", "neutral"), ("1", "expression", "happiness"), ("1", "expression", ""), ("1", "blink", "blink"),
-        ("1", "movement", "lip_corners rises"), ("2", "expression", "neutral"),
+        ("1", "answer", "happiness"), ("1", "expression", "neutral"), ("1", "expression", "happiness"), ("1", "expression", ""),
+        ("1", "blink", "blink"), ("1", "movement", "lip_corners rises"), ("2", "answer", "neutral"), ("2", "expression", "neutral"),
     ]  # fmt: skip
-    assert [rows[1][name] for name in ("start_s", "apex_s", "end_s", "amount")] == ["0.800", "1.200", "1.600", "0.9"]
-    assert [rows[4][name] for name in ("start_s", "apex_s", "end_s")] == ["0.900", "1.100", "1.700"]
+    assert [rows[0][name] for name in ("start_s", "apex_s", "end_s", "text")] == ["0.000", "", "2.000", "Lips <up> & wide."]
+    assert [rows[2][name] for name in ("start_s", "apex_s", "end_s", "amount")] == ["0.800", "1.200", "1.600", "0.9"]
+    assert [rows[5][name] for name in ("start_s", "apex_s", "end_s")] == ["0.900", "1.100", "1.700"]
 
 
 def test_a_summary_is_whole_or_not_there_and_its_name_says_how(clip, tmp_path):
     write_summary(tmp_path / "s.json", clip)
     assert json.loads((tmp_path / "s.json").read_text()) == clip.to_dict()
-    with pytest.raises(UsageError, match=r"ends in \.json, \.tsv, \.vtt, \.eaf"):
+    with pytest.raises(UsageError, match=r"ends in \.json, \.tsv, \.vtt, \.eaf, \.svg"):
         check_summary(Path("s.docx"))
     assert [path.name for path in tmp_path.iterdir()] == ["s.json"]
 

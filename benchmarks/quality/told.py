@@ -8,17 +8,15 @@ from benchmarks.command import Figures
 from benchmarks.quality.courses import Clip, Course
 from benchmarks.quality.interval import share
 from edge.clip import Clip as ReadClip
-from edge.language.course import HELD, SPREAD, Happening, Stretch, allot, check
+from edge.language.course import HELD, MOVES, SPREAD, Happening, Stretch, allot, check
 from edge.live.dynamics import BLINK_MS, EYES
 from edge.types import CourseStatement
 
-MOVED = 0.5
-"""Deviations by the landmarks from which a cue has moved in truth: half of the least that the runtime tells."""
 _FINE_S = 1e-3
 
 
 def truth_of(clip: Clip) -> list[Happening]:
-    """What happens in a clip: of each course every cue that the landmarks see move, with the course's own times."""
+    """What happens in a clip: of each course every cue that the landmarks find moved, with the course's own times."""
     found = []
     for course, amount in clip.courses:
         when = 1e3 * course.onset_s, 1e3 * course.offset_s
@@ -27,7 +25,7 @@ def truth_of(clip: Clip) -> list[Happening]:
             found.append(Happening(kind, f"{EYES}-", *when, True, course.amplitude))
         rise_s, held_s = course.top_s - course.onset_s, _held_s(course)
         for cue, effect in clip.stage.effects(course.action, amount).items():
-            if abs(effect) >= MOVED and not (course.action == "blink" and cue == EYES):
+            if abs(effect) >= MOVES:
                 found.append(Happening("movement", f"{cue}{'+' if effect > 0 else '-'}", *when, True, abs(effect), rise_s, held_s))
     return found
 

@@ -21,13 +21,11 @@ from edge.types import CourseStatement
 
 NOUNS: dict[str, tuple[str, str, str]] = {
     "lip_corners+ mouth_width+ cheek_raise+": ("a smile that lifts the cheeks", "spreads", "stays"),
-    "inner_brow+ outer_brow+ eye_opening+": ("brows and eyelids", "rise", "stay up"),
     "lip_corners+ mouth_width+": ("a smile", "spreads", "stays"),
     "inner_brow+ outer_brow+": ("the brows", "rise", "stay up"),
     "inner_brow- outer_brow-": ("the brows", "come down", "stay down"),
     "mouth_opening+ jaw_drop+": ("the mouth", "falls open", "stays open"),
     "nose_wrinkle+ upper_lip+": ("nose and upper lip", "draw up", "stay up"),
-    "lip_corners+": ("the lip corners", "rise", "stay up"),
     "mouth_width+": ("the mouth", "widens", "stays wide"),
     "mouth_width-": ("the mouth", "narrows", "stays narrow"),
     "mouth_opening+": ("the lips", "part", "stay apart"),
@@ -36,24 +34,28 @@ NOUNS: dict[str, tuple[str, str, str]] = {
     "inner_brow-": ("the inner brows", "come down", "stay down"),
     "outer_brow+": ("the outer brows", "rise", "stay up"),
     "outer_brow-": ("the outer brows", "come down", "stay down"),
-    "eye_opening+": ("the eyes", "widen", "stay wide"),
-    "eye_opening-": ("the eyes", "narrow", "stay narrow"),
+    "eye_opening+": ("the eyelids", "rise", "stay up"),
+    "eye_opening-": ("the eyelids", "come down", "stay down"),
     "cheek_raise+": ("the cheeks", "rise", "stay up"),
     "nose_wrinkle+": ("the nose", "wrinkles", "stays wrinkled"),
     "upper_lip+": ("the upper lip", "rises", "stays up"),
-    "chin_raise+": ("the chin", "pushes up", "stays up"),
 }
 """Cues that move together, each with its direction → who, what it does, how it remains; what is told first comes first. A direction that is
-missing is never spoken of."""
+missing is never spoken of: lip corners by themselves, say, which a jaw that drops seems to raise."""
 UPPER = frozenset(("inner_brow", "outer_brow", "eye_opening"))
 """Half of the face: what goes along with something that is told of the same half is not told, too."""
-_OPEN = ("mouth_opening+", "jaw_drop+")
+MOVES = 0.5
+"""Deviations that a cue goes at least that is said to move."""
+_OPEN, _LIDS = ("mouth_opening+", "jaw_drop+"), ("blink", "eyes_closed")
 APART_FROM: dict[str, tuple[str, ...]] = {
-    "lip_corners+": _OPEN,
-    "chin_raise+": _OPEN,
+    "mouth_width-": _OPEN,
+    "inner_brow+": _LIDS,
+    "inner_brow-": _LIDS,
+    "outer_brow+": _LIDS,
+    "outer_brow-": _LIDS,
     "blink": ("lip_corners+", "mouth_width+", "cheek_raise+", "nose_wrinkle+", *_OPEN),
 }
-"""A cue by itself, or a kind → what else looks like it: nothing is said of it while that happens."""
+"""A cue by itself, or a kind → subjects and kinds that look like it: nothing is said of it while those happen."""
 BRIEFLY_S = 1.0
 PACES: dict[str, Range] = {
     "within half a second": Range(0.0, 0.5),
@@ -81,14 +83,21 @@ LASTING: dict[tuple[str, str], str] = {
     ("turned_away", "pitch-"): "The head is lowered far",
 }
 STILL = "Apart from the eyelids the face stays still."
-LIDS = frozenset(("blink", "eyes_closed"))
+LIDS = frozenset(("eye_opening+", "eye_opening-"))
 """What it leaves out."""
 
 _ANY = Range(-math.inf, math.inf)
 HELD = 0.6
 """What stays is at this share of its top or more."""
-TOLERANCES: dict[str, float] = {"rise_s": 0.1, "held_s": 0.1, "lasts_s": 0.15, "spread": 0.0}
-"""How far a measure must lie inside a bound of a statement: about what the runtime errs by, two to four frames of a camera."""
+TOLERANCES: dict[str, tuple[float, float]] = {
+    "rise_s": (0.1, 0.15), "held_s": (0.12, 0.05), "lasts_s": (0.15, 0.05), "amplitude": (0.7, 0.0),
+}  # fmt: skip
+"""How far a measure must lie inside a bound of a statement, and as a share of the bound; the larger counts. Of seconds about twice what the
+runtime errs by: two to four frames of a camera, and more where a slow course crosses noise. Of deviations what an encoder lets a cue move
+along with others that do: brows with a jaw that drops, or with lids that close."""
+SATURATED = frozenset(("mouth_opening+", "jaw_drop+", "mouth_width-"))
+"""Of these an encoder sees the beginning of a large movement more than its end, so that it seems to get there sooner and to stay longer: the
+tolerances are twice as wide."""
 TOGETHER = 0.5
 """Cues move together when they share so much of the time that either takes."""
 STILL_S, SPREAD = 2.0, 0.6
@@ -120,7 +129,8 @@ class Happening:
     @property
     def measures(self) -> dict[str, float]:
         """What bounds are held against."""
-        return {"rise_s": self.rise_s, "held_s": self.held_s, "lasts_s": (self.end_ms - self.start_ms) / 1e3}
+        lasts_s = (self.end_ms - self.start_ms) / 1e3
+        return {"rise_s": self.rise_s, "held_s": self.held_s, "lasts_s": lasts_s, "amplitude": self.amplitude}
 
     def fits(self, within: Mapping[str, Range]) -> bool:
         """Whether it is inside all bounds; what has not ended is not known to be short."""
@@ -146,7 +156,7 @@ class Stretch:
     happenings: Sequence[Happening] = ()
     """Those that belong to it, in time."""
     touching: frozenset[str] = frozenset()
-    """Kinds of all that happens in it or reaches into it."""
+    """Subjects of all that happens in it or reaches into it."""
     spread: float = math.inf
     """Deviations: of the cue that moves most, from its mean, root mean square."""
     seen: float = 0.0
@@ -176,7 +186,7 @@ def parse(text: str) -> tuple[SaidOfTime, ...] | None:
     return tuple(whole) if len(whole) == len(said) and len(set(about)) == len(about) else None
 
 
-def check(text: str, known: Stretch, *, tolerances: Mapping[str, float] = TOLERANCES) -> CourseStatement | None:
+def check(text: str, known: Stretch, *, tolerances: Mapping[str, tuple[float, float]] = TOLERANCES) -> CourseStatement | None:
     """Hold a sentence against a stretch of time.
 
     Args:
@@ -190,7 +200,8 @@ def check(text: str, known: Stretch, *, tolerances: Mapping[str, float] = TOLERA
     said = sentence_of(text)
     if said is None:
         return None
-    within = {name: _inside(bound, tolerances.get(name, 0.0)) for name, bound in said.bounds}
+    wide = 2.0 if SATURATED & set(said.members) else 1.0
+    within = {name: _inside(bound, *tolerances.get(name, (0.0, 0.0)), wide if name.endswith("_s") else 1.0) for name, bound in said.bounds}
     found = joined(known.happenings, said.kind, said.members)
     if said.kind == "still":
         measured = {"lasts_s": (known.end_ms - known.start_ms) / 1e3, "spread": known.spread, "seen": known.seen}
@@ -244,12 +255,12 @@ def allot(stretches: Sequence[Stretch], happenings: Iterable[Happening]) -> list
     touching: list[set[str]] = [set() for _ in stretches]
     for one in sorted(happenings, key=lambda happening: happening.start_ms):
         shared = [one.shared(stretch.start_ms, stretch.end_ms) for stretch in stretches]
-        for kinds, ms in zip(touching, shared, strict=True):
-            kinds.update([one.kind] if ms > 0 else [])
+        for subjects, ms in zip(touching, shared, strict=True):
+            subjects.update([one.subject] if ms > 0 else [])
         if shared and max(shared) > 0:
             own[shared.index(max(shared))].append(one)
     parts = zip(stretches, own, touching, strict=True)
-    return [replace(stretch, happenings=tuple(mine), touching=frozenset(kinds)) for stretch, mine, kinds in parts]
+    return [replace(stretch, happenings=tuple(mine), touching=frozenset(subjects)) for stretch, mine, subjects in parts]
 
 
 def joined(happenings: Iterable[Happening], kind: str, members: Sequence[str]) -> list[Happening]:
@@ -261,7 +272,7 @@ def joined(happenings: Iterable[Happening], kind: str, members: Sequence[str]) -
     for first in (one for one in of_kind if not members or one.subject == members[0]):
         near = [next((one for one in of_kind if one.subject == name and one.goes_with(first)), None) for name in members[1:]]
         group = [first, *(one for one in near if one)]
-        alike = any(one.subject in others and one.shared(first.start_ms, first.end_ms) > 0 for one in everything if one.kind == "movement")
+        alike = any({one.kind, one.subject} & set(others) and one.shared(first.start_ms, first.end_ms) > 0 for one in everything)
         if len(group) == max(1, len(members)) and not alike:
             found.append(_merged(group))
     return found
@@ -296,8 +307,9 @@ def _fullest(kind: str, members: tuple[str, ...], known: Stretch) -> CourseState
     return next((found for text in _about().get((kind, members), ()) if (found := check(text, known)) and found.holds), None)
 
 
-def _inside(bound: Range, tolerance: float) -> Range:
-    return Range(bound.low + tolerance if bound.low > 0 else bound.low, bound.high - tolerance)
+def _inside(bound: Range, least: float, share: float, wide: float) -> Range:
+    low = bound.low + wide * max(least, share * bound.low) if bound.low > 0 else bound.low
+    return Range(low, bound.high - wide * max(least, share * bound.high) if bound.high < math.inf else bound.high)
 
 
 def _worst(measures: list[dict[str, float]], within: Mapping[str, Range]) -> dict[str, float]:
@@ -343,7 +355,8 @@ def _all() -> Iterator[tuple[str, SaidOfTime]]:
         ways += [(pace + hold, (*a, *b)) for (hold, b), (pace, a) in itertools.product(holds, paces)]
         ways += [*holds, *paces, ("", ())]
         for (times, number), (way, bounds) in itertools.product([*counts, ("", ())], ways):
-            yield f"{who} {does}{way}{times}.".capitalize(), SaidOfTime("movement", members, (*bounds, *number))
+            moves = ("amplitude", Range(MOVES, math.inf))
+            yield f"{who} {does}{way}{times}.".capitalize(), SaidOfTime("movement", members, (*bounds, moves, *number))
     for kind, does in DONE.items():
         for words, n in reversed(_MANY):
             yield f"{does} at least {words}.", SaidOfTime(kind, (), (("count", Range(n, math.inf)),))
