@@ -96,7 +96,7 @@ TOLERANCES: dict[str, tuple[float, float]] = {
 runtime errs by: two to four frames of a camera, and more where a slow course crosses noise. Of deviations what an encoder lets a cue move
 along with others that do: brows with a jaw that drops, or with lids that close."""
 SATURATED = frozenset(("mouth_opening+", "jaw_drop+", "mouth_width-"))
-"""Of these an encoder sees the beginning of a large movement more than its end, so that it seems to get there sooner and to stay longer: the
+"""Of these an encoder sees the beginning of a large movement more than its end, so that it seems to be there sooner and to stay longer:
 tolerances are twice as wide."""
 TOGETHER = 0.5
 """Cues move together when they share so much of the time that either takes."""

@@ -220,7 +220,7 @@ def _events(page: _Pen, person: Appearance, x: Callable[[float], float], y: floa
 def _axis(page: _Pen, x: Callable[[float], float], first: float, last: float, top: float, y: float) -> None:
     seconds = (last - first) / 1e3
     step = next((step for step in _STEPS_S if seconds / step <= 12), seconds)
-    for i in range(int(seconds / max(step, 1e-3)) + 1):
+    for i in range(int(seconds / max(step, 1e-3) + 1e-6) + 1):
         at = x(first + 1e3 * i * step)
         page.add("path", d=_way([(at, top), (at, y + 6)]), stroke=_INK, stroke_opacity=0.09)
         page.text(at, y + 21, _clock(first / 1e3 + i * step), fill=_QUIET, text_anchor="middle", font_size=11)
