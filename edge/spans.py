@@ -10,6 +10,10 @@ import numpy as np
 from edge.types import CourseStatement, Event, Explanation
 
 
+OVER_TIME = " Over time: "
+"""Between what is said of a face and what is said of a time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A time in which one label was on display for one person."""
@@ -31,8 +35,10 @@ class Span:
 
     @property
     def text(self) -> str:
-        """What is shown of it: the explanation if it is verified, and what is said of its course; empty where nothing passed."""
-        return " ".join(part for part in (self.explanation.text if self.explanation else "", *(one.text for one in self.course)) if part)
+        """What is shown of it: the explanation if it is verified, then what happened over the time of the span, which frames that the
+        explanation describes need not show; empty where nothing passed."""
+        parts = self.explanation.text if self.explanation else "", " ".join(said.text for said in self.course)
+        return OVER_TIME.join(part for part in parts if part)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
