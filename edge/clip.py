@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from edge.language.course import Happening, Stretch, allot, verify, write
+from edge.language.happenings import Happening, Stretch, allot
+from edge.language.telling import verify, write
 from edge.live.course import Course, Spread
 from edge.live.pool import Pool
 from edge.live.strip import Means

@@ -9,7 +9,6 @@ import numpy as np
 
 from edge.types import CourseStatement, Event, Explanation
 
-
 OVER_TIME = " Over time: "
 """Between what is said of a face and what is said of a time."""
 

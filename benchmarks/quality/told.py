@@ -8,7 +8,9 @@ from benchmarks.command import Figures
 from benchmarks.quality.courses import Clip, Course
 from benchmarks.quality.interval import share
 from edge.clip import Clip as ReadClip
-from edge.language.course import HELD, MOVES, SPREAD, Happening, Stretch, allot, check
+from edge.language.course import HELD, MOVES, SPREAD
+from edge.language.happenings import Happening, Stretch, allot
+from edge.language.telling import check
 from edge.live.dynamics import BLINK_MS, EYES
 from edge.types import CourseStatement
 

@@ -1,9 +1,9 @@
 """What may be said of a stretch of time: a second, small language, beside the grammar that speaks of one face.
 
 It is finite: `NOUNS`, `PACES`, `HOLDS` and the other tables below are all of it, and every sentence that they make is one statement with
-typed bounds. The parser is the dictionary of these sentences, the check holds the bounds of a statement against what was measured, and the
-writer says the fullest sentences that hold. A measure must lie inside a bound by its tolerance, so that what is said is true though times
-are measured in frames.
+typed bounds. The parser is the dictionary of these sentences; `edge.language.telling` holds the bounds against what was measured, and says
+the fullest sentences that hold. A measure must lie inside a bound by its tolerance, so that what is said is true though times are measured
+in frames.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from edge.language.statements import Range
-from edge.types import CourseStatement
 
 NOUNS: dict[str, tuple[str, str, str]] = {
     "lip_corners+ mouth_width+ cheek_raise+": ("a smile that lifts the cheeks", "spreads", "stays"),
@@ -42,18 +40,20 @@ NOUNS: dict[str, tuple[str, str, str]] = {
 }
 """Cues that move together, each with its direction → who, what it does, how it remains; what is told first comes first. A direction that is
 missing is never spoken of: lip corners by themselves, say, which a jaw that drops seems to raise."""
+MEMBERS = tuple(tuple(name.split()) for name in NOUNS)
 UPPER = frozenset(("inner_brow", "outer_brow", "eye_opening"))
 """Half of the face: what goes along with something that is told of the same half is not told, too."""
 MOVES = 0.5
 """Deviations that a cue goes at least that is said to move."""
-_OPEN, _LIDS = ("mouth_opening+", "jaw_drop+"), ("blink", "eyes_closed")
+_OPEN, _LIDS, _SMILE = ("mouth_opening+", "jaw_drop+"), ("blink", "eyes_closed"), ("lip_corners+", "mouth_width+", "cheek_raise+")
 APART_FROM: dict[str, tuple[str, ...]] = {
     "mouth_width-": _OPEN,
+    "mouth_opening+": _SMILE,
     "inner_brow+": _LIDS,
     "inner_brow-": _LIDS,
     "outer_brow+": _LIDS,
     "outer_brow-": _LIDS,
-    "blink": ("lip_corners+", "mouth_width+", "cheek_raise+", "nose_wrinkle+", *_OPEN),
+    "blink": (*_SMILE, *_OPEN, "nose_wrinkle+", "inner_brow+", "inner_brow-", "outer_brow+", "outer_brow-"),
 }
 """A cue by itself, or a kind → subjects and kinds that look like it: nothing is said of it while those happen."""
 BRIEFLY_S = 1.0
@@ -86,7 +86,6 @@ STILL = "Apart from the eyelids the face stays still."
 LIDS = frozenset(("eye_opening+", "eye_opening-"))
 """What it leaves out."""
 
-_ANY = Range(-math.inf, math.inf)
 HELD = 0.6
 """What stays is at this share of its top or more."""
 TOLERANCES: dict[str, tuple[float, float]] = {
@@ -95,9 +94,10 @@ TOLERANCES: dict[str, tuple[float, float]] = {
 """How far a measure must lie inside a bound of a statement, and as a share of the bound; the larger counts. Of seconds about twice what the
 runtime errs by: two to four frames of a camera, and more where a slow course crosses noise. Of deviations what an encoder lets a cue move
 along with others that do: brows with a jaw that drops, or with lids that close."""
+WIDE = 3.0
 SATURATED = frozenset(("mouth_opening+", "jaw_drop+", "mouth_width-"))
 """Of these an encoder sees the beginning of a large movement more than its end, so that it seems to be there sooner and to stay longer:
-tolerances are twice as wide."""
+tolerances of time are three times as wide."""
 TOGETHER = 0.5
 """Cues move together when they share so much of the time that either takes."""
 STILL_S, SPREAD = 2.0, 0.6
@@ -106,61 +106,6 @@ SEEN = 0.9
 """And it was seen clearly for this share of the time."""
 MOST = 4
 """Sentences of one stretch of time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """One thing that happened, as it was measured."""
-
-    kind: str
-    """Of an event: `movement`, `blink`, `eyes_closed`, `nod`, `shake`, `turned_away`."""
-    subject: str
-    """Cue or axis with its direction: `lip_corners+`."""
-    start_ms: float
-    end_ms: float
-    """When it was over, or when it was last seen."""
-    ended: bool
-    amplitude: float
-    """Deviations, degrees."""
-    rise_s: float = math.nan
-    held_s: float = math.nan
-    """Time at `HELD` of its top or more."""
-
-    @property
-    def measures(self) -> dict[str, float]:
-        """What bounds are held against."""
-        lasts_s = (self.end_ms - self.start_ms) / 1e3
-        return {"rise_s": self.rise_s, "held_s": self.held_s, "lasts_s": lasts_s, "amplitude": self.amplitude}
-
-    def fits(self, within: Mapping[str, Range]) -> bool:
-        """Whether it is inside all bounds; what has not ended is not known to be short."""
-        short = within.get("lasts_s", _ANY).high < math.inf
-        return (self.ended or not short) and all(self.measures[name] in bound for name, bound in within.items() if name != "count")
-
-    def shared(self, start_ms: float, end_ms: float) -> float:
-        """Its time within an interval, ms."""
-        return min(self.end_ms, end_ms) - max(self.start_ms, start_ms)
-
-    def goes_with(self, other: Happening) -> bool:
-        """Whether they move together."""
-        longest_ms = max(self.end_ms - self.start_ms, other.end_ms - other.start_ms)
-        return self.shared(other.start_ms, other.end_ms) >= TOGETHER * longest_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """What is known of a stretch of time: all that its statements are held against."""
-
-    start_ms: float
-    end_ms: float
-    happenings: Sequence[Happening] = ()
-    """Those that belong to it, in time."""
-    touching: frozenset[str] = frozenset()
-    """Subjects of all that happens in it or reaches into it."""
-    spread: float = math.inf
-    """Deviations: of the cue that moves most, from its mean, root mean square."""
-    seen: float = 0.0
-    """Share of its time in which the face was seen clearly."""
 
 
 class SaidOfTime(NamedTuple):
@@ -180,146 +125,20 @@ def sentence_of(text: str) -> SaidOfTime | None:
 
 def parse(text: str) -> tuple[SaidOfTime, ...] | None:
     """Read a text to its last letter; `None` when it is not of this language, or says two things of the same."""
-    said = [sentence_of(part) for part in _apart(text)]
+    said = [sentence_of(part) for part in sentences_of(text)]
     whole = [one for one in said if one is not None]
-    about = [member for one in whole for member in (one.members or (one.kind,))]
+    about = [(one.kind, member) for one in whole for member in (one.members or ("",))]
     return tuple(whole) if len(whole) == len(said) and len(set(about)) == len(about) else None
 
 
-def check(text: str, known: Stretch, *, tolerances: Mapping[str, tuple[float, float]] = TOLERANCES) -> CourseStatement | None:
-    """Hold a sentence against a stretch of time.
-
-    Args:
-        text: one sentence.
-        known: what was measured, or is known.
-        tolerances: how far measures must lie inside a bound; none for a truth that is made.
-
-    Returns:
-        The statement, with what it was held against; `None` when the sentence is not of this language.
-    """
-    said = sentence_of(text)
-    if said is None:
-        return None
-    wide = 2.0 if SATURATED & set(said.members) else 1.0
-    within = {name: _inside(bound, *tolerances.get(name, (0.0, 0.0)), wide if name.endswith("_s") else 1.0) for name, bound in said.bounds}
-    found = joined(known.happenings, said.kind, said.members)
-    if said.kind == "still":
-        measured = {"lasts_s": (known.end_ms - known.start_ms) / 1e3, "spread": known.spread, "seen": known.seen}
-        holds = all(measured[name] in bound for name, bound in within.items()) and known.touching <= LIDS
-    else:
-        right = [one for one in found if one.fits(within)]
-        if "count" in within:
-            most = max((sum(h.subject == name for h in known.happenings) for name in said.members), default=len(found))
-            exact = within["count"].high < math.inf  # then all of it is spoken of
-            holds = float(len(found)) in within["count"] and (not exact or len(right) == len(found) == most)
-        else:
-            found, holds = right[:1] or found[:1], bool(right)
-        measured = _worst([one.measures for one in found], within) | {"count": float(len(found))}
-    shown = {name: measured.get(name, math.nan) for name in within}
-    times = tuple((one.start_ms, one.end_ms) for one in found)
-    return CourseStatement(text, said.kind, said.members, shown, dict(within), holds, times)
-
-
-def verify(text: str, known: Stretch) -> tuple[CourseStatement, ...]:
-    """What a text says, if it is read to its last letter and all of it holds; else nothing."""
-    if parse(text) is None:
-        return ()
-    found = [check(sentence, known) for sentence in _apart(text)]
-    return tuple(one for one in found if one) if all(one and one.holds for one in found) else ()
-
-
-def write(known: Stretch) -> str:
-    """The fullest sentences that hold, in the order of what they tell; empty where there is nothing to say."""
-    told: list[tuple[float, CourseStatement]] = []
-    moved: list[Happening] = []
-    together = {members: joined(known.happenings, "movement", members) for members in _MEMBERS}
-    for members, found in together.items():
-        if any(set(part) < set(members) and len(together[part]) > len(found) for part in together):
-            continue  # fewer cues tell of more
-        new = [one for one in found if not any(one.goes_with(other) and _half(one) == _half(other) for other in moved)]
-        if new and not any(set(members) & set(one.subject.split()) for one in moved) and (best := _fullest("movement", members, known)):
-            moved += found
-            told.append((len(members) + max(one.amplitude for one in new), best))
-    for kind, *names in (*((kind,) for kind in DONE), *LASTING):
-        if best := _fullest(kind, tuple(names), known):
-            told.append((0.0 if kind in DONE else math.inf, best))
-    if still := _fullest("still", (), known):
-        told.append((math.inf, still))
-    kept = sorted(told, key=lambda pair: -pair[0])[:MOST]
-    return " ".join(one.text for _, one in sorted(kept, key=lambda pair: pair[1].times_ms[:1]))
-
-
-def allot(stretches: Sequence[Stretch], happenings: Iterable[Happening]) -> list[Stretch]:
-    """The stretches with what happened: each thing belongs to the stretch in which most of it lies, and touches all that it reaches."""
-    own: list[list[Happening]] = [[] for _ in stretches]
-    touching: list[set[str]] = [set() for _ in stretches]
-    for one in sorted(happenings, key=lambda happening: happening.start_ms):
-        shared = [one.shared(stretch.start_ms, stretch.end_ms) for stretch in stretches]
-        for subjects, ms in zip(touching, shared, strict=True):
-            subjects.update([one.subject] if ms > 0 else [])
-        if shared and max(shared) > 0:
-            own[shared.index(max(shared))].append(one)
-    parts = zip(stretches, own, touching, strict=True)
-    return [replace(stretch, happenings=tuple(mine), touching=frozenset(subjects)) for stretch, mine, subjects in parts]
-
-
-def joined(happenings: Iterable[Happening], kind: str, members: Sequence[str]) -> list[Happening]:
-    """What several cues did together, each as one happening; of a single subject what it did, without one all of a kind."""
-    everything = list(happenings)
-    of_kind = [one for one in everything if one.kind == kind]
-    others = APART_FROM.get(members[0] if len(members) == 1 else kind, ())
-    found = []
-    for first in (one for one in of_kind if not members or one.subject == members[0]):
-        near = [next((one for one in of_kind if one.subject == name and one.goes_with(first)), None) for name in members[1:]]
-        group = [first, *(one for one in near if one)]
-        alike = any({one.kind, one.subject} & set(others) and one.shared(first.start_ms, first.end_ms) > 0 for one in everything)
-        if len(group) == max(1, len(members)) and not alike:
-            found.append(_merged(group))
-    return found
-
-
-def _apart(text: str) -> list[str]:
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text, of this language or not."""
     return re.split(r"(?<=\.) ", text)
 
 
-def _half(moved: Happening) -> bool:
-    return moved.subject.split()[0][:-1] in UPPER
-
-
-def _merged(group: list[Happening]) -> Happening:
-    """What takes the longest rises together, and stays while all do."""
-    if len(group) == 1:
-        return group[0]
-    return Happening(
-        group[0].kind,
-        " ".join(one.subject for one in group),
-        min(one.start_ms for one in group),
-        max(one.end_ms for one in group),
-        all(one.ended for one in group),
-        max(one.amplitude for one in group),
-        max(one.rise_s for one in group),
-        min(one.held_s for one in group),
-    )
-
-
-def _fullest(kind: str, members: tuple[str, ...], known: Stretch) -> CourseStatement | None:
-    """The first sentence about it that holds; they stand in the order of how much they tell."""
-    return next((found for text in _about().get((kind, members), ()) if (found := check(text, known)) and found.holds), None)
-
-
-def _inside(bound: Range, least: float, share: float, wide: float) -> Range:
-    low = bound.low + wide * max(least, share * bound.low) if bound.low > 0 else bound.low
-    return Range(low, bound.high - wide * max(least, share * bound.high) if bound.high < math.inf else bound.high)
-
-
-def _worst(measures: list[dict[str, float]], within: Mapping[str, Range]) -> dict[str, float]:
-    """Of several, the measure that is nearest to breaking its bound."""
-    worst = {}
-    for name, bound in within.items():
-        if name != "count" and measures:
-            values = [one[name] for one in measures]
-            worst[name] = max(values) if bound.high < math.inf else min(values)
-    return worst
+def about(kind: str, members: tuple[str, ...]) -> list[tuple[str, SaidOfTime]]:
+    """All that can be said of members, or of a kind without any, with what it states; what tells most first."""
+    return _about().get((kind, members), [])
 
 
 @functools.cache
@@ -333,22 +152,18 @@ def _sentences() -> dict[str, SaidOfTime]:
 
 
 @functools.cache
-def _about() -> dict[tuple[str, tuple[str, ...]], list[str]]:
-    """Kind and members → what can be said of them, what tells most first."""
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+def _about() -> dict[tuple[str, tuple[str, ...]], list[tuple[str, SaidOfTime]]]:
+    found: dict[tuple[str, tuple[str, ...]], list[tuple[str, SaidOfTime]]] = {}
     for text, said in _sentences().items():
-        found.setdefault((said.kind, said.members), []).append(text)
+        found.setdefault((said.kind, said.members), []).append((text, said))
     return found
-
-
-_MEMBERS = tuple(tuple(name.split()) for name in NOUNS)
 
 
 def _all() -> Iterator[tuple[str, SaidOfTime]]:
     """Every sentence; of the same subject, what tells most first."""
     some = Range(1, math.inf)
     counts = [(f", {words}", (("count", Range(n, n)),)) for words, n in TIMES.items()]
-    for (who, does, stays), members in zip(NOUNS.values(), _MEMBERS, strict=True):
+    for (who, does, stays), members in zip(NOUNS.values(), MEMBERS, strict=True):
         ways: list[tuple[str, tuple[tuple[str, Range], ...]]] = [(" briefly", (("lasts_s", Range(0, BRIEFLY_S)),))]
         paces = [(f" {words}", (("rise_s", bound),)) for words, bound in PACES.items()]
         holds = [(f" and {stays}{words}", (("held_s", bound),)) for words, bound in HOLDS.items()]

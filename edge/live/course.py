@@ -11,7 +11,8 @@ from collections import deque
 
 import numpy as np
 
-from edge.language.course import HELD, Happening
+from edge.language.course import HELD
+from edge.language.happenings import Happening
 from edge.live.trace import GAP_MS, crossing
 from edge.types import Event, Face
 
