@@ -20,7 +20,9 @@ CUE, BINS = "cue_lip_corners", 20
 
 # %% One table a recording; what is done is not done again
 code = edge_batch([str(recordings), "--out", str(results), "--workers", "0"])
-summary = pd.read_csv(results / "summary.csv") if code in (0, 4) else sys.exit(code)
+if code not in (0, 4) or not (results / "summary.csv").is_file():  # 4: something could not be read, or nothing; it has said what
+    sys.exit(code)
+summary = pd.read_csv(results / "summary.csv")
 done = summary[(summary["status"] == "done") & (summary["kind"] == "recording")].set_index("name")
 if done.empty:
     sys.exit("no recording could be read: see the reasons above")
