@@ -133,11 +133,6 @@ def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[
         raise UsageError("every reward is switched off")
     rules = (reader.grammar.rules,)
     extras: dict[str, tuple[Any, ...]] = {"masked": (reader.prior,), "truth": rules, "salient": rules, "variety": (config.group,)}
-        "masked": (reader.prior,),
-        "truth": (reader.grammar.rules,),
-        "salient": (reader.grammar.rules,),
-        "variety": (config.group,),
-    }
 
     def make(name: str) -> Callable[..., list[float]]:
         plain = getattr(rewards, f"{name}_reward")
