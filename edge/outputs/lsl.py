@@ -82,8 +82,9 @@ class LslSink(Sink):
             if face and _steady(marker) != _steady(self._last[i]):
                 self._mark(marker, stamp)
             self._last[i] = marker
-            for event in face.events if face else ():
-                self._mark({"track": face.track, "event": event.to_dict()}, stamp - (reading.t_ms - event.t_ms) / 1000)
+            if face:
+                for event in face.events:
+                    self._mark({"track": face.track, "event": event.to_dict()}, stamp - (reading.t_ms - event.t_ms) / 1000)
 
     def _places(self, faces: Sequence[Face]) -> list[Face | None]:
         """Whose numbers go to each outlet: the largest face's to the only one; else a person stays where they were."""
