@@ -10,7 +10,6 @@ correct the trunk's emotion, as far as both validations gain by it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -33,7 +32,6 @@ from training.metrics import recalls, war_uar
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
 from training.units import SHAPES, UnitModel, unit_specs
 
-log = logging.getLogger(__name__)
 _EVERY = 4
 """Every so-many-th face of each world tells what is strange."""
 TRUNK = ("stem", "stages", "emotion")
@@ -341,35 +339,37 @@ def train(folder: Path, out: Path, config: EncoderConfig, *, start: str | None =
         run.save(state=average.state, cue_model=material.cue_model, units=[], offsets=np.zeros(len(EMOTIONS_8), np.float32))
 
     if config.evidence_passes:
-        learn_evidence(averaged, material, config, valid, others)
+        learn_evidence(run, averaged, material, config, valid, others)
     run.save(cue_model=material.cue_model, **finish(run, averaged, material, valid, others, held_out))
     return out
 
 
-def learn_evidence(model: Encoder, material: Material, config: EncoderConfig, valid: FerPlus, others: FerPlus | None) -> None:
+@torch.no_grad()
+def learn_evidence(run: Run, model: Encoder, material: Material, config: EncoderConfig, valid: FerPlus, others: FerPlus | None) -> None:
     """What moved, added to the trunk's logits: a linear model of the branch's features, and as much of it as both validations like best."""
+    model.eval()
     generator = torch.Generator().manual_seed(config.seed)
     features, logits, emotion = [], [], []
     for _ in range(config.evidence_passes):
         for batch in progress(material.labelled(generator), "evidence", material.steps):
-            read = _read(model, batch.images, rough=True)
-            features.append(torch.from_numpy(read["moved"]))
-            logits.append(torch.from_numpy(read["emotion"]))
+            read = model(batch.images.to(run.device, memory_format=torch.channels_last))
+            features.append(read["moved"].cpu())
+            logits.append(read["emotion"].cpu())
             emotion.append(batch.emotion)
-    weights = fit_evidence(torch.cat(features), torch.cat(logits), torch.cat(emotion))
+    with torch.enable_grad():
+        weights = fit_evidence(torch.cat(features), torch.cat(logits), torch.cat(emotion)).to(run.device)
     sets = []
     for part in (valid.take(valid.label >= 0), others):
         if part is not None:
             read = read_faces(model, part.images)
-            sets.append((read["emotion"], read["moved"] @ weights.numpy().T, part.label))
+            sets.append((read["emotion"], read["moved"] @ weights.cpu().numpy().T, part.label))
 
     def worth(share: float) -> float:
         return class_offsets([(logits + share * extra, label) for logits, extra, label in sets])[1]
 
-    share = max(_EVIDENCE_SHARES, key=worth)
-    log.info("evidence: %s", {s: round(worth(s), 4) for s in _EVIDENCE_SHARES})
-    with torch.no_grad():
-        model.evidence.weight.copy_(share * weights)
+    found = {share: worth(share) for share in _EVIDENCE_SHARES}
+    run.metrics(**{f"evidence_{share}": value for share, value in found.items()})
+    model.evidence.weight.copy_(max(found, key=lambda share: found[share]) * weights)
 
 
 def finish(run: Run, model: Encoder, material: Material, valid: FerPlus, others: FerPlus | None, held_out: Targets) -> dict[str, Any]:
