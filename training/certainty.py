@@ -20,7 +20,7 @@ AIMS = {"FER+": 0.02, "elsewhere": 0.05}
 """Expected calibration errors that count alike."""
 _RIDGE = 1e-3
 _FOLDS = 4
-_FAMILIAR, _STRETCH = np.arange(0.5, 1.55, 0.05), (1.0, 1.2, 1.4, 1.6)
+_FAMILIAR, _STRETCH = np.arange(0.5, 1.55, 0.05), (1.0, 1.2, 1.4, 1.6, 1.8)
 """Temperatures of a familiar face, and by how much more a strange one's is. Of the validation faces one in fifteen is wholly strange, of
 today's portraits almost all: what is unsure beyond that has not been seen."""
 
