@@ -101,7 +101,7 @@ def counterfactual(image: np.ndarray, face: Face, encoder: FaceEncoder, moves: M
         float(read.probabilities[0, answer]),
         float(after.probabilities[-1, answer]) if after is not None else None,
         tuple(undone),
-        (time.perf_counter() - started) * 1e3,
+        latency_ms=(time.perf_counter() - started) * 1e3,
     )
 
 

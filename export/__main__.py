@@ -100,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument("results", nargs="*", metavar="NAME=FILE.json", help="title and a JSON object of figures")
     measured.add_argument("--audit", type=Path, metavar="FILE.png", help="the card's picture of who is read, as benchmarks audit draws it")
     for name, command in {
-        "bundle": _bundle, "recover": _recover, "finder": _finder, "visibility": _visibility, "moves": _moves, "quantize": _quantize, "check": _check,
-        "lint": _lint, "tensorrt": _tensorrt, "triton": _triton, "measured": _measured,
+        "bundle": _bundle, "recover": _recover, "finder": _finder, "visibility": _visibility, "moves": _moves, "quantize": _quantize,
+        "check": _check, "lint": _lint, "tensorrt": _tensorrt, "triton": _triton, "measured": _measured,
     }.items():  # fmt: skip
         commands.choices[name].set_defaults(run_command=command)
     return parser

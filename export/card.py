@@ -118,10 +118,10 @@ def _moves(config: BundleConfig) -> list[str]:
     return [
         "## Counterfactuals",
         "",
-        f"`moves.npz` takes back to neutral, on request: {', '.join(config.movable)}. It moves the crop by fields of ICT-FaceKit (USC Institute",
-        "for Creative Technologies; MIT), scaled by this bundle's own deviations of the cues, and the face is read anew. A change of the",
-        "answer is told with how far the reading of the cue followed: where it hardly did, it proves nothing. It is the model that is",
-        "asked, not the person: what it would have answered, not what anybody would have felt.",
+        f"`moves.npz` takes back to neutral, on request: {', '.join(config.movable)}.",
+        "It moves the crop by fields of ICT-FaceKit (USC Institute for Creative Technologies; MIT), scaled by this bundle's own deviations",
+        "of the cues, and the face is read anew. A change of the answer is told with how far the reading of the cue followed: where it",
+        "hardly did, it proves nothing. It is the model that is asked: what it would have answered, not what anybody would have felt.",
         "",
     ]
 
