@@ -109,12 +109,12 @@ def warp(picture: np.ndarray, target: np.ndarray, layers: Sequence[tuple[Triangl
     corners, values = [], []
     for triangles, source, shade in layers:
         value = np.column_stack([source - target, shade]).astype(np.float32)
-        moves = (np.abs(value) > (STILL_PX, STILL_PX, 0.004)).any(1)
+        moves = np.asarray((np.abs(value) > (STILL_PX, STILL_PX, 0.004)).any(1))
         used = triangles[moves[triangles].any(1)]
         corners.append(target[used])
         values.append(value[used])
     corner, value = np.concatenate(corners).astype(np.float32), np.concatenate(values)
-    seen = np.asarray(np.abs(cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])) > 0.02)
+    seen = np.abs(cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])) > 0.02
     corner, value = corner[seen], value[seen]
     a, ab, ac = corner[:, 0], corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
     area = cross(ab, ac)[:, None]
