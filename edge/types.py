@@ -14,6 +14,9 @@ JSON_SCHEMA = 2
 AT_REST = 1.4
 """Deviations from neutral within which a cue counts as at rest."""
 
+FOLLOWED = 0.5
+"""Share of its way to neutral that the reading of a cue must go when it is taken back, for what became of the answer to count."""
+
 CIRCUMPLEX: dict[str, tuple[float, float]] = {
     "neutral": (0.0, 0.0), "happiness": (0.81, 0.51), "surprise": (0.40, 0.67), "sadness": (-0.63, -0.27), "anger": (-0.51, 0.59),
     "disgust": (-0.60, 0.35), "fear": (-0.64, 0.60), "contempt": (-0.55, 0.47),
@@ -212,11 +215,15 @@ class Undone:
 
     @property
     def followed(self) -> float | None:
-        """Which share of its way to neutral the reading of the cue went: 1 all of it, 0 none. What is not read as taken back tells nothing
-        about the answer. `None` when it was not taken back."""
+        """Which share of its way to neutral the reading of the cue went: 1 all of it, 0 none; `None` when it was not taken back."""
         if self.cue_before is None or self.cue_after is None:
             return None
         return 1 - self.cue_after / self.cue_before
+
+    @property
+    def counts(self) -> bool:
+        """Whether the reading followed far enough for the change of the answer to say something about what was taken back."""
+        return self.followed is not None and self.followed >= FOLLOWED
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -234,6 +241,7 @@ class Undone:
             "words": self.words,
             "emotion": self.emotion,
             **{name: None if value is None else round(value, 4) for name, value in numbers.items()},
+            "counts": self.counts,
         }
 
 

@@ -55,8 +55,10 @@ def test_every_statement_is_taken_back_or_told_why_not(movable, portrait, found)
         assert one.cue_before == pytest.approx(face.cues[one.statement.subject], abs=1e-4)
         assert abs(one.cue_after) < abs(one.cue_before), "its reading goes back"
         assert one.followed == pytest.approx(1 - one.cue_after / one.cue_before)
+        assert [replace(one, cue_after=share * one.cue_before).counts for share in (0.4, 0.6)] == [True, False]
     for one in found.undone:
         assert bool(one.reason) == (one.probability is None) == (one.followed is None) == (not one.words)
+        assert not (one.reason and one.counts)
     smile = next(one for one in taken if one.statement.subject == "lip_corners")
     assert smile.probability < found.probability
     assert 0 < found.latency_ms < 60_000

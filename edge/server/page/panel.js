@@ -10,8 +10,6 @@ const STATUS = {
 };
 /** What the scale of a kind runs from and to; cues have their own. */
 const SCALES = { pose: [-60, 60], covered: [0, 1], certainty: [0, 1], runner_up: [0, 1], conclusion: [0, 1] };
-/** Share of its way to neutral that the reading of a cue must go for the answer's change to prove something. */
-const FOLLOWED = 0.5;
 const STAGES = { face: "find", encode: "read", explain: "explain", verify: "check" };
 const byId = (id) => document.getElementById(id);
 
@@ -147,11 +145,11 @@ export class Panel {
     list.replaceChildren(...moved.map((one) => {
       const change = make("strong", "", `${found.answer} ${found.probability.toFixed(2)} → ${one.probability.toFixed(2)}`);
       const now = one.emotion === found.answer ? "" : `, now ${one.emotion}`;
-      const followed = make("span", "quiet", one.followed >= FOLLOWED
+      const followed = make("span", "quiet", one.counts
         ? `The reading of it followed: ${percent(one.followed)} of the way.`
         : `The reading of it followed only ${percent(Math.max(0, one.followed))} of the way: no proof.`);
       const item = make("li", "", `without ${one.words}: `, [change, now, followed]);
-      item.dataset.proof = one.followed >= FOLLOWED ? "yes" : "no";
+      item.dataset.proof = one.counts ? "yes" : "no";
       return item;
     }));
     if (!moved.length) list.replaceChildren(make("li", "quiet", "Nothing that it says can be taken back in this picture."));
