@@ -29,7 +29,7 @@ _NOT_A_CUE = {
 }
 _LEAST = 0.5
 """A cue that is read nearer to neutral than this in the picture has nothing to be taken back."""
-_CONTROL = 0.5
+CONTROL = 0.5
 """How much of the largest move the control makes there and back: one that closed a mouth or an eye would lose what is inside."""
 
 
@@ -74,7 +74,7 @@ def counterfactual(image: np.ndarray, face: Face, encoder: FaceEncoder, moves: M
     pictures: list[np.ndarray] = []
     if laid is not None and shifts:
         largest = max(shifts, key=lambda shift: float(np.abs(shift).max()))
-        pictures = [*(moves.draw(crop, laid, shift) for shift in shifts), moves.draw(crop, laid, _CONTROL * largest, there_and_back=True)]
+        pictures = [*(moves.draw(crop, laid, shift) for shift in shifts), moves.draw(crop, laid, CONTROL * largest, there_and_back=True)]
     after = encoder.read(np.stack(pictures)) if pictures else None
     answer = config.labels.index(face.explanation.answer)
     names = [cue.name for cue in config.cues]
