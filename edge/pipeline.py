@@ -119,7 +119,7 @@ class Pipeline:
             vision.provider,
         )
         if config.movable:
-            pipeline.moves = Moves.load(checked.folder / MOVES, max(max(cue.points) for cue in config.cues) + 1)
+            pipeline.moves = Moves.load(checked.folder / MOVES)
         pipeline.sessions = [face, vision, embed, decoder, verifier, *([tower] if tower else [])]
         # the first run of ONNX Runtime's TensorRT provider builds its engines, which takes minutes
         pipeline._rehearse(math.inf if chosen == "tensorrt" else _PATIENCE_S)
@@ -255,7 +255,9 @@ class Pipeline:
         """Read one drawn face, so that a bundle whose parts do not fit fails now and not inside a frame."""
         try:
             with watched(self.sessions, patience_s):
-                rehearse(self.bundle, self.finder, self.encoder, self.explainer)
+                reading = rehearse(self.bundle, self.finder, self.encoder, self.explainer)
+            if self.moves:
+                self.moves.check_points(len(reading.faces[0].points_xy))
         except BackendError:  # the machine's fault, not the bundle's
             raise
         except Exception as error:  # whatever does not fit together, in whichever library it shows

@@ -105,15 +105,11 @@ class Moves:
         self._apart = [np.abs(arrays.rest[pairs[:, 1], 1] - arrays.rest[pairs[:, 0], 1]) for pairs in arrays.lids]
 
     @classmethod
-    def load(cls, path: Path, points: int) -> Moves:
+    def load(cls, path: Path) -> Moves:
         """Read `moves.npz`.
 
-        Args:
-            path: the file.
-            points: how many points the encoder gives.
-
         Raises:
-            BundleError: it cannot be read, or its arrays do not fit each other or the encoder.
+            BundleError: it cannot be read, or its arrays do not fit each other.
         """
         try:
             data = read_bounded(path, _LONGEST)
@@ -122,7 +118,7 @@ class Moves:
                     raise ValueError(f"it unpacks to more than {_UNPACKED} bytes")
             with np.load(io.BytesIO(data), allow_pickle=False) as found:
                 arrays = {name: found[name] for name in found.files}
-            return cls(_checked(arrays, points))
+            return cls(_checked(arrays))
         except (ValueError, OSError, InputError, zipfile.BadZipFile) as error:
             raise BundleError(f"'{path}' does not hold the moves of a face: {error}; export the bundle again") from None
 
@@ -130,6 +126,11 @@ class Moves:
     def known(self) -> Mapping[tuple[str, int], int]:
         """Cue and side (+1 above neutral, −1 below) of everything that can be taken back."""
         return self._rows
+
+    def check_points(self, count: int) -> None:
+        """Raise `ValueError` when they are for an encoder of another number of points."""
+        if count != len(self.arrays.points):
+            raise ValueError(f"moves.npz is for an encoder of {len(self.arrays.points)} points, this one gives {count}")
 
     def words(self, cue: str, side: int) -> str:
         """What is taken back, such as `the raised lip corners`."""
@@ -238,11 +239,11 @@ _NUMBERS = ("points", "around", "mouth", "eyes", "skin", "rings", "lids", "lips"
 """Arrays that hold numbers of the mesh's points."""
 
 
-def _checked(arrays: dict[str, np.ndarray], points: int) -> MoveArrays:
+def _checked(arrays: dict[str, np.ndarray]) -> MoveArrays:
     """Arrays of a file, in the types they are computed with; `ValueError` where they do not fit."""
     if {*arrays} != {*_SHAPES}:
         raise ValueError(f"it holds {', '.join(sorted(arrays))[:80]}, expected {', '.join(_SHAPES)}")
-    sizes = {"V": arrays["rest"].shape[:1], "P": (points,), "L": arrays["cues"].shape[:1]}
+    sizes = {axis: arrays[name].shape[:1] for axis, name in (("V", "rest"), ("P", "points"), ("L", "cues"))}
     found = {}
     for name, axes in _SHAPES.items():
         array = arrays[name]
@@ -261,6 +262,10 @@ def _checked(arrays: dict[str, np.ndarray], points: int) -> MoveArrays:
             found[name] = array.astype(np.intp)
     if any(found[name].size and not 0 <= found[name].min() <= found[name].max() < sizes["V"][0] for name in _NUMBERS):
         raise ValueError("a triangle or ring names a point that the mesh lacks")
-    if found["rigid"].size < 3 or not 0 <= found["rigid"].min() <= found["rigid"].max() < points or not {*found["sides"]} <= {1, -1}:
+    if (
+        found["rigid"].size < 3
+        or not 0 <= found["rigid"].min() <= found["rigid"].max() < len(found["points"])
+        or not {*found["sides"]} <= {1, -1}
+    ):
         raise ValueError("rigid or sides are out of range")
     return MoveArrays(**{field.name: found[field.name] for field in fields(MoveArrays)})

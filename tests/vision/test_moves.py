@@ -37,7 +37,7 @@ def saved(steer, tmp_path_factory) -> dict[str, np.ndarray]:
 @pytest.fixture
 def moves(saved, tmp_path) -> Moves:
     np.savez_compressed(tmp_path / "moves.npz", **saved)
-    return Moves.load(tmp_path / "moves.npz", len(POINTS))
+    return Moves.load(tmp_path / "moves.npz")
 
 
 def _points(landmarks: np.ndarray) -> np.ndarray:
@@ -146,11 +146,11 @@ BROKEN = {
 def test_a_damaged_file_is_refused(saved, tmp_path, kind):
     np.savez_compressed(tmp_path / "moves.npz", **BROKEN[kind](saved))
     with pytest.raises(BundleError, match=r"moves\.npz' does not hold the moves of a face"):
-        Moves.load(tmp_path / "moves.npz", len(POINTS))
+        Moves.load(tmp_path / "moves.npz")
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04" + bytes(90), b"no archive at all"])
 def test_what_is_no_archive_is_refused(tmp_path, data):
     (tmp_path / "moves.npz").write_bytes(data)
     with pytest.raises(BundleError, match=r"moves\.npz"):
-        Moves.load(tmp_path / "moves.npz", len(POINTS))
+        Moves.load(tmp_path / "moves.npz")

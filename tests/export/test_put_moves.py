@@ -69,6 +69,18 @@ def test_a_bundle_of_before_loads_and_a_missing_or_changed_file_is_named(bare, m
         Pipeline.load(broken, device="cpu")
 
 
+def test_moves_for_another_encoder_are_refused_when_the_bundle_is_loaded(movable_folder, tmp_path):
+    folder = tmp_path / "other"
+    shutil.copytree(movable_folder, folder)
+    with np.load(folder / MOVES) as found:
+        arrays = {name: found[name] for name in found.files}
+    arrays |= {"points": arrays["points"][:-1], "spread": arrays["spread"][:, :-1]}
+    np.savez_compressed(folder / MOVES, **arrays)
+    write_hashes(folder)
+    with pytest.raises(BundleError, match=r"moves\.npz is for an encoder of 22 points, this one gives 23"):
+        Pipeline.load(folder, device="cpu")
+
+
 def test_without_the_pack_nothing_is_written(bare, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert export(["moves", str(bare), "--data", str(tmp_path / "empty"), "--out", str(tmp_path / "new")]) == 4
