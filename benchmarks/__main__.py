@@ -32,6 +32,7 @@ COMMANDS = {
     "audit": ("report.audit", "is everybody found, read and explained alike; light, skin, mirror"),
     "events": ("quality.events", "movements and blinks along known courses: found, when, and nothing in still faces"),
     "intervene": ("quality.intervene", "one thing in a face is moved: do reading, text and label follow it, and nothing else?"),
+    "counterfactual": ("quality.taken_back", "what the runtime takes back of a face, beside the trainer's mover"),
     "attacks": ("quality.attacks", "how often texts that deceive pass the verdict, and true ones do"),
     "soak": ("speed.soak", "a live stream for a long time: memory, threads, age of frames, fast path beside explanations"),
     "faces": ("quality.faces", "the face finder"),

@@ -12,7 +12,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import BackendError, BundleError, EdgeError, InputError, OutputError, UsageError
-from edge.types import ActionUnit, Blinks, Claim, Detection, Event, Explanation, Face, Pose, Reading, Statement, StreamStatus, Verdict
+from edge.types import (
+    ActionUnit,
+    Blinks,
+    Claim,
+    Counterfactual,
+    Detection,
+    Event,
+    Explanation,
+    Face,
+    Pose,
+    Reading,
+    Statement,
+    StreamStatus,
+    Undone,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from edge.clip import Clip, read_clip
@@ -24,9 +39,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "ActionUnit", "BackendError", "Baseline", "Blinks", "BundleError", "Claim", "Clip", "Detection", "EdgeError", "Event",
-    "Explanation", "Face", "Frame", "InputError", "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement", "Stream",
-    "StreamStatus", "UsageError", "Verdict", "read_clip",
+    "ActionUnit", "BackendError", "Baseline", "Blinks", "BundleError", "Claim", "Clip", "Counterfactual", "Detection", "EdgeError",
+    "Event", "Explanation", "Face", "Frame", "InputError", "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement", "Stream",
+    "StreamStatus", "Undone", "UsageError", "Verdict", "read_clip",
 ]  # fmt: skip
 
 _LATE = {
