@@ -11,7 +11,7 @@ correct the trunk's emotion, as far as both validations gain by it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from training.cues import CUE_NAMES, POINTS, CueModel
 from training.data import MARGIN, FerPlus, elsewhere, load_ferplus, load_today, resized
 from training.material import Material
 from training.metrics import recalls, war_uar
+from training.recipe import EncoderConfig
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
 from training.units import SHAPES, UnitModel, unit_specs
 
@@ -42,47 +43,6 @@ _MOTION_DEPTHS = (2, 2, 1)
 _NARROW = 32
 _EVIDENCE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _POSE_SCALE = 20.0  # degrees; brings pose to the size of the other targets
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderConfig:
-    """Everything that decides an encoder run."""
-
-    widths: list[int]
-    """Channels of the trunk's stem and of its four stages."""
-    depths: list[int]
-    """Residual blocks per stage; each stage halves the resolution."""
-    motion: list[int]
-    """Channels of the motion branch's stem and of its stages."""
-    epochs: int
-    """Passes over FER+."""
-    batch: int
-    today_share: float
-    """Share of a batch that comes from `faces_today`."""
-    composed_share: float
-    """Share of a batch that is composed: faces at rest, moved into an emotion."""
-    composed: int
-    """Faces composed of each emotion; 0: none are."""
-    pair_share: float
-    """Share of a batch that are faces beside themselves with a part moved."""
-    nudged: int
-    """Moved faces of each of the two worlds; 0: none are."""
-    lr: float
-    weight_decay: float
-    average: float
-    """Decay of the moving average of the weights."""
-    dropout: float
-    rare_power: float
-    """A face is drawn in proportion to (frequency of its emotions) ** −rare_power; 0 draws as they come."""
-    evidence_passes: int
-    """Passes from which it is learned how what moved speaks for emotions; 0: it does not."""
-    pair_weight: float
-    """Of the difference between a face and the same one moved, against that of each face's cues."""
-    cue_weight: float
-    unit_weight: float
-    point_weight: float
-    pose_weight: float
-    seed: int
 
 
 class Block(nn.Module):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,10 +17,8 @@ from training.data import MARGIN, FerPlus, Today, load_ferplus, load_today
 from training.intervene import at_rest
 from training.levelled import levelled
 from training.nudged import Nudged, nudged
+from training.recipe import EncoderConfig
 from training.units import fit_unit_model
-
-if TYPE_CHECKING:
-    from training.encoder import EncoderConfig
 
 _NEITHER = torch.zeros(0, dtype=torch.long)
 
