@@ -36,6 +36,7 @@ COMMANDS = {
     ),
     "clips": ("quality.clips", "one answer and one rationale for a whole clip: DFEW, MAFW, your own, or made ones"),
     "intervene": ("quality.intervene", "one thing in a face is moved: do reading, text and label follow it, and nothing else?"),
+    "counterfactual": ("quality.taken_back", "what the runtime takes back of a face, beside the trainer's mover"),
     "attacks": ("quality.attacks", "how often texts that deceive pass the verdict, and true ones do"),
     "soak": ("speed.soak", "a live stream for a long time: memory, threads, age of frames, fast path beside explanations"),
     "faces": ("quality.faces", "the face finder"),

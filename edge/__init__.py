@@ -16,6 +16,7 @@ from edge.types import (
     ActionUnit,
     Blinks,
     Claim,
+    Counterfactual,
     CourseStatement,
     Detection,
     Event,
@@ -25,6 +26,7 @@ from edge.types import (
     Reading,
     Statement,
     StreamStatus,
+    Undone,
     Verdict,
 )
 
@@ -39,9 +41,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "ActionUnit", "BackendError", "Baseline", "Blinks", "BundleError", "Claim", "Clip", "CourseStatement", "Detection", "EdgeError",
-    "Event", "Explanation", "Face", "Frame", "InputError", "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement", "Stream",
-    "StreamStatus", "UsageError", "Verdict", "read_clip",
+    "ActionUnit", "BackendError", "Baseline", "Blinks", "BundleError", "Claim", "Clip", "Counterfactual", "CourseStatement", "Detection",
+    "EdgeError", "Event", "Explanation", "Face", "Frame", "InputError", "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement",
+    "Stream", "StreamStatus", "Undone", "UsageError", "Verdict", "read_clip",
 ]  # fmt: skip
 
 _LATE = {

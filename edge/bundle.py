@@ -34,7 +34,9 @@ AUDIT = "audit.png"
 """The model card's picture of who is read; a bundle may lack it."""
 TOWER = "policy_vision"
 """A sixth graph, of bundles whose policy has a vision tower of its own."""
-OPTIONAL = (CALIBRATION, AUDIT, f"{TOWER}.onnx")
+MOVES = "moves.npz"
+"""How a face moves when one of its cues is taken back to neutral; a bundle may lack it, and then tells no counterfactuals."""
+OPTIONAL = (CALIBRATION, AUDIT, MOVES, f"{TOWER}.onnx")
 _MAX_HASHES, _MAX_FILE = 64 * 1024, 8 * 1024**3
 """Longest list of hashes and longest file that are read, bytes."""
 SHIPPED = Path(__file__).parent / "models"
@@ -183,6 +185,8 @@ class BundleConfig:
     """Figures measured when the bundle was made."""
     units: Annotated[list[UnitSpec], Range(0, 100)] = field(default_factory=list)
     """Action units that are read reliably; none in a bundle of schema 2."""
+    movable: Annotated[list[Name], Range(0, 200)] = field(default_factory=list)
+    """Cues that `moves.npz` can take back to neutral; none without that file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +245,8 @@ def read_config(values: dict[str, Any]) -> BundleConfig:
         raise ValueError(f"action unit {odd[0]} must have one full value for each of its columns")
     if unknown := {unit.cue for unit in config.units} - {*names}:
         raise ValueError(f"an action unit names the cue '{sorted(unknown)[0]}', which there is not")
+    if unknown := {*config.movable} - {*names}:
+        raise ValueError(f"the cue '{sorted(unknown)[0]}' is to be movable, and there is none of that name")
     if config.policy.image in (config.policy.bos, config.policy.eos):
         raise ValueError("the image placeholder must be a token of its own")
     if config.verifier_labels[: len(config.labels)] != config.labels or len(config.verdict.prior) != len(config.verifier_labels):

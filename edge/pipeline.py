@@ -14,7 +14,8 @@ from types import TracebackType
 
 import numpy as np
 
-from edge.bundle import TOWER, Bundle, BundleConfig
+from edge.bundle import MOVES, TOWER, Bundle, BundleConfig
+from edge.counterfactual import counterfactual
 from edge.engine.backend import Session, open_session, resolve_device
 from edge.engine.watch import watched
 from edge.errors import BackendError, BundleError, UsageError
@@ -29,10 +30,11 @@ from edge.profiles import graph_profiles
 from edge.rehearsal import rehearse
 from edge.sources.camera import Frame, Source
 from edge.sources.picture import as_bgr
-from edge.types import Reading
+from edge.types import Counterfactual, Face, Reading
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder
 from edge.vision.look import Seen, look
+from edge.vision.moves import Moves
 from edge.vision.search import check_min_face
 from edge.vision.track import Tracker
 
@@ -58,6 +60,8 @@ class Pipeline:
         self.provider = provider
         """Execution provider that runs the graphs."""
         self.sessions: list[Session] = []
+        self.moves: Moves | None = None
+        """What takes cues back, of a bundle that can; see `counterfactual`."""
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
 
     @classmethod
@@ -114,6 +118,8 @@ class Pipeline:
             Explainer(policy, reader, grammar, config),
             vision.provider,
         )
+        if config.movable:
+            pipeline.moves = Moves.load(checked.folder / MOVES)
         pipeline.sessions = [face, vision, embed, decoder, verifier, *([tower] if tower else [])]
         # the first run of ONNX Runtime's TensorRT provider builds its engines, which takes minutes
         pipeline._rehearse(math.inf if chosen == "tensorrt" else _PATIENCE_S)
@@ -155,6 +161,27 @@ class Pipeline:
         spent = seen.reading.latency_ms | self.explainer.spent_ms
         spent["total"] += (time.perf_counter() - started) * 1e3
         return replace(seen.reading, faces=faces, latency_ms=spent)
+
+    def counterfactual(self, image_bgr: np.ndarray, face: Face) -> Counterfactual:
+        """Would it have said so otherwise? Takes back each thing that a face's explanation states, in the picture, and reads it again.
+
+        Args:
+            image_bgr: the picture that shows the face, as `__call__` takes it.
+            face: of a reading of that picture (of a stream: of about that frame), with a verified explanation.
+
+        Returns:
+            For each statement the answer's probability without it and how far the reading of its cue went back, or why it cannot be
+            taken back.
+
+        Raises:
+            UsageError: the bundle has no moves, or the face no verified explanation.
+            InputError: not a picture.
+        """
+        if self.moves is None:
+            raise UsageError(
+                f"bundle '{self.bundle.folder}' has no {MOVES} and tells no counterfactuals: add it with 'python -m export moves'"
+            )
+        return counterfactual(image_bgr, face, self.encoder, self.moves, self.config)
 
     def stream(
         self,
@@ -228,7 +255,9 @@ class Pipeline:
         """Read one drawn face, so that a bundle whose parts do not fit fails now and not inside a frame."""
         try:
             with watched(self.sessions, patience_s):
-                rehearse(self.bundle, self.finder, self.encoder, self.explainer)
+                reading = rehearse(self.bundle, self.finder, self.encoder, self.explainer)
+            if self.moves:
+                self.moves.check_points(len(reading.faces[0].points_xy))
         except BackendError:  # the machine's fault, not the bundle's
             raise
         except Exception as error:  # whatever does not fit together, in whichever library it shows

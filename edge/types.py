@@ -14,6 +14,9 @@ JSON_SCHEMA = 2
 AT_REST = 1.4
 """Deviations from neutral within which a cue counts as at rest."""
 
+FOLLOWED = 0.5
+"""Share of its way to neutral that the reading of a cue must go when it is taken back, for what became of the answer to count."""
+
 CIRCUMPLEX: dict[str, tuple[float, float]] = {
     "neutral": (0.0, 0.0), "happiness": (0.81, 0.51), "surprise": (0.40, 0.67), "sadness": (-0.63, -0.27), "anger": (-0.51, 0.59),
     "disgust": (-0.60, 0.35), "fear": (-0.64, 0.60), "contempt": (-0.55, 0.47),
@@ -193,6 +196,86 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Undone:
+    """One statement of an explanation, and what became of the answer when it was taken back in the picture."""
+
+    statement: Statement
+    reason: str
+    """Why it was not taken back; empty when it was, and only then the rest is told."""
+    words: str = ""
+    """What was taken back, such as `the raised lip corners`."""
+    probability: float | None = None
+    """The answer's calibrated probability afterwards, 0…1."""
+    emotion: str = ""
+    """The most probable label afterwards."""
+    cue_before: float | None = None
+    """The statement's cue as the encoder read it, standard deviations from the population's neutral faces."""
+    cue_after: float | None = None
+    """And as it reads it in the moved picture."""
+
+    @property
+    def followed(self) -> float | None:
+        """Which share of its way to neutral the reading of the cue went: 1 all of it, 0 none; `None` when it was not taken back."""
+        if self.cue_before is None or self.cue_after is None:
+            return None
+        return 1 - self.cue_after / self.cue_before
+
+    @property
+    def counts(self) -> bool:
+        """Whether the reading followed far enough for the change of the answer to say something about what was taken back."""
+        return self.followed is not None and self.followed >= FOLLOWED
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        numbers = {
+            "probability": self.probability,
+            "cue_before": self.cue_before,
+            "cue_after": self.cue_after,
+            "followed": self.followed,
+        }
+        return {
+            "kind": self.statement.kind,
+            "subject": self.statement.subject,
+            "direction": self.statement.direction,
+            "reason": self.reason,
+            "words": self.words,
+            "emotion": self.emotion,
+            **{name: None if value is None else round(value, 4) for name, value in numbers.items()},
+            "counts": self.counts,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """Would it have said so otherwise? An answer without each of the things that its explanation states."""
+
+    answer: str
+    """The emotion that was explained."""
+    probability: float
+    """Its calibrated probability in this picture alone, 0…1; a stream shows a smoothed one."""
+    control: float | None
+    """The same after the picture was moved halfway and moved back: how much of a change drawing alone makes. `None` when nothing was
+    moved."""
+    undone: tuple[Undone, ...]
+    """Every statement of the explanation, in order."""
+    t_ms: float = 0.0
+    """In a stream, the time of the picture."""
+    latency_ms: float = field(default=0.0, compare=False)
+    """Milliseconds that it took."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "answer": self.answer,
+            "probability": round(self.probability, 4),
+            "control": None if self.control is None else round(self.control, 4),
+            "undone": [one.to_dict() for one in self.undone],
+            "t_ms": round(self.t_ms, 2),
+            "latency_ms": round(self.latency_ms, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Pose:
     """Head rotation in degrees."""
 
@@ -362,6 +445,8 @@ class Face(_Valued):
     """In a stream, this person's blinks so far; `None` where they cannot be seen."""
     no_blinks: str = "no stream"
     """Why `blinks` is `None`: too few frames a second, or too few so far; empty where it is not."""
+    counterfactual: Counterfactual | None = None
+    """In a stream, what was asked for last of this face with `Stream.counterfactual`, while its label stays; else `None`."""
 
     @property
     def valence(self) -> float | None:
@@ -399,6 +484,7 @@ class Face(_Valued):
             "unclear": list(self.unclear),
             "hidden": list(self.hidden),
             "baseline": self.baseline,
+            "counterfactual": self.counterfactual.to_dict() if self.counterfactual else None,
         }
 
 

@@ -1,5 +1,5 @@
-"""`python -m export {bundle,recover,finder,visibility,quantize,check,lint,tensorrt,triton,measured}`: make bundles and prove what was
-made."""
+"""`python -m export {bundle,recover,finder,visibility,moves,quantize,check,lint,tensorrt,triton,measured}`: make bundles and prove what
+was made."""
 
 from __future__ import annotations
 
@@ -61,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     finder.add_argument("source", type=Path, metavar="RUN_OR_FILE", help="run of training face, or the .onnx file of a YuNet")
     finder.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
 
+    moves = commands.add_parser("moves", help="put into a finished bundle how a face moves when a cue is taken back: counterfactuals")
+    moves.add_argument("bundle", type=Path)
+    moves.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
+    moves.add_argument("--data", help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
+
     quantize = commands.add_parser("quantize", help="bundle → smaller bundle that decides the same")
     quantize.add_argument("bundle", type=Path, help="a float32 bundle")
     quantize.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
@@ -95,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument("results", nargs="*", metavar="NAME=FILE.json", help="title and a JSON object of figures")
     measured.add_argument("--audit", type=Path, metavar="FILE.png", help="the card's picture of who is read, as benchmarks audit draws it")
     for name, command in {
-        "bundle": _bundle, "recover": _recover, "finder": _finder, "visibility": _visibility, "quantize": _quantize, "check": _check,
-        "lint": _lint, "tensorrt": _tensorrt, "triton": _triton, "measured": _measured,
+        "bundle": _bundle, "recover": _recover, "finder": _finder, "visibility": _visibility, "moves": _moves, "quantize": _quantize,
+        "check": _check, "lint": _lint, "tensorrt": _tensorrt, "triton": _triton, "measured": _measured,
     }.items():  # fmt: skip
         commands.choices[name].set_defaults(run_command=command)
     return parser
@@ -132,6 +137,14 @@ def _finder(args: argparse.Namespace) -> int:
     from export.finder import put_finder
 
     print(json.dumps(put_finder(args.bundle, args.source, args.out), indent=1))
+    return 0
+
+
+def _moves(args: argparse.Namespace) -> int:
+    from export.moves import put_moves
+    from training.data import data_folder
+
+    print(json.dumps(put_moves(args.bundle, data_folder(args.data), args.out), indent=1))
     return 0
 
 

@@ -25,7 +25,7 @@ TRAINED = {
     "FairFace": ("FairFace faces, training part", "encoder; they have no emotions", "FairFace, Kärkkäinen and Joo 2021; CC BY 4.0"),
     "ICT-FaceKit": (
         "how its expressions move a face",
-        "moved faces",
+        "moved faces, in training and in counterfactuals (`moves.npz`)",
         "ICT-FaceKit, USC Institute for Creative Technologies; MIT",
     ),
 }

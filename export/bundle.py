@@ -33,6 +33,7 @@ from edge.ranges import build as build_spec
 from export.calibrate import calibrate
 from export.check import check_parity
 from export.graphs import export_graphs
+from export.moves import add_moves
 from export.plots import draw_calibration
 from export.publish import write_config
 from export.visibility import FIGURES, graft
@@ -103,6 +104,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         if kept:
             config = dataclasses.replace(config, face=kept[0])
             config.provenance["runs"]["face"] = kept[1]
+        config = add_moves(folder, config, data)
         write_config(folder, config)
         with Pipeline.load(folder, device="cpu") as pipeline:
             parity = check_parity(pipeline, face, policy, processor, verifier, valid.images[:128])

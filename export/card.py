@@ -50,6 +50,7 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         *(f"| {cue.name} | {cue.action_unit} | {cue.formula} |" for cue in config.cues),
         "",
         *_units(config),
+        *_moves(config),
         "## Verdict",
         "",
         "An explanation says only what is checked, and is shown only if all of it holds: every statement, read exactly by `grammar.json`,",
@@ -72,6 +73,8 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         lines += [f"### {title}", "", "| figure | value |", "|---|---|", *_rows(values), ""]
     record = config.provenance
     lines += ["## Data", "", "| what | used for | licence and origin |", "|---|---|---|", *attributions(record["data"]), ""]
+    if moves := record.get("moves"):
+        lines += [f"`moves.npz` was made from `{moves['pack']}` (SHA-256 {moves['sha256']}): {moves['licence']}.", ""]
     lines += ["What is known of each: `docs/data.md` of the project.", ""]
     lines += ["## Provenance", "", f"Trained on: {', '.join(record['data'])}. Exported at commit {record['commit']}.", ""]
     for name, run in record["runs"].items():
@@ -104,6 +107,21 @@ def _units(config: BundleConfig) -> list[str]:
             f"{'left, right' if len(unit.columns) == 2 else 'together'} | {unit.reliability:.2f} |"
             for unit in config.units
         ),
+        "",
+    ]
+
+
+def _moves(config: BundleConfig) -> list[str]:
+    """What can be taken back in a picture, and whose fields move it."""
+    if not config.movable:
+        return []
+    return [
+        "## Counterfactuals",
+        "",
+        f"`moves.npz` takes back to neutral, on request: {', '.join(config.movable)}.",
+        "It moves the crop by fields of ICT-FaceKit (USC Institute for Creative Technologies; MIT), scaled by this bundle's own deviations",
+        "of the cues, and the face is read anew. A change of the answer is told with how far the reading of the cue followed: where it",
+        "hardly did, it proves nothing. It is the model that is asked: what it would have answered, not what anybody would have felt.",
         "",
     ]
 

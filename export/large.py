@@ -30,6 +30,7 @@ from edge.profiles import prompt_length
 from export.bundle import Runs, _config
 from export.calibrate import calibrate
 from export.graphs import ReadingsGraph, export_graph, export_language, export_readers
+from export.moves import add_moves
 from export.plots import draw_calibration
 from export.publish import write_config
 from export.visibility import FIGURES, graft
@@ -189,6 +190,7 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         config = _config(model, _Speaks(tokenizer), cue_model, five, dataclasses.replace(runs, policy=runs.encoder), visibility.threshold)
         record = {name: run for name, run in config.provenance["runs"].items() if name != "policy"}
         config = dataclasses.replace(config, policy=spec, provenance={**config.provenance, "runs": record, "policy": runs.policy.name})
+        config = add_moves(folder, config, data)
         write_config(folder, config)
         with Pipeline.load(folder, device="cpu") as pipeline:
             parity = check_large(pipeline, model, TowerGraph(model, *_normalisation(runs.policy)).eval(), valid.images[:8])

@@ -49,7 +49,7 @@ def recover(folder: Path, out: Path) -> list[str]:
     weights = _weights(bundle.graph("vision_encoder"))
     try:
         shapes = {name: records[name]["config"] for name in PARTS}
-        encoder = Encoder(shapes["encoder"]["widths"], shapes["encoder"]["depths"])
+        encoder = Encoder(*(shapes["encoder"][part] for part in ("widths", "depths", "motion")))
         visibility = Visibility(shapes["visibility"]["widths"], shapes["visibility"]["hidden"])
     except (KeyError, TypeError) as error:
         raise InputError(f"the bundle '{folder}' does not tell how its parts were trained: {error}") from None

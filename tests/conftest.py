@@ -12,7 +12,7 @@ from edge.pipeline import Pipeline
 from edge.sources.camera import demo_picture
 from edge.sources.picture import read_image
 
-pytest_plugins = ["line", "phrasebook", "serving"]
+pytest_plugins = ["line", "phrasebook", "serving", "taking"]
 
 settings.register_profile("shared machines", deadline=None)  # a slow moment is no failure
 settings.load_profile("shared machines")

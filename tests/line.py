@@ -15,7 +15,16 @@ from training.__main__ import main as train
 
 _SMALL = {
     "face": ["widths=[8,8,8,8,8]", "neck=8", "canvas=64", "steps=8", "batch=4", "check_every=4"],
-    "encoder": ["widths=[8,8,8,16,16]", "depths=[1,1,1,1]", "epochs=16", "batch=16", "composed=0"],
+    "encoder": [
+        "widths=[8,8,8,16,16]",
+        "depths=[1,1,1,1]",
+        "motion=[8,8,8,8]",
+        "epochs=16",
+        "batch=16",
+        "composed=0",
+        "nudged=0",
+        "evidence_passes=1",
+    ],
     "visibility": ["widths=[4,8]", "hidden=8", "epochs=1", "batch=16"],
     "grammar": ["precision=0", "contradicted=1", "least_faces=1", 'floor={"": 0.1}'],
     "sft": ["hidden=32", "layers=2", "intermediate=64", "epochs=50", "batch=16", "views=1", "lr=0.01"],

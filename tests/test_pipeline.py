@@ -30,6 +30,7 @@ def test_a_reading_is_plain_json_with_the_documented_keys(pipeline, portrait):
     assert list(data["faces"][0]) == [
         "track", "box", "score", "emotion", "confidence", "probabilities", "valence", "arousal", "cues", "action_units",
         "events", "blinks", "no_blinks", "pose", "explanation", "explained_t_ms", "unclear", "hidden", "baseline",
+        "counterfactual",
     ]  # fmt: skip
     assert list(data["faces"][0]["explanation"]) == [
         "text", "answer", "status", "consistency", "grounding", "statements", "claims", "attempts",

@@ -17,7 +17,7 @@ FLOORS = {
         ("vision",),
         ("language",),
         ("live",),
-        ("rehearsal",),
+        ("rehearsal", "counterfactual"),
         ("pipeline", "spans"),
         ("clip",),
         ("",),  # `edge` itself, which names what an application imports

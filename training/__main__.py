@@ -28,7 +28,7 @@ MODULES = {"grammar": "language"}
 """Stages whose module has another name."""
 #: Stage → what else it needs: option, default (`None`: must be given), help.
 NEEDS: dict[str, tuple[tuple[str, str | None, str], ...]] = {
-    "encoder": (("start", "", "run of an earlier encoder to go on from (default: none)"),),
+    "encoder": (("start", "", "run of an earlier encoder, whose trunk is kept (default: none)"),),
     "grammar": (("encoder", "runs/encoder", "run of the encoder"),),
     "sft": (("encoder", "runs/encoder", "run of the encoder"), ("grammar", "runs/grammar", "run of the grammar")),
     "large": (

@@ -50,6 +50,9 @@ class Targets:
         tensors = (images, emotion, cues, points.astype(np.float32), pose, units)
         return cls(*(torch.from_numpy(np.ascontiguousarray(t)) for t in tensors))
 
+    def __len__(self) -> int:
+        return len(self.images)
+
     def take(self, rows: torch.Tensor) -> Targets:
         """The chosen rows."""
         return Targets(*(getattr(self, field.name)[rows] for field in fields(Targets)))

@@ -1,17 +1,17 @@
-"""The vision encoder: a 96×96 grey face → feature map, eight emotions, cues, action units, points, pose; one residual network.
+"""The vision encoder: a 96×96 grey face → feature map, eight emotions, cues, action units, points, pose.
 
-It sees two worlds: FER+, 48 pixels enlarged, which alone has emotions (of ten people a face); and the faces of `faces_today`, which have
-landmarks and blendshapes and whose emotions are what the network's own moving average reads in them before they are darkened, blurred,
-packed and covered (noisy student). Of the latter, those at rest are also moved into the prototypes of each emotion (`training.intervene`).
+Two networks look at a face. The *trunk* tells its emotion from what FER+'s people said of faces. The *motion* branch keeps where things are
+and reads cues, units, points and pose; it learns from FER+ and from faces of today (`faces_today`), among them composed emotions and faces
+beside themselves with a part moved (`training.nudged`), where what is read must differ by what has moved. What the branch saw may then
+correct the trunk's emotion, as far as both validations gain by it.
 
     python -m training encoder --start runs/earlier --out runs/encoder
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,58 +23,26 @@ from torch.nn import functional as F
 from edge.bundle import UnitSpec
 from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8
-from training.augment import SIZE, Targets, augment, join, plain
-from training.certainty import Answers, calibration_errors, fit_doubt, fit_world
-from training.composed import composed
-from training.cues import CUE_NAMES, POINTS, CueModel, fit_cue_model
-from training.data import MARGIN, FerPlus, Today, elsewhere, load_ferplus, load_today, resized
-from training.intervene import at_rest
-from training.levelled import levelled
+from training.augment import SIZE, Targets, plain
+from training.certainty import Answers, calibration_errors, class_offsets, fit_doubt, fit_evidence, fit_world
+from training.cues import CUE_NAMES, POINTS, CueModel
+from training.data import MARGIN, FerPlus, elsewhere, load_ferplus, load_today, resized
+from training.material import Material
 from training.metrics import recalls, war_uar
+from training.recipe import EncoderConfig
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
-from training.units import SHAPES, UnitModel, fit_unit_model, unit_specs
+from training.units import SHAPES, UnitModel, unit_specs
 
-log = logging.getLogger(__name__)
 _EVERY = 4
 """Every so-many-th face of each world tells what is strange."""
+TRUNK = ("stem", "stages", "emotion")
+"""The parts that tell the emotion."""
+FEATURES = 160
+"""Width of the motion branch's features."""
+_MOTION_DEPTHS = (2, 2, 1)
+_NARROW = 32
+_EVIDENCE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _POSE_SCALE = 20.0  # degrees; brings pose to the size of the other targets
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderConfig:
-    """Everything that decides an encoder run."""
-
-    widths: list[int]
-    """Channels of the stem and of the four stages."""
-    depths: list[int]
-    """Residual blocks per stage; each stage halves the resolution."""
-    epochs: int
-    """Passes over FER+."""
-    batch: int
-    today_share: float
-    """Share of a batch that comes from `faces_today`, with emotions as its own average reads them."""
-    composed_share: float
-    """Share of a batch that is composed: faces at rest, moved into an emotion."""
-    composed: int
-    """Faces composed of each emotion; 0: none are."""
-    lr: float
-    weight_decay: float
-    average: float
-    """Decay of the moving average of the weights."""
-    refresh: int
-    """After so many passes the average reads the faces of today again."""
-    dropout: float
-    rare_power: float
-    """A face is drawn in proportion to (frequency of its emotions) ** −rare_power; 0 draws as they come."""
-    keep: float
-    """How much of the earlier encoder's trunk and emotion head is kept in the end, 0…1."""
-    student_weight: float
-    """Of the emotions read by the average, against those of FER+."""
-    cue_weight: float
-    unit_weight: float
-    point_weight: float
-    pose_weight: float
-    seed: int
 
 
 class Block(nn.Module):
@@ -99,34 +67,55 @@ class Block(nn.Module):
         return F.relu(y * gate + self.shortcut(x))
 
 
+class Motion(nn.Module):
+    """Standardised crops → what has moved: features that keep where things are (the map of 6×6 places, not its mean)."""
+
+    def __init__(self, widths: list[int], dropout: float) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, widths[0], 6, 2, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
+        self.stages = _stages(widths, _MOTION_DEPTHS)
+        self.narrow = nn.Sequential(nn.Conv2d(widths[-1], _NARROW, 1, bias=False), nn.BatchNorm2d(_NARROW), nn.ReLU())
+        places = (SIZE // 2 ** (1 + len(_MOTION_DEPTHS))) ** 2
+        self.dropout = nn.Dropout(dropout)
+        self.gather = nn.Sequential(nn.Linear(_NARROW * places, FEATURES), nn.ReLU())
+        self.cues = nn.Linear(FEATURES, len(CUE_NAMES))
+        self.units = nn.Linear(FEATURES, len(SHAPES))
+        self.points = nn.Linear(FEATURES, 2 * len(POINTS))
+        self.pose = nn.Linear(FEATURES, 3)
+
+    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = self.gather(self.dropout(self.narrow(self.stages(self.stem(pixels))).flatten(1)))
+        return {
+            "moved": features,
+            "cues": self.cues(features),
+            "units": self.units(features),
+            "points": self.points(features).reshape(-1, len(POINTS), 2) + 0.5,
+            "pose": self.pose(features) * _POSE_SCALE,
+        }
+
+
 class Encoder(nn.Module):
     """Grey face crops → feature map and readings."""
 
-    def __init__(self, widths: list[int], depths: list[int], dropout: float = 0.0) -> None:
+    def __init__(self, widths: list[int], depths: list[int], motion: list[int], dropout: float = 0.0) -> None:
         super().__init__()
-        self.widths, self.depths = widths, depths
+        self.widths, self.depths, self.motion_widths = widths, depths, motion
         # twice the resolution of FER+ costs one layer: it sees 6×6 pixels and halves at once
         self.stem = nn.Sequential(nn.Conv2d(1, widths[0], 6, 2, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
-        blocks, channels = [], widths[0]
-        for width, depth in zip(widths[1:], depths, strict=True):
-            for i in range(depth):
-                blocks.append(Block(channels, width, 2 if i == 0 else 1))
-                channels = width
-        self.stages = nn.Sequential(*blocks)
+        self.stages = _stages(widths, depths)
         self.dropout = nn.Dropout(dropout)
-        self.emotion = nn.Linear(channels, len(EMOTIONS_8))
-        # cues, units, points and pose depend on where things are: they read the whole 3×3 map, not its mean
-        flat = channels * (SIZE // 32) ** 2
-        self.geometry = nn.Sequential(nn.Linear(flat, 96), nn.ReLU())
-        self.cues = nn.Linear(96, len(CUE_NAMES))
-        self.points = nn.Linear(96, 2 * len(POINTS))
-        self.pose = nn.Linear(96, 3)
-        self.moved = nn.Sequential(nn.Linear(flat, 96), nn.ReLU())
-        self.units = nn.Linear(96, len(SHAPES))
-        self.evidence = nn.Linear(96, len(EMOTIONS_8), bias=False)
+        self.emotion = nn.Linear(widths[-1], len(EMOTIONS_8))
+        self.motion = Motion(motion, dropout)
+        self.evidence = nn.Linear(FEATURES, len(EMOTIONS_8), bias=False)
+        nn.init.zeros_(self.evidence.weight)
         # how strange a face is, from the pooled features, and the logarithms of the temperature of a familiar and of a strange one
-        self.register_buffer("world", torch.zeros(channels + 1))
+        self.register_buffer("world", torch.zeros(widths[-1] + 1))
         self.register_buffer("doubt", torch.zeros(2))
+
+    @property
+    def shape(self) -> tuple[list[int], list[int], list[int]]:
+        """What another of the same shape is made with."""
+        return self.widths, self.depths, self.motion_widths
 
     def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         """Read faces.
@@ -136,61 +125,84 @@ class Encoder(nn.Module):
 
         Returns:
             `map [N,C,3,3]`, `emotion [N,8]` calibrated logits, `cues [N,K]` z-scores, `units [N,U]` in standard deviations,
-            `points [N,P,2]` in fractions of the crop, `pose [N,3]` degrees (yaw, pitch, roll), `strangeness [N]` 0…1.
+            `points [N,P,2]` in fractions of the crop, `pose [N,3]` degrees (yaw, pitch, roll), `strangeness [N]` 0…1, and the motion
+            branch's features `moved [N,F]`.
         """
-        centred = pixels - pixels.mean((2, 3), keepdim=True)
-        pixels = centred / (centred.square().mean((2, 3), keepdim=True) + 1e-3).sqrt()
+        pixels = standardise(pixels)
         features = self.stages(self.stem(pixels))
-        geometry = self.geometry(self.dropout(features.flatten(1)))
-        moved = self.moved(self.dropout(features.flatten(1)))
+        read = self.motion(pixels)
         pooled = features.mean((2, 3))
-        logits = self.emotion(self.dropout(pooled)) + self.evidence(moved)
+        logits = self.emotion(self.dropout(pooled)) + self.evidence(read["moved"])
         strangeness = torch.sigmoid(pooled @ self.world[1:] + self.world[0])
-        return {
-            "map": features,
-            # a temperature of each face's own (after On Calibration of Modern Neural Networks, 2017); 1 until it is fitted
-            "emotion": logits / torch.exp(self.doubt[0] + (self.doubt[1] - self.doubt[0]) * strangeness)[:, None],
-            "cues": self.cues(geometry),
-            "units": self.units(moved),
-            "points": self.points(geometry).reshape(-1, len(POINTS), 2) + 0.5,
-            "pose": self.pose(geometry) * _POSE_SCALE,
-            "strangeness": strangeness,
-        }
+        # a temperature of each face's own (after On Calibration of Modern Neural Networks, 2017); 1 until it is fitted
+        temperature = torch.exp(self.doubt[0] + (self.doubt[1] - self.doubt[0]) * strangeness)
+        return {**read, "map": features, "emotion": logits / temperature[:, None], "strangeness": strangeness}
+
+
+def _stages(widths: list[int], depths: Sequence[int]) -> nn.Sequential:
+    blocks, channels = [], widths[0]
+    for width, depth in zip(widths[1:], depths, strict=True):
+        for i in range(depth):
+            blocks.append(Block(channels, width, 2 if i == 0 else 1))
+            channels = width
+    return nn.Sequential(*blocks)
+
+
+def standardise(pixels: torch.Tensor) -> torch.Tensor:
+    """Pictures `[N,1,S,S]` without their brightness and contrast."""
+    centred = pixels - pixels.mean((2, 3), keepdim=True)
+    return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-3).sqrt()
 
 
 def grow(state: dict[str, torch.Tensor], model: Encoder) -> dict[str, torch.Tensor]:
-    """Weights of an encoder for 48-pixel crops in the places of this one, which then reads every crop as that one reads its half size.
+    """The trunk and emotion head of an earlier encoder in the places of this one, and its motion branch where it has the same; a trunk for
+    48-pixel crops then reads every crop as it read its half size.
 
     Raises:
-        InputError: the weights are of a network of another shape.
+        InputError: the trunk is of another shape.
     """
     grown = dict(model.state_dict())
-    for name, value in state.items():
-        if name == "stem.0.weight" and value.shape[-1] == 3:
-            value = value.repeat_interleave(2, 2).repeat_interleave(2, 3) / 4
-        if name not in grown or grown[name].shape != value.shape:
-            raise InputError(f"cannot start from that run: its weight '{name}' does not fit")
-        grown[name] = value
-    if "evidence.weight" not in state:
-        grown["evidence.weight"] = torch.zeros_like(grown["evidence.weight"])
+    branch = {name: value.shape for name, value in grown.items() if name.startswith("motion.")}
+    same = all(name in state and state[name].shape == shape for name, shape in branch.items())
+    for name in grown:
+        if name.split(".")[0] in TRUNK or (same and name in branch):
+            value = state.get(name)
+            if name == "stem.0.weight" and value is not None and value.shape[-1] == 3:
+                value = value.repeat_interleave(2, 2).repeat_interleave(2, 3) / 4
+            if value is None or value.shape != grown[name].shape:
+                raise InputError(f"cannot start from that run: its weight '{name}' does not fit")
+            grown[name] = value
     return grown
 
 
-def losses(out: dict[str, torch.Tensor], target: Targets, trust: torch.Tensor, config: EncoderConfig) -> torch.Tensor:
-    """Soft cross-entropy on the emotions, each face's as far as it is trusted, plus Huber losses on all else, where it is known."""
-    emotion = -((target.emotion * F.log_softmax(out["emotion"].float(), 1)).sum(1) * trust).sum() / trust.sum()
+def losses(out: dict[str, torch.Tensor], target: Targets, pairs: torch.Tensor, config: EncoderConfig) -> torch.Tensor:
+    """Huber losses on all that is known and, where the trunk learns as well, soft cross-entropy on the emotions.
+
+    Args:
+        out: what the network read; with `emotion` where the trunk learns.
+        target: what it should have read.
+        pairs: `[2,P]` rows of faces and of the same ones moved: their cues must differ by what has moved.
+        config: the weights.
+    """
     known, told = target.cues.isfinite().all(1), target.units.isfinite().all(1)
 
     def huber(name: str, truth: torch.Tensor, rows: torch.Tensor, beta: float, scale: float = 1.0) -> torch.Tensor:
         return F.smooth_l1_loss(out[name][rows].float() / scale, truth[rows] / scale, beta=beta)
 
-    return (
-        emotion
-        + config.cue_weight * huber("cues", target.cues, known, 1.0)
+    total = (
+        config.cue_weight * huber("cues", target.cues, known, 1.0)
         + config.unit_weight * huber("units", target.units, told, 1.0)
         + config.point_weight * huber("points", target.points, known, 0.02) * 10
         + config.pose_weight * huber("pose", target.pose, known, 0.5, _POSE_SCALE)
     )
+    if pairs.shape[1]:
+        before, after = pairs
+        moved = F.smooth_l1_loss((out["cues"][after] - out["cues"][before]).float(), target.cues[after] - target.cues[before], beta=1.0)
+        total = total + config.pair_weight * config.cue_weight * moved
+    if "emotion" in out:
+        rows = target.emotion.isfinite().all(1)
+        total = total - (target.emotion[rows] * F.log_softmax(out["emotion"][rows].float(), 1)).sum(1).mean()
+    return total
 
 
 def read_faces(model: Encoder, images: np.ndarray, batch: int = 256) -> dict[str, np.ndarray]:
@@ -199,7 +211,7 @@ def read_faces(model: Encoder, images: np.ndarray, batch: int = 256) -> dict[str
 
 
 @torch.no_grad()
-def _read(model: Encoder, images: torch.Tensor, margin: float, batch: int = 256, *, rough: bool = False) -> dict[str, np.ndarray]:
+def _read(model: Encoder, images: torch.Tensor, margin: float = 1.0, batch: int = 256, *, rough: bool = False) -> dict[str, np.ndarray]:
     model.eval()
     device = next(model.parameters()).device
     parts = []
@@ -208,12 +220,6 @@ def _read(model: Encoder, images: torch.Tensor, margin: float, batch: int = 256,
         with torch.autocast(device.type, torch.bfloat16, enabled=rough):
             parts.append({key: value.float().cpu().numpy() for key, value in model(pixels).items()})
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-
-
-def own_answers(model: Encoder, images: torch.Tensor, margin: float, offsets: np.ndarray) -> torch.Tensor:
-    """What the network takes the emotions of faces to be, `[N,8]`: the mean over the face and its mirror image, with the class offsets."""
-    both = [_read(model, seen, margin, rough=True)["emotion"] for seen in (images, images.flip(2))]
-    return torch.stack([torch.from_numpy(logits + offsets).softmax(1) for logits in both]).mean(0)
 
 
 def evaluate(model: Encoder, valid: FerPlus, others: FerPlus | None, today: Targets, cue_model: CueModel) -> dict[str, float]:
@@ -239,88 +245,6 @@ def _correlation(truth: np.ndarray, read: np.ndarray) -> float:
     return float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(truth.T, read.T, strict=True)]))
 
 
-def class_offsets(sets: list[tuple[np.ndarray, np.ndarray]], weight: float = 0.25) -> np.ndarray:
-    """Offsets `[8]` to add to the logits, by coordinate search for the highest mean of WAR + `weight` · UAR over sets of logits and labels.
-
-    Only the classes that a set has are answered there.
-    """
-    offsets = np.zeros(len(EMOTIONS_8), np.float32)
-    present = [np.isin(np.arange(len(EMOTIONS_8)), label) for _, label in sets]
-
-    def score(candidate: np.ndarray) -> float:
-        found = []
-        for (logits, label), there in zip(sets, present, strict=True):
-            war, uar = war_uar(label, np.where(there, logits + candidate, -np.inf).argmax(1), len(EMOTIONS_8))
-            found.append(war + weight * uar)
-        return float(np.mean(found)) - 0.002 * float(np.abs(candidate).mean())
-
-    best = score(offsets)
-    for step in (0.4, 0.2, 0.1):
-        for _ in range(4):
-            for i in range(len(offsets)):
-                for move in (-step, step):
-                    candidate = offsets.copy()
-                    candidate[i] += move
-                    if (value := score(candidate)) > best:
-                        best, offsets = value, candidate
-    return offsets - offsets.mean()
-
-
-def fit_cues(faces: FerPlus, today: Today, seed: int) -> CueModel:
-    """Cues standardised on the neutral faces of both worlds, as many of each."""
-    rest, neutral = np.flatnonzero(at_rest(today.blendshapes, today.shape_names)), np.flatnonzero(faces.label == 0)
-    neutral = np.random.default_rng(seed).permutation(neutral)[: len(rest)]
-    chosen = np.concatenate([np.isin(np.arange(len(faces)), neutral), np.isin(np.arange(len(today)), rest)])
-    # measured in distances between the eyes: crops of different sizes go together
-    return fit_cue_model(np.concatenate([faces.landmarks, today.landmarks]), faces.point_index, chosen)
-
-
-class Material:
-    """What batches are drawn from: FER+ as published and levelled by its points, faces of today, and composed ones."""
-
-    def __init__(self, folder: Path, config: EncoderConfig) -> None:
-        faces, today = load_ferplus(folder, "train"), load_today(folder, held_out=False)
-        if not faces.shape_names:
-            raise InputError(f"no blendshapes of FER+ in '{folder}'")
-        self.cue_model = fit_cues(faces, today, config.seed)
-        self.unit_model = fit_unit_model([(faces.blendshapes, faces.shape_names), (today.blendshapes, today.shape_names)])
-        faces = faces.take((faces.votes.sum(1) >= 3) & (faces.rest[:, 1] <= faces.votes.sum(1)))
-        self.raw = Targets.of(faces, self.cue_model, self.unit_model)
-        self.levelled = Targets.of(levelled(faces), self.cue_model, self.unit_model)
-        self.today = Targets.of(today, self.cue_model, self.unit_model)
-        none = self.today.take(torch.zeros(0, dtype=torch.long))
-        self.composed = composed(folder, today, self.cue_model, config.composed, config.seed) if config.composed else none
-        self.power = config.rare_power
-        self.draw = self._rare(torch.from_numpy(faces.target))
-        shares = (config.today_share, config.composed_share if config.composed else 0.0)
-        self.sizes = [round(config.batch * share) for share in shares]
-        self.sizes.insert(0, config.batch - sum(self.sizes))
-        self.steps = len(faces) // self.sizes[0]
-
-    def _rare(self, emotion: torch.Tensor) -> torch.Tensor:
-        return emotion.double() @ (emotion.double().mean(0).clamp(min=1e-4) ** -self.power)
-
-    def answered(self, model: Encoder, offsets: np.ndarray) -> None:
-        """Give the faces of today the emotions that `model` reads in them."""
-        self.today = replace(self.today, emotion=own_answers(model, self.today.images, MARGIN, offsets))
-
-    def batches(self, generator: torch.Generator) -> Iterator[tuple[Targets, torch.Tensor]]:
-        """One pass: augmented batches, and which faces of them have the emotions of people `[N]` (else of the network)."""
-        draws = (self.draw, self._rare(self.today.emotion), torch.ones(max(1, len(self.composed.images))).double())
-        rows = [
-            torch.multinomial(weights, max(1, self.steps * size), replacement=True, generator=generator)[: self.steps * size].view(
-                self.steps, size
-            )
-            for weights, size in zip(draws, self.sizes, strict=True)
-        ]
-        for fer, now, made in zip(*rows, strict=True):
-            straight = torch.rand(len(fer), generator=generator) < 0.5
-            parts = [self.raw.take(fer[~straight]), self.levelled.take(fer[straight])]
-            wide = join([self.today.take(now), self.composed.take(made)])
-            batch = join([augment(join(parts), generator), augment(wide, generator, MARGIN)])
-            yield batch, torch.arange(len(batch.images)) < len(fer)
-
-
 def train(folder: Path, out: Path, config: EncoderConfig, *, start: str | None = None) -> Path:
     """Train an encoder on the packs under `folder`; write the run to `out`.
 
@@ -328,47 +252,44 @@ def train(folder: Path, out: Path, config: EncoderConfig, *, start: str | None =
         folder: of the data packs.
         out: folder of the run.
         config: see there.
-        start: run of an earlier encoder to go on from; without one, faces of today have no emotions in the first quarter of the run, and
-            nothing is kept of an earlier one.
+        start: run of an earlier encoder, whose trunk and emotion head are kept as they are; without one they are learned, too.
 
     Raises:
         InputError: a pack is missing or damaged, or the earlier encoder does not fit.
     """
     run = Run(out, config, seed=config.seed)
-    model = Encoder(config.widths, config.depths, config.dropout)
-    earlier = grow(load_checkpoint(Path(start))["state"], model) if start else None
-    if earlier:
-        model.load_state_dict(earlier)
+    model = Encoder(config.widths, config.depths, config.motion, config.dropout)
+    if start:
+        model.load_state_dict(grow(load_checkpoint(Path(start))["state"], model))
+        for name, part in model.named_children():
+            part.requires_grad_(name not in TRUNK)
     model = model.to(run.device, memory_format=torch.channels_last)
     material = Material(folder, config)
     valid, others = load_ferplus(folder, "valid"), elsewhere(folder, SIZE)
     held_out = Targets.of(load_today(folder, held_out=True), material.cue_model, material.unit_model)
-    average, averaged = Average(model, config.average), Encoder(config.widths, config.depths).to(run.device)
+    average, averaged = Average(model, config.average), Encoder(*model.shape).to(run.device)
+    learned = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         [
-            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in learned if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
         ],
         lr=config.lr,
     )
     schedule = cosine_schedule(optimizer, config.epochs * material.steps, material.steps // 2)
     generator = torch.Generator().manual_seed(config.seed)
     for epoch in range(config.epochs):
-        taught = bool(start) or 4 * epoch >= config.epochs
-        if epoch % config.refresh == 0:
-            averaged.load_state_dict(average.state)
-            material.answered(averaged, _offsets(averaged, None, others, 1.0))
         model.train()
         total = 0.0
-        for batch, people in progress(material.batches(generator), f"epoch {epoch}", material.steps):
-            trust = torch.where(people, 1.0, config.student_weight if taught else 0.0).to(run.device)
+        for batch, pairs in progress(material.batches(generator), f"epoch {epoch}", material.steps):
             batch = Targets(*(getattr(batch, field.name).to(run.device) for field in fields(Targets)))
+            pixels = batch.images.to(memory_format=torch.channels_last)
             with torch.autocast(run.device.type, torch.bfloat16):
-                output = model(batch.images.to(memory_format=torch.channels_last))
-            loss = losses(output, batch, trust, config)
+                output = model.motion(standardise(pixels)) if start else model(pixels)
+            loss = losses(output, batch, pairs, config)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            nn.utils.clip_grad_norm_(learned, 5.0)
             optimizer.step()
             schedule.step()
             average.update(model)
@@ -377,16 +298,38 @@ def train(folder: Path, out: Path, config: EncoderConfig, *, start: str | None =
         run.metrics(epoch=epoch, loss=total / material.steps, **evaluate(averaged, valid, others, held_out, material.cue_model))
         run.save(state=average.state, cue_model=material.cue_model, units=[], offsets=np.zeros(len(EMOTIONS_8), np.float32))
 
-    averaged.load_state_dict(blend(average.state, earlier, config.keep) if earlier else average.state)
+    if config.evidence_passes:
+        learn_evidence(run, averaged, material, config, valid, others)
     run.save(cue_model=material.cue_model, **finish(run, averaged, material, valid, others, held_out))
     return out
 
 
-def blend(state: dict[str, torch.Tensor], earlier: dict[str, torch.Tensor], keep: float) -> dict[str, torch.Tensor]:
-    """Weights between those of the run and of the encoder that it went on from (Robust fine-tuning of zero-shot models, 2022), as far as
-    both have them: trunk and emotion head."""
-    both = [name for name in state if name.split(".")[0] in ("stem", "stages", "emotion") and state[name].is_floating_point()]
-    return {**state, **{name: torch.lerp(state[name], earlier[name].to(state[name]), keep) for name in both}}
+@torch.no_grad()
+def learn_evidence(run: Run, model: Encoder, material: Material, config: EncoderConfig, valid: FerPlus, others: FerPlus | None) -> None:
+    """What moved, added to the trunk's logits: a linear model of the branch's features, and as much of it as both validations like best."""
+    model.eval()
+    generator = torch.Generator().manual_seed(config.seed)
+    features, logits, emotion = [], [], []
+    for _ in range(config.evidence_passes):
+        for batch in progress(material.labelled(generator), "evidence", material.steps):
+            read = model(batch.images.to(run.device, memory_format=torch.channels_last))
+            features.append(read["moved"].cpu())
+            logits.append(read["emotion"].cpu())
+            emotion.append(batch.emotion)
+    with torch.enable_grad():
+        weights = fit_evidence(torch.cat(features), torch.cat(logits), torch.cat(emotion)).to(run.device)
+    sets = []
+    for part in (valid.take(valid.label >= 0), others):
+        if part is not None:
+            read = read_faces(model, part.images)
+            sets.append((read["emotion"], read["moved"] @ weights.cpu().numpy().T, part.label))
+
+    def worth(share: float) -> float:
+        return class_offsets([(logits + share * extra, label) for logits, extra, label in sets])[1]
+
+    found = {share: worth(share) for share in _EVIDENCE_SHARES}
+    run.metrics(**{f"evidence_{share}": value for share, value in found.items()})
+    model.evidence.weight.copy_(max(found, key=lambda share: found[share]) * weights)
 
 
 def finish(run: Run, model: Encoder, material: Material, valid: FerPlus, others: FerPlus | None, held_out: Targets) -> dict[str, Any]:
@@ -426,14 +369,14 @@ def _offsets(model: Encoder, valid: FerPlus | None, others: FerPlus | None, weig
     labelled = [part.take(part.label >= 0) for part in (valid, others) if part is not None]
     if not labelled:
         return np.zeros(len(EMOTIONS_8), np.float32)
-    return class_offsets([(read_faces(model, part.images)["emotion"], part.label) for part in labelled], weight)
+    return class_offsets([(read_faces(model, part.images)["emotion"], part.label) for part in labelled], weight)[0]
 
 
 def load_encoder(folder: Path) -> tuple[Encoder, CueModel]:
     """Load a trained encoder, its class offsets folded into the emotion head, and the cue model it learned from."""
     checkpoint = load_checkpoint(folder)
     config = checkpoint["record"]["config"]
-    model = Encoder(config["widths"], config["depths"])
+    model = Encoder(config["widths"], config["depths"], config["motion"])
     model.load_state_dict(checkpoint["state"])
     with torch.no_grad():
         model.emotion.bias += checkpoint["offsets"]

@@ -47,7 +47,7 @@ from training.verifier import load_verifier, read_texts
 from training.views import look
 from training.writer import Readings
 
-REWARDS = ("format", "accuracy", "explanation", "masked", "truth", "variety", "length")
+REWARDS = ("format", "accuracy", "explanation", "masked", "truth", "salient", "variety", "length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,8 @@ def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[
     chosen = {name: weight for name, weight in config.rewards.items() if weight}
     if not chosen:
         raise UsageError("every reward is switched off")
-    extras: dict[str, tuple[Any, ...]] = {"masked": (reader.prior,), "truth": (reader.grammar.rules,), "variety": (config.group,)}
+    rules = (reader.grammar.rules,)
+    extras: dict[str, tuple[Any, ...]] = {"masked": (reader.prior,), "truth": rules, "salient": rules, "variety": (config.group,)}
 
     def make(name: str) -> Callable[..., list[float]]:
         plain = getattr(rewards, f"{name}_reward")

@@ -6,7 +6,6 @@ The fields are ICT-FaceKit's (MIT, USC ICT). Free of torch.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from edge.cv import cv2
-from training.mesh import BROWS, LID_CORNERS, LIDS, LIP_COLUMNS, POINT_INDEX, FaceMesh, Fit, lid_ring, lip_ring, load_mesh
+from edge.vision.warp import STILL_PX, cross, eyeball, in_sight, stop_jaw, stop_lids, stop_lips, warp
+from training.mesh import BROWS, EYES, GAP, LIDS, LIP_COLUMNS, MOUTH, POINT_INDEX, FaceMesh, Fit, lid_ring, lip_ring, load_mesh
 from training.retouch import fill_mouth, fold, lash, lash_level, light
 
 TURNED_DEG = 35.0
@@ -22,7 +22,6 @@ TURNED_DEG = 35.0
 AMOUNTS = (-1.5, 1.5)
 _WORKING_PX = 96
 """A smaller picture is enlarged for the move and only what has changed is brought back."""
-_STILL_PX = 0.02
 _FOLDED = 0.2
 """Share of the mesh that may lie back to front."""
 PROTOTYPES: dict[str, dict[str, tuple[float, float]]] = {
@@ -127,7 +126,7 @@ class Mover:
         corner = np.array([0.5, 0.5, 0], np.float32)  # landmarks count from the picture's corner, pixels from their middle
         laid = self.lay(landmarks.astype(np.float32) * grow - corner)
         shift, closing = self._shift(laid, amounts)
-        if np.abs(shift).max() < _STILL_PX:
+        if np.abs(shift).max() < STILL_PX:
             return image.copy(), landmarks.astype(np.float32)
         large = image if grow == 1 else cv2.resize(image, None, fx=grow, fy=grow, interpolation=cv2.INTER_CUBIC)
         picture = self._draw(large.astype(np.float32), laid, shift, amounts, closing)
@@ -162,16 +161,20 @@ class Mover:
     def _shift(self, laid: Laid, amounts: dict[str, float]) -> tuple[np.ndarray, tuple[float, float]]:
         """`[478,3]` how far each point of the mesh moves, and how far each eye closes."""
         fit = laid.fit
+        down = fit.turn[1] / fit.scale
         shift = np.zeros_like(fit.points)
         if amounts:
             closed = {name: amount for name, amount in amounts.items() if name == "jawOpen" and amount < 0}
             shift = self.mesh.field({**amounts, **dict.fromkeys(closed, 0.0)}) @ fit.turn
             if closed:
-                shift += _stop_jaw(fit, shift, self.mesh.field(closed) @ fit.turn)
-            shift *= _in_sight(laid.normals)
-        closing = _stop_lids(fit, shift, self.mesh)
-        _stop_lips(fit, shift)
-        return shift, closing
+                shift += stop_jaw(fit.points, shift, self.mesh.field(closed) @ fit.turn, down, GAP)
+            shift *= in_sight(laid.normals)
+        closing = []
+        for pairs in map(np.array, LIDS):
+            apart = self.mesh.neutral[pairs[:, 1], 1] - self.mesh.neutral[pairs[:, 0], 1]
+            closing.append(stop_lids(fit.points, shift, down, pairs, fit.scale * np.abs(apart)))
+        stop_lips(fit.points, shift, down, LIP_COLUMNS)
+        return shift, (closing[0], closing[1])
 
     def _check(self, image: np.ndarray, landmarks: np.ndarray, amounts: dict[str, float]) -> None:
         if image.dtype != np.uint8 or image.ndim != 2 or image.shape[0] != image.shape[1]:
@@ -193,7 +196,7 @@ class Mover:
             raise ValueError(f"the face cannot be moved: the head is turned by {turned:.0f}°, more than {TURNED_DEG:.0f}°")
         flat = fit.points[:, :2]
         a, b, c = (flat[self.mesh.triangles[:, i]] for i in range(3))
-        folded = float((_cross(b - a, c - a) > 0).mean())
+        folded = float((cross(b - a, c - a) > 0).mean())
         if folded > _FOLDED or fit.apart > 0.25:
             raise ValueError("the face cannot be moved: its landmarks are folded or do not form a face")
 
@@ -213,15 +216,15 @@ class Mover:
         target = np.concatenate([after[:, :2], ring_moved])
         shade = np.zeros(len(source), np.float32)
         shade[:478] = light(laid.normals, self.mesh.normals(after)[0])
-        eyes_from = _eyeball(source, target)
+        eyes_from = eyeball(source, target, (lid_ring(0), lid_ring(1)))
         order = np.argsort(-after[self.mesh.triangles, 2].mean(1))
         layers = [
             (ring_triangles, source, shade),
-            (_MOUTH, source, np.zeros_like(shade)),
-            (_EYES, eyes_from, np.zeros_like(shade)),
+            (MOUTH, source, np.zeros_like(shade)),
+            (EYES, eyes_from, np.zeros_like(shade)),
             (self.mesh.triangles[order], source, shade),
         ]
-        out = _warp(picture, target, layers)
+        out = warp(picture, target, layers)
         size = fit.scale
         fill_mouth(out, before, after, fit, self.mesh.jaw(amounts, fit))
         lash(out, after, size, closing, lash_level(picture, before))
@@ -252,111 +255,3 @@ def draw_amounts(emotion: str, rng: np.random.Generator) -> dict[str, float]:
 
 _WHOLE = ("jawOpen", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthFunnel", "mouthPucker")
 """Expressions without sides."""
-
-
-def _in_sight(normals: np.ndarray) -> np.ndarray:
-    """`[478,1]` share of its movement that each point keeps: none on the far side of a turned head, where it would tear the outline."""
-    sideways = -normals[:, 2] / np.maximum(np.hypot(normals[:, 0], normals[:, 2]), 1e-3)
-    return np.clip(2.5 * sideways - 0.25, 0, 1)[:, None].astype(np.float32)
-
-
-def _strips(columns: Sequence[tuple[int, int]]) -> np.ndarray:
-    rows = []
-    for (a, b), (c, d) in itertools.pairwise(columns):
-        rows += [(a, b, c), (c, b, d)]
-    return np.array(rows)
-
-
-_MOUTH = _strips([(78, 78), *((up[0], low[0]) for up, low in LIP_COLUMNS), (308, 308)])
-_EYES = np.concatenate([_strips([(o, o), *LIDS[eye], (i, i)]) for eye, (o, i) in enumerate(LID_CORNERS)])
-
-
-def _eyeball(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Where the inside of the eyes comes from: it stays while lids close over it, and is stretched when they open."""
-    where = source.copy()
-    for eye in (0, 1):
-        ring = lid_ring(eye)
-        outwards = ((target[ring] - source[ring]) * (source[ring] - source[ring].mean(0))).sum(1) > 0
-        where[ring] = np.where(outwards[:, None], source[ring], target[ring])
-    return where
-
-
-def _stop_lids(fit: Fit, shift: np.ndarray, mesh: FaceMesh) -> tuple[float, float]:
-    """Scale the movement of the lids to this face's eyes, and stop them where they meet; how far each eye has closed, 0 to 1."""
-    down = fit.turn[1] / fit.scale
-    closed = []
-    for pairs in LIDS:
-        up, low = (np.array([pair[i] for pair in pairs]) for i in (0, 1))
-        opening = np.clip((fit.points[low] - fit.points[up]) @ down, 0, None)
-        asked = (shift[low] - shift[up]) @ down
-        usual = fit.scale * np.abs((mesh.neutral[low] - mesh.neutral[up])[:, 1])
-        allowed = np.where(asked < 0, np.maximum(asked * opening / (0.85 * usual), -opening), asked)
-        shift[up] -= (allowed - asked)[:, None] * down
-        closed.append(float(np.clip(-allowed.sum() / max(opening.sum(), 1e-6), 0, 1)))
-    return closed[0], closed[1]
-
-
-def _stop_jaw(fit: Fit, shift: np.ndarray, jaw: np.ndarray) -> np.ndarray:
-    """As much of the closing movement `[478,3]` of the jaw as the gap between the lips leaves room for."""
-    down = fit.turn[1] / fit.scale
-    up, low = ([column[side][0] for column in LIP_COLUMNS[3:6]] for side in (0, 1))
-    gap, asked = ((points[low] - points[up]).mean(0) @ down for points in (fit.points + shift, jaw))
-    return jaw * float(np.clip(gap / max(-asked, 1e-6), 0, 1))
-
-
-def _stop_lips(fit: Fit, shift: np.ndarray) -> None:
-    """Stop the lips where they meet: what is left over moves both, half and half."""
-    down = fit.turn[1] / fit.scale
-    for up, low in LIP_COLUMNS:
-        gap = float((fit.points[low[0]] - fit.points[up[0]]) @ down)
-        over = -(max(gap, 0.0) + float((shift[low[0]] - shift[up[0]]) @ down))
-        if over > 0:
-            shift[list(up)] -= 0.5 * over * down
-            shift[list(low)] += 0.5 * over * down
-
-
-def _warp(picture: np.ndarray, target: np.ndarray, layers: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Draw triangles of `target` `[V,2]`, each layer over the one before, with what lies under the same triangle of its source.
-
-    Args:
-        picture: `[S,S]` float32.
-        target: `[V,2]` pixels.
-        layers: triangles `[T,3]`, source `[V,2]`, and by what share each point gets brighter `[V]`.
-    """
-    corners, values = [], []
-    for triangles, source, shade in layers:
-        value = np.column_stack([source - target, shade]).astype(np.float32)
-        moves = (np.abs(value) > (_STILL_PX, _STILL_PX, 0.004)).any(1)
-        used = triangles[moves[triangles].any(1)]
-        corners.append(target[used])
-        values.append(value[used])
-    corner, value = np.concatenate(corners).astype(np.float32), np.concatenate(values)
-    a, ab, ac = corner[:, 0], corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
-    area = _cross(ab, ac)
-    seen = np.abs(area) > 0.02
-    corner, value, a, ab, ac, area = (rows[seen] for rows in (corner, value, a, ab, ac, area[:, None]))
-    owner = np.full(picture.shape, -1, np.float32)
-    for i, points in enumerate(np.round(corner * 16).astype(np.int32)):
-        cv2.fillConvexPoly(owner, points, i, cv2.LINE_8, 4)
-    y, x = np.nonzero(owner >= 0)
-    i = owner[y, x].astype(np.intp)
-    first, second = value[:, 1] - value[:, 0], value[:, 2] - value[:, 0]
-    right = (first * ac[:, 1:] - second * ab[:, 1:]) / area  # change of the value per pixel to the right, and down
-    down = (second * ab[:, :1] - first * ac[:, :1]) / area
-    table = np.concatenate([right, down, value[:, 0] - right * a[:, :1] - down * a[:, 1:], value.min(1), value.max(1)], 1)[i]
-    found = table[:, :3] * x[:, None].astype(np.float32) + table[:, 3:6] * y[:, None].astype(np.float32) + table[:, 6:9]
-    # drawn edges reach half a pixel beyond the triangle
-    found = np.minimum(np.maximum(found, table[:, 9:12]), table[:, 12:15])
-    size = picture.shape[0]
-    grid = np.arange(size, dtype=np.float32)
-    map_x, map_y = np.tile(grid, (size, 1)), np.tile(grid[:, None], (1, size))
-    bright = np.ones_like(picture)
-    map_x[y, x] += found[:, 0]
-    map_y[y, x] += found[:, 1]
-    bright[y, x] += found[:, 2]
-    drawn = cv2.remap(picture, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return drawn * bright
-
-
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]

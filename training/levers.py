@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -35,6 +35,15 @@ _OPEN = "mouth_opening"
 """Closing a mouth takes the jaw: it is not opening it backwards."""
 
 
+def lever(names: Sequence[str], cue: str, up: bool, share: float) -> dict[str, float]:
+    """Expression → amount of a share of a cue's lever, both sides named as in `names`, all expressions that there are."""
+    return {
+        one: weight * share
+        for name, weight in LEVERS[cue][0 if up else 1].items()
+        for one in ((name,) if name in names else (f"{name}_L", f"{name}_R"))
+    }
+
+
 class Steer:
     """Finds amounts that take a face's cues where they are wanted."""
 
@@ -54,14 +63,6 @@ class Steer:
             ValueError: landmarks that the mover refuses.
         """
         return Held(self, self.mover.lay(landmarks), self.measure(landmarks[None])[0])
-
-    def lever(self, cue: str, up: bool, share: float) -> dict[str, float]:
-        """Expression → amount of a share of a lever, both sides named."""
-        return {
-            one: weight * share
-            for name, weight in LEVERS[cue][0 if up else 1].items()
-            for one in ((name,) if name in self.mover.names else (f"{name}_L", f"{name}_R"))
-        }
 
 
 class Held:
@@ -107,7 +108,7 @@ class Held:
         forth = (by > 0) == up
         if (cue, up, forth) not in self._slopes:
             probe = _PROBE if forth else -_PROBE
-            self._slopes[cue, up, forth] = (self._after(self._steer.lever(cue, up, probe)) - self.cues) / probe
+            self._slopes[cue, up, forth] = (self._after(lever(self._steer.mover.names, cue, up, probe)) - self.cues) / probe
         return self._slopes[cue, up, forth]
 
     def _after(self, amounts: dict[str, float]) -> np.ndarray:
@@ -116,6 +117,6 @@ class Held:
     def _amounts(self, levers: list[tuple[str, bool]], shares: np.ndarray) -> dict[str, float]:
         total: dict[str, float] = {}
         for (cue, up), share in zip(levers, shares, strict=True):
-            for name, amount in self._steer.lever(cue, up, float(share)).items():
+            for name, amount in lever(self._steer.mover.names, cue, up, float(share)).items():
                 total[name] = total.get(name, 0.0) + amount
         return total

@@ -7,12 +7,14 @@ Sides are the subject's own.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial import Delaunay
 
+from edge.vision.warp import cross
 from training.cues import RIGID
 from training.data import read_pack
 
@@ -49,7 +51,7 @@ POINT_INDEX = np.array((
 """Face Mesh numbers of the 172 landmarks in the data packs."""
 SKIN = 468
 """The first points are skin; the ten after them belong to the irises, which no expression here moves."""
-_RINGS = ((1.25, 0.5), (1.7, 0.0))
+RINGS = ((1.25, 0.5), (1.7, 0.0))
 """Rings around the face's oval: how far out, and what share of the oval's movement they carry on."""
 
 
@@ -112,9 +114,9 @@ class FaceMesh:
         self.point_index = point_index.astype(int)
         self._row = {int(number): i for i, number in enumerate(self.point_index)}
         self._rigid = [self._row[n] for n in RIGID]
-        opened = self._opened()
+        opened = self.opened = self._opened()
         self.triangles = _triangulate(opened)
-        self._spread = _spread(opened, self.point_index)
+        self._spread = spread(opened, self.point_index)
         self._smooth_normals = _normal_matrix(self.triangles)
 
     def _opened(self) -> np.ndarray:
@@ -158,9 +160,9 @@ class FaceMesh:
         """What surrounds the face: ring points, where they move to, and the triangles between the rings (numbered from 478 on)."""
         oval = points[list(OVAL), :2]
         centre = oval.mean(0)
-        still = [centre + out * (oval - centre) for out, _ in _RINGS]
-        gone = [s + share * (moved[list(OVAL), :2] - oval) for s, (_, share) in zip(still, _RINGS, strict=True)]
-        return np.concatenate(still), np.concatenate(gone), _RING_TRIANGLES
+        still = [centre + out * (oval - centre) for out, _ in RINGS]
+        gone = [s + share * (moved[list(OVAL), :2] - oval) for s, (_, share) in zip(still, RINGS, strict=True)]
+        return np.concatenate(still), np.concatenate(gone), RING_TRIANGLES
 
     def normals(self, *faces: np.ndarray) -> list[np.ndarray]:
         """Smooth unit normals `[478,3]` of faces `[478,3]`, towards the camera."""
@@ -201,16 +203,12 @@ def _triangulate(opened: np.ndarray) -> np.ndarray:
     holes = [set(lip_ring()), set(lid_ring(0)), set(lid_ring(1)), set(OVAL)]
     kept = np.array([t for t in found.tolist() if not any(set(t) <= hole for hole in holes)])
     flat = opened[:, :2]
-    area = _cross(flat[kept[:, 1]] - flat[kept[:, 0]], flat[kept[:, 2]] - flat[kept[:, 0]])
+    area = cross(flat[kept[:, 1]] - flat[kept[:, 0]], flat[kept[:, 2]] - flat[kept[:, 0]])
     kept[area > 0] = kept[area > 0][:, ::-1]
     return kept
 
 
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-
-
-def _spread(opened: np.ndarray, point_index: np.ndarray) -> np.ndarray:
+def spread(opened: np.ndarray, point_index: np.ndarray) -> np.ndarray:
     """`[478,P]` weights that carry what is known at the landmarks on to all points: radial basis |r|, linear part exact."""
     points = opened.astype(np.float64)
     known = points[point_index]
@@ -238,7 +236,7 @@ def _normal_matrix(triangles: np.ndarray) -> np.ndarray:
 
 def _ring_triangles() -> np.ndarray:
     n, rows = len(OVAL), []
-    circles = [list(OVAL), *(list(range(478 + n * i, 478 + n * (i + 1))) for i in range(len(_RINGS)))]
+    circles = [list(OVAL), *(list(range(478 + n * i, 478 + n * (i + 1))) for i in range(len(RINGS)))]
     for inner, outer in itertools.pairwise(circles):
         for i in range(n):
             j = (i + 1) % n
@@ -246,4 +244,18 @@ def _ring_triangles() -> np.ndarray:
     return np.array(rows)
 
 
-_RING_TRIANGLES = _ring_triangles()
+RING_TRIANGLES = _ring_triangles()
+
+
+def _strips(columns: Sequence[tuple[int, int]]) -> np.ndarray:
+    rows = []
+    for (a, b), (c, d) in itertools.pairwise(columns):
+        rows += [(a, b, c), (c, b, d)]
+    return np.array(rows)
+
+
+MOUTH = _strips([(78, 78), *((up[0], low[0]) for up, low in LIP_COLUMNS), (308, 308)])
+"""Triangles of the gap between the lips, `EYES` of what lies between the lids: the skin has holes there."""
+EYES = np.concatenate([_strips([(o, o), *LIDS[eye], (i, i)]) for eye, (o, i) in enumerate(LID_CORNERS)])
+GAP = np.array([(up[0], low[0]) for up, low in LIP_COLUMNS[3:6]])
+"""Upper and lower lip in the middle of the mouth."""

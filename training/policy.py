@@ -60,11 +60,12 @@ class ErvPolicyConfig(PretrainedConfig):
         self,
         widths: tuple[int, ...] = (32, 40, 80, 160, 192),
         depths: tuple[int, ...] = (2, 2, 2, 1),
+        motion: tuple[int, ...] = (24, 32, 64, 96),
         decoder: dict[str, Any] | None = None,
         image_token_id: int = 3,
         **common: Any,
     ) -> None:
-        self.widths, self.depths = list(widths), list(depths)
+        self.widths, self.depths, self.motion = list(widths), list(depths), list(motion)
         self.decoder = decoder or {}
         self.image_token_id = image_token_id
         super().__init__(**common)
@@ -103,7 +104,7 @@ class ErvPolicy(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: ErvPolicyConfig) -> None:
         super().__init__(config)
-        self.encoder = Encoder(config.widths, config.depths)
+        self.encoder = Encoder(config.widths, config.depths, config.motion)
         text = config.get_text_config()
         self.projector = Projector(config.widths[-1], text.hidden_size)
         self.decoder = LlamaForCausalLM(text)

@@ -3,7 +3,8 @@
 The three published ones are format, accuracy and explanation. The explanation reward has known holes: one on-label sentence among
 neutral ones scores 1, naming the emotion is enough, and nothing looks at the face. Here a text that is not of the grammar earns nothing of
 any kind; the masked reward hides what is concluded and weighs all evidence; the truth reward holds every statement against the face, as
-the landmarks measure it and as the verdict will; the variety reward pays for not saying what the others of the group say.
+the landmarks measure it and as the verdict will; the salience reward asks for what stands out most; the variety reward pays for not saying
+what the others of the group say.
 """
 
 from __future__ import annotations
@@ -119,6 +120,28 @@ def variety_reward(samples: list[Sample], group: int) -> list[float]:
         texts = Counter(s.parsed.evidence for s in part if s.parsed)
         found += [1 - (texts[s.parsed.evidence] - 1) / max(1, len(part) - 1) if s.parsed else 0.0 for s in part]
     return found
+
+
+def salient_reward(samples: list[Sample], rules: Rules) -> list[float]:
+    """1 when the text states what stands out most of all that could be stated of the face, or when nothing does; else 0."""
+    found = []
+    for s in samples:
+        most = _most_salient(s.read, rules)
+        parts = s.parsed.said if s.parsed else ()
+        said = {(one.subject, one.direction or -1) for one in parts if one.kind in ("movement", "one_sided", "eyes_closed")}
+        found.append(float(s.parsed is not None and (most is None or most in said)))
+    return found
+
+
+def _most_salient(read: Facts, rules: Rules) -> tuple[str, int] | None:
+    """Cue and side of the largest movement that can be stated of a face."""
+    sizes = {}
+    for cue, sides in rules.movement.items():
+        for direction in sides:
+            kind = "one_sided" if cue == "corner_asymmetry" else "movement"
+            if rules.check(Said(kind, cue, direction, "plain"), read, "").holds:
+                sizes[cue, direction] = abs(read.cues[cue])
+    return max(sizes, key=lambda one: sizes[one]) if sizes else None
 
 
 def length_reward(samples: list[Sample]) -> list[float]:

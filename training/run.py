@@ -38,7 +38,9 @@ POLICY = "policy"
 _WEIGHTS, _CONFIG, _METRICS, _RECORD = "model.pt", "config.json", "metrics.jsonl", "run.json"
 Config = TypeVar("Config")
 T = TypeVar("T")
-_MAY_BE_0 = {"seed", "limit", "views", "wider", "fold", "written", "epochs", "steps", "smallest_px", "composed"}
+_MAY_BE_0 = {
+    "seed", "limit", "views", "wider", "fold", "written", "epochs", "steps", "smallest_px", "composed", "nudged", "evidence_passes",
+}  # fmt: skip
 """Whole numbers of configurations that may be 0."""
 
 

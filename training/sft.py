@@ -97,7 +97,7 @@ def new_policy(encoder: Encoder, tokenizer: PreTrainedTokenizerFast, config: Sft
     }
     ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "bos", "eos")}
     image = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-    shape = {"widths": encoder.widths, "depths": encoder.depths}
+    shape = dict(zip(("widths", "depths", "motion"), encoder.shape, strict=True))
     policy = ErvPolicy(ErvPolicyConfig(**shape, decoder={**decoder, **ids}, image_token_id=image, tie_word_embeddings=True, **ids))
     policy.encoder.load_state_dict(encoder.state_dict())
     for parameter in policy.encoder.parameters():

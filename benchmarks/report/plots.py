@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.command import Figures
 from benchmarks.quality.corruptions import SEVERITIES
-from benchmarks.speed.stages import STAGES
+from benchmarks.speed.stages import ASKED, STAGES
 
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ec4899", "#8b5cf6", "#64748b")
 """Legible on white and on near-black."""
@@ -81,22 +81,24 @@ def one(title: str, draw: Callable[[Axes], None], width: float, height: float, x
 
 def latency(figures: Figures) -> str:
     """A bar per stage and variant up to the median, with a line to the 95th percentile, on a logarithmic axis."""
-    variants, rows = figures["variants"], np.arange(len(STAGES))
+    variants = figures["variants"]
+    stages = [stage for stage in (*STAGES, ASKED) if all(stage in variant["stages"] for variant in variants.values())]
+    rows = np.arange(len(stages))
     height = 0.8 / len(variants)
 
     def draw(axes: Axes) -> None:
         for i, (title, variant) in enumerate(variants.items()):
-            median, p95 = (np.array([variant["stages"][stage][key] for stage in STAGES]) for key in ("median_ms", "p95_ms"))
+            median, p95 = (np.array([variant["stages"][stage][key] for stage in stages]) for key in ("median_ms", "p95_ms"))
             error = {"xerr": [np.zeros(len(rows)), p95 - median], "error_kw": {"ecolor": _INK, "elinewidth": 1}}
             axes.barh(rows + (i - (len(variants) - 1) / 2) * height, median, height * 0.85, label=title, alpha=0.8, **error)
-        axes.set_yticks(rows, [name.replace("_", " ") for name in STAGES])
+        axes.set_yticks(rows, [name.replace("_", " ") for name in stages])
         axes.invert_yaxis()
         axes.set_xscale("log")
         axes.grid(visible=False, axis="y")
         if len(variants) > 1:
             axes.legend(loc="upper right")
 
-    size = 1.2 + 0.32 * len(STAGES) * max(1, len(variants) * 0.7)
+    size = 1.2 + 0.32 * len(stages) * max(1, len(variants) * 0.7)
     return one("Latency of every stage", draw, 7.6, size, "milliseconds: median, and line to the 95th percentile")
 
 

@@ -20,7 +20,7 @@ from benchmarks.command import Command, Figures, bundle_options, check, loaded, 
 from benchmarks.speed import scaling
 from benchmarks.speed.clock import UNIT, interleave, summary
 from benchmarks.speed.hardware import mode_of, mode_options, state
-from benchmarks.speed.stages import STAGES, Scene, capture, demo_frame, write_clip
+from benchmarks.speed.stages import ASKED, STAGES, Scene, capture, demo_frame, write_clip
 from edge.cv import cv2
 from edge.pipeline import Pipeline
 from edge.sources.camera import Frame, Source, find_feed, recorded
@@ -42,8 +42,8 @@ def measure(
 
     Returns:
         `matmul_ms`; how it was measured; load, clock, temperatures and throttling `before` and `after`; and `variants`: name →
-        `provider`, `tokens`, `dropped`, and `stages` (see `stages.STAGES`), each with the figures of `clock.summary`, set against the
-        first variant's.
+        `provider`, `tokens`, `dropped`, and `stages` (see `stages.STAGES`; of bundles that can, `stages.ASKED` too), each with the
+        figures of `clock.summary`, set against the first variant's.
     """
     cv2.setNumThreads(threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -53,8 +53,9 @@ def measure(
             source = Path(folder) / "clip.avi"
             write_clip(source, frame)
         scenes = {name: Scene.of(pipeline, frame) for name, pipeline in variants.items()}
-        turns = zip(*(scene.stages(partial(_label, name)) for name, scene in scenes.items()), strict=True)
-        work = [capture(source), *itertools.chain.from_iterable(turns)]
+        # a bundle that tells no counterfactuals has a stage less
+        turns = itertools.zip_longest(*(scene.stages(partial(_label, name)) for name, scene in scenes.items()))
+        work = [capture(source), *filter(None, itertools.chain.from_iterable(turns))]
         before = state()
         times = interleave(work, threads, rounds=rounds, title="latency")
         after = state()
@@ -62,7 +63,9 @@ def measure(
     told: Figures = {}
     for name, scene in scenes.items():
         told[name] = {"provider": scene.pipeline.provider, "tokens": scene.length}
-        told[name]["stages"] = {stage: summary(_label(name, stage), times, _label(first, stage)) for stage in STAGES}
+        timed = [stage for stage in (*STAGES, ASKED) if _label(name, stage) in times]
+        against = {stage: _label(first, stage) for stage in timed if _label(first, stage) in times}
+        told[name]["stages"] = {stage: summary(_label(name, stage), times, against.get(stage)) for stage in timed}
         if fps:
             told[name]["dropped"] = _dropped(scene.pipeline, frame, fps)
     return {

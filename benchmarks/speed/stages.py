@@ -25,6 +25,8 @@ from edge.vision.face import align
 
 STAGES = ("capture", "face", "align", "encode", "fast", "first_token", "per_token", "explain", "verify", "verdict", "full")
 """In the order of the data. `fast` = face, align, encode; `full` = `fast`, explained and verified, the end to end of a picture."""
+ASKED = "counterfactual"
+"""Beside the line and only on request, of bundles that can: everything that the explanation of the picture states, taken back."""
 
 Feed = dict[str, np.ndarray]
 
@@ -82,7 +84,7 @@ class Scene:
         return token_counter(self.pipeline)(self.text)
 
     def stages(self, label: Callable[[str], str] = str, clock: Clock = time.perf_counter) -> list[Stage]:
-        """The pipeline's own stages; `label` names a stage's figures, `clock` times them."""
+        """The pipeline's own stages, `ASKED` last where the bundle can; `label` names a stage's figures, `clock` times them."""
         pipeline, explainer, config = self.pipeline, self.pipeline.explainer, self.pipeline.bundle.config
         crop = align(self.grey, self.detection, config.image)[0][None]
         done = [parse_completion(self.text, tuple(config.labels))]
@@ -96,8 +98,11 @@ class Scene:
             "verdict": lambda: explainer.decide(candidate, self.subject),
             "full": lambda: pipeline.explain(pipeline.look(self.frame)),
         }
+        face = pipeline.explain(self.seen).faces[0]
+        if pipeline.moves and face.explanation and face.explanation.text:
+            work[ASKED] = lambda: pipeline.counterfactual(self.frame.image_bgr, face)
         decoding = _decoding(explainer, self.subject, label, clock)
-        return [*(timed(label(name), call, clock) for name, call in work.items()), decoding]
+        return [decoding, *(timed(label(name), call, clock) for name, call in work.items())]
 
 
 def _ignore(*_: object) -> None:

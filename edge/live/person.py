@@ -15,7 +15,7 @@ from edge.live.baseline import Baseline, Calibration
 from edge.live.dynamics import Dynamics
 from edge.live.schedule import Outcome, Task
 from edge.live.smooth import LabelSmoother
-from edge.types import Event, Explanation, Face
+from edge.types import Counterfactual, Event, Explanation, Face
 from edge.vision.quality import unclear
 
 WINDOW_MS = 1000.0
@@ -57,6 +57,8 @@ class Person:
         self._glimpses: deque[_Glimpse] = deque(maxlen=config.policy.max_frames)
         self._explanation: Explanation | None = None
         self._explained_ms: float | None = None
+        self.counterfactual: Counterfactual | None = None
+        """The one that was asked for last, while the shown label and what is in sight stay."""
         self._dynamics = Dynamics([cue.name for cue in config.cues])
 
     @property
@@ -90,7 +92,7 @@ class Person:
             )
         if smoother.shown != before or self._covered(t_ms):
             self.spell += 1
-            self._explanation = self._explained_ms = None
+            self._explanation = self._explained_ms = self.counterfactual = None
         return self._shown(face, faults, events)
 
     def task(self, face: Face, t_ms: float) -> Task | None:
@@ -114,8 +116,8 @@ class Person:
         return True
 
     def explained(self, face: Face) -> Face:
-        """The face with the explanation at hand."""
-        return replace(face, explanation=self._explanation, explained_t_ms=self._explained_ms)
+        """The face with the explanation at hand, and what was asked about it."""
+        return replace(face, explanation=self._explanation, explained_t_ms=self._explained_ms, counterfactual=self.counterfactual)
 
     def _recent(self, t_ms: float) -> list[_Glimpse]:
         return [g for g in self._glimpses if t_ms - g.t_ms <= WINDOW_MS]

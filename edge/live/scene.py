@@ -13,15 +13,17 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Protocol
 
-from edge.bundle import BundleConfig
+import numpy as np
+
+from edge.bundle import MOVES, BundleConfig
 from edge.errors import UsageError
 from edge.language.explain import Explainer
 from edge.live.baseline import Baseline
 from edge.live.person import Person
-from edge.live.schedule import Due, Outcome, Task, Worker
+from edge.live.schedule import Asked, Due, Outcome, Task, Worker
 from edge.live.times import Times
 from edge.sources.camera import Frame
-from edge.types import Face, Reading
+from edge.types import Counterfactual, Face, Reading
 from edge.vision.look import Seen
 from edge.vision.track import FORGET_MS, Tracker
 
@@ -42,6 +44,9 @@ class FrameReader(Protocol):
 
     def explain(self, seen: Seen) -> Reading:
         """The slow path, for every face of one frame."""
+
+    def counterfactual(self, image_bgr: np.ndarray, face: Face) -> Counterfactual:
+        """What became of a face's answer without each thing that its explanation states."""
 
 
 class Scene:
@@ -80,6 +85,7 @@ class Scene:
             raise UsageError(f"calibrate_s must be 0 or more seconds, got {calibrate_s!r}")
         self._pipeline, self._config = pipeline, pipeline.config
         self._due, self._tracker = Due(explain), Tracker()
+        self._doubted = Asked()
         self._times, self._at_once = Times(), at_once
         self._people: dict[int, Person] = {}
         self._baseline, self._calibrate_s = baseline, calibrate_s
@@ -96,7 +102,7 @@ class Scene:
         with self.worker.fast_path() if self.worker else nullcontext():
             seen = self._pipeline.look(frame, self._tracker)
             faces = self._recognise(seen, frame.t_ms)
-        return self._explain(replace(seen.reading, faces=tuple(faces)))
+        return self._take_back(self._explain(replace(seen.reading, faces=tuple(faces))), frame)
 
     def read_picture(self, frame: Frame) -> Reading:
         """Read a picture that has nothing to do with the ones before."""
@@ -106,6 +112,18 @@ class Scene:
     def explain(self, track: int | None = None) -> None:
         """Ask for an explanation of one face, or of all that the next frame shows; it comes with one of the next readings."""
         self._due.ask(track)
+
+    def counterfactual(self, track: int | None = None) -> None:
+        """Ask what becomes of a face's answer without each thing that its explanation states; `None`: of all in view.
+
+        It comes as `Face.counterfactual` with the next reading of that face that shows an explanation; one face a frame.
+
+        Raises:
+            UsageError: the bundle cannot tell.
+        """
+        if not self._config.movable:
+            raise UsageError(f"this bundle has no {MOVES} and tells no counterfactuals: add it with 'python -m export moves'")
+        self._doubted.ask(track)
 
     def baseline(self) -> Baseline | None:
         """The neutral face that was measured here, the one from most frames where there are several; `None` before there is one."""
@@ -160,6 +178,21 @@ class Scene:
                     spent[stage] += value
         spent["total"] += (time.perf_counter() - started) * 1e3
         return replace(reading, faces=tuple(self._people[face.track].explained(face) for face in reading.faces), latency_ms=spent)
+
+    def _take_back(self, reading: Reading, frame: Frame) -> Reading:
+        """Answer who asked for a counterfactual: of one face with this frame, so that the stream is not held up for all."""
+        self._doubted.look([face.track for face in reading.faces], self._people)
+        shown = (face for face in reading.faces if face.track in self._doubted and face.explanation and face.explanation.text)
+        face = next((face for face in shown if not face.unclear), None)
+        if face is None:
+            return reading
+        self._doubted.answered(face.track)
+        with self.worker.fast_path() if self.worker else nullcontext():
+            found = replace(self._pipeline.counterfactual(frame.image_bgr, face), t_ms=frame.t_ms)
+        self._people[face.track].counterfactual = found
+        spent = {**reading.latency_ms, "total": reading.latency_ms["total"] + found.latency_ms}
+        faces = tuple(replace(one, counterfactual=found) if one is face else one for one in reading.faces)
+        return replace(reading, faces=faces, latency_ms=spent)
 
     def _tasks(self, reading: Reading) -> list[Task]:
         tasks: list[Task] = []

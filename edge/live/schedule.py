@@ -52,6 +52,39 @@ class Outcome:
     spent_ms: dict[str, float]
 
 
+class Asked:
+    """The faces that somebody asks for; `ask` may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._tracks: set[int] = set()
+        self._all = False
+        self._lock = threading.Lock()
+
+    def ask(self, track: int | None) -> None:
+        """Ask for one face, or for all in view at the next frame."""
+        with self._lock:
+            if track is None:
+                self._all = True
+            elif len(self._tracks) < MAX_ASKED:
+                self._tracks.add(track)
+
+    def look(self, tracks: Collection[int], known: Collection[int]) -> None:
+        """A frame shows these tracks, of those that are still known: the rest is forgotten."""
+        with self._lock:
+            if self._all:
+                self._tracks |= set(tracks)
+                self._all = False
+            self._tracks &= set(known)
+
+    def __contains__(self, track: int) -> bool:
+        return track in self._tracks
+
+    def answered(self, track: int) -> None:
+        """It has what was asked for."""
+        with self._lock:
+            self._tracks.discard(track)
+
+
 class Due:
     """Decides whether a face is to be explained now; `ask` may be called from any thread."""
 
@@ -62,25 +95,15 @@ class Due:
         self.explain = explain
         self._tried: dict[int, Task] = {}
         self._verified: dict[int, Task] = {}
-        self._asked: set[int] = set()
-        self._all = False
-        self._lock = threading.Lock()
+        self._asked = Asked()
 
     def ask(self, track: int | None) -> None:
         """Ask for one face, or for all in view at the next frame."""
-        with self._lock:
-            if track is None:
-                self._all = True
-            elif len(self._asked) < MAX_ASKED:
-                self._asked.add(track)
+        self._asked.ask(track)
 
     def look(self, tracks: Collection[int], known: Collection[int]) -> None:
         """A frame shows these tracks, of those that are still known: the rest is forgotten."""
-        with self._lock:
-            if self._all:
-                self._asked |= set(tracks)
-                self._all = False
-            self._asked &= set(known)
+        self._asked.look(tracks, known)
         for notes in (self._tried, self._verified):
             for track in set(notes) - set(known):
                 del notes[track]
@@ -106,8 +129,7 @@ class Due:
     def tried(self, task: Task) -> None:
         """The face is being explained."""
         self._tried[task.track] = task
-        with self._lock:
-            self._asked.discard(task.track)
+        self._asked.answered(task.track)
 
     def settled(self, outcome: Outcome) -> None:
         """An explanation is there."""

@@ -109,6 +109,15 @@ class Stream(Iterator[Reading]):
         if not self._closed:  # nobody would answer it, and it would be remembered for ever
             self._scene.explain(track)
 
+    def counterfactual(self, track: int | None = None) -> None:
+        """Ask what becomes of a face's answer without each thing that its explanation states: `Face.counterfactual` of a later reading.
+
+        Raises:
+            UsageError: the bundle cannot tell.
+        """
+        if not self._closed:
+            self._scene.counterfactual(track)
+
     def baseline(self) -> Baseline | None:
         """The neutral face that was measured here, the one from most frames where there are several; `None` before there is one."""
         return self._scene.baseline()

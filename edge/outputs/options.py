@@ -48,6 +48,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     told = "write what happened in --video, as its name ends: .json, .tsv, .vtt (captions), .eaf (ELAN) or .svg (a picture)"
     group.add_argument("--summary", type=Path, metavar="F", help=told)
     group.add_argument("--lsl", metavar="NAME", help="publish a Lab Streaming Layer stream (needs the 'lsl' extra)")
+    group.add_argument(
+        "--lsl-people",
+        type=int,
+        default=1,
+        metavar="N",
+        help="with --lsl: a stream for each of so many people (default: the largest face)",
+    )
     group.add_argument("--osc", type=_receiver, metavar="HOST:PORT", help="send Open Sound Control messages (needs the 'osc' extra)")
     group.add_argument(
         "--mqtt", type=_broker, metavar="[mqtts://][USER@]HOST[:PORT]/TOPIC",
@@ -145,7 +152,7 @@ def open_outputs(args: argparse.Namespace, pipeline: Pipeline) -> Outputs:
         if args.csv:
             sinks.append(opened.enter_context(CsvSink(args.csv, *columns, format=args.csv_format)))
         if args.lsl:
-            sinks.append(opened.enter_context(LslSink(args.lsl, *columns)))
+            sinks.append(opened.enter_context(LslSink(args.lsl, *columns, people=args.lsl_people)))
         if args.osc:
             sinks.append(opened.enter_context(OscSink(*args.osc)))
         if args.mqtt:

@@ -16,10 +16,10 @@ from edge.errors import EdgeError, InputError
 from edge.server.complaints import complain
 from edge.server.guard import HEADERS, Gate
 from edge.server.http import web
-from edge.server.hub import FullError, Hub, Mailbox, Places
+from edge.server.hub import FullError, Hub, Mailbox, Places, grant
 from edge.server.lines import Lines
 from edge.server.uploads import PictureReader, Visit
-from edge.server.wire import Packet, asked_track, described, pack, sent_time, unpack
+from edge.server.wire import Packet, described, pack, sent_time, unpack
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ async def _tell(
             if followed is None or message.type is not web.WSMsgType.TEXT:
                 await ws.close(code=1003, message=b"nothing is expected here")
                 break
-            followed.explain(asked_track(message.data))
+            grant(followed, message.data)
     except Exception as error:  # whatever a client has brought about ends its own conversation only
         await _dismiss(request, ws, error)
     finally:
@@ -212,7 +212,7 @@ async def _read(request: web.Request, sockets: Sockets, reader: PictureReader) -
                 complain(request.remote, "what came is no WebSocket message", message.data)
                 break
             if message.type is web.WSMsgType.TEXT:
-                visit.explain(asked_track(message.data))
+                grant(visit, message.data)
                 continue
             header, jpeg = unpack(message.data)
             reading = await reader(jpeg, sent_time(header), visit)

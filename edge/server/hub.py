@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from edge.errors import UsageError
-from edge.server.wire import Packet
+from edge.server.wire import Packet, asked
 from edge.types import StreamStatus
 
 
@@ -57,16 +57,35 @@ class Places:
             self.taken -= 1
 
 
-class Followed(Protocol):
-    """What reads the source, an `edge.live.stream.Stream`; both parts may be used from any thread."""
+class Askable(Protocol):
+    """What answers with its next readings."""
+
+    def explain(self, track: int | None = None) -> None:
+        """Ask for an explanation of one face, or of all."""
+        ...
+
+    def counterfactual(self, track: int | None = None) -> None:
+        """Ask what becomes of its answer without each thing that its explanation states; raises `UsageError` where that cannot be told."""
+        ...
+
+
+def grant(askable: Askable, text: str) -> None:
+    """Ask for what a client asks for, in its own words.
+
+    Raises:
+        InputError: they mean nothing.
+        UsageError: it cannot be had here.
+    """
+    wish, track = asked(text)
+    (askable.explain if wish == "explain" else askable.counterfactual)(track)
+
+
+class Followed(Askable, Protocol):
+    """What reads the source, an `edge.live.stream.Stream`; all parts may be used from any thread."""
 
     @property
     def status(self) -> StreamStatus:
         """How the source is doing."""
-        ...
-
-    def explain(self, track: int | None = None) -> None:
-        """Ask for an explanation of one face, or of all."""
         ...
 
 

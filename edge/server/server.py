@@ -79,6 +79,7 @@ class Server(Sink):
         self._about: dict[str, Any] = {
             "version": edge.__version__, "labels": config.labels, "cues": cues,
             "units": {unit.name: unit.meaning for unit in config.units}, "source": source, "browser": reader is not None,
+            "counterfactual": bool(config.movable),
         }  # fmt: skip
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()

@@ -42,10 +42,15 @@ class Visit:
             self._scene = Scene(pipeline, explain=explain, at_once=MAX_EXPLAINED)
         return self._scene.read(frame)
 
-    def explain(self, track: int | None) -> None:
+    def explain(self, track: int | None = None) -> None:
         """Ask for an explanation of one face, or of all, with the next picture."""
         if self._scene:
             self._scene.explain(track)
+
+    def counterfactual(self, track: int | None = None) -> None:
+        """Ask what becomes of its answer without each thing that its explanation states, with the next picture."""
+        if self._scene:
+            self._scene.counterfactual(track)
 
 
 class PictureReader:

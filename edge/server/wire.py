@@ -57,8 +57,12 @@ def sent_time(header: dict[str, Any]) -> float:
     return float(value)
 
 
-def asked_track(text: str) -> int | None:
-    """The track that a client wants explained: `{"explain": 1}`, or `{"explain": null}` for every face.
+WISHES = ("explain", "counterfactual")
+"""What a client may ask for."""
+
+
+def asked(text: str) -> tuple[str, int | None]:
+    """What a client asks for, and for which track: `{"explain": 1}`, `{"counterfactual": 1}`, with `null` for every face.
 
     Raises:
         InputError: anything else.
@@ -67,12 +71,12 @@ def asked_track(text: str) -> int | None:
         message = json.loads(text)
     except (ValueError, RecursionError):
         raise InputError("the message is not JSON") from None
-    if not isinstance(message, dict) or list(message) != ["explain"]:
-        raise InputError('expected {"explain": TRACK} or {"explain": null}')
-    track = message["explain"]
+    if not isinstance(message, dict) or len(message) != 1 or (wish := next(iter(message))) not in WISHES:
+        raise InputError('expected {"explain": TRACK}, {"counterfactual": TRACK}, or null for all')
+    track = message[wish]
     if track is not None and (isinstance(track, bool) or not isinstance(track, int) or not 0 < track < 2**31):
-        raise InputError("explain needs the track of a face, or null for all")
-    return track
+        raise InputError(f"{wish} needs the track of a face, or null for all")
+    return wish, track
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:
@@ -90,13 +94,17 @@ def decode_jpeg(data: bytes) -> np.ndarray:
 
 
 def described(reading: Reading) -> dict[str, Any]:
-    """A reading with what a page needs to show it: for every face its landmark `points` `[P][2]` in pixels of the picture, and `said`, its
-    statements in plain words, each `[what it says, what was measured]`."""
-    statements = [face.explanation.statements if face.explanation else () for face in reading.faces]
+    """A reading with what a page needs to show it: for every face its landmark `points` `[P][2]` in pixels of the picture, `said`, its
+    statements in plain words, each `[what it says, what was measured]`, and `doubted`, in plain words each statement of its
+    counterfactual."""
+    faces = reading.faces
+    stated = [face.explanation.statements if face.explanation else () for face in faces]
+    doubted = [[one.statement for one in face.counterfactual.undone] if face.counterfactual else [] for face in faces]
     return {
         "reading": reading.to_dict(),
-        "points": [np.round(face.points_xy, 1).tolist() for face in reading.faces],
-        "said": [[[in_words(said), measure(said)] for said in group] for group in statements],
+        "points": [np.round(face.points_xy, 1).tolist() for face in faces],
+        "said": [[[in_words(said), measure(said)] for said in group] for group in stated],
+        "doubted": [[in_words(said) for said in group] for group in doubted],
     }
 
 

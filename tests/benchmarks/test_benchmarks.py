@@ -13,7 +13,7 @@ from benchmarks.__main__ import main
 from benchmarks.command import distinct
 from benchmarks.speed import scaling
 from benchmarks.speed.clock import CALLS, interleave, pairs, summary, timed
-from benchmarks.speed.stages import STAGES
+from benchmarks.speed.stages import ASKED, STAGES
 
 
 def test_latency_reports_every_stage_in_milliseconds_and_matmuls(capsys):
@@ -21,7 +21,7 @@ def test_latency_reports_every_stage_in_milliseconds_and_matmuls(capsys):
     figures = json.loads(capsys.readouterr().out)
     shipped = figures["variants"]["shipped"]
     assert figures["rounds"] == 3
-    assert set(shipped["stages"]) == set(STAGES)
+    assert set(shipped["stages"]) - {ASKED} == set(STAGES)
     for stage in shipped["stages"].values():
         assert 0 < stage["median_ms"] <= stage["p95_ms"]
         assert stage["matmuls"] > 0
@@ -36,8 +36,17 @@ def test_latency_sets_variants_against_the_first(capsys, pipeline):
     assert (first[0], second[0]) == ("models", "models 2")
     assert not any("ratio" in stage for stage in first[1]["stages"].values())
     told = {name: stage["ratio"] for name, stage in second[1]["stages"].items() if "ratio" in stage}
-    assert set(told) == set(STAGES) - {"capture"}, "both take their frames from one source"
+    assert set(told) - {ASKED} == set(STAGES) - {"capture"}, "both take their frames from one source"
     assert all(0 < ratio["low"] <= ratio["median"] <= ratio["high"] for ratio in told.values())
+
+
+def test_latency_times_counterfactuals_of_a_bundle_that_tells_them(capsys, pipeline, movable_folder):
+    folders = [str(pipeline.bundle.folder), str(movable_folder)]
+    assert main(["latency", *(f"--bundle={folder}" for folder in folders), "--rounds", "2", "--fps", "0", "--json"]) == 0
+    without, told = json.loads(capsys.readouterr().out)["variants"].values()
+    assert (ASKED in without["stages"]) == bool(pipeline.config.movable)
+    assert told["stages"][ASKED]["median_ms"] > told["stages"]["encode"]["median_ms"], "it reads more faces than one"
+    assert set(told["stages"]) == {*STAGES, ASKED}
 
 
 def test_bundles_of_one_name_are_told_apart():

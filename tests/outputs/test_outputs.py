@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge import ActionUnit, Detection, Explanation, Face, OutputError, Pose, Reading, Statement, UsageError, Verdict
+from edge import ActionUnit, Detection, Event, Explanation, Face, OutputError, Pose, Reading, Statement, UsageError, Verdict
 from edge.cli import main
 from edge.outputs import CsvSink, JsonLinesSink, LslSink, OscSink
 from edge.outputs.layouts import columns
@@ -163,13 +163,48 @@ def test_osc_without_a_receiver_is_no_error_and_a_host_that_is_none_is():
         OscSink("no host at all", 9000)
 
 
-def test_lsl_arrives_at_a_real_inlet(tmp_path, monkeypatch):
+@pytest.fixture
+def pylsl(tmp_path, monkeypatch):
     (tmp_path / "lsl.cfg").write_text("[multicast]\nResolveScope = machine\n")
     monkeypatch.setenv("LSLAPICFG", str(tmp_path / "lsl.cfg"))  # nothing leaves this machine
     try:
         import pylsl
     except (ImportError, RuntimeError) as error:
         pytest.skip(f"Lab Streaming Layer needs pylsl with liblsl: {error}")
+    return pylsl
+
+
+def test_lsl_gives_each_person_a_stream_until_they_leave(pylsl):
+    name, happened = f"edge-people-{time.monotonic_ns()}", Event("movement", "onset", "lip_corners", 1, 60.0, 60.0, 2.0)
+    with LslSink(name, LABELS, CUES, UNITS, people=2) as sink:
+        inlets = [pylsl.StreamInlet(_resolved(pylsl, one)) for one in (f"{name}-1", f"{name}-2", f"{name}-events")]
+        for inlet in inlets:
+            inlet.open_stream(timeout=10)
+        larger = replace(_face(7), events=(happened,))
+        for reading in (
+            _reading(0, _face(4)),
+            _reading(1, _face(7), _face(4), _face(9)),
+            _reading(2, larger),
+            _reading(3, larger, _face(9)),
+        ):
+            sink.write(reading)
+        one, two = ([inlet.pull_sample(timeout=10) for _ in range(4)] for inlet in inlets[:2])
+        said = [inlets[2].pull_sample(timeout=10) for _ in range(6)]
+        for inlet in inlets:
+            inlet.close_stream()
+    assert [sample[0] for sample, _ in one] == pytest.approx([4, 4, math.nan, 9], nan_ok=True)
+    assert [sample[0] for sample, _ in two] == pytest.approx([math.nan, 7, 7, 7], nan_ok=True), "the third person found no place until then"
+    markers = [json.loads(sample[0]) for sample, _ in said]
+    assert [(m["track"], m.get("left")) for m in markers[:2]] == [(4, None), (7, None)]
+    assert {"track": None, "left": 4} in markers
+    told = next(i for i, m in enumerate(markers) if "event" in m)
+    assert markers[told] == {"track": 7, "event": happened.to_dict()}
+    assert two[2][1] - said[told][1] == pytest.approx(0.02, abs=0.003), "stamped when it happened, not when it was seen"
+    with pytest.raises(UsageError, match="1 to 16 people"):
+        LslSink(name, LABELS, CUES, people=0)
+
+
+def test_lsl_arrives_at_a_real_inlet(pylsl):
     name = f"edge-test-{time.monotonic_ns()}"
     with LslSink(name, LABELS, CUES, UNITS) as sink:
         numbers = pylsl.StreamInlet(_resolved(pylsl, name))
@@ -195,7 +230,8 @@ def test_lsl_arrives_at_a_real_inlet(tmp_path, monkeypatch):
     assert abs(samples[2][1] - pylsl.local_clock()) < 10
     assert said[0].pop("statements") == [statement.to_dict() for statement in SAID]
     assert said == [
-        {"track": 4, "emotion": "happiness", "confidence": 0.8, "status": "verified", "text": 'He "smiles", broadly.'}, {"track": None},
+        {"track": 4, "emotion": "happiness", "confidence": 0.8, "status": "verified", "text": 'He "smiles", broadly.'},
+        {"track": None, "left": 4},
     ]  # fmt: skip
 
 

@@ -150,6 +150,9 @@ class Watched:
     def explain(self, track: int | None = None) -> None:
         self.asked.append(track)
 
+    def counterfactual(self, track: int | None = None) -> None:
+        self.asked.append(("counterfactual", track))
+
 
 def test_page_asks_for_an_explanation_and_says_that_the_source_is_lost(page, server, pipeline, portrait):
     watched = Watched()
@@ -178,6 +181,53 @@ def test_page_lists_every_statement_with_its_measure_and_whether_it_holds(page, 
     assert [row.locator(".value").inner_text().split(" ✓")[0] for row in rows] == [measure(s).replace("-", "−") for s in said]
     assert {row.locator(".value .unseen").inner_text() for row in rows} == {"holds"}
     assert page.locator("#statements rect").count() == sum(bool(s.within) for s in said), "where it has one, the tolerance is drawn"
+
+
+def test_page_shows_on_request_what_became_of_the_answer_without_each_statement(page, movable, portrait):
+    reading, watched = movable(portrait), Watched()
+    (face,) = reading.faces
+    found = movable.counterfactual(portrait, face)
+    taken = [one for one in found.undone if not one.reason]
+    read_back = replace(taken[0], cue_after=0.1 * taken[0].cue_before)
+    followed = replace(found, undone=tuple(read_back if one is taken[0] else one for one in found.undone))
+    with Server(movable.config, port=0) as server:
+        server.follow(watched)
+        page.goto(server.url)
+        server.write(movable(portrait, explain=False), portrait)
+        _reads(page, "#state", "")
+        playwright.expect(page.locator("#doubt")).to_be_hidden()
+        server.write(reading, portrait)
+        _verified(page)
+        playwright.expect(page.locator("#doubted-part")).to_be_hidden()
+        page.click("#doubt")
+        page.wait_for_timeout(200)
+        assert watched.asked == [("counterfactual", 1)]
+        server.write(replace(reading, faces=(replace(face, counterfactual=followed),)), portrait)
+        page.wait_for_selector("#doubted-part:not([hidden])")
+        rows = page.locator("#doubted li")
+        assert rows.count() == len(taken)
+        first, second = rows.nth(0).inner_text(), rows.nth(1).inner_text()
+        assert first.startswith(f"without {taken[0].words}: happiness {found.probability:.2f} → {taken[0].probability:.2f}")
+        assert "followed: 90 % of the way." in first
+        assert "no proof" not in first
+        assert re.search(r"followed only \d+ % of the way: no proof\.", second), "what the reading did not see proves nothing"
+        page.click("#kept-part summary")
+        kept = page.locator("#kept").inner_text()
+        rests = [one for one in found.undone if one.statement.kind == "rest"]
+        assert rests
+        assert all(f"{in_words(one.statement)}: {one.reason}" in kept for one in rests)
+        assert f"nothing taken back: {found.control:.2f}" in page.inner_text("#control")
+        server.write(reading, portrait)
+        page.wait_for_selector("#doubted-part", state="hidden")
+
+
+def test_page_offers_no_counterfactual_of_a_bundle_that_tells_none(page, pipeline, portrait):
+    with Server(replace(pipeline.config, movable=[]), port=0) as server:
+        server.follow(Watched())
+        page.goto(server.url)
+        server.write(pipeline(portrait), portrait)
+        _verified(page)
+        playwright.expect(page.locator("#doubt")).to_be_hidden()
 
 
 def test_page_shows_no_statement_of_a_text_that_is_withheld(page, server, pipeline, portrait):

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ aiohttp = pytest.importorskip("aiohttp", reason="the server needs aiohttp")
 
 from serving import jpeg, reading, speak, stalled, unpack_any, wait_for  # noqa: E402
 
+from edge.pipeline import Pipeline  # noqa: E402
 from edge.server import Server, app  # noqa: E402
 from edge.server.wire import MAX_HEADER, decode_jpeg, pack, unpack  # noqa: E402
 
@@ -148,11 +150,15 @@ class Watched:
 
     def __init__(self) -> None:
         self.asked: list[int | None] = []
+        self.doubted: list[int | None] = []
 
     status = StreamStatus("reconnecting", 0.0, 5, 7, 2500.0, 1, "camera:0 was lost")
 
     def explain(self, track: int | None = None) -> None:
         self.asked.append(track)
+
+    def counterfactual(self, track: int | None = None) -> None:
+        self.doubted.append(track)
 
 
 def test_clients_hear_how_a_silent_source_is_doing_and_may_ask_for_explanations(server, monkeypatch):
@@ -163,7 +169,7 @@ def test_clients_hear_how_a_silent_source_is_doing_and_may_ask_for_explanations(
     async def talk(session, url):
         async with session.ws_connect(url + "/live") as ws:
             quiet = unpack_any((await ws.receive(10)).data)
-            for message in ('{"explain": 3}', '{"explain": null}'):
+            for message in ('{"explain": 3}', '{"counterfactual": 2}', '{"explain": null}'):
                 await ws.send_str(message)
             server.write(reading(0))
             while "reading" not in (packet := unpack_any((await ws.receive(10)).data)):
@@ -172,12 +178,16 @@ def test_clients_hear_how_a_silent_source_is_doing_and_may_ask_for_explanations(
 
     assert speak(server, talk) == ({"status": watched.status.to_dict()}, watched.status.to_dict())
     wait_for(lambda: watched.asked == [3, None])
+    assert watched.doubted == [2]
 
 
 @pytest.mark.parametrize(
     "message",
-    ["", "{", "[]", "[" * 900, "{}", '{"explain": 0}', '{"explain": true}', '{"explain": "1"}', '{"explain": 1, "more": 2}', b"\0"],
-)
+    [
+        "", "{", "[]", "[" * 900, "{}", '{"explain": 0}', '{"explain": true}', '{"explain": "1"}', '{"explain": 1, "more": 2}', b"\0",
+        '{"counterfactual": 0}', '{"counterfactual": [1]}', '{"counterfactual": 1, "explain": 1}', '{"close": 1}',
+    ],
+)  # fmt: skip
 def test_a_question_that_makes_no_sense_ends_the_conversation(server, message):
     watched = Watched()
     server.follow(watched)
@@ -190,7 +200,50 @@ def test_a_question_that_makes_no_sense_ends_the_conversation(server, message):
             return ws.close_code
 
     assert speak(server, talk) == (1003 if isinstance(message, bytes) else 1007)
-    assert watched.asked == []
+    assert watched.asked == watched.doubted == []
+
+
+def test_a_browser_is_told_what_became_of_the_answer_without_each_statement(movable, portrait):
+    with Server(movable.config, lambda: movable, port=0) as server:
+        server._reader.close = lambda: None  # the session's pipeline outlives this server
+
+        async def talk(session, url):
+            async with session.get(url + "/about") as answer:
+                about = await answer.json()
+            async with session.ws_connect(url + "/camera") as ws:
+                told = []
+                for t_ms in (0, 40, 80):
+                    await ws.send_bytes(pack({"t_ms": t_ms}, jpeg(portrait)))
+                    told.append(unpack_any((await ws.receive(60)).data))
+                    if not t_ms:
+                        await ws.send_str('{"counterfactual": 1}')
+            return about, told
+
+        about, (before, *after) = speak(server, talk)
+    assert about["counterfactual"]
+    assert before["reading"]["faces"][0]["counterfactual"] is None
+    assert before["doubted"] == [[]]
+    for packet in after:
+        found = packet["reading"]["faces"][0]["counterfactual"]
+        assert (found["answer"], found["t_ms"]) == ("happiness", 40)
+        assert len(packet["doubted"][0]) == len(found["undone"]) > 0
+
+
+def test_a_browser_that_asks_a_bundle_that_cannot_tell_is_sent_away_with_the_reason(server, portrait, monkeypatch):
+    config = Pipeline.config.fget
+    monkeypatch.setattr(Pipeline, "config", property(lambda self: replace(config(self), movable=[])))
+
+    async def talk(session, url):
+        async with session.ws_connect(url + "/camera") as ws:
+            await ws.send_bytes(pack({"t_ms": 0}, jpeg(portrait)))
+            await ws.receive(60)
+            await ws.send_str('{"counterfactual": 1}')
+            ended = await ws.receive(60)
+            return ended.data, ended.extra
+
+    code, reason = speak(server, talk)
+    assert code == 1011
+    assert reason.startswith("this bundle has no moves.npz and tells no counterfactuals")
 
 
 def test_a_port_in_use_is_a_clear_error_and_a_closed_server_frees_it(pipeline):

@@ -1,4 +1,4 @@
-"""What the encoder is trained on and with: framing, augmentation, action units, composed emotions, calibration, earlier weights."""
+"""What the encoder is trained on and with: framing, augmentation, action units, composed and moved faces, calibration, earlier weights."""
 
 from dataclasses import replace
 
@@ -11,16 +11,17 @@ from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8
 from training import composed as composing
 from training.augment import SIZE, Targets, augment, degrade, move, plain
-from training.certainty import Answers, calibration_errors, fit_doubt, fit_world
+from training.certainty import Answers, calibration_errors, class_offsets, fit_doubt, fit_evidence, fit_world
 from training.cues import CUE_NAMES, POINTS, fit_cue_model, mean_five_points
 from training.data import MARGIN, Today, load_ferplus, load_today, resized, unlabelled
-from training.encoder import Encoder, blend, class_offsets, grow
+from training.encoder import Encoder, configure, grow, losses, standardise
 from training.intervene import POINT_INDEX, Mover
 from training.levelled import levelled
 from training.mesh import FaceMesh
+from training.nudged import nudged
 from training.units import SHAPE_MIRROR, SHAPES, UNITS, fit_unit_model, unit_specs
 
-SHAPE = ([8, 8, 8, 8, 16], [1, 1, 1, 1])
+SHAPE = ([8, 8, 8, 8, 16], [1, 1, 1, 1], [8, 8, 8, 8])
 
 
 @pytest.fixture
@@ -135,16 +136,11 @@ def test_unit_intensities_reach_from_0_to_1_and_only_reliable_ones_are_told():
 
 
 def test_composed_faces_have_the_emotion_they_were_given(monkeypatch):
-    neutral, fields = drawn_mesh()
-    landmarks = landmarks_of(neutral, 0)
-    image = drawn_picture(landmarks)
-    shapes = np.full((2, 1), 0.02, np.float32)
-    today = Today(np.stack([image] * 2), np.stack([landmarks] * 2).astype(np.float32), np.array(POINT_INDEX), shapes, ("jawOpen",))
-    monkeypatch.setattr(Mover, "load", lambda _: Mover(FaceMesh(NAMES, neutral, fields, POINT_INDEX)))
+    today = _drawn_today(2)
+    monkeypatch.setattr(Mover, "load", lambda _: Mover(FaceMesh(NAMES, *drawn_mesh(), POINT_INDEX)))
     monkeypatch.setattr(composing, "PROTOTYPES", {"happiness": {}})
     monkeypatch.setattr(Mover, "compose", lambda self, image, points, emotion, rng: self.move(image, points, {"mouthSmile_L": 1.0}))
-    others = np.stack([landmarks + np.random.default_rng(i).normal(0, 0.3, landmarks.shape) for i in range(9)])
-    model = fit_cue_model(others, today.point_index, np.ones(9, bool))
+    model = _measures(today)
     made = composing.composed(None, today, model, 3, 0)
     smiles = made.emotion.argmax(1) == EMOTIONS_8.index("happiness")
     assert smiles.tolist() == [True] * 3 + [False] * 3
@@ -152,7 +148,7 @@ def test_composed_faces_have_the_emotion_they_were_given(monkeypatch):
     corner = CUE_NAMES.index("lip_corners")
     assert made.cues[smiles, corner].min() > made.cues[~smiles, corner].max() + 1
     assert made.units.isnan().all()
-    restless = replace(today, blendshapes=shapes + 0.9)
+    restless = replace(today, blendshapes=today.blendshapes + 0.9)
     with pytest.raises(InputError, match="at rest"):
         composing.composed(None, restless, model, 3, 0)
 
@@ -196,11 +192,7 @@ def test_a_strange_face_is_less_sure_and_a_new_encoder_is_not_tempered():
 def test_an_encoder_of_half_the_size_reads_the_same_when_it_is_grown():
     torch.manual_seed(0)
     model = Encoder(*SHAPE).eval()
-    small = {
-        name: value
-        for name, value in model.state_dict().items()
-        if name.split(".")[0] not in ("moved", "units", "evidence", "world", "doubt")
-    }
+    small = {name: value for name, value in model.state_dict().items() if name.split(".")[0] in ("stem", "stages", "emotion")}
     small["stem.0.weight"] = torch.randn(8, 1, 3, 3)
     model.load_state_dict(grow(small, model))
     halves = torch.rand(2, 1, SIZE // 2, SIZE // 2)
@@ -212,11 +204,84 @@ def test_an_encoder_of_half_the_size_reads_the_same_when_it_is_grown():
         grow({**small, "emotion.weight": torch.zeros(3, 3)}, model)
 
 
-def test_blending_keeps_a_share_of_the_trunk_and_nothing_of_the_other_heads():
-    first, second = Encoder(*SHAPE).state_dict(), Encoder(*SHAPE).state_dict()
-    mixed = blend(first, second, 0.25)
-    assert torch.allclose(mixed["stem.0.weight"], 0.75 * first["stem.0.weight"] + 0.25 * second["stem.0.weight"])
-    assert (mixed["cues.weight"] == first["cues.weight"]).all()
+def test_a_branch_of_the_same_shape_is_gone_on_with():
+    first, second = Encoder(*SHAPE), Encoder(*SHAPE)
+    grown = grow(first.state_dict(), second)
+    assert (grown["motion.cues.weight"] == first.motion.cues.weight).all()
+    other = Encoder(*SHAPE[:2], [8, 8, 8, 16])
+    assert (grow(first.state_dict(), other)["motion.cues.weight"] == other.motion.cues.weight).all()
+
+
+def _drawn_today(count: int) -> Today:
+    landmarks = landmarks_of(drawn_mesh()[0], 0)
+    images = np.stack([drawn_picture(landmarks)] * count)
+    shapes = np.full((count, 1), 0.02, np.float32)
+    return Today(images, np.stack([landmarks] * count).astype(np.float32), np.array(POINT_INDEX), shapes, ("jawOpen",))
+
+
+def _measures(today: Today):
+    others = np.stack([today.landmarks[0] + np.random.default_rng(i).normal(0, 0.3, today.landmarks[0].shape) for i in range(9)])
+    return fit_cue_model(others, today.point_index, np.ones(9, bool))
+
+
+def test_moved_faces_know_which_face_they_were_and_differ_from_it_by_what_has_moved(monkeypatch):
+    today = _drawn_today(3)
+    monkeypatch.setattr(Mover, "load", lambda *_: Mover(FaceMesh(NAMES, *drawn_mesh(), POINT_INDEX)))
+    today.landmarks[2, 0, 0] = np.nan  # cannot be moved
+    model = _measures(today)
+    made = nudged(None, today, model, 12, 0)
+    assert 4 <= len(made) < 12
+    assert set(made.origin.tolist()) == {0, 1}
+    apart = (made.faces.cues - Targets.of(today, model).cues[made.origin]).abs()
+    assert apart.max(1).values.median() > 0.5
+    changed = (made.faces.images.float() - torch.from_numpy(today.images)[made.origin].float()).abs().flatten(1).amax(1)
+    assert (changed > 10).float().mean() > 0.8
+    assert made.faces.emotion.isnan().all()
+
+
+def test_a_pair_is_judged_by_its_difference():
+    batch, pairs = _spots(4, 1.0), torch.tensor([[0, 1], [2, 3]])
+    batch.cues[2:] += 1.0
+    config = configure(None, ["cue_weight=1", "unit_weight=0", "point_weight=0", "pose_weight=0"])
+    batch = replace(batch, units=torch.zeros(4, len(SHAPES)))
+    known = {"units": batch.units, "points": batch.points, "pose": batch.pose}
+    # both are wrong by as much: of one face too high, or of one low and the other high
+    along, against = batch.cues + 0.5, batch.cues + torch.tensor([-0.5, -0.5, 0.5, 0.5])[:, None]
+    alone = [losses({"cues": cues, **known}, batch, torch.zeros(2, 0, dtype=torch.long), config) for cues in (along, against)]
+    paired = [losses({"cues": cues, **known}, batch, pairs, config) for cues in (along, against)]
+    assert alone[0] == pytest.approx(float(alone[1]))
+    assert float(paired[0]) == pytest.approx(float(alone[0]))
+    assert float(paired[1]) > float(alone[1]) + 0.1
+
+
+def test_the_trunk_learns_only_from_faces_whose_emotion_is_known():
+    torch.manual_seed(0)
+    model, batch = Encoder(*SHAPE), _spots(6, 1.0)
+    batch.emotion[:] = torch.nan
+    batch.emotion[1] = torch.eye(8)[2]
+    config, none = configure(None, []), torch.zeros(2, 0, dtype=torch.long)
+    whole = replace(batch, units=torch.zeros(6, len(SHAPES)))
+    with torch.no_grad():
+        read = model(batch.images[:, None].float() / 255)
+    wanted = -torch.log_softmax(read["emotion"], 1)[1, 2]
+    rest = {name: value for name, value in read.items() if name != "emotion"}
+    assert float(losses(read, whole, none, config) - losses(rest, whole, none, config)) == pytest.approx(float(wanted), abs=1e-4)
+
+
+def test_the_motion_branch_alone_reads_what_the_whole_reads():
+    torch.manual_seed(0)
+    model, faces = Encoder(*SHAPE).eval(), torch.rand(2, 1, SIZE, SIZE)
+    with torch.no_grad():
+        assert torch.equal(model.motion(standardise(faces))["cues"], model(faces)["cues"])
+
+
+def test_evidence_corrects_what_the_logits_miss(generator):
+    label = torch.randint(8, (800,), generator=generator)
+    features = torch.nn.functional.one_hot(label, 8).float() + 0.3 * torch.randn(800, 8, generator=generator)
+    logits = torch.nn.functional.one_hot(label % 4, 8).float() * 3  # tells only four kinds
+    weights = fit_evidence(features, logits, torch.eye(8)[label])
+    assert (logits.argmax(1) == label).float().mean() < 0.6
+    assert ((logits + features @ weights.T).argmax(1) == label).float().mean() > 0.9
 
 
 def test_offsets_answer_only_what_a_set_has():
@@ -225,5 +290,5 @@ def test_offsets_answer_only_what_a_set_has():
     logits[np.arange(90), label] = 1.0
     logits[:, 7] = 5.0  # an emotion that this set does not have
     logits[60:, 1] += 1.3
-    offsets = class_offsets([(logits, label)])
+    offsets, _ = class_offsets([(logits, label)])
     assert (np.where(np.arange(8) < 3, logits + offsets, -np.inf).argmax(1) == label).mean() > 0.95

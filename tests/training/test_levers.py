@@ -4,7 +4,7 @@ from moving import NAMES, drawn_mesh, landmarks_of
 
 from training.cues import CUE_NAMES, CueModel, fit_cue_model
 from training.intervene import AMOUNTS, Mover
-from training.levers import LEVERS, Steer
+from training.levers import LEVERS, Steer, lever
 from training.mesh import POINT_INDEX, FaceMesh
 
 
@@ -49,6 +49,6 @@ def test_what_no_muscle_can_do_is_refused(steer, landmarks):
 def test_levers_name_expressions_that_can_be_moved(steer):
     for cue in LEVERS:
         for up in (True, False):
-            amounts = steer.lever(cue, up, 1.0)
+            amounts = lever(steer.mover.names, cue, up, 1.0)
             assert set(amounts) <= set(NAMES)
             assert all(AMOUNTS[0] <= amount <= AMOUNTS[1] for amount in amounts.values())

@@ -16,7 +16,7 @@ from training.language import build
 from training.policy import TOKENS_PER_FRAME, ErvPolicy, ErvProcessor, load_policy
 from training.sft import SftConfig, new_policy
 
-_SHAPE = ([8, 8, 8, 8, 16], [1, 1, 1, 1])
+_SHAPE = ([8, 8, 8, 8, 16], [1, 1, 1, 1], [8, 8, 8, 8])
 
 
 @pytest.fixture(scope="module")

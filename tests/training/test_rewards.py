@@ -14,6 +14,7 @@ from training.rewards import (
     format_reward,
     length_reward,
     masked_reward,
+    salient_reward,
     truth_reward,
     variety_reward,
 )
@@ -86,6 +87,17 @@ def test_truth_pays_for_what_the_face_shows_and_charges_lies_twice():
     lied = _sample(_row(), measured=_facts(lip_corners=-2.0, mouth_width=-2.0))
     half = _sample(_row(), measured=_facts(lip_corners=3.0, mouth_width=0.5))
     assert truth_reward([shown, unseen, lied, half], rules) == [1.0, 0.5, -0.5, 0.75]
+
+
+def test_salience_asks_for_what_stands_out_most():
+    rules = whole_grammar().rules
+    smile, brows = _facts(lip_corners=3.5, mouth_width=3.0), _facts(lip_corners=3.0, mouth_width=3.0, inner_brow=3.9)
+    assert salient_reward([_sample(_row(), read=smile), _sample(_row(), read=brows), _sample(_row(), read=_facts())], rules) == [
+        1.0,
+        0.0,
+        1.0,
+    ]
+    assert salient_reward([_sample(_row(), text="", read=smile)], rules) == [0.0]
 
 
 def test_variety_pays_for_what_the_others_do_not_say():

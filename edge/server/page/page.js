@@ -18,7 +18,7 @@ function show(next) {
   if (!faces.some((face) => face.track === chosen)) chosen = faces[0]?.track ?? null;
   arrivals = [...arrivals.filter((at) => at > now - 2000), now];
   timeline.note(frame.reading, now);
-  byId("ask").hidden = !frame.explain || chosen === null;
+  byId("ask").hidden = !frame.ask || chosen === null;
   panel.latency(frame.reading.latency_ms, frame.status?.dropped ?? 0, arrivals.length > 2 ? ((arrivals.length - 1) * 1000) / (now - arrivals[0]) : 0);
   draw();
 }
@@ -32,7 +32,9 @@ function draw() {
     const faces = frame.reading.faces, face = faces.find(({ track }) => track === chosen) ?? null;
     boxes = drawStage(byId("picture"), frame, chosen, about.cues);
     panel.offer(faces, chosen, choose);
+    byId("doubt").hidden = !about.counterfactual || !frame.ask || !face?.explanation?.text;
     panel.show(face, face ? frame.said[faces.indexOf(face)] : []);
+    panel.doubt(face?.counterfactual ?? null, face ? frame.doubted[faces.indexOf(face)] : []);
     timeline.draw(chosen, performance.now(), panel.colours(), marks(), getComputedStyle(document.querySelector(".rail")).backgroundColor);
     speak(face);
   });
@@ -91,7 +93,8 @@ for (const input of document.querySelectorAll("input[name=source]")) {
     start();
   };
 }
-byId("ask").onclick = () => frame?.explain?.(chosen);
+byId("ask").onclick = () => frame?.ask?.("explain", chosen);
+byId("doubt").onclick = () => frame?.ask?.("counterfactual", chosen);
 byId("picture").onclick = (event) => {
   const { offsetX: x, offsetY: y } = event;
   const hit = boxes.find((box) => x >= box.x && x <= box.x + box.w && y >= box.y && y <= box.y + box.h);

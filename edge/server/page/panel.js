@@ -134,6 +134,30 @@ export class Panel {
     }));
   }
 
+  /** Show what became of the answer without each statement; `words` are the statements in plain words. */
+  doubt(found, words) {
+    const key = JSON.stringify([found, words]), list = byId("doubted");
+    byId("doubted-part").hidden = !found;
+    if (!found || list.dataset.key === key) return;
+    list.dataset.key = key;
+    const told = found.undone.map((one, i) => ({ ...one, says: words[i] })), moved = told.filter((one) => !one.reason);
+    const kept = told.filter((one) => one.reason && one.kind !== "conclusion");
+    list.replaceChildren(...moved.map((one) => {
+      const change = make("strong", "", `${found.answer} ${found.probability.toFixed(2)} → ${one.probability.toFixed(2)}`);
+      const now = one.emotion === found.answer ? "" : `, now ${one.emotion}`;
+      const followed = make("span", "quiet", one.counts
+        ? `The reading of it followed: ${percent(one.followed)} of the way.`
+        : `The reading of it followed only ${percent(Math.max(0, one.followed))} of the way: no proof.`);
+      const item = make("li", "", `without ${one.words}: `, [change, now, followed]);
+      item.dataset.proof = one.counts ? "yes" : "no";
+      return item;
+    }));
+    if (!moved.length) list.replaceChildren(make("li", "quiet", "Nothing that it says can be taken back in this picture."));
+    byId("kept-part").hidden = !kept.length;
+    byId("kept").replaceChildren(...kept.map((one) => make("li", "quiet", `${one.says}: ${one.reason}`)));
+    set(byId("control"), found.control === null ? "" : `Moved there and back, nothing taken back: ${found.control.toFixed(2)}.`);
+  }
+
   latency(spent, dropped, rate) {
     const total = spent.total ?? 0;
     set(byId("total"), total ? `${total.toFixed(total < 10 ? 1 : 0)} ms` : "–");

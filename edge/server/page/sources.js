@@ -10,10 +10,10 @@ const TROUBLE = {
   reconnecting: "The source is lost; trying to get it back …",
 };
 
-/** Follow the server's source; returns a function that ends it. `show` is also given `explain(track)` where the server can be asked. */
+/** Follow the server's source; returns a function that ends it. `show` is also given `ask(wish, track)` where the server can be asked. */
 export function follow(show, tell) {
   let newest = null, busy = false, ended = false, ask = () => {};
-  const explain = (track) => ask(JSON.stringify({ explain: track }));
+  const wish = (what, track) => ask(JSON.stringify({ [what]: track }));
   const next = async () => {
     if (busy || !newest || ended) return;
     busy = true;
@@ -21,7 +21,7 @@ export function follow(show, tell) {
     newest = null;
     const picture = packet.jpeg ? await createImageBitmap(packet.jpeg).catch(() => null) : null;
     if (!ended) {
-      show({ ...packet, picture, mirrored: false, explain: packet.status && packet.live ? explain : null });
+      show({ ...packet, picture, mirrored: false, ask: packet.status && packet.live ? wish : null });
       tell(packet.live ? "" : "The source has ended; this is its last picture.");
     }
     busy = false;
@@ -82,7 +82,7 @@ export function ownCamera(show, tell) {
       },
       packet: (packet) => {
         tell("");
-        show({ ...packet, picture: sent, mirrored: true, explain: (track) => send(JSON.stringify({ explain: track })) });
+        show({ ...packet, picture: sent, mirrored: true, ask: (what, track) => send(JSON.stringify({ [what]: track })) });
         requestAnimationFrame(() => grab(send));
       },
       lost: (seconds, reason) => tell(`${sentence(reason, "The connection is lost")} Trying again in ${seconds} s.`),

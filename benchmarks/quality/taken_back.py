@@ -1,0 +1,229 @@
+"""`python -m benchmarks counterfactual`: what the runtime takes back of a face by the encoder's 23 points, beside the trainer's mover.
+
+Every cue that stands out is taken back twice: as `Pipeline.counterfactual` does it, from the crop, the points that the encoder reads and
+`moves.npz` of the bundle; and as training and `intervene` move faces, by 172 landmarks, with folds, light, teeth and lids drawn. Both go
+back by as many deviations. Needs the `training` extra.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
+from benchmarks.quality.moved import SOURCES, Subject, cue_model, progress, subjects
+from edge.counterfactual import CONTROL
+from edge.cv import cv2
+from edge.errors import OutputError, UsageError
+from edge.pipeline import Pipeline
+from edge.types import FOLLOWED
+from edge.vision.encoder import Encoded
+from edge.vision.moves import Laid, UnmovableError
+from training.cues import CUE_NAMES
+from training.data import data_folder
+from training.intervene import Mover
+from training.levers import LEVERS, Steer
+
+FACES = 20
+OUT = 1.0
+"""Deviations from which a cue stands out."""
+SHOWN = "today"
+"""The source whose faces may be drawn (FairFace, CC BY 4.0)."""
+_ZOOM, _TITLE, _COLUMNS = 2, 16, 2
+_EVEN = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One cue of one face, taken back both ways."""
+
+    face: int
+    cue: str
+    measured: float
+    """As the encoder reads it, deviations."""
+    ours: np.ndarray
+    """`[S,S]` uint8."""
+    trainers: np.ndarray
+    control: np.ndarray
+
+
+def measure(
+    pipeline: Pipeline,
+    data: Path,
+    *,
+    sources: tuple[str, ...] = SOURCES,
+    faces: int = FACES,
+    split: str = "test",
+    sheet: Path | None = None,
+) -> Figures:
+    """Take back what stands out, both ways, and compare what the encoder makes of it.
+
+    Args:
+        pipeline: of a bundle with moves.
+        data: folder of the data packs.
+        sources: some of `SOURCES`.
+        faces: of each source.
+        split: of FER+.
+        sheet: picture to draw ten faces of today into: as they are, taken back by the runtime, and by the trainer's mover.
+
+    Returns:
+        `faces`, `moves`; `refused`: reason → how often; `all` and `cues` (`lip_corners+`): `n`, what share of its way the reading went,
+        `followed` and the trainer's `followed_trainer`, and over moves the correlation of both ways in the reading (`reading`), in the
+        answer's probability (`probability`) and its log odds (`odds`); `counts`: share of the moves whose reading followed far enough;
+        `control`: change of the answer's probability with nothing taken back, `mean` and `p95`, beside `moved`, the mean of the moves.
+
+    Raises:
+        UsageError: the bundle has no moves, or there is no face of today to be drawn.
+        OutputError: the sheet cannot be written.
+    """
+    if pipeline.moves is None:
+        raise UsageError(f"bundle '{pipeline.bundle.folder}' has no moves: add them with 'python -m export moves'")
+    steer = Steer(Mover.load(data), cue_model(pipeline.config))
+    found = [subject for source in sources for subject in subjects(source, data, steer, faces, split)]
+    crops = np.stack([subject.crop(subject.image, pipeline.config.image.size) for subject in found])
+    before = pipeline.encoder.read(crops)
+    refused: dict[str, int] = {}
+    pairs: list[Pair] = []
+    for i, subject in enumerate(progress(found, "taking back")):
+        try:
+            laid = pipeline.moves.lay(before.points_xy[i] * crops.shape[1], map(float, before.pose_deg[i]))
+        except UnmovableError as error:
+            _count(refused, str(error).partition(" by ")[0])
+            continue
+        pairs += _pairs(pipeline, steer, i, subject, crops[i], laid, before, refused)
+    figures: Figures = {"faces": len({pair.face for pair in pairs}), "moves": len(pairs), "refused": refused}
+    if not pairs:
+        return figures
+    ours, trainers, control = (
+        pipeline.encoder.read(np.stack([getattr(pair, way) for pair in pairs])) for way in ("ours", "trainers", "control")
+    )
+    told = _Compared(pairs, before, ours, trainers)
+    kinds = np.array([_kind(pair) for pair in pairs])
+    still, moved = (np.abs(told.change(now)[0]) for now in (control, ours))
+    if sheet:
+        _draw(sheet, crops, [pair for pair in pairs if found[pair.face].source == SHOWN])
+    return {
+        **figures,
+        "all": told.figures(np.ones(len(pairs), bool)),
+        "cues": {str(kind): told.figures(kinds == kind) for kind in np.unique(kinds)},
+        "counts": float((told.followed(ours) >= FOLLOWED).mean()),
+        "control": {"mean": float(still.mean()), "p95": float(np.percentile(still, 95)), "moved": float(moved.mean())},
+    }
+
+
+def _pairs(
+    pipeline: Pipeline, steer: Steer, face: int, subject: Subject, crop: np.ndarray, laid: Laid, before: Encoded, refused: dict[str, int]
+) -> list[Pair]:
+    """Every cue of a face that stands out and can be taken back both ways."""
+    moves, names, found = pipeline.moves, [cue.name for cue in pipeline.config.cues], []
+    assert moves
+    for cue in LEVERS:
+        z = float(before.cues[face, names.index(cue)])
+        if abs(z) < OUT or (cue, 1 if z > 0 else -1) not in moves.known:
+            continue
+        try:
+            shift = moves.back(laid, cue, z)
+            there = subject.held.to({cue: -z})
+            if there is None:
+                raise UnmovableError("the trainer's mover cannot take it there")
+            picture, _ = steer.mover.move(subject.image, subject.landmarks, there[0])
+        except ValueError as error:
+            _count(refused, str(error).partition(":")[0])
+            continue
+        control = moves.draw(crop, laid, CONTROL * shift, there_and_back=True)
+        found.append(Pair(face, cue, z, moves.draw(crop, laid, shift), subject.crop(picture, len(crop)), control))
+    return found
+
+
+def _count(refused: dict[str, int], reason: str) -> None:
+    refused[reason] = refused.get(reason, 0) + 1
+
+
+def _kind(pair: Pair) -> str:
+    return f"{pair.cue}{'+' if pair.measured > 0 else '-'}"
+
+
+class _Compared:
+    """Both ways beside the faces as they are."""
+
+    def __init__(self, pairs: list[Pair], before: Encoded, ours: Encoded, trainers: Encoded) -> None:
+        self.faces = np.array([pair.face for pair in pairs])
+        self.columns = np.array([CUE_NAMES.index(pair.cue) for pair in pairs])
+        self.measured = np.array([pair.measured for pair in pairs])
+        self.answers = before.probabilities[self.faces].argmax(1)
+        self.before, self.ours, self.trainers = before, ours, trainers
+        self.rows = np.arange(len(pairs))
+
+    def change(self, now: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`[M]` change of the answer's probability, of its log odds, and of the cue's reading."""
+        p, q = self.before.probabilities[self.faces, self.answers], now.probabilities[self.rows, self.answers]
+        odds = [np.log(x + _EVEN) - np.log(1 - x + _EVEN) for x in (p, q)]
+        return q - p, odds[1] - odds[0], now.cues[self.rows, self.columns] - self.before.cues[self.faces, self.columns]
+
+    def followed(self, now: Encoded) -> np.ndarray:
+        """`[M]` share of its way to neutral that the reading went."""
+        return np.asarray(-self.change(now)[2] / self.measured)
+
+    def figures(self, chosen: np.ndarray) -> Figures:
+        ours, trainers = self.change(self.ours), self.change(self.trainers)
+        weight = self.measured[chosen] ** 2
+        return {
+            "n": int(chosen.sum()),
+            "followed": float(np.average(self.followed(self.ours)[chosen], weights=weight)),
+            "followed_trainer": float(np.average(self.followed(self.trainers)[chosen], weights=weight)),
+            **{
+                name: _alike(a[chosen], b[chosen])
+                for name, a, b in zip(("probability", "odds", "reading"), ours, trainers, strict=True)
+            },
+        }  # fmt: skip
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation; NaN of fewer than three, or where nothing varies."""
+    return float(np.corrcoef(a, b)[0, 1]) if len(a) > 2 and a.std() > 0 and b.std() > 0 else float("nan")
+
+
+def _draw(path: Path, crops: np.ndarray, pairs: list[Pair]) -> None:
+    """Ten faces with the furthest of their moves, each another cue and side as far as there are so many."""
+    if not pairs:
+        raise UsageError(f"--sheet draws faces of '{SHOWN}' only, which may be shown: none of them was taken back")
+    taken: list[Pair] = []
+    for pair in sorted(pairs, key=lambda pair: -abs(pair.measured)):
+        if len(taken) < 10 and all(pair.face != other.face and _kind(pair) != _kind(other) for other in taken):
+            taken.append(pair)
+    cells = []
+    for pair in taken:
+        row = np.concatenate([crops[pair.face], pair.ours, pair.trainers], 1)
+        row = cv2.resize(row, None, fx=_ZOOM, fy=_ZOOM, interpolation=cv2.INTER_CUBIC)
+        cell = cv2.copyMakeBorder(row, _TITLE, 4, 4, 4, cv2.BORDER_CONSTANT, value=255)
+        text = f"{pair.cue} {pair.measured:+.1f}: as it is, runtime, trainer"
+        cells.append(cv2.putText(cell, text, (4, _TITLE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 0, 1, cv2.LINE_AA))
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % _COLUMNS)
+    picture = np.concatenate([np.concatenate(cells[i : i + _COLUMNS], 1) for i in range(0, len(cells), _COLUMNS)])
+    done, data = cv2.imencode(path.suffix or ".png", picture)
+    try:
+        if not done:
+            raise OSError(0, "not a format that can be written")
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise OutputError(f"cannot write '{path}': {error.strerror}") from None
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
+    parser.add_argument("--source", action="append", choices=SOURCES, help="repeat; default: all of them")
+    parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of FER+ (default: test)")
+    parser.add_argument("--faces", type=whole, default=FACES, metavar="N", help=f"of each source (default: {FACES})")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="also draw ten faces of today, taken back both ways (FairFace)")
+    bundle_options(parser)
+
+
+def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
+    sources = tuple(dict.fromkeys(args.source or SOURCES))
+    return measure(pipeline, data_folder(args.data), sources=sources, faces=max(1, args.faces), split=args.split, sheet=args.sheet)
+
+
+COMMAND = Command(_options, of_pipeline(_run))
