@@ -7,8 +7,8 @@ from collections.abc import Mapping
 NEUTRAL = "neutral"
 FAINT = 0.1
 """What a moment counts that is neutral beyond doubt; one that is surely not counts one more. For most of the time that an expression takes
-up, a face is at rest or on its way: a plain mean over time answers *neutral* too often, one of logarithms more often still, and the highest
-moment goes by noise (`python -m benchmarks clips --dataset made`)."""
+up, a face is at rest or on its way: a plain mean over time answers *neutral* too often, and one of logarithms more often still
+(`python -m benchmarks clips --dataset made`); the highest moment would let one frame decide."""
 
 
 class Pool:
