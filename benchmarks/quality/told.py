@@ -73,7 +73,7 @@ def _judged(clip: Clip, read: ReadClip) -> list[tuple[CourseStatement, bool]]:
         spans = [Stretch(span.start_ms, span.end_ms, spread=SPREAD, seen=1.0) for span in person.spans]
         for span, known in zip(person.spans, allot(spans, truth), strict=True):
             for said in span.course:
-                held = check(said.text, known, tolerances={})
+                held = check(said.text, known, exact=True)
                 judged.append((said, bool(held and held.holds)))
     return judged
 

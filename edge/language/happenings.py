@@ -34,7 +34,7 @@ class Happening:
     def measures(self) -> dict[str, float]:
         """What bounds are held against."""
         lasts_s = (self.end_ms - self.start_ms) / 1e3
-        return {"rise_s": self.rise_s, "held_s": self.held_s, "lasts_s": lasts_s, "amplitude": self.amplitude}
+        return {"rise_s": self.rise_s, "held_s": self.held_s, "lasts_s": lasts_s, "amplitude": self.amplitude, "degrees": self.amplitude}
 
     def fits(self, within: Mapping[str, Range]) -> bool:
         """Whether it is inside all bounds; what has not ended is not known to be short."""
@@ -84,7 +84,8 @@ def allot(stretches: Sequence[Stretch], happenings: Iterable[Happening]) -> list
 class Index:
     """Finds what happened at the same time, quickly: an hour of talk has thousands of movements."""
 
-    def __init__(self, known: Stretch) -> None:
+    def __init__(self, known: Stretch, *, exact: bool = False) -> None:
+        self._exact = exact
         self._groups: dict[str, list[Happening]] = {}
         own = {id(one) for one in known.happenings}
         for one in known.around:
@@ -100,7 +101,7 @@ class Index:
     def joined(self, kind: str, members: Sequence[str]) -> list[Happening]:
         """What several cues did together, each as one happening; of a single subject what it did, without one all of a kind."""
         alone = members[0] if len(members) == 1 else kind
-        others = [key for name in APART_FROM.get(alone, ()) for key in (name, f"movement {name}")]
+        others = [key for name in APART_FROM.get(alone, ()) for key in (name, f"movement {name}") if not self._exact]
         found = []
         for first in self._own.get(f"{kind} {members[0]}" if members else kind, ()):
             near = [next((o for o in self._during(f"{kind} {name}", first) if o.goes_with(first)), None) for name in members[1:]]

@@ -11,11 +11,9 @@ from edge.language.course import (
     LIDS,
     MEMBERS,
     MOST,
-    SATURATED,
     STILL,
     TOLERANCES,
     UPPER,
-    WIDE,
     SaidOfTime,
     about,
     parse,
@@ -27,13 +25,13 @@ from edge.language.statements import Range
 from edge.types import CourseStatement
 
 
-def check(text: str, known: Stretch, *, tolerances: Mapping[str, tuple[float, float]] = TOLERANCES) -> CourseStatement | None:
+def check(text: str, known: Stretch, *, exact: bool = False) -> CourseStatement | None:
     """Hold a sentence against a stretch of time.
 
     Args:
         text: one sentence.
         known: what was measured, or is known.
-        tolerances: how far measures must lie inside a bound; none for a truth that is made.
+        exact: what is known is a truth that was made: no tolerance, and nothing that only looks like it.
 
     Returns:
         The statement, with what it was held against; `None` when the sentence is not of this language.
@@ -43,8 +41,8 @@ def check(text: str, known: Stretch, *, tolerances: Mapping[str, tuple[float, fl
         return None
     if said.kind == "still":
         return _still(said, known)
-    index = Index(known)
-    return _held(text, said, index.joined(said.kind, said.members), index, tolerances)
+    index = Index(known, exact=exact)
+    return _held(text, said, index.joined(said.kind, said.members), index, {} if exact else TOLERANCES)
 
 
 def verify(text: str, known: Stretch) -> tuple[CourseStatement, ...]:
@@ -105,8 +103,10 @@ def _held(
     right = [one for one in found if one.fits(within)]
     if "count" in within:
         most = max((index.count(said.kind, name) for name in said.members), default=len(found))
-        exact = within["count"].high < math.inf  # then all of it is spoken of
-        holds = float(len(found)) in within["count"] and (not exact or len(right) == len(found) == most)
+        if within["count"].high < math.inf:  # an exact number speaks of all of it
+            holds = float(len(found)) in within["count"] and len(right) == len(found) == most
+        else:
+            found, holds = right, float(len(right)) in within["count"]
     else:
         found, holds = right[:1] or found[:1], bool(right)
     measured = {name: _worst([one.measures[name] for one in found], bound) for name, bound in within.items() if name != "count"}
@@ -123,9 +123,9 @@ def _still(said: SaidOfTime, known: Stretch) -> CourseStatement:
 
 def _within(said: SaidOfTime, tolerances: Mapping[str, tuple[float, float]]) -> dict[str, Range]:
     """What is let through of each measure: the bound less its tolerance."""
-    wide, found = WIDE if SATURATED & set(said.members) else 1.0, dict[str, Range]()
+    found = {}
     for name, (low, high) in said.bounds:
-        least, share = (size * (wide if name.endswith("_s") else 1.0) for size in tolerances.get(name, (0.0, 0.0)))
+        least, share = tolerances.get(name, (0.0, 0.0))
         low = low + max(least, share * low) if low > 0 else low
         found[name] = Range(low, high - max(least, share * high) if high < math.inf else high)
     return found
