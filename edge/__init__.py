@@ -17,6 +17,7 @@ from edge.types import (
     Blinks,
     Claim,
     Counterfactual,
+    CourseStatement,
     Detection,
     Event,
     Explanation,
@@ -30,23 +31,24 @@ from edge.types import (
 )
 
 if TYPE_CHECKING:
-    from edge.clip import Clip, read_clip
+    from edge.clip import read_clip
     from edge.live.baseline import Baseline
     from edge.live.scene import Scene
     from edge.live.stream import Stream
     from edge.pipeline import Pipeline
     from edge.sources.camera import Frame
+    from edge.spans import Clip
 
 __version__ = "0.1.0"
 __all__ = [
-    "ActionUnit", "BackendError", "Baseline", "Blinks", "BundleError", "Claim", "Clip", "Counterfactual", "Detection", "EdgeError",
-    "Event", "Explanation", "Face", "Frame", "InputError", "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement", "Stream",
-    "StreamStatus", "Undone", "UsageError", "Verdict", "read_clip",
+    "ActionUnit", "BackendError", "Baseline", "Blinks", "BundleError", "Claim", "Clip", "Counterfactual", "CourseStatement", "Detection",
+    "EdgeError", "Event", "Explanation", "Face", "Frame", "InputError", "OutputError", "Pipeline", "Pose", "Reading", "Scene", "Statement",
+    "Stream", "StreamStatus", "Undone", "UsageError", "Verdict", "read_clip",
 ]  # fmt: skip
 
 _LATE = {
     "Baseline": "live.baseline",
-    "Clip": "clip",
+    "Clip": "spans",
     "Frame": "sources.camera",
     "Pipeline": "pipeline",
     "Scene": "live.scene",

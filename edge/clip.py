@@ -9,94 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
+from edge.language.happenings import Happening, Stretch, allot
+from edge.language.telling import verify, write
+from edge.live.course import Course, Spread
+from edge.live.pool import Pool
+from edge.live.strip import Means
 from edge.pipeline import Pipeline
 from edge.sources.camera import Source
+from edge.spans import Answer, Appearance, Clip, Span, Strip
 from edge.types import Event, Explanation, Face, Reading, Verdict
 
 LOST_MS = 500.0
 """A person who is out of sight for longer ends a span, and no frame counts for longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A time in which one label was on display for one person."""
-
-    label: str
-    """The apparent expression; empty while the face could not be read."""
-    start_ms: float
-    apex_ms: float
-    """When the label was most probable."""
-    end_ms: float
-    confidence: float
-    """Probability of the label at its apex; 0 without one."""
-    probabilities: dict[str, float]
-    """Mean of every label's over the span's time; empty without a label."""
-    explanation: Explanation | None
-    """One that was made in the span and speaks for its label: the last verified one, else the last; `None` without any."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return {
-            "label": self.label,
-            "start_ms": round(self.start_ms, 2),
-            "apex_ms": round(self.apex_ms, 2),
-            "end_ms": round(self.end_ms, 2),
-            "confidence": round(self.confidence, 4),
-            "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
-            "explanation": self.explanation.to_dict() if self.explanation else None,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Appearance:
-    """One person of a recording."""
-
-    track: int
-    seconds: float
-    """In sight."""
-    spans: tuple[Span, ...]
-    events: tuple[Event, ...]
-    """Movements that have ended, blinks, closed eyes, nods, shakes and turning away that have ended."""
-    shares: dict[str, float]
-    """Label → share of the time in which the face was read; they sum to 1, or are empty."""
-    unread: float
-    """Share of the time in sight without a label, because the face was too small, turned or blurred."""
-    hidden: float
-    """Share of the time in sight in which some cue was out of sight."""
-    abstained: float
-    """Share of the time in sight in which the label was too unsure to be explained."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return {
-            "track": self.track,
-            "seconds": round(self.seconds, 3),
-            "shares": {name: round(value, 4) for name, value in self.shares.items()},
-            "unread": round(self.unread, 4),
-            "hidden": round(self.hidden, 4),
-            "abstained": round(self.abstained, 4),
-            "spans": [span.to_dict() for span in self.spans],
-            "events": [event.to_dict() for event in self.events],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """A recording."""
-
-    source: str
-    frames: int
-    seconds: float
-    people: tuple[Appearance, ...]
-    """Who was longest in sight first; a person who was away for more than two seconds counts as another."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        people = [person.to_dict() for person in self.people]
-        return {"source": self.source, "frames": self.frames, "seconds": round(self.seconds, 3), "people": people}
 
 
 def read_clip(source: Source, *, pipeline: Pipeline | None = None, explain: str | float = "change") -> Clip:
@@ -153,7 +79,9 @@ class ClipWriter:
 
     def _take(self, reading: Reading, lasts_ms: float) -> None:
         for face in reading.faces:
-            self._people.setdefault(face.track, _Person()).see(face, reading.t_ms, lasts_ms)
+            if face.track not in self._people:
+                self._people[face.track] = _Person(face, reading.t_ms)
+            self._people[face.track].see(face, reading.t_ms, lasts_ms)
 
 
 @dataclass(slots=True)
@@ -167,18 +95,28 @@ class _Open:
     confidence: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
     weight: float = 0.0
+    pool: Pool = field(default_factory=Pool)
     explanation: Explanation | None = None
+    spread: Spread = field(default_factory=Spread)
 
 
 class _Person:
-    def __init__(self) -> None:
+    def __init__(self, face: Face, t_ms: float) -> None:
         self._spans: list[Span] = []
+        self._stretches: list[Stretch] = []
+        """Of each span, without what happened in it."""
+        self._pool, self._pools = Pool(), list[Pool]()
+        self._cues, self._probabilities = Means(t_ms), Means(t_ms)
         self._events: list[Event] = []
+        self._happenings: list[Happening] = []
+        self._course = Course(tuple(face.cues))
         self._open: _Open | None = None
         self._ms = {"seen": 0.0, "hidden": 0.0, "abstained": 0.0}
         self._labels: dict[str, float] = {}
 
     def see(self, face: Face, t_ms: float, lasts_ms: float) -> None:
+        values, over = self._course.see(face, t_ms)
+        self._happenings += over
         self._events += [event for event in face.events if event.phase in ("offset", "done", "ended")]
         self._ms["seen"] += lasts_ms
         self._ms["hidden"] += lasts_ms * bool(face.hidden)
@@ -188,10 +126,15 @@ class _Person:
             self._close()
         span = self._open = self._open or _Open(face.emotion, t_ms, t_ms, t_ms)
         span.end_ms = t_ms + lasts_ms
+        span.spread.see(values)
+        self._cues.see(t_ms, dict(zip(face.cues, values, strict=True)))
+        self._probabilities.see(t_ms, face.probabilities)
         if face.confidence > span.confidence:
             span.confidence, span.apex_ms = face.confidence, t_ms
         weight = max(lasts_ms, 1e-6)
         span.weight += weight
+        span.pool.see(face.probabilities, weight)
+        self._pool.see(face.probabilities, weight)
         for name, value in face.probabilities.items():
             span.sums[name] = span.sums.get(name, 0.0) + weight * value
         said = face.explanation
@@ -199,17 +142,42 @@ class _Person:
             span.explanation = said
 
     def appearance(self, track: int) -> Appearance:
+        self._happenings += self._course.pause()
         if self._open:
             self._close()
         seen_ms = max(self._ms["seen"], 1e-6)
         unread_ms = self._labels.get("", 0.0)
         read_ms = self._ms["seen"] - unread_ms
         shares = {name: spent_ms / read_ms for name, spent_ms in sorted(self._labels.items()) if name and read_ms > 0}
-        parts = (value / seen_ms for value in (unread_ms, self._ms["hidden"], self._ms["abstained"]))
-        return Appearance(track, self._ms["seen"] / 1e3, tuple(self._spans), tuple(self._events), shares, *parts)
+        unread, hidden, abstained = (value / seen_ms for value in (unread_ms, self._ms["hidden"], self._ms["abstained"]))
+        spans = self._told()
+        strip = Strip(self._cues.start_ms, self._cues.step_ms, self._probabilities.means(), self._cues.means())
+        events, answer = tuple(self._events), self._answer(spans)
+        return Appearance(track, self._ms["seen"] / 1e3, spans, events, shares, unread, hidden, abstained, answer, strip)
 
     def _close(self) -> None:
         span, self._open = self._open, None
         assert span
         mean = {name: total / span.weight for name, total in span.sums.items()} if span.label else {}
         self._spans.append(Span(span.label, span.start_ms, span.apex_ms, span.end_ms, span.confidence, mean, span.explanation))
+        self._pools.append(span.pool)
+        self._stretches.append(Stretch(span.start_ms, span.end_ms, spread=span.spread.value, seen=span.spread.seen))
+
+    def _told(self) -> tuple[Span, ...]:
+        """The spans with what is said of their courses, which is read back before it is shown."""
+        whole = allot(self._stretches, self._happenings)
+        return tuple(replace(span, course=verify(write(known), known)) for span, known in zip(self._spans, whole, strict=True))
+
+    def _answer(self, spans: tuple[Span, ...]) -> Answer | None:
+        """The label that the pooled probabilities speak for, with the text of the span that does so most; one with a text goes first."""
+        read = self._pool.probabilities
+        if not read:
+            return None
+        label = max(read, key=lambda name: read[name])
+        shown = [i for i, span in enumerate(spans) if span.label == label]
+        best = max(shown, key=lambda i: (_explained(spans[i]), self._pools[i][label]), default=None)
+        return Answer(label, read[label], read, best, "" if best is None else spans[best].text)
+
+
+def _explained(span: Span) -> bool:
+    return bool(span.explanation and span.explanation.text)

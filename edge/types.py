@@ -346,6 +346,41 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class CourseStatement:
+    """A sentence about a stretch of time, held against the course that was measured."""
+
+    text: str
+    kind: str
+    """`movement`, `blink`, `eyes_closed`, `nod`, `shake`, `turned_away` or `still`."""
+    subjects: tuple[str, ...]
+    """The cues or the axis of the head that it speaks of, each with its direction (`lip_corners+`); empty where the kind says it."""
+    measured: dict[str, float]
+    """What was held against a bound: seconds of the rise (`rise_s`), near the top (`held_s`) and from onset to end (`lasts_s`), `count`,
+    deviations of the cue that moves most (`spread`), share of the time that was `seen`. Of several, the one nearest to breaking it."""
+    within: dict[str, tuple[float, float]]
+    """The same measures → lowest and highest that are let through: what the sentence says, less a tolerance."""
+    holds: bool
+    times_ms: tuple[tuple[float, float], ...]
+    """Beginning and end of each thing that it speaks of."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; a bound that is infinite is `None`."""
+        return {
+            "text": self.text,
+            "kind": self.kind,
+            "subjects": list(self.subjects),
+            "measured": {name: _finite(value) for name, value in self.measured.items()},
+            "within": {name: [_finite(value) for value in span] for name, span in self.within.items()},
+            "holds": self.holds,
+            "times_ms": [[round(value, 2) for value in span] for span in self.times_ms],
+        }
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 3) if abs(value) < float("inf") else None
+
+
+@dataclass(frozen=True, slots=True)
 class Blinks:
     """A person's blinks so far."""
 

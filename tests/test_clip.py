@@ -7,13 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import jsonschema
 import numpy as np
 import pytest
 
+import edge
 from edge import Detection, Event, Explanation, Face, Pose, Reading, UsageError, Verdict, read_clip
 from edge.cli import main
 from edge.clip import Clip, summarise
+from edge.language.course import parse
+from edge.live.dynamics import Dynamics
 from edge.outputs.summary import as_eaf, as_vtt, check_summary, write_summary
+from edge.outputs.timeline import MOST_PEOPLE, as_svg
 
 SAID = Explanation("Lips <up> & wide.", "happiness", Verdict.VERIFIED, 0.9, 1.0, (), 1)
 BLINK = Event("blink", "done", "eye_opening", -1, 400, 250, 3.0, 50, 150)
@@ -101,7 +106,8 @@ def test_elans_tiers_do_not_overlap_and_their_times_are_there(clip):
         assert all(start < end for start, end, _ in notes)
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(notes))
         tiers[tier.get("TIER_ID")] = notes
-    assert list(tiers) == ["P1 expression", "P1 explanation", "P1 blink", "P1 lip_corners", "P2 expression"]
+    tier_names = ["P1 answer", "P1 expression", "P1 explanation", "P1 blink", "P1 lip_corners", "P2 answer", "P2 expression"]
+    assert list(tiers) == tier_names
     assert tiers["P1 lip_corners"] == [(900, 1700, "lip_corners rises")]
     assert tiers["P1 explanation"] == [(800, 1600, "Lips <up> & wide.")]
 
@@ -110,19 +116,137 @@ def test_the_table_has_a_row_a_span_and_event(clip, tmp_path):
     write_summary(tmp_path / "s.tsv", clip)
     rows = list(csv.DictReader((tmp_path / "s.tsv").read_text(encoding="utf-8").splitlines(), delimiter="\t"))
     assert [(row["person"], row["what"], row["label"]) for row in rows] == [
-        ("1", "expression", "neutral"), ("1", "expression", "happiness"), ("1", "expression", ""), ("1", "blink", "blink"),
-        ("1", "movement", "lip_corners rises"), ("2", "expression", "neutral"),
+        ("1", "answer", "happiness"), ("1", "expression", "neutral"), ("1", "expression", "happiness"), ("1", "expression", ""),
+        ("1", "blink", "blink"), ("1", "movement", "lip_corners rises"), ("2", "answer", "neutral"), ("2", "expression", "neutral"),
     ]  # fmt: skip
-    assert [rows[1][name] for name in ("start_s", "apex_s", "end_s", "amount")] == ["0.800", "1.200", "1.600", "0.9"]
-    assert [rows[4][name] for name in ("start_s", "apex_s", "end_s")] == ["0.900", "1.100", "1.700"]
+    assert [rows[0][name] for name in ("start_s", "apex_s", "end_s", "text")] == ["0.000", "", "2.000", "Lips <up> & wide."]
+    assert [rows[2][name] for name in ("start_s", "apex_s", "end_s", "amount")] == ["0.800", "1.200", "1.600", "0.9"]
+    assert [rows[5][name] for name in ("start_s", "apex_s", "end_s")] == ["0.900", "1.100", "1.700"]
 
 
 def test_a_summary_is_whole_or_not_there_and_its_name_says_how(clip, tmp_path):
     write_summary(tmp_path / "s.json", clip)
     assert json.loads((tmp_path / "s.json").read_text()) == clip.to_dict()
-    with pytest.raises(UsageError, match=r"ends in \.json, \.tsv, \.vtt, \.eaf"):
+    with pytest.raises(UsageError, match=r"ends in \.json, \.tsv, \.vtt, \.eaf, \.svg"):
         check_summary(Path("s.docx"))
     assert [path.name for path in tmp_path.iterdir()] == ["s.json"]
+
+
+CUES = ("inner_brow", "outer_brow", "eye_opening", "cheek_raise", "lip_corners", "mouth_width", "mouth_opening", "jaw_drop")
+LABELS = ("neutral", "happiness", "surprise", "sadness")
+
+
+def _course(t_s: float, onset_s: float, rise_s: float, fall_s: float, offset_s: float) -> float:
+    rising, falling = (t_s - onset_s) / rise_s, (offset_s - t_s) / fall_s
+    return float(0.5 - 0.5 * np.cos(np.pi * np.clip(min(rising, falling), 0, 1)))
+
+
+def acted(seconds: float = 20.0, fps: float = 30.0) -> list[Reading]:
+    """A smile of four seconds, brows that rise twice with an open mouth, blinks, closed eyes, and a head that turns away."""
+    rng, dynamics, found = np.random.default_rng(0), Dynamics(CUES), []
+    for i in range(int(seconds * fps)):
+        t = i / fps
+        smile, brows = _course(t, 4, 0.25, 0.5, 8), _course(t, 10, 0.2, 0.2, 10.6) + _course(t, 12, 0.2, 0.2, 12.6)
+        lids = sum(_course(t, b, 0.06, 0.1, b + 0.2) for b in (2, 9)) + _course(t, 14, 0.15, 0.2, 15.6)
+        yaw = 50 * _course(t, 17, 0.4, 0.4, 19.4) + rng.normal(0, 0.3)
+        moved = {"lip_corners": 3 * smile, "mouth_width": 2.2 * smile, "inner_brow": 2.5 * brows, "outer_brow": 2.5 * brows,
+                 "mouth_opening": 3 * brows, "jaw_drop": 2 * brows, "eye_opening": -4 * lids}  # fmt: skip
+        cues = {name: moved.get(name, 0.0) + rng.normal(0, 0.15) for name in CUES}
+        happy, surprised = 0.9 * smile, 0.8 * brows
+        read = dict(zip(LABELS, [0.97 - happy - surprised, 0.01 + happy, 0.01 + surprised, 0.01], strict=True))
+        label = max(read, key=lambda name: read[name])
+        away = abs(yaw) > 35
+        detection = Detection(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 0.9)
+        one = Face(1, detection, label, read[label], read, cues, np.zeros((1, 2), np.float32), Pose(yaw, 0.0, 0.0))
+        one = replace(one, events=dynamics.see(one, 1e3 * t, clear=not away), unclear=("pose",) if away else ())
+        if away:
+            one = replace(one, emotion="", confidence=0.0, probabilities={})
+        found.append(Reading("talk.avi", i, 1e3 * t, 64, 48, (one,)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def told() -> Clip:
+    return summarise(acted())
+
+
+def test_spans_say_what_happened_in_them(told):
+    (person,) = told.people
+    texts = [span.text for span in person.spans]
+    assert texts == [
+        "The eyes blink.",
+        "A smile spreads within half a second and stays for over three seconds.",
+        "The eyes blink.",
+        "The mouth falls open briefly. The brows rise briefly.",
+        "",
+        "The brows rise briefly. The mouth falls open briefly.",
+        "The eyes stay closed for over a second.",
+        "The head is turned away to the person's left for over a second.",
+        "",
+    ]
+    assert [span.label for span in person.spans][1:4] == ["happiness", "neutral", "surprise"]
+    for span in person.spans:
+        assert " ".join(said.text for said in span.course) == span.text
+        assert span.text == "" or len(parse(span.text)) == len(span.course)
+        assert all(said.holds for said in span.course)
+    (smile,) = person.spans[1].course
+    assert smile.measured["rise_s"] == pytest.approx(0.25, abs=0.08)
+    assert smile.measured["held_s"] == pytest.approx(3.5, abs=0.2)
+
+
+def test_the_answer_goes_by_how_much_expression_there_was(told, clip):
+    assert told.people[0].shares["neutral"] > 0.6
+    answer = told.answer
+    assert (answer.label, answer.span, answer.text) == ("happiness", 1, told.people[0].spans[1].text)
+    assert sum(answer.probabilities.values()) == pytest.approx(1)
+    assert clip.answer.text == "Lips <up> & wide."  # of a verified explanation
+    assert summarise([]).answer is None
+
+
+SCHEMA = json.loads((Path(edge.__file__).parent / "reading.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator({**SCHEMA, **SCHEMA["$defs"]["clip"]})
+
+
+def test_the_clips_json_is_of_the_schema(told):
+    for one in (told, summarise([])):
+        VALIDATOR.validate(json.loads(json.dumps(one.to_dict())))
+    whole = told.to_dict()
+    person = whole["people"][0]
+    parts = {
+        "clip": whole,
+        "answer": whole["answer"],
+        "person": person,
+        "span": person["spans"][1],
+        "course": person["spans"][1]["course"][0],
+    }
+    for name, part in parts.items():
+        assert list(part) == list(SCHEMA["$defs"][name]["properties"]) == SCHEMA["$defs"][name]["required"]
+
+
+def test_the_picture_shows_answer_spans_cues_events_and_texts(told, clip, tmp_path):
+    write_summary(tmp_path / "s.svg", told)
+    text = (tmp_path / "s.svg").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(text)
+    width, height = float(root.get("width")), float(root.get("height"))
+    said = [part.text for part in root.iter("{http://www.w3.org/2000/svg}text")]
+    for words in (
+        "talk.avi",
+        "Happiness",
+        "lip corners",
+        "eyes and head",
+        "20 s",
+        "4.1 – 7.8 s",
+        "A smile spreads within half a second and stays for over three seconds.",
+    ):
+        assert words in said, words
+    for shape in root.iter("{http://www.w3.org/2000/svg}rect"):
+        if shape.get("x"):
+            assert 0 <= float(shape.get("x")) <= float(shape.get("x")) + float(shape.get("width")) <= width
+            assert 0 <= float(shape.get("y")) + float(shape.get("height")) <= height
+    assert "Lips &lt;up&gt; &amp; wide." in as_svg(clip)
+    assert "nobody was seen" in as_svg(summarise([]))
+    crowd = replace(clip, people=clip.people * MOST_PEOPLE, source="bad\x00name\udcff.avi")
+    assert f"and {MOST_PEOPLE} more people" in "".join(ElementTree.fromstring(as_svg(crowd)).itertext())
 
 
 def test_edge_run_and_read_clip_give_the_same(video, tmp_path, pipeline, capsys):
@@ -131,6 +255,7 @@ def test_edge_run_and_read_clip_give_the_same(video, tmp_path, pipeline, capsys)
     assert main(run) == 0
     found = json.loads(target.read_text())
     assert found == json.loads(json.dumps(read_clip(video, pipeline=pipeline).to_dict()))
+    VALIDATOR.validate(found)
     (person,) = found["people"]
     assert (found["frames"], person["spans"][0]["label"]) == (12, "happiness")
     assert person["spans"][0]["explanation"]["status"] == "verified"

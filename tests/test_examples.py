@@ -46,6 +46,24 @@ def test_record_and_analyse_prints_what_pandas_finds(tmp_path, video):
     assert "exists" in again.stderr
 
 
+def test_study_figure_draws_a_folder_of_recordings(tmp_path, video):
+    pytest.importorskip("pandas", reason="the example needs pandas")
+    pytest.importorskip("matplotlib", reason="the example needs matplotlib")
+    folder = tmp_path / "study"
+    folder.mkdir()
+    video.rename(folder / "p01.avi")
+    (folder / "p02.avi").write_bytes((folder / "p01.avi").read_bytes())
+    for _ in range(2):  # the second time from the tables
+        done = _run("study_figure.py", folder, tmp_path / "results", tmp_path / "figure.png")
+        assert done.returncode == 0, done.stderr
+        assert "figure.png: 2 recordings" in done.stdout
+    assert "kept p01" in done.stdout
+    assert cv2.imread(str(tmp_path / "figure.png")).std() > 20
+    again = _run("study_figure.py", tmp_path / "none", tmp_path / "other", tmp_path / "figure.png")
+    assert again.returncode == 4
+    assert "neither a folder nor a .csv list" in again.stderr
+
+
 def test_async_service_reads_a_posted_picture_and_refuses_what_is_none(portrait):
     pytest.importorskip("aiohttp", reason="the example needs aiohttp")
     command = [sys.executable, "-u", str(EXAMPLES / "async_service.py"), "0"]

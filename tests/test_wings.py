@@ -18,7 +18,7 @@ FLOORS = {
         ("language",),
         ("live",),
         ("rehearsal", "counterfactual"),
-        ("pipeline",),
+        ("pipeline", "spans"),
         ("clip",),
         ("",),  # `edge` itself, which names what an application imports
         ("outputs", "server"),

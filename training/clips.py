@@ -21,7 +21,8 @@ from edge.sources.picture import read_image
 
 DFEW_LABELS = {1: "happiness", 2: "sadness", 3: "neutral", 4: "anger", 5: "surprise", 6: "disgust", 7: "fear"}
 FOLDS = range(1, 6)
-_PICTURES = {".jpg", ".jpeg", ".png"}
+PICTURES = {".jpg", ".jpeg", ".png"}
+"""Suffixes of a clip's frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def clip_frames(clip: Clip, count: int) -> list[np.ndarray]:
         InputError: a frame or the video cannot be read.
     """
     if clip.path.is_dir():
-        pictures = sorted(p for p in clip.path.iterdir() if p.suffix.lower() in _PICTURES)
+        pictures = sorted(p for p in clip.path.iterdir() if p.suffix.lower() in PICTURES)
         if not pictures:
             raise InputError(f"clip '{clip.path}' has no frame in it")
         return [read_image(pictures[i]) for i in _spread(len(pictures), count)]

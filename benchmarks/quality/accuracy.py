@@ -121,7 +121,7 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]
 
     answer = np.array([names.index(d.answer) if d.answer else -1 for d in drafts])
     right = (answer == truth) & (answer == shown)
-    full, masked = (_judged(pipeline, drafts, mask) for mask in (False, True))
+    full, masked = (judged(pipeline, drafts, mask) for mask in (False, True))
     missed = np.full(len(faces.lost), -1)  # a photo in which no face was found has neither label nor text
     every = np.concatenate([truth, np.array(faces.lost, int)])
     answers, judged, judged_masked, labels = (np.concatenate([part, missed]) for part in (answer, full, masked, shown))
@@ -147,8 +147,8 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]
     }
 
 
-def _judged(pipeline: Pipeline, drafts: list[Explanation], mask: bool) -> np.ndarray:
-    """The label that the verifier reads from each rationale alone, −1 without one."""
+def judged(pipeline: Pipeline, drafts: list[Explanation], mask: bool) -> np.ndarray:
+    """The label that the verifier reads from each rationale alone `[N]`, −1 without one; `mask` hides the emotion words."""
     config, verifier = pipeline.bundle.config, pipeline.explainer.verifier
     found = np.full(len(drafts), -1)
     prior = np.asarray(config.verdict.prior)

@@ -98,17 +98,21 @@ class Stage:
         """How far the head is turned, raised or lowered."""
 
     def reach(self, action: str, amount: float) -> float:
-        """How far an amount moves the action's cue, in deviations.
+        """How far an amount moves the action's cue, in deviations; as `effects`."""
+        return self.effects(action, amount)[ACTIONS[action][1]]
+
+    def effects(self, action: str, amount: float) -> dict[str, float]:
+        """How far an amount moves each cue, in deviations by the landmarks.
 
         Raises:
             ValueError: this face cannot be moved that way.
         """
-        expressions, cue, _ = ACTIONS[action]
+        expressions = ACTIONS[action][0]
         _, moved = self._mover.move(self._portrait.image, self._portrait.landmarks, dict.fromkeys(expressions, amount))
         both = np.stack([self._portrait.landmarks, moved])
         frontal, _ = frontalise(both, self._mover.mesh.point_index, self._model.shape)
-        rest, there = raw_measures(frontal, self._mover.mesh.point_index)[:, CUE_NAMES.index(cue)]
-        return float((there - rest) / self._model.std[CUE_NAMES.index(cue)])
+        rest, there = raw_measures(frontal, self._mover.mesh.point_index)
+        return dict(zip(CUE_NAMES, ((there - rest) / self._model.std).tolist(), strict=True))
 
     def amount(self, action: str, amplitude: float) -> float | None:
         """The amount that moves the action's cue by so many deviations; `None` where this face does not reach it."""
@@ -193,6 +197,19 @@ def blinking_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Cli
         courses.append((Course("blink", t_s, t_s + long_s / 3, t_s + long_s / 2.5, t_s + long_s, 1.0), 1.0))
         t_s += long_s + float(rng.uniform(0.8, 3.0))
     return Clip(stage, tuple(courses), seconds, fps, seed)
+
+
+def closing_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
+    """A clip in which the eyes close for 0.8 to 3.5 s."""
+    rng = np.random.default_rng(seed)
+    courses = []
+    t_s = 1.5
+    while True:
+        long_s = float(rng.uniform(0.8, 3.5))
+        if t_s + long_s + 1.0 > seconds:
+            return Clip(stage, tuple(courses), seconds, fps, seed)
+        courses.append((Course("blink", t_s, t_s + 0.15, t_s + long_s - 0.2, t_s + long_s, 1.0), 1.0))
+        t_s += long_s + float(rng.uniform(1.2, 2.0))
 
 
 def still_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:

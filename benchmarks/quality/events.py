@@ -1,4 +1,4 @@
-"""`python -m benchmarks events`: are movements and blinks found when they happen, and nothing where nothing does?
+"""`python -m benchmarks events`: are movements and blinks found when they happen, and is what is said of them true?
 
 The truth is made (`benchmarks.quality.courses`): faces at rest are moved along known courses, at 30 and 60 frames a second, with sensor
 noise, sway and changing light, and read as a stream by the whole line, any bundle's.
@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
-from benchmarks.quality.courses import Clip, Course, Stage, blinking_clip, load_portraits, moving_clip, still_clip
+from benchmarks.quality.courses import Clip, Course, Stage, blinking_clip, closing_clip, load_portraits, moving_clip, still_clip
 from benchmarks.quality.interval import share
+from benchmarks.quality.told import statements
+from edge.clip import ClipWriter
 from edge.errors import InputError
 from edge.pipeline import Pipeline
+from edge.spans import Clip as Read
 from edge.types import Event
 from training.data import data_folder
 from training.intervene import Mover
@@ -33,7 +36,7 @@ OVERLAP = 0.5
 RATES = (30, 60)
 TURNED_DEG = 20.0
 """Heads that are turned, raised or lowered by more are left out: with their sway some frames are beyond what the runtime reads."""
-_SECONDS = {"moving": 10.0, "blinking": 12.0, "still": 20.0}
+_SECONDS = {"moving": 10.0, "blinking": 12.0, "closing": 10.0, "still": 20.0}
 _TRIES = 20  # faces that may not be movable, for each that is wanted
 
 
@@ -46,17 +49,20 @@ class Watched:
     frames: int
     read: int
     """Frames in which the face was seen clearly."""
+    spans: Read = field(default_factory=lambda: Read("", 0, 0.0, ()))
+    """What it comes to, with what is said of it."""
 
 
 def watch(pipeline: Pipeline, clip: Clip) -> Watched:
     """Read a clip as a stream."""
-    events, frames, read = [], 0, 0
+    events, frames, read, writer = [], 0, 0, ClipWriter()
     with pipeline.stream(clip.frames(), explain="off") as stream:
         for reading in stream:
             frames += 1
+            writer.see(reading)
             read += any(not face.unclear for face in reading.faces)
             events += [event for face in reading.faces for event in face.events]
-    return Watched(clip, events, frames, read)
+    return Watched(clip, events, frames, read, writer.clip())
 
 
 def movements(watched: list[Watched]) -> Figures:
@@ -141,10 +147,16 @@ def measure(pipeline: Pipeline, data: Path, clips: int, seed: int) -> Figures:
     """
     maker = _Maker(pipeline, data, clips, seed)
     figures: Figures = {"clips": clips, "noise_grey_levels": Clip.__dataclass_fields__["noise"].default}
+    told: dict[int, list[Watched]] = {}
     for fps in RATES:
-        figures[f"movements_{fps}"] = movements(maker.watched("moving", moving_clip, fps))
-        figures[f"blinks_{fps}"] = blinks(maker.watched("blinking", blinking_clip, fps))
-    figures["still"] = stills(maker.watched("still", still_clip, RATES[0]))
+        moving, blinking = maker.watched("moving", moving_clip, fps), maker.watched("blinking", blinking_clip, fps)
+        figures[f"movements_{fps}"], figures[f"blinks_{fps}"] = movements(moving), blinks(blinking)
+        told[fps] = moving + blinking
+    still = maker.watched("still", still_clip, RATES[0])
+    figures["still"] = stills(still)
+    told[RATES[0]] += still + maker.watched("closing", closing_clip, RATES[0])
+    for fps in RATES:
+        figures[f"sentences_{fps}"] = statements([(one.clip, one.spans) for one in told[fps]])
     return figures
 
 

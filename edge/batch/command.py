@@ -7,7 +7,7 @@ import functools
 import sys
 from pathlib import Path
 
-from edge.arguments import Parser, configure, explain_when, positive, seconds
+from edge.arguments import Parser, configure, explain_when, face_width, positive, seconds
 from edge.batch.results import Options
 from edge.boundary import guarded
 from edge.errors import UsageError
@@ -39,6 +39,8 @@ def _parser() -> argparse.ArgumentParser:
         "--explain", type=when, default="change", metavar="every|change|off|SECONDS", help="when to explain (default: change)"
     )
     parser.add_argument("--calibrate", type=seconds, default=0.0, metavar="SECONDS", help="take each new face's first seconds as neutral")
+    wanted = "narrowest face to look for, pixels or a share of the width such as 2%% (default: the bundle's; smaller takes longer)"
+    parser.add_argument("--min-face", type=face_width, metavar="W", help=wanted)
     group = parser.add_argument_group("cluster")
     group.add_argument(
         "--workers", type=_count, metavar="N", help="readers side by side (default: one a core); 0: none, in this process, without Ray"
@@ -65,7 +67,7 @@ def _main(argv: list[str] | None) -> int:
     return Run(
         args.study,
         args.out,
-        Options(args.table, args.csv_format, args.explain, args.calibrate, args.device),
+        Options(args.table, args.csv_format, args.explain, args.calibrate, args.device, args.min_face),
         bundle=args.bundle,
         threads=args.threads,
         workers=args.workers,

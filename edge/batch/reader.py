@@ -131,7 +131,8 @@ class Reader:
             return Outcome(item.name, record, kept=True)
         if self._pipeline is None:
             options = self._order.options
-            self._pipeline = Pipeline.load(self._order.bundle, device=options.device, threads=self._order.threads)
+            threads, least = self._order.threads, options.min_face
+            self._pipeline = Pipeline.load(self._order.bundle, device=options.device, threads=threads, min_face=least)
         target = self._results.table(item.name)
         tally, reason, decoded = Tally(), "", _Decoded()
         with _written(target) as path:
@@ -169,6 +170,8 @@ class Reader:
                 stack.enter_context(stream)
                 for reading in stream:
                     yield replace(reading, source=item.listed, latency_ms={})
+            except UsageError as error:  # a width of faces that this picture is too small or too large for
+                raise InputError(f"'{item.listed}': {error}") from None
             except CAUSED as error:
                 raise InputError(f"'{item.listed}': {explained(error)}") from error
 

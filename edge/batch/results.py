@@ -42,6 +42,8 @@ class Options:
     explain: str | float
     calibrate_s: float
     device: str
+    min_face: float | None = None
+    """As of `Pipeline.load`."""
 
 
 @dataclass(frozen=True, slots=True)

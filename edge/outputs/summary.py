@@ -1,4 +1,4 @@
-"""A clip's summary as a file: JSON, a table (TSV), captions (WebVTT), or tiers for ELAN (EAF)."""
+"""A clip's summary as a file: JSON, a table (TSV), captions (WebVTT), tiers for ELAN (EAF), or a picture (SVG)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from edge.clip import Appearance, Clip, Span
 from edge.errors import OutputError, UsageError
 from edge.outputs.layouts import guarded
+from edge.outputs.timeline import as_svg
+from edge.outputs.words import event_in_words
 from edge.plain import plain
+from edge.spans import Appearance, Clip
 from edge.stop import unstopped
-from edge.types import Event
 from edge.whole import write_whole
 
 _COLUMNS = ("person", "what", "label", "start_s", "apex_s", "end_s", "amount", "text")
@@ -47,36 +48,37 @@ def as_json(clip: Clip) -> str:
 
 
 def as_tsv(clip: Clip) -> str:
-    """A row a span and event: `amount` is the confidence of a span, deviations or degrees of an event."""
+    """A row for each person's answer, each span and each event: `amount` is the confidence, of an event deviations or degrees."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(_COLUMNS)
     for person in clip.people:
+        if answer := person.answer:
+            ends = _seconds(person.spans[0].start_ms), "", _seconds(person.spans[-1].end_ms)
+            writer.writerow([person.track, "answer", answer.label, *ends, round(answer.confidence, 4), guarded(answer.text)])
         for span in person.spans:
             times = (span.start_ms, span.apex_ms, span.end_ms)
-            writer.writerow(
-                [person.track, "expression", span.label, *map(_seconds, times), round(span.confidence, 4), guarded(_text(span))]
-            )
+            writer.writerow([person.track, "expression", span.label, *map(_seconds, times), round(span.confidence, 4), guarded(span.text)])
         for event in person.events:
             times = (event.onset_ms, event.onset_ms + (event.rise_ms or 0.0), event.t_ms)
-            writer.writerow([person.track, event.kind, _name(event), *map(_seconds, times), round(event.amplitude, 3), ""])
+            writer.writerow([person.track, event.kind, event_in_words(event), *map(_seconds, times), round(event.amplitude, 3), ""])
     return text.getvalue()
 
 
 def as_vtt(clip: Clip) -> str:
-    """Captions: each span with a label, and its explanation where that is verified."""
+    """Captions: each span with a label, and its text where that passed the checks."""
     cues = []
     for person in clip.people:
         for span in person.spans:
             if span.label and span.end_ms > span.start_ms:
-                said = f"\n{_escaped(_text(span))}" if _text(span) else ""
+                said = f"\n{_escaped(span.text)}" if span.text else ""
                 who = f"<v Person {person.track}>{_escaped(span.label)} ({span.confidence:.0%})"
                 cues.append((span.start_ms, f"{_clock(span.start_ms)} --> {_clock(span.end_ms)}\n{who}{said}"))
     return "\n\n".join(["WEBVTT", *(text for _, text in sorted(cues, key=lambda cue: cue[0]))]) + "\n"
 
 
 def as_eaf(clip: Clip) -> str:
-    """An ELAN file: for each person a tier of expressions, one of explanations, and one for each kind of event."""
+    """An ELAN file: for each person tiers of the answer, expressions, explanations and courses, and one for each kind of event."""
     root = ElementTree.Element("ANNOTATION_DOCUMENT", AUTHOR="erv-edge", DATE="1970-01-01T00:00:00+00:00", FORMAT="3.0", VERSION="3.0")
     header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     media = plain(clip.source).encode("utf-8", "backslashreplace").decode()
@@ -103,7 +105,7 @@ def as_eaf(clip: Clip) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-_FORMATS: dict[str, Callable[[Clip], str]] = {".json": as_json, ".tsv": as_tsv, ".vtt": as_vtt, ".eaf": as_eaf}
+_FORMATS: dict[str, Callable[[Clip], str]] = {".json": as_json, ".tsv": as_tsv, ".vtt": as_vtt, ".eaf": as_eaf, ".svg": as_svg}
 
 
 def _tiers(clip: Clip) -> list[tuple[str, list[tuple[float, float, str]]]]:
@@ -111,8 +113,13 @@ def _tiers(clip: Clip) -> list[tuple[str, list[tuple[float, float, str]]]]:
     tiers = []
     for person in clip.people:
         read = [span for span in person.spans if span.label and round(span.end_ms) > round(span.start_ms)]
-        tiers.append((f"P{person.track} expression", [(span.start_ms, span.end_ms, span.label) for span in read]))
-        tiers.append((f"P{person.track} explanation", [(span.start_ms, span.end_ms, _text(span)) for span in read if _text(span)]))
+        notes = {
+            "answer": [(read[0].start_ms, read[-1].end_ms, person.answer.label)] if read and person.answer else [],
+            "expression": [(span.start_ms, span.end_ms, span.label) for span in read],
+            "explanation": [(span.start_ms, span.end_ms, span.explanation.text) for span in read if span.explanation],
+            "course": [(span.start_ms, span.end_ms, " ".join(said.text for said in span.course)) for span in read],
+        }
+        tiers += [(f"P{person.track} {name}", [note for note in found if note[2]]) for name, found in notes.items()]
         tiers += _event_tiers(person)
     return [(name, notes) for name, notes in tiers if notes]
 
@@ -123,17 +130,8 @@ def _event_tiers(person: Appearance) -> list[tuple[str, list[tuple[float, float,
         notes = tiers.setdefault(f"P{person.track} {event.subject if event.kind == 'movement' else event.kind}", [])
         start_ms = max(event.onset_ms, notes[-1][1] if notes else 0.0)
         if round(event.t_ms) > round(start_ms):
-            notes.append((start_ms, event.t_ms, _name(event)))
+            notes.append((start_ms, event.t_ms, event_in_words(event)))
     return list(tiers.items())
-
-
-def _name(event: Event) -> str:
-    ways = {"yaw": ("right", "left"), "pitch": ("down", "up")}.get(event.subject, ("falls", "rises"))
-    return event.kind if event.kind in ("blink", "eyes_closed") else f"{event.subject} {ways[event.direction > 0]}"
-
-
-def _text(span: Span) -> str:
-    return span.explanation.text if span.explanation else ""
 
 
 def _seconds(t_ms: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from edge.language.statements import CUE_KINDS
-from edge.types import Statement
+from edge.types import Event, Statement
 
 _SIDES = {"yaw": {1: "turned{} to the person's left", -1: "turned{} to the person's right"}, "pitch": {1: "raised{}", -1: "lowered{}"}}
 _HOW_MUCH = {"slight": "slightly ", "strong": "strongly "}
@@ -43,3 +43,9 @@ def measure(said: Statement) -> str:
     if said.kind in CUE_KINDS:
         return f"{round(said.measured, 1) + 0:+.1f}"  # no −0.0
     return f"{round(said.measured):+d}°" if said.kind == "pose" else f"{said.measured:.0%}".replace("%", " %")
+
+
+def event_in_words(event: Event) -> str:
+    """What an event is, such as `lip_corners rises`, `blink`, `yaw left`."""
+    ways = {"yaw": ("right", "left"), "pitch": ("down", "up")}.get(event.subject, ("falls", "rises"))
+    return event.kind if event.kind in ("blink", "eyes_closed") else f"{event.subject} {ways[event.direction > 0]}"

@@ -125,7 +125,11 @@ def test_what_is_done_is_not_done_again_and_what_changed_is(study, tmp_path, cap
 
 @pytest.mark.parametrize(
     ("more", "said"),
-    [(["--explain", "change"], "its explain is 'off', now 'change'"), (["--table", "parquet"], "its table is 'csv', now 'parquet'")],
+    [
+        (["--explain", "change"], "its explain is 'off', now 'change'"),
+        (["--table", "parquet"], "its table is 'csv', now 'parquet'"),
+        (["--min-face", "24"], "its min_face is None, now 24.0"),
+    ],
 )
 def test_a_folder_of_another_run_is_refused(study, tmp_path, capsys, more, said):
     pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
@@ -141,6 +145,13 @@ def _run_of(options: Options) -> dict:
     from dataclasses import asdict
 
     return asdict(identity(SHIPPED, options))
+
+
+def test_a_width_of_faces_that_a_recording_is_too_small_for_fails_that_one_alone(study, tmp_path, capsys):
+    assert main([str(study), "--out", str(tmp_path / "out"), *HERE, "--min-face", "200"]) == 4
+    said = capsys.readouterr().out
+    assert "done face: 1 frame, 1 person" in said
+    assert "failed one: 'one.avi': min_face 200 px: the picture has only 160×160" in said
 
 
 def test_places_that_would_lose_something_are_refused(study, tmp_path, capsys):
