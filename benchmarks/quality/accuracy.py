@@ -124,7 +124,7 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]
     full, masked = (judged(pipeline, drafts, mask) for mask in (False, True))
     missed = np.full(len(faces.lost), -1)  # a photo in which no face was found has neither label nor text
     every = np.concatenate([truth, np.array(faces.lost, int)])
-    answers, judged, judged_masked, labels = (np.concatenate([part, missed]) for part in (answer, full, masked, shown))
+    answers, heard, heard_masked, labels = (np.concatenate([part, missed]) for part in (answer, full, masked, shown))
     war, uar = war_uar(every, labels, count)
     status = [e.status for e in final]
     return {
@@ -137,8 +137,8 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]
         "selective_accuracy_80": selective_accuracy(confidence, shown == truth, 0.8),
         "answer_war": float((answers == every).mean()),
         "parseable": float((answer >= 0).mean()),
-        **coherence(every, answers, judged),
-        **{f"m{key}": value for key, value in coherence(every, answers, judged_masked).items()},
+        **coherence(every, answers, heard),
+        **{f"m{key}": value for key, value in coherence(every, answers, heard_masked).items()},
         **_claims(drafts, faces.cues, [cue.name for cue in config.cues]),
         "verified_rate": status.count(Verdict.VERIFIED) / len(every),
         "verified_and_wrong": sum(s is Verdict.VERIFIED and w for s, w in zip(status, shown != truth, strict=True)) / len(every),
