@@ -46,11 +46,11 @@ class Material:
         self.raw = Targets.of(faces, self.cue_model, self.unit_model)
         self.levelled = Targets.of(level, self.cue_model, self.unit_model)
         self.today = Targets.of(today, self.cue_model, self.unit_model)
-        nothing = self.today.take(_NEITHER)
-        self.composed = composed(folder, today, self.cue_model, config.composed, config.seed) if config.composed else nothing
+        still = self.today.take(_NEITHER)
+        self.composed = composed(folder, today, self.cue_model, config.composed, config.seed) if config.composed else still
         self.moved = [
-            nudged(folder, source, self.cue_model, config.nudged, config.seed) if config.nudged else Nudged(nothing, _NEITHER)
-            for source in (level, today)
+            nudged(folder, source, self.cue_model, config.nudged, config.seed) if config.nudged else Nudged(faces.take(_NEITHER), _NEITHER)
+            for source, faces in ((level, self.levelled), (today, self.today))
         ]
         self.draw = rare_first(torch.from_numpy(faces.target), config.rare_power)
         pairs = config.pair_share if config.nudged else 0.0

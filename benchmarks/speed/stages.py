@@ -98,11 +98,11 @@ class Scene:
             "verdict": lambda: explainer.decide(candidate, self.subject),
             "full": lambda: pipeline.explain(pipeline.look(self.frame)),
         }
+        own = [*(timed(label(name), call, clock) for name, call in work.items()), _decoding(explainer, self.subject, label, clock)]
         face = pipeline.explain(self.seen).faces[0]
         if pipeline.moves and face.explanation and face.explanation.text:
-            work[ASKED] = lambda: pipeline.counterfactual(self.frame.image_bgr, face)
-        decoding = _decoding(explainer, self.subject, label, clock)
-        return [decoding, *(timed(label(name), call, clock) for name, call in work.items())]
+            own.append(timed(label(ASKED), lambda: pipeline.counterfactual(self.frame.image_bgr, face), clock))
+        return own
 
 
 def _ignore(*_: object) -> None:

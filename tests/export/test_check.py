@@ -58,7 +58,7 @@ def test_another_decoder_is_told_by_its_streams_and_another_encoder_by_its_tenso
     assert found["streams"] < 0.98
     assert any("streams" in failure for failure in found["failures"])
     shutil.rmtree(other)
-    other = _disturbed(tmp_path, "vision_encoder", "encoder.geometry.0.weight", 1.0)
+    other = _disturbed(tmp_path, "vision_encoder", "encoder.motion.gather.0.weight", 1.0)
     assert main(["check", str(float_bundle()), str(other), "--data", str(faces), "--gate", "streams=0", "verdicts=0"]) == 1
     assert any(failure.startswith("cues differs") for failure in json.loads(capsys.readouterr().out)["failures"])
 
