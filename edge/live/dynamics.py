@@ -20,7 +20,7 @@ LEAST = 0.6
 """Deviations that a movement goes at least, as the encoder reads them: it shows half of what the landmarks do."""
 NOISES = 6.0
 """And it goes at least so many standard deviations of the smoothed cue at rest."""
-EYES_LEAST, EYES_NOISES = 0.4, 3.5
+EYES_LEAST, EYES_NOISES = 0.45, 4.5
 """The same for the opening of the eyes: a blink is short, and some encoders show little of it."""
 EYES = "eye_opening"
 BLINK_MS = 600.0

@@ -79,6 +79,9 @@ class Asked:
     def __contains__(self, track: int) -> bool:
         return track in self._tracks
 
+    def __len__(self) -> int:
+        return len(self._tracks)
+
     def answered(self, track: int) -> None:
         """It has what was asked for."""
         with self._lock:
