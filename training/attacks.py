@@ -153,7 +153,8 @@ def _at_rest(case: Case, rng: random.Random, *, padded: bool) -> Attempt | None:
     """Things at rest, alone or (`padded`) after the first thing that is there; counts where the face is not at rest."""
     if case.draft.answer == "neutral" or not (parsed := case.parsed):
         return None
-    grammar, kept = case.grammar, {p for p in parsed.phrases if any(not s.about_face for s in p.says)}
+    grammar = case.grammar
+    kept = {p for p in (parsed.phrases if padded else grammar.phrases) if any(not s.about_face for s in p.says)}
     first = next(p for p in parsed.phrases if any(s.about_face for s in p.says))
 
     def usable(phrase: Phrase) -> bool:
@@ -165,7 +166,11 @@ def _at_rest(case: Case, rng: random.Random, *, padded: bool) -> Attempt | None:
             return None
         begun = [e for e in walk.edges if padded and grammar.phrases[e.number] == first]
         walk.take(rng.choice(begun or walk.edges))
-    return Attempt(write_completion(walk.text, case.draft.answer), case.subject, case.measured)
+    if padded:
+        return Attempt(write_completion(walk.text, case.draft.answer), case.subject, case.measured)
+    # the language lets rest alone come to a neutral expression only: its evidence gets this face's own closing
+    made = grammar.parse(walk.text)
+    return _attempt(case, [made.evidence], false=True) if made else None
 
 
 def _negated(case: Case, rng: random.Random) -> Attempt | None:

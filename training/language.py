@@ -122,7 +122,10 @@ def build(rules: dict[str, Any]) -> dict[str, Any]:
         "and": [[text, []] for text in phrases.ANDS],
         "but": [[text, []] for text in phrases.BUTS],
         "stop": [[". ", []]],
-        "closing": list(_closings()),
+        "closing": list(_closings(phrases.CLOSINGS)),
+        "closing neutral": list(_closings(phrases.CLOSINGS, neutral=True)),
+        "sum": list(_closings(phrases.SUMS)),
+        "sum neutral": list(_closings(phrases.SUMS, neutral=True)),
     }
     for label in EMOTIONS_8:
         says = [["conclusion", label, 0, ""], ["certainty", "", 0, "likely"]]
@@ -132,29 +135,45 @@ def build(rules: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moves() -> dict[str, list[list[str]]]:
-    """Three evidence clauses at most, in one or two sentences, then the conclusion."""
-    conclusion = [["closing", END], *([f"likely {label}", f"torn {label}"] for label in EMOTIONS_8)]
+    """Three evidence clauses at most, in one or two sentences, then the conclusion.
+
+    What is at rest speaks for a neutral expression alone: states after which something has been said to move are `moved`, the others
+    `calm`, and only from a moved one another label is come to. Only what has two clauses can be summed up.
+    """
     moves: dict[str, list[list[str]]] = {
         START: [["covered", "open"], ["Movement", "m1"], ["Rest", "r1"]],
         "open": [["Movement", "m1"], ["Rest", "r1"]],
         # one clause was said: another of this sentence, or the next sentence
-        "m1": [["and", "m1 and"], ["but", "m1 but"], ["stop", "second"]],
-        "r1": [["and", "r1 and"], ["but", "r1 but"], ["stop", "second"]],
-        "m1 and": [["movement", "end1"], ["rest", "end1"], ["pose", "end1"]],
-        "r1 and": [["rest", "end1"], ["pose", "end1"]],
-        "m1 but": [["calm", "end1"]],
-        "r1 but": [["movement", "end1"]],
-        "end1": [["stop", "second"]],
-        "second": [["Movement", "m2"], ["Rest", "m2"], *conclusion],
-        "m2": [["and", "m2 and"], ["stop", "last"]],
-        "m2 and": [["movement", "end2"], ["rest", "end2"], ["pose", "end2"]],
-        "end2": [["stop", "last"]],
-        "last": conclusion,
+        "m1": [["and", "m1 and"], ["but", "m1 but"], ["stop", "second moved one"]],
+        "r1": [["and", "r1 and"], ["but", "r1 but"], ["stop", "second calm one"]],
+        "m1 and": [["movement", "end1 moved"], ["rest", "end1 moved"], ["pose", "end1 moved"]],
+        "r1 and": [["rest", "end1 calm"], ["pose", "end1 calm"]],
+        "m1 but": [["calm", "end1 moved"]],
+        "r1 but": [["movement", "end1 moved"]],
         END: [],
     }
+    for kind, last in (("moved", "m2"), ("calm", "r2")):
+        one, several = _conclusions(kind == "moved", 1), _conclusions(kind == "moved", 2)
+        more = [["Movement", "m2"], ["Rest", last]]
+        moves |= {
+            f"end1 {kind}": [["stop", f"second {kind}"]],
+            f"second {kind} one": [*more, *one],
+            f"second {kind}": [*more, *several],
+            last: [["and", f"{last} and"], ["stop", f"last {kind}"]],
+            f"{last} and": [["movement", "end2 moved"], ["rest", f"end2 {kind}"], ["pose", f"end2 {kind}"]],
+            f"end2 {kind}": [["stop", f"last {kind}"]],
+            f"last {kind}": several,
+        }
     for label in EMOTIONS_8:
         moves[f"torn {label}"] = [[f"second {other}", END] for other in EMOTIONS_8 if other != label]
     return moves
+
+
+def _conclusions(moved: bool, clauses: int) -> list[list[str]]:
+    """Ways to the end, after something that moves or after rest alone."""
+    kinds = ["closing", "sum"][:clauses]
+    plain = [[f"{kind}{end}", END] for kind in kinds for end in (("", " neutral") if moved else (" neutral",))]
+    return [*plain, *([f"likely {label}", f"torn {label}"] for label in EMOTIONS_8 if moved or label == "neutral")]
 
 
 def _clauses(table: dict[str, tuple[str, ...]], rules: dict[str, Any]) -> list[list[Any]]:
@@ -170,11 +189,13 @@ def _capital(clauses: list[list[Any]]) -> list[list[Any]]:
     return [[text[0].upper() + text[1:], says] for text, says in clauses]
 
 
-def _closings() -> Iterable[list[Any]]:
+def _closings(forms: dict[str, tuple[tuple[str, ...], tuple[str, ...]]], neutral: bool = False) -> Iterable[list[Any]]:
     for label in EMOTIONS_8:
-        for band, forms in phrases.CLOSINGS.items():
+        if (label == "neutral") != neutral:
+            continue
+        for band, (others, still) in forms.items():
             says = [["conclusion", label, 0, ""], *([["certainty", "", 0, band]] if band else [])]
-            for text in phrases.NEUTRAL_CLOSINGS[band] if label == "neutral" else forms:
+            for text in still if neutral else others:
                 yield [_fill(text, label), says]
 
 

@@ -219,38 +219,48 @@ ADJECTIVES = {
     "fear": "afraid",
     "contempt": "contemptuous",
 }
-#: Certainty (empty: nothing is said of it) → closing sentences.
-CLOSINGS: dict[str, tuple[str, ...]] = {
+#: Certainty (empty: nothing is said of it) → closing sentences, those of a neutral expression apart.
+CLOSINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "": (
-        "The person looks {adjective}.",
-        "The face looks {adjective}.",
-        "It is an expression of {noun}.",
-        "The face shows {noun}.",
-        "Together, this is an expression of {noun}.",
-        "All in all, the person looks {adjective}.",
-        "The expression is one of {noun}.",
+        (
+            "The person looks {adjective}.",
+            "The face looks {adjective}.",
+            "It is an expression of {noun}.",
+            "The face shows {noun}.",
+            "The expression is one of {noun}.",
+        ),
+        (
+            "This is a neutral expression.",
+            "The expression is neutral.",
+            "The face keeps a neutral expression.",
+            "The face looks neutral.",
+            "The person wears a neutral expression.",
+        ),
     ),
     "sure": (
-        "The person clearly looks {adjective}.",
-        "This is clearly an expression of {noun}.",
-        "The face plainly shows {noun}.",
-        "There is little doubt: the person looks {adjective}.",
+        (
+            "The person clearly looks {adjective}.",
+            "This is clearly an expression of {noun}.",
+            "The face plainly shows {noun}.",
+            "There is little doubt: the person looks {adjective}.",
+        ),
+        ("The expression is clearly neutral.", "This is plainly a neutral expression.", "There is little doubt: the face is neutral."),
     ),
-    "likely": ("Most likely this is {noun}.", "The expression is probably one of {noun}.", "The best reading is {noun}."),
-    "unsure": ("It may be {noun}, but it is hard to tell.", "Perhaps this is {noun}; it is hard to be sure."),
+    "likely": (
+        ("Most likely this is {noun}.", "The expression is probably one of {noun}.", "The best reading is {noun}."),
+        ("Most likely this is a neutral expression.", "The expression is probably neutral.", "The best reading is a neutral face."),
+    ),
+    "unsure": (
+        ("It may be {noun}, but it is hard to tell.", "Perhaps this is {noun}; it is hard to be sure."),
+        ("It may be a neutral expression, but it is hard to tell.", "Perhaps the face is neutral; it is hard to be sure."),
+    ),
 }
-NEUTRAL_CLOSINGS: dict[str, tuple[str, ...]] = {
+#: Those that sum up several observations.
+SUMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "": (
-        "This is a neutral expression.",
-        "The expression is neutral.",
-        "The face keeps a neutral expression.",
-        "The face looks neutral.",
-        "All in all, the expression is neutral.",
-        "The person wears a neutral expression.",
-    ),
-    "sure": ("The expression is clearly neutral.", "This is plainly a neutral expression.", "There is little doubt: the face is neutral."),
-    "likely": ("Most likely this is a neutral expression.", "The expression is probably neutral.", "The best reading is a neutral face."),
-    "unsure": ("It may be a neutral expression, but it is hard to tell.", "Perhaps the face is neutral; it is hard to be sure."),
+        ("Together, this is an expression of {noun}.", "All in all, the person looks {adjective}."),
+        ("All in all, the expression is neutral.",),
+    )
 }
 #: Beginnings that another label follows.
 TORN = ("Most likely this is {noun}", "The best reading is {noun}", "The person probably looks {adjective}")

@@ -17,7 +17,7 @@ import numpy as np
 from edge.language.labels import EMOTION_WORDS, EMOTIONS_8, EMOTIONS_11, mask_emotions
 from training.cues import CUE_NAMES
 from training.data import load_goemotions
-from training.phrases import ADDITIONS, ADJECTIVES, CLOSINGS, ELSEWHERE, MOVEMENTS, QUOTES, SAYS_SO, SHOWN, WHO
+from training.phrases import ADDITIONS, ADJECTIVES, CLOSINGS, ELSEWHERE, MOVEMENTS, QUOTES, SAYS_SO, SHOWN, SUMS, WHO
 from training.writer import Readings, Sentence, Writer, at_random, facts_of, sentences_of
 
 #: GoEmotions → the eleven labels. Left out, for want of a counterpart: admiration, approval, caring, confusion, curiosity, desire,
@@ -104,7 +104,7 @@ class SentenceWriter:
     def _named(self) -> Example:
         emotion = self.rng.choice(EMOTIONS_11)
         if self.rng.random() < 0.5:
-            text = self.rng.choice([t for forms in CLOSINGS.values() for t in forms]).format(
+            text = self.rng.choice([t for kind in (CLOSINGS, SUMS) for forms, _ in kind.values() for t in forms]).format(
                 noun=emotion, adjective=ADJECTIVES.get(emotion, emotion)
             )
         else:

@@ -123,7 +123,7 @@ class Worth:
         kinds = {s.kind for s in phrase.says}
         if not kinds:  # what joins or ends: go on while there is more to say
             if phrase.text == ". ":
-                return 0.0 if wanted > 0 and state in ("m1", "r1", "m2") else 1.0
+                return 0.0 if wanted > 0 and state in ("m1", "r1", "m2", "r2") else 1.0
             return 1.0 if wanted > 0 else -1.0
         if kinds & {"conclusion", "runner_up"}:
             return self._concluding(phrase, wanted)

@@ -74,9 +74,9 @@ def test_what_is_hidden_is_told_and_nothing_is_said_of_it(grammar):
 
 
 def test_a_torn_head_names_both_and_a_sure_one_none_else(grammar):
-    torn = [text_of(Writer(grammar).write(_facts(p=0.6), "happiness", at_random(random.Random(i)))) for i in range(20)]
+    torn = [text_of(Writer(grammar).write(_facts(p=0.6, mouth_width=3.0), "happiness", at_random(random.Random(i)))) for i in range(20)]
     assert all(set(named_emotions(t)) == {"happiness", "surprise"} for t in torn)
-    sure = [text_of(Writer(grammar).write(_facts(p=0.99), "happiness", at_random(random.Random(i)))) for i in range(20)]
+    sure = [text_of(Writer(grammar).write(_facts(p=0.99, mouth_width=3.0), "happiness", at_random(random.Random(i)))) for i in range(20)]
     assert all(named_emotions(t) == ("happiness",) for t in sure)
 
 
@@ -126,3 +126,21 @@ def test_negate_denies():
         text = negate("The lips are parted.", random.Random(seed))
         assert any(word in text.lower() for word in ("not", "never", "no"))
         assert text != "The lips are parted."
+
+
+def test_rest_alone_speaks_for_nothing_but_a_neutral_expression(grammar):
+    assert not Writer(grammar).write(_facts("sadness", 0.97), "sadness", at_random(random.Random(0)))
+    assert Writer(grammar).write(_facts("neutral", 0.97), "neutral", at_random(random.Random(0)))
+    assert grammar.parse("The upper face is relaxed. The expression is neutral.")
+    assert not grammar.parse("The upper face is relaxed. The face shows happiness.")
+    assert not grammar.parse(
+        "The eyes are neither wide nor narrowed while the mouth stays shut. Most likely this is sadness; anger is close."
+    )
+    assert not grammar.parse("The mouth is relaxed while the head is lowered. The person looks sad.")
+    assert grammar.parse("The upper face is relaxed. The mouth is stretched wide. The face shows happiness.")
+
+
+def test_one_observation_is_not_summed_up(grammar):
+    for ending in ("Together, this is an expression of happiness.", "All in all, the person looks happy."):
+        assert not grammar.parse(f"The mouth is stretched wide. {ending}")
+        assert grammar.parse(f"The mouth is stretched wide. The upper face is relaxed. {ending}")
