@@ -1,14 +1,11 @@
 """The face finder: a one-stage, anchor-free detector with five points for grey pictures.
 
 A backbone of full convolutions where the picture is large and separable ones below, a top-down neck and one shared head at strides 8, 16
-and 32. Each cell scores whether it is a face and how well its own box fits (quality focal loss, from Generalized Focal Loss, 2020); boxes
-learn by GIoU, points by a Huber loss in units of the box. A face is learned by the cells around its middle at the strides that suit its
-size, and weighs the same however many these are, so that small faces count like large ones; of many in a picture each weighs less (by the
-root of their number), or the large ones, which are alone, would not count beside a crowd.
-
-Pictures are composed on the spot (`training.compose`) from photos, single faces and backgrounds; the teacher, YuNet, says once where the
-photos' faces are, and what it is unsure of is left out of the loss. Points come from landmarks. The run goes on where it stopped when the
-same command is given again.
+and 32, the cells of YuNet. Pictures are composed on the spot (`training.compose`) from photos, single faces and backgrounds, sometimes two
+laid over each other; the teacher, YuNet, then says of every cell how much of a face it is, where its box lies and where its points
+(function matching, after Knowledge distillation: A good teacher is patient and consistent, 2022). What it says of an upright picture holds
+of the turned one as well, its cells turned along: so faces upside down and on their side are learned, which the teacher does not know.
+Where landmarks are known they take the place of the teacher's points. The run goes on where it stopped when the same command is given again.
 
     python -m training face --out runs/face
 """
@@ -31,18 +28,22 @@ from torch.nn import functional as F
 
 from edge.bundle import FaceSpec
 from edge.cv import cv2
-from edge.vision.face import INPUT, OUTPUT
+from edge.vision.face import INPUT, OUTPUT, box_overlap
 from edge.vision.face import FaceFinder as Finder
 from training.compose import Composer, Scene, Turns, relit
 from training.photos import load_photos, score_finder
 from training.pieces import load_sources
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
+from training.teacher import Teacher, shifted
 
 STRIDES = (8, 16, 32)
-#: Face sizes (√area, pixels) that each stride learns; they overlap so that no size falls between two.
-_RANGES = ((0, 42), (28, 115), (80, 10_000))
-_BACKGROUND = 0.4
-"""Weight of a cell without a face, where a face alone in its picture has four."""
+_LEAST_SCORE = 0.05
+"""Cells that the teacher gives less of a face teach no box and no points."""
+_SAME = 0.5
+_FOCUS = 2.0
+_PADDED, _PADDING = 0.1, 127
+_CLEAR = 0.5
+"""Share of pictures that the teacher sees in their own light, and the finder in another."""
 SPEC = FaceSpec(long_side=416, threshold=0.45, overlap=0.4, least_px=10.0)
 """How the finder is run; it goes into the bundle. The threshold is that of the first finder: choose it on validation scenes (`python -m
 benchmarks faces --part valid`) when a run is done."""
@@ -66,8 +67,10 @@ class FaceConfig:
     """How often a picture is `empty`, a `photo` on a background, a `collage`, `heads` or a `crowd` of them."""
     any_share: float
     """Share of faces that are turned anyhow."""
-    down_share: float
-    """Share of faces upside down."""
+    turned_share: float
+    """Share of pictures turned by one, two or three quarters."""
+    mixed_share: float
+    """Share of pictures with another laid over them."""
     check_every: int
     """Steps between checkpoints."""
     threads: int
@@ -165,39 +168,8 @@ def _decode(raw: torch.Tensor, place: torch.Tensor, stride: int) -> torch.Tensor
     return torch.cat([middle - half, middle + half, points], -1)
 
 
-def assign(height: int, width: int, boxes: np.ndarray) -> np.ndarray:
-    """Which face each cell of a picture learns: `[A]` index into `boxes` (x1,y1,x2,y2), −1 for none.
-
-    A cell learns a face when it lies within 1.5 strides of the face's middle (or is the nearest) and its stride suits the face's size; of
-    several faces the smaller wins.
-    """
-    found = []
-    extent = boxes[:, 2:] - boxes[:, :2]
-    size, middle = np.sqrt(extent.prod(1)), (boxes[:, :2] + boxes[:, 2:]) / 2
-    for stride, (low, high) in zip(STRIDES, _RANGES, strict=True):
-        columns, rows = (np.arange(width // stride) + 0.5) * stride, (np.arange(height // stride) + 0.5) * stride
-        owner = np.full((height // stride, width // stride), -1)
-        for i in np.argsort(-size):
-            if low <= size[i] <= high:
-                reach = np.minimum(1.5 * stride, np.maximum(0.5 * stride, 0.35 * extent[i]))
-                owner[np.ix_(np.abs(rows - middle[i, 1]) <= reach[1], np.abs(columns - middle[i, 0]) <= reach[0])] = i
-        found.append(owner.ravel())
-    return np.concatenate(found)
-
-
-def unsure_cells(height: int, width: int, boxes: np.ndarray) -> np.ndarray:
-    """`[A]` bool: cells within boxes that may be faces."""
-    found = []
-    for stride in STRIDES:
-        inside = np.zeros((height // stride, width // stride), bool)
-        for x1, y1, x2, y2 in np.clip(boxes / stride, 0, 1e4):
-            inside[int(y1) : math.ceil(y2), int(x1) : math.ceil(x2)] = True
-        found.append(inside.ravel())
-    return np.concatenate(found)
-
-
 def draw_scene(composer: Composer, rng: np.random.Generator, side: int, kinds: dict[str, float]) -> Scene:
-    """One training picture, of a kind that is drawn."""
+    """One training picture in its own light, of a kind that is drawn."""
     share = np.array(list(kinds.values()))
     kind = list(kinds)[int(rng.choice(len(share), p=share / share.sum()))]
     if kind == "collage":
@@ -213,15 +185,14 @@ def draw_scene(composer: Composer, rng: np.random.Generator, side: int, kinds: d
             typical = math.exp(rng.uniform(math.log(9), math.log(30)))
             for _ in range(int(rng.integers(8, 40))):
                 composer.head(rng, scene, typical * math.exp(rng.normal(0, 0.25)), adorn=0.2)
-    scene.picture = relit(rng, scene.picture)
     return scene
 
 
 class Scenes:
     """Batches of composed pictures with each cell's targets; batch number `n` is always the same."""
 
-    def __init__(self, composer: Composer, config: FaceConfig) -> None:
-        self.composer, self.config = composer, config
+    def __init__(self, composer: Composer, teacher: Teacher, config: FaceConfig) -> None:
+        self.composer, self.teacher, self.config = composer, teacher, config
 
     def ahead(self, first: int, depth: int = 4) -> Iterator[tuple[torch.Tensor, ...]]:
         """The batches from `first` on, drawn in a thread beside the training: OpenCV leaves the interpreter to it meanwhile."""
@@ -242,71 +213,84 @@ class Scenes:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def batch(self, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Pictures `[N,1,S,S]` uint8; of each cell: part of its face's weight and whether it counts `[N,A]`, box `[N,A,4]`, points
-        `[N,A,10]`."""
+    def batch(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures `[N,1,S,S]` uint8 and what is to be read of each cell `[N,A,15]`: score 0…1, box, points in pixels."""
         config, side = self.config, self.config.canvas
-        cells = sum((side // stride) ** 2 for stride in STRIDES)
-        pictures = np.zeros((config.batch, 1, side, side), np.uint8)
-        share, counts = np.zeros((config.batch, cells), np.float32), np.ones((config.batch, cells), bool)
-        boxes, points = np.zeros((config.batch, cells, 4), np.float32), np.zeros((config.batch, cells, 10), np.float32)
-        for i in range(config.batch):
+        pictures, told, before = [], [], None
+        for _ in range(config.batch):
             scene = draw_scene(self.composer, rng, side, config.kinds)
-            pictures[i, 0] = scene.picture
-            if scene.unsure:
-                counts[i] = ~unsure_cells(side, side, np.stack(scene.unsure))
-            if scene.boxes:
-                owner = assign(side, side, np.stack(scene.boxes))
-                positive = owner >= 0
-                mine = owner[positive]
-                share[i, positive] = 1 / (np.bincount(mine)[mine] * math.sqrt(len(scene.boxes)))
-                boxes[i, positive] = np.stack(scene.boxes)[mine]
-                points[i, positive] = np.stack(scene.points).reshape(-1, 10)[mine]
-                counts[i, positive] = True
-        return pictures, share, counts, boxes, points
+            picture, boxes, points = scene.picture, np.reshape(scene.boxes, (-1, 4)), np.reshape(scene.points, (-1, 10))
+            if before is not None and rng.random() < config.mixed_share:
+                share = rng.uniform(0.5, 0.85)
+                picture, points = cv2.addWeighted(picture, share, before, 1 - share, 0.0), np.full_like(points, np.nan)
+            before = scene.picture
+            if rng.random() < _PADDED:
+                picture = picture.copy()
+                picture[int(side * rng.uniform(0.5, 1)) :] = picture[:, int(side * rng.uniform(0.5, 1)) :] = _PADDING
+            seen = relit(rng, picture)
+            rows = with_landmarks(self.teacher.rows(picture if rng.random() < _CLEAR else seen), boxes, points, self.composer.sources.heads.shift)
+            quarters = int(rng.integers(1, 4)) if rng.random() < config.turned_share else 0
+            pictures.append(np.rot90(seen, quarters)[None])
+            told.append(turned(rows, side, quarters))
+        return np.stack(pictures), np.stack(told).astype(np.float32)
 
 
-def losses(
-    model: FaceFinder, picture: torch.Tensor, share: torch.Tensor, counts: torch.Tensor, boxes: torch.Tensor, points: torch.Tensor
-) -> tuple[torch.Tensor, dict[str, float]]:
-    """Score, box and point losses; a face weighs the same however many cells it has.
+def with_landmarks(rows: np.ndarray, boxes: np.ndarray, points: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """The teacher's rows `[A,15]` with points where landmarks lie: those of the known faces (`boxes [F,4]`, `points [F,10]`, NaN where
+    unknown) that a cell's box lies on, elsewhere its own, moved by what they differ in the mean."""
+    rows = rows.copy()
+    rows[:, 5:] = shifted(rows[:, 5:].reshape(-1, 5, 2), shift).reshape(-1, 10)
+    asked = np.flatnonzero(rows[:, 0] >= _LEAST_SCORE)
+    if len(boxes) and len(asked):
+        shared = box_overlap(rows[asked, 1:5], boxes)
+        face = shared.argmax(1)
+        known = (shared.max(1) >= _SAME) & np.isfinite(points[face]).all(1)
+        rows[asked[known], 5:] = points[face[known]]
+    return rows
 
-    A positive cell's score aims at (1 + IoU) / 2 of its own box, so that the better of two boxes wins and small faces, whose boxes overlap
-    less, are still faces.
+
+def turned(rows: np.ndarray, side: int, quarters: int) -> np.ndarray:
+    """Rows `[A,15]` of a square picture → of the same one turned to the left by so many quarters, as `numpy.rot90` does."""
+    for _ in range(quarters):
+        parts = np.split(rows, np.cumsum([(side // stride) ** 2 for stride in STRIDES])[:-1])
+        grids = [part.reshape(side // stride, side // stride, -1) for part, stride in zip(parts, STRIDES, strict=True)]
+        rows = np.concatenate([np.rot90(grid).reshape(-1, grid.shape[2]) for grid in grids])
+        x1, y1, x2, y2 = rows[:, 1:5].T
+        points = np.stack([rows[:, 6::2], side - rows[:, 5::2]], -1).reshape(-1, 10)
+        rows = np.column_stack([rows[:, 0], y1, side - x2, y2, side - x1, points])
+    return rows
+
+
+def losses(model: FaceFinder, picture: torch.Tensor, told: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+    """Score (quality focal loss, from Generalized Focal Loss, 2020), box (GIoU) and points (Huber, in units of the box), weighed by the
+    teacher's score.
 
     Args:
         model: the finder in training.
         picture: `[N,1,H,W]` float.
-        share: `[N,A]` the cell's part of its face's weight; 0 where there is no face.
-        counts: `[N,A]` whether the cell's score is asked about.
-        boxes: `[N,A,4]` and `points`: `[N,A,10]` targets of the positive cells.
+        told: `[N,A,15]` what the teacher says of each cell.
     """
     with torch.autocast(picture.device.type, torch.bfloat16):
         out = model.candidates(picture)
-    score, positive = out[..., 0], share > 0
-    mine, truth, weight = out[..., 1:5][positive], boxes[positive], share[positive]
-    count = share.sum().clamp(min=1)
-    overlap, giou = _giou(mine, truth)
-    quality = torch.zeros_like(score)
-    quality[positive] = (1 + overlap.detach().clamp(0, 1)) / 2
-    focus = (quality - torch.sigmoid(score.detach())).abs() ** 2
-    emphasis = torch.where(positive, 4 * share, _BACKGROUND) * focus * counts
-    score_loss = (F.binary_cross_entropy_with_logits(score, quality, reduction="none") * emphasis).sum() / count
-    target = points[positive]
-    known = target.isfinite().all(1)
-    size = (truth[:, 2:] - truth[:, :2]).repeat(1, 5)
-    apart = F.smooth_l1_loss((out[..., 5:][positive] / size)[known], (target / size)[known], beta=0.01, reduction="none").mean(1)
-    box_loss, point_loss = ((1 - giou) * weight).sum() / count, (apart * weight[known]).sum() / count
+    score, wanted = out[..., 0], told[..., 0]
+    count = wanted.sum().clamp(min=1)
+    focus = (wanted - torch.sigmoid(score.detach())).abs() ** _FOCUS
+    score_loss = (F.binary_cross_entropy_with_logits(score, wanted, reduction="none") * focus).sum() / count
+    positive = wanted >= _LEAST_SCORE
+    mine, truth, weight = out[positive], told[positive], wanted[positive]
+    giou = _giou(mine[:, 1:5], truth[:, 1:5])
+    size = (truth[:, 3:5] - truth[:, 1:3]).clamp(min=1).repeat(1, 5)
+    apart = F.smooth_l1_loss(mine[:, 5:] / size, truth[:, 5:] / size, beta=0.01, reduction="none").mean(1)
+    box_loss, point_loss = ((1 - giou) * weight).sum() / count, (apart * weight).sum() / count
     parts = {"score": float(score_loss.detach()), "box": float(box_loss.detach()), "point": float(point_loss.detach())}
     return score_loss + 2.0 * box_loss + 15.0 * point_loss, parts
 
 
-def _giou(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _giou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     inner = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0).prod(1)
     outer = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(1)
     union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - inner
-    overlap = inner / union.clamp(min=1e-6)
-    return overlap, overlap - (outer - union) / outer.clamp(min=1e-6)
+    return inner / union.clamp(min=1e-6) - (outer - union) / outer.clamp(min=1e-6)
 
 
 @torch.no_grad()
@@ -341,7 +325,8 @@ def train(folder: Path, out: Path, config: FaceConfig) -> Path:
     run = Run(out, config, seed=config.seed, resumed=bool(kept))
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(1)
-    composer = Composer(load_sources(folder, out / "teacher", "train"), Turns(any_share=config.any_share, down_share=config.down_share))
+    teacher = Teacher(folder / "yunet_n_dynamic.onnx")
+    composer = Composer(load_sources(folder, out / "teacher", "train"), Turns(any_share=config.any_share, down_share=0.0))
     model = FaceFinder(config.widths, config.neck).to(run.device, memory_format=torch.channels_last)
     if config.start:
         model.load_state_dict(load_checkpoint(Path(config.start))["state"])
@@ -355,13 +340,13 @@ def train(folder: Path, out: Path, config: FaceConfig) -> Path:
         average.state, average.steps = kept["state"], first
         optimizer.load_state_dict(kept["optimizer"])
         schedule.load_state_dict(kept["schedule"])
-    batches = Scenes(composer, config).ahead(first)
+    batches = Scenes(composer, teacher, config).ahead(first)
     total: dict[str, float] = {}
     started = time.perf_counter()
     model.train()
     for step, batch in enumerate(progress(batches, "steps", config.steps - first), first + 1):
-        picture, *targets = (part.to(run.device) for part in batch)
-        loss, parts = losses(model, picture.float().contiguous(memory_format=torch.channels_last), *targets)
+        picture, told = (part.to(run.device) for part in batch)
+        loss, parts = losses(model, picture.float().contiguous(memory_format=torch.channels_last), told)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 10.0)

@@ -44,12 +44,16 @@ class Teacher:
 
     def __call__(self, picture: np.ndarray, threshold: float = UNSURE) -> np.ndarray:
         """Faces `[F,15]` (score, x1, y1, x2, y2, five points) of `[H,W]` or `[H,W,3]` uint8."""
+        return suppress(self.rows(picture), threshold)
+
+    def rows(self, picture: np.ndarray) -> np.ndarray:
+        """What it says of every cell `[A,15]`, of the picture with black below and to the right up to whole cells."""
         colour = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
         height, width = (-(-extent // 32) * 32 for extent in picture.shape[:2])
         padded = np.zeros((height, width, 3), np.float32)
         padded[: picture.shape[0], : picture.shape[1]] = colour
         outputs = self.session.run({"input": np.ascontiguousarray(padded.transpose(2, 0, 1)[None])})
-        return suppress(yunet_rows(outputs, height, width), threshold)
+        return yunet_rows(outputs, height, width)
 
 
 def suppress(rows: np.ndarray, threshold: float, overlap: float = 0.45) -> np.ndarray:
