@@ -166,7 +166,7 @@ class _Maker:
     def __init__(self, pipeline: Pipeline, data: Path, clips: int, seed: int) -> None:
         self._pipeline, self._clips, self._seed = pipeline, clips, seed
         self._mover = Mover.load(data)
-        self._portraits = iter(load_portraits(data, _TRIES * 5 * clips, seed=seed))
+        self._portraits = iter(load_portraits(data, _TRIES * 5 * clips, seed=seed, eyes=True))
 
     def watched(self, kind: str, make: Callable[..., Clip], fps: float) -> list[Watched]:
         found: list[Watched] = []

@@ -1,5 +1,12 @@
 """The window's keys and its closing button, on a screen that is made up."""
 
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +15,7 @@ from edge import cli
 from edge.outputs.window import ESCAPE, NO_KEY, Window
 
 _PICTURE = np.zeros((4, 4, 3), np.uint8)
+_SCREEN = ("Xvfb", "openbox", "wmctrl")
 
 
 class Screen:
@@ -58,3 +66,31 @@ def test_closing_the_window_ends_the_command_and_keeps_the_recording(monkeypatch
     capture = cv2.VideoCapture(str(tmp_path / "a.avi"))
     assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 4
     capture.release()
+
+
+@pytest.mark.skipif(not all(map(shutil.which, _SCREEN)), reason=f"needs {', '.join(_SCREEN)}")
+def test_a_real_window_is_closed_by_its_button(tmp_path):
+    path = tmp_path / "minutes.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (160, 120))
+    for _ in range(1200):
+        writer.write(np.zeros((120, 160, 3), np.uint8))
+    writer.release()
+    read, write = os.pipe()
+    with contextlib.ExitStack() as running:
+
+        def start(*command: str, **options) -> subprocess.Popen:
+            process = running.enter_context(subprocess.Popen(command, **options))
+            running.callback(process.kill)
+            return process
+
+        start("Xvfb", "-displayfd", str(write), "-screen", "0", "800x600x24", pass_fds=[write], stderr=subprocess.DEVNULL)
+        screen = {**os.environ, "DISPLAY": f":{os.read(read, 8).decode().strip()}"}
+        start("openbox", env=screen, stderr=subprocess.DEVNULL)
+        camera = [sys.executable, "-m", "edge.cli", "--video", str(path), "--realtime", "--explain", "off"]
+        command = start(*camera, env=screen, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for _ in range(300):
+            if "erv-edge" in subprocess.run(["wmctrl", "-l"], env=screen, capture_output=True, text=True).stdout:
+                break
+            time.sleep(0.1)
+        subprocess.run(["wmctrl", "-c", "erv-edge"], env=screen, check=True)
+        assert command.wait(20) == 0, command.stderr.read()
