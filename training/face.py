@@ -5,7 +5,8 @@ and 32, the cells of YuNet. Pictures are composed on the spot (`training.compose
 laid over each other; the teacher, YuNet, then says of every cell how much of a face it is, where its box lies and where its points
 (function matching, after Knowledge distillation: A good teacher is patient and consistent, 2022). What it says of an upright picture holds
 of the turned one as well, its cells turned along: so faces upside down and on their side are learned, which the teacher does not know.
-Where landmarks are known they take the place of the teacher's points. The run goes on where it stopped when the same command is given again.
+Where landmarks are known they take the place of the teacher's points. The run goes on where it stopped when the same command is given
+again.
 
     python -m training face --out runs/face
 """
@@ -42,6 +43,9 @@ _LEAST_SCORE = 0.05
 _SAME = 0.5
 _FOCUS = 2.0
 _PADDED, _PADDING = 0.1, 127
+_SETTLED = 2 / 3
+"""From this share of the steps on batch normalisation keeps its statistics: faces are rare, and what a batch of many pictures evens out blows up
+in a single one."""
 _CLEAR = 0.5
 """Share of pictures that the teacher sees in their own light, and the finder in another."""
 SPEC = FaceSpec(long_side=416, threshold=0.45, overlap=0.4, least_px=10.0)
@@ -228,7 +232,9 @@ class Scenes:
                 picture = picture.copy()
                 picture[int(side * rng.uniform(0.5, 1)) :] = picture[:, int(side * rng.uniform(0.5, 1)) :] = _PADDING
             seen = relit(rng, picture)
-            rows = with_landmarks(self.teacher.rows(picture if rng.random() < _CLEAR else seen), boxes, points, self.composer.sources.heads.shift)
+            rows = with_landmarks(
+                self.teacher.rows(picture if rng.random() < _CLEAR else seen), boxes, points, self.composer.sources.heads.shift
+            )
             quarters = int(rng.integers(1, 4)) if rng.random() < config.turned_share else 0
             pictures.append(np.rot90(seen, quarters)[None])
             told.append(turned(rows, side, quarters))
@@ -284,6 +290,13 @@ def losses(model: FaceFinder, picture: torch.Tensor, told: torch.Tensor) -> tupl
     box_loss, point_loss = ((1 - giou) * weight).sum() / count, (apart * weight).sum() / count
     parts = {"score": float(score_loss.detach()), "box": float(box_loss.detach()), "point": float(point_loss.detach())}
     return score_loss + 2.0 * box_loss + 15.0 * point_loss, parts
+
+
+def settle(model: nn.Module) -> None:
+    """From here on the model learns as it will be run: its batch normalisation keeps its statistics."""
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
 
 
 def _giou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -345,6 +358,8 @@ def train(folder: Path, out: Path, config: FaceConfig) -> Path:
     started = time.perf_counter()
     model.train()
     for step, batch in enumerate(progress(batches, "steps", config.steps - first), first + 1):
+        if step == max(first + 1, round(_SETTLED * config.steps)):
+            settle(model)
         picture, told = (part.to(run.device) for part in batch)
         loss, parts = losses(model, picture.float().contiguous(memory_format=torch.channels_last), told)
         optimizer.zero_grad(set_to_none=True)
