@@ -44,8 +44,8 @@ _SAME = 0.5
 _FOCUS = 2.0
 _PADDED, _PADDING = 0.1, 127
 _SETTLED = 2 / 3
-"""From this share of the steps on batch normalisation keeps its statistics: faces are rare, and what a batch of many pictures evens out blows up
-in a single one."""
+"""From this share of the steps on batch normalisation keeps its statistics: faces are rare, and what a batch of many pictures evens out
+blows up in a single one."""
 _CLEAR = 0.5
 """Share of pictures that the teacher sees in their own light, and the finder in another."""
 SPEC = FaceSpec(long_side=416, threshold=0.45, overlap=0.4, least_px=10.0)
