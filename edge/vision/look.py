@@ -17,7 +17,10 @@ from edge.types import Detection, Face, Pose, Reading
 from edge.vision.border import beyond, share_outside
 from edge.vision.encoder import Encoded, FaceEncoder, action_units, hidden_cues
 from edge.vision.face import align
+from edge.vision.quality import MIN_SIDE_PX
 from edge.vision.track import Tracker
+
+_MOST_OUTSIDE = 0.1  # of a crop: where more of it only repeats the picture's edge, it does not show what somebody looks like
 
 
 class Finder(Protocol):
@@ -100,13 +103,22 @@ def _locate(frame: Frame, grey: np.ndarray, finder: Finder, config: BundleConfig
             kept_crops, kept_backs = _crops(grey, [place], config)
             if tracker.known(kept_crops[0]):
                 found, crops, backs = [*found, place], crops + kept_crops, backs + kept_backs
-    numbers = tracker.match(found, crops, frame.t_ms) if tracker else list(range(1, len(found) + 1))
+    if tracker is None:
+        return _Located(found, list(range(1, len(found) + 1)), crops, backs)
+    whole = [place.upright and _whole(back, config.image.size, grey.shape) for place, back in zip(found, backs, strict=True)]
+    numbers = tracker.match(found, crops, frame.t_ms, whole=whole)
     return _Located(found, numbers, crops, backs)
 
 
 def _crops(grey: np.ndarray, places: list[Detection], config: BundleConfig) -> tuple[list[np.ndarray], list[np.ndarray]]:
     aligned = [align(grey, place, config.image) for place in places]
     return [crop for crop, _ in aligned], [np.asarray(cv2.invertAffineTransform(matrix)) for _, matrix in aligned]
+
+
+def _whole(back: np.ndarray, size: int, shape: tuple[int, ...]) -> bool:
+    """Whether a crop is large enough, and within the picture, to tell by it who this is."""
+    side_px = math.hypot(back[0, 0], back[1, 0]) * size
+    return side_px >= MIN_SIDE_PX and share_outside(back, size, shape[1], shape[0]) < _MOST_OUTSIDE
 
 
 def _face(
