@@ -20,9 +20,9 @@ VIEWS = 8
 """Appearances that are kept of each at most."""
 VIEW_MS = 1000.0
 """How often a face in sight is looked at for an appearance worth keeping."""
-ALIKE = 0.74
-"""Least likeness of two appearances of one person: of newcomers to 16 people who left, one in 200 is taken for one of them
-(`python -m benchmarks again`)."""
+ALIKE = 0.78
+"""Least likeness of two appearances of one person: the lowest at which, on the half to choose on, of newcomers to 16 people of their own
+race and gender at most one in a hundred is taken for one of them, in every group (`python -m benchmarks again`)."""
 
 _SIDE, _CELL, _BINS = 48, 6, 8  # pixels of the crop, and of a cell; directions of an edge
 _NEW_VIEW = 0.85  # a view that is more like one that is kept takes its place

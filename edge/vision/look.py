@@ -70,7 +70,7 @@ def look(frame: Frame, finder: Finder, encoder: FaceEncoder, config: BundleConfi
     between = time.perf_counter()
     crops = np.stack(located.crops) if located.crops else np.zeros((0, 0, 0), np.uint8)
     tokens, faces, size = np.zeros((0, 0, 0), np.float32), [], config.image.size
-    sides = tuple(math.hypot(back[0, 0], back[1, 0]) * size for back in located.backs)
+    sides = tuple(_side_px(back, size) for back in located.backs)
     if len(crops):
         read = encoder(crops)
         tokens = read.tokens
@@ -105,7 +105,10 @@ def _locate(frame: Frame, grey: np.ndarray, finder: Finder, config: BundleConfig
                 found, crops, backs = [*found, place], crops + kept_crops, backs + kept_backs
     if tracker is None:
         return _Located(found, list(range(1, len(found) + 1)), crops, backs)
-    whole = [place.upright and _whole(back, config.image.size, grey.shape) for place, back in zip(found, backs, strict=True)]
+    size, (height, width) = config.image.size, grey.shape
+    whole = [
+        shows_whole(place, _side_px(back, size), share_outside(back, size, width, height)) for place, back in zip(found, backs, strict=True)
+    ]
     numbers = tracker.match(found, crops, frame.t_ms, whole=whole)
     return _Located(found, numbers, crops, backs)
 
@@ -115,10 +118,13 @@ def _crops(grey: np.ndarray, places: list[Detection], config: BundleConfig) -> t
     return [crop for crop, _ in aligned], [np.asarray(cv2.invertAffineTransform(matrix)) for _, matrix in aligned]
 
 
-def _whole(back: np.ndarray, size: int, shape: tuple[int, ...]) -> bool:
-    """Whether a crop is large enough, and within the picture, to tell by it who this is."""
-    side_px = math.hypot(back[0, 0], back[1, 0]) * size
-    return side_px >= MIN_SIDE_PX and share_outside(back, size, shape[1], shape[0]) < _MOST_OUTSIDE
+def _side_px(back: np.ndarray, size: int) -> float:
+    return math.hypot(back[0, 0], back[1, 0]) * size
+
+
+def shows_whole(place: Detection, side_px: float, outside: float) -> bool:
+    """Whether a crop is upright, large enough and within the picture, to tell by it who this is; arguments as in `Seen`."""
+    return place.upright and side_px >= MIN_SIDE_PX and outside < _MOST_OUTSIDE
 
 
 def _face(

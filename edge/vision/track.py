@@ -194,7 +194,7 @@ class Tracker:
             hidden = {other.number: other.views for other in self._tracks if other.seen_ms < t_ms}
             number = recognise(view, self._left.people | hidden)
             if number is not None:
-                track.number, track.views = number, self._left.people.pop(number, None) or hidden[number]
+                track.number, track.views = number, hidden[number] if number in hidden else self._left.people.pop(number)
                 self._tracks = [other for other in self._tracks if other is track or other.number != number]
         track.views.take(view, t_ms)
 
