@@ -137,7 +137,7 @@ class Clip:
     frames: int
     seconds: float
     people: tuple[Appearance, ...]
-    """Who was longest in sight first; a person who was away for more than two seconds counts as another."""
+    """Who was longest in sight first; a person who was away and is not known again counts as another."""
 
     @property
     def answer(self) -> Answer | None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import edge
+from benchmarks.quality.scenes import draw, head
 from edge import Detection, Event, Explanation, Face, Pose, Reading, UsageError, Verdict, read_clip
 from edge.cli import main
 from edge.clip import Clip, summarise
@@ -19,6 +20,7 @@ from edge.language.course import parse
 from edge.live.dynamics import Dynamics
 from edge.outputs.summary import as_eaf, as_vtt, check_summary, write_summary
 from edge.outputs.timeline import MOST_PEOPLE, as_svg
+from edge.sources.camera import Frame
 
 SAID = Explanation("Lips <up> & wide.", "happiness", Verdict.VERIFIED, 0.9, 1.0, (), 1)
 BLINK = Event("blink", "done", "eye_opening", -1, 400, 250, 3.0, 50, 150)
@@ -263,3 +265,15 @@ def test_edge_run_and_read_clip_give_the_same(video, tmp_path, pipeline, capsys)
     assert "exists" in capsys.readouterr().err
     assert main(["--camera", "0", "--summary", str(tmp_path / "t.json")]) == 2
     assert "--summary is for --video" in capsys.readouterr().err
+
+
+def test_a_person_who_leaves_and_comes_back_is_one_person_of_a_recording(pipeline):
+    shown, other = head(), head("other")
+    frames = [draw([(other, 160, 250, 1.0)] + ([(shown, 480 if i < 12 else 430, 240, 1.0)] if not 12 <= i < 38 else [])) for i in range(48)]
+    clip = read_clip((Frame(picture, "drawn", i, i * 100.0) for i, picture in enumerate(frames)), pipeline=pipeline, explain="off")
+    stayed, returned = clip.people
+    assert (stayed.seconds, returned.seconds) == (pytest.approx(4.8), pytest.approx(2.2, abs=0.5))
+    assert {stayed.track, returned.track} == {1, 2}
+    ends = [(span.start_ms, span.end_ms) for span in returned.spans]
+    assert not any(start < 2500 < end for start, end in ends), "nobody is there meanwhile"
+    assert (ends[0][0], ends[-1][1]) == (0.0, pytest.approx(4800.0))

@@ -24,6 +24,7 @@ from edge.live.schedule import Asked, Due, Outcome, Task, Worker
 from edge.live.times import Times
 from edge.sources.camera import Frame
 from edge.types import Counterfactual, Face, Reading
+from edge.vision.again import PEOPLE
 from edge.vision.look import Seen
 from edge.vision.track import FORGET_MS, Tracker
 
@@ -90,6 +91,8 @@ class Scene:
         self._people: dict[int, Person] = {}
         self._baseline, self._calibrate_s = baseline, calibrate_s
         self._calibrated: Baseline | None = None
+        self._own: dict[int, Baseline] = {}
+        """What was measured of people who left; of as many as the tracker may tell again."""
         self.worker = Worker(pipeline.explainer) if beside else None
 
     def read(self, frame: Frame) -> Reading:
@@ -148,14 +151,19 @@ class Scene:
             person = self._people.get(face.track)
             if person is None:
                 regions = self._pipeline.explainer.grammar.rules.regions
-                person = Person(self._config, regions=regions, baseline=self._baseline, calibrate_s=self._calibrate_s)
+                own = self._own.get(face.track)
+                wanted_s = 0.0 if own else self._calibrate_s
+                person = Person(self._config, regions=regions, baseline=own or self._baseline, calibrate_s=wanted_s)
                 self._people[face.track] = person
             faces.append(person.see(face, seen.crops[i], seen.sides_px[i], seen.tokens[i], t_ms))
         gone = [track for track, person in self._people.items() if t_ms - person.seen_ms > FORGET_MS]
         if gone:
             self._calibrated = self.baseline()
         for track in gone:
-            del self._people[track]
+            if own := self._people.pop(track).calibrated:
+                self._own[track] = own
+        while len(self._own) > PEOPLE:
+            del self._own[next(iter(self._own))]
         return faces
 
     def _explain(self, reading: Reading) -> Reading:

@@ -17,7 +17,10 @@ from edge.types import Detection, Face, Pose, Reading
 from edge.vision.border import beyond, share_outside
 from edge.vision.encoder import Encoded, FaceEncoder, action_units, hidden_cues
 from edge.vision.face import align
+from edge.vision.quality import MIN_SIDE_PX
 from edge.vision.track import Tracker
+
+_MOST_OUTSIDE = 0.1  # of a crop: where more of it only repeats the picture's edge, it does not show what somebody looks like
 
 
 class Finder(Protocol):
@@ -67,7 +70,7 @@ def look(frame: Frame, finder: Finder, encoder: FaceEncoder, config: BundleConfi
     between = time.perf_counter()
     crops = np.stack(located.crops) if located.crops else np.zeros((0, 0, 0), np.uint8)
     tokens, faces, size = np.zeros((0, 0, 0), np.float32), [], config.image.size
-    sides = tuple(math.hypot(back[0, 0], back[1, 0]) * size for back in located.backs)
+    sides = tuple(_side_px(back, size) for back in located.backs)
     if len(crops):
         read = encoder(crops)
         tokens = read.tokens
@@ -100,13 +103,28 @@ def _locate(frame: Frame, grey: np.ndarray, finder: Finder, config: BundleConfig
             kept_crops, kept_backs = _crops(grey, [place], config)
             if tracker.known(kept_crops[0]):
                 found, crops, backs = [*found, place], crops + kept_crops, backs + kept_backs
-    numbers = tracker.match(found, crops, frame.t_ms) if tracker else list(range(1, len(found) + 1))
+    if tracker is None:
+        return _Located(found, list(range(1, len(found) + 1)), crops, backs)
+    size, (height, width) = config.image.size, grey.shape
+    whole = [
+        shows_whole(place, _side_px(back, size), share_outside(back, size, width, height)) for place, back in zip(found, backs, strict=True)
+    ]
+    numbers = tracker.match(found, crops, frame.t_ms, whole=whole)
     return _Located(found, numbers, crops, backs)
 
 
 def _crops(grey: np.ndarray, places: list[Detection], config: BundleConfig) -> tuple[list[np.ndarray], list[np.ndarray]]:
     aligned = [align(grey, place, config.image) for place in places]
     return [crop for crop, _ in aligned], [np.asarray(cv2.invertAffineTransform(matrix)) for _, matrix in aligned]
+
+
+def _side_px(back: np.ndarray, size: int) -> float:
+    return math.hypot(back[0, 0], back[1, 0]) * size
+
+
+def shows_whole(place: Detection, side_px: float, outside: float) -> bool:
+    """Whether a crop is upright, large enough and within the picture, to tell by it who this is; arguments as in `Seen`."""
+    return place.upright and side_px >= MIN_SIDE_PX and outside < _MOST_OUTSIDE
 
 
 def _face(

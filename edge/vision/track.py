@@ -3,16 +3,20 @@
 A track knows where its face was, how fast it moves and what it looks like. On a *keyframe* the finder's faces are matched to the tracks
 by both: place, predicted by motion, and look, the correlation of the aligned crops. Between keyframes a face *follows* its landmarks:
 the similarity that brings the landmarks of the last keyframe onto the newest ones moves box and points, and the finder rests.
+
+A newcomer is compared once with the people who left (`edge.vision.again`), on the first keyframe that shows it well: who was here before
+gets the number back.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from edge.types import Detection
+from edge.vision.again import Left, Views, appearance, recognise, shows_well
 from edge.vision.face import box_overlap, crop_matrix
 
 KEYFRAME_MS = 200.0
@@ -20,7 +24,9 @@ KEYFRAME_MS = 200.0
 FINE_MS = 600.0
 """Where the smallest faces need a fine look at the whole picture, it is taken this often, and the coarse one between."""
 FORGET_MS = 2000.0
-"""A track survives this long without being seen."""
+"""A track survives this long without being seen; after that it is known by its appearance only."""
+NEWCOMER_MS = 2000.0
+"""A face that was not seen well for this long keeps the number that it got: numbers do not change late."""
 
 _CROSSING = 0.02  # boxes that overlap this much may soon be one: the finder runs on every frame
 _REACH, _REACH_PER_S = 0.5, 1.5  # how far from its predicted place a face may be, in box sides, and more per second unseen
@@ -33,6 +39,7 @@ _NEVER = -math.inf
 @dataclass(slots=True)
 class _Track:
     number: int
+    """0 until it has one."""
     anchor: Detection
     """The finder's, at the last keyframe."""
     landmarks_xy: np.ndarray
@@ -44,6 +51,10 @@ class _Track:
     seen_ms: float
     velocity: np.ndarray
     """`[2]` pixels per millisecond of the box's middle."""
+    views: Views = field(default_factory=Views)
+    since_ms: float = 0.0
+    compared: bool = False
+    """Whether it was held against those who left."""
 
     def at(self, t_ms: float) -> Detection:
         """Where the face should be, by its motion."""
@@ -58,6 +69,14 @@ class _Track:
             self.velocity = 0.5 * self.velocity + 0.5 * step if passed_ms < KEYFRAME_MS else step
         self.now, self.seen_ms = place, t_ms
 
+    def renew(self, found: Detection, look: np.ndarray | None, t_ms: float) -> None:
+        """The finder saw the face; its look is renewed only where no other face covers it."""
+        if look is not None:
+            mixed = 0.8 * self.look + 0.2 * look
+            self.look = mixed / max(float(np.linalg.norm(mixed)), 1e-9)
+        self.anchor = found
+        self.go(found, t_ms)
+
 
 class Tracker:
     """Gives faces numbers that stay theirs; one per stream.
@@ -67,6 +86,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
+        self._left = Left()
         self._next = 1
         self._keyframe_ms = self._fine_ms = _NEVER
 
@@ -105,25 +125,40 @@ class Tracker:
         alike = [float(_look(crop) @ track.look) for crop, track in zip(crops, self._tracks, strict=True)]
         return [track.number for track in self._tracks] if min(alike, default=0.0) >= _SAME else []
 
-    def match(self, found: list[Detection], crops: list[np.ndarray], t_ms: float) -> list[int]:
-        """Give each face that the finder found, with its crop `[S,S]`, the number of its track, or a new one (from 1)."""
+    def match(self, found: list[Detection], crops: list[np.ndarray], t_ms: float, *, whole: list[bool] | None = None) -> list[int]:
+        """Give each face that the finder found, with its crop `[S,S]`, the number of its track, or of who left, or a new one (from 1).
+
+        Args:
+            found: the finder's.
+            crops: of each.
+            t_ms: time of the frame.
+            whole: which crops lie within the picture and are large enough to tell people by; `None`: all.
+        """
         self._keyframe_ms = t_ms
-        looks = [_look(crop) for crop in crops]
-        numbers = [0] * len(found)
+        looks, alone = [_look(crop) for crop in crops], _alone(found)
+        owners: list[_Track | None] = [None] * len(found)
         pairs = [(self._fit(track, face, look, t_ms), i, track) for i, (face, look) in enumerate(zip(found, looks, strict=True))
                  for track in self._tracks]  # fmt: skip
         taken: set[int] = set()
         for fit, i, track in sorted(pairs, key=lambda pair: -pair[0]):
-            if fit > _NEVER and not numbers[i] and track.number not in taken:
-                numbers[i] = track.number
+            if fit > _NEVER and owners[i] is None and track.number not in taken:
+                owners[i] = track
                 taken.add(track.number)
-                self._renew(track, found, i, looks[i], t_ms)
+                track.renew(found[i], looks[i] if alone[i] else None, t_ms)
+        for track in self._tracks:
+            if t_ms - track.seen_ms > FORGET_MS:
+                self._left.add(track.number, track.views)
         self._tracks = [track for track in self._tracks if t_ms - track.seen_ms <= FORGET_MS]
-        for i, face in enumerate(found):
-            if not numbers[i]:
-                numbers[i] = self._next
-                self._tracks.append(_Track(self._next, face, np.zeros((0, 2)), face, looks[i], t_ms, np.zeros(2)))
-                self._next += 1
+        numbers = []
+        for i, (face, owner) in enumerate(zip(found, owners, strict=True)):
+            track = owner or _Track(0, face, np.zeros((0, 2)), face, looks[i], t_ms, np.zeros(2), since_ms=t_ms)
+            if alone[i] and (whole is None or whole[i]):
+                self._remember(track, crops[i], t_ms)
+            if not track.number:
+                track.number, self._next = self._next, self._next + 1
+            if owner is None:
+                self._tracks.append(track)
+            numbers.append(track.number)
         return numbers
 
     def settle(self, numbers: list[int], landmarks_xy: np.ndarray, t_ms: float) -> list[Detection]:
@@ -149,15 +184,19 @@ class Tracker:
             return _NEVER
         return alike - away if alike >= (_ALIKE_AGAIN if hidden else _ALIKE) else _NEVER
 
-    def _renew(self, track: _Track, found: list[Detection], i: int, look: np.ndarray, t_ms: float) -> None:
-        """Move a track to the face it was given; its look is renewed only from a face that no other one covers."""
-        boxes = np.stack([face.box_xyxy for face in found])
-        shared = box_overlap(boxes[i : i + 1], boxes)[0]
-        if (np.delete(shared, i) < _CROSSING).all():
-            mixed = 0.8 * track.look + 0.2 * look
-            track.look = mixed / max(float(np.linalg.norm(mixed)), 1e-9)
-        track.anchor = found[i]
-        track.go(found[i], t_ms)
+    def _remember(self, track: _Track, crop: np.ndarray, t_ms: float) -> None:
+        """Keep how a face looks, now and then; before the first time find out whether it was here before."""
+        if not track.views.due(t_ms) or not shows_well(crop):
+            return
+        view = appearance(crop)
+        newcomer, track.compared = not track.compared and t_ms - track.since_ms <= NEWCOMER_MS, True
+        if newcomer:
+            hidden = {other.number: other.views for other in self._tracks if other.seen_ms < t_ms}
+            number = recognise(view, self._left.people | hidden)
+            if number is not None:
+                track.number, track.views = number, hidden[number] if number in hidden else self._left.people.pop(number)
+                self._tracks = [other for other in self._tracks if other is track or other.number != number]
+        track.views.take(view, t_ms)
 
 
 def moved(place: Detection, matrix: np.ndarray) -> Detection:
@@ -177,6 +216,12 @@ def _middle(place: Detection) -> np.ndarray:
 def _side(place: Detection) -> float:
     width, height = place.box_xyxy[2:] - place.box_xyxy[:2]
     return math.sqrt(max(float(width), 1.0) * max(float(height), 1.0))
+
+
+def _alone(found: list[Detection]) -> list[bool]:
+    """Which faces no other one covers."""
+    boxes = np.stack([face.box_xyxy for face in found]) if found else np.zeros((0, 4))
+    return [bool((np.delete(shared, i) < _CROSSING).all()) for i, shared in enumerate(box_overlap(boxes, boxes))]
 
 
 def _look(crop: np.ndarray) -> np.ndarray:

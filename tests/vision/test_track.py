@@ -1,16 +1,19 @@
+import cv2
 import numpy as np
 import pytest
 
 from benchmarks.quality.scenes import Grain, draw, head
 from edge.sources.camera import Frame
 from edge.types import Detection
+from edge.vision.again import ALIKE, PEOPLE, VIEW_MS, VIEWS, Left, Views, appearance, recognise
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder, box_overlap
 from edge.vision.look import look
-from edge.vision.track import FORGET_MS, KEYFRAME_MS, Tracker, moved
+from edge.vision.track import FORGET_MS, KEYFRAME_MS, NEWCOMER_MS, Tracker, moved
 
 STEP_MS = 40.0
 _LOOKS = np.random.default_rng(0).integers(0, 256, (4, 48, 48), np.uint8)
+_SHOWN = dict(enumerate(_LOOKS))
 
 
 def _face(x: float) -> Detection:
@@ -23,9 +26,10 @@ class _Sequence:
     def __init__(self) -> None:
         self.tracker, self.t_ms = Tracker(), 0.0
 
-    def __call__(self, *faces: tuple[float, int], after_ms: float = STEP_MS) -> list[int]:
+    def __call__(self, *faces: tuple[float, int], after_ms: float = STEP_MS, whole: bool = True) -> list[int]:
         self.t_ms += after_ms
-        return self.tracker.match([_face(x) for x, _ in faces], [_LOOKS[look] for _, look in faces], self.t_ms)
+        crops = [_SHOWN[look] for _, look in faces]
+        return self.tracker.match([_face(x) for x, _ in faces], crops, self.t_ms, whole=[whole] * len(faces))
 
 
 def test_faces_keep_their_number_while_they_move_and_whatever_their_order():
@@ -57,11 +61,75 @@ def test_a_face_that_was_briefly_away_comes_back_under_its_number():
     assert see((5, 0)) == [1]
 
 
-def test_a_face_that_was_long_away_is_a_new_one():
+def test_who_was_long_away_is_known_again_wherever_they_come_back_and_nobody_else_is():
+    see = _Sequence()
+    assert see((0, 0), (100, 1)) == [1, 2]
+    assert see((100, 1), after_ms=FORGET_MS + 1) == [2]
+    assert see((0, 3), (100, 1)) == [3, 2], "somebody else at the place of who left"
+    assert see((400, 0), (0, 3), (100, 1), after_ms=60_000) == [1, 3, 2]
+    assert see(after_ms=FORGET_MS + 1) == []
+    assert see((700, 1), (300, 0)) == [2, 1], "the second time too"
+
+
+def test_a_face_that_jumps_before_it_is_forgotten_keeps_its_number():
+    see = _Sequence()
+    see((0, 0))
+    assert see((400, 0)) == [1], "a cut"
+    see(after_ms=1000)
+    assert see((0, 0)) == [1]
+    assert see((0, 0), (400, 0)) == [1, 2], "who is in sight does not come back"
+
+
+def test_a_newcomer_is_compared_when_first_seen_well_and_once():
     see = _Sequence()
     see((0, 0))
     see(after_ms=FORGET_MS + 1)
+    assert see((400, 0), whole=False) == [2], "cut off by the border"
+    assert see((395, 0)) == [1]
+    see(after_ms=FORGET_MS + 1)
+    for _ in range(int(NEWCOMER_MS / 200) + 1):
+        assert see((0, 0), whole=False, after_ms=200) == [3]
+    assert see((0, 0)) == [3], "numbers do not change late"
+
+
+def test_a_blurred_face_is_neither_remembered_nor_recognised(monkeypatch):
+    see = _Sequence()
+    blurred = cv2.GaussianBlur(_LOOKS[0], (0, 0), 4)
+    monkeypatch.setitem(_SHOWN, 0, blurred)
+    assert see((0, 0)) == [1]
+    see(after_ms=FORGET_MS + 1)
     assert see((0, 0)) == [2]
+
+
+def test_what_is_remembered_is_bounded():
+    random, views, left = np.random.default_rng(5), Views(), Left()
+    for i in range(3 * VIEWS):
+        views.take(appearance(random.integers(0, 256, (48, 48), np.uint8)), i * 1000.0)
+    assert len(views.kept) == VIEWS
+    for number in range(1, 3 * PEOPLE):
+        left.add(number, Views([views.kept[0]]))
+    left.add(100, Views())
+    assert list(left.people) == list(range(2 * PEOPLE, 3 * PEOPLE)), "the first to leave goes first, and who was never seen well"
+
+
+def test_a_view_like_one_that_is_kept_takes_its_place():
+    one, other = (appearance(look) for look in _LOOKS[:2])
+    views = Views()
+    for view, t_ms in ((one, 0.0), (other, 1000.0), (one, 2000.0)):
+        views.take(view, t_ms)
+    assert [float(view @ one) > 0.99 for view in views.kept] == [False, True]
+    assert not views.due(2000.0 + VIEW_MS - 1)
+    assert views.due(2000.0 + VIEW_MS)
+
+
+def test_light_and_contrast_do_not_change_an_appearance_much_and_another_face_does():
+    portrait, other = (cv2.cvtColor(head(kind)[..., :3], cv2.COLOR_BGR2GRAY) for kind in ("happy", "other"))
+    dim = (40 + 0.4 * portrait).astype(np.uint8)
+    assert float(appearance(portrait) @ appearance(dim)) > 0.95
+    assert float(appearance(portrait) @ appearance(other)) < ALIKE
+    assert recognise(appearance(dim), {7: Views([appearance(other)]), 3: Views([appearance(portrait)])}) == 3
+    assert recognise(appearance(dim), {7: Views([appearance(other)])}) is None
+    assert recognise(appearance(dim), {}) is None
 
 
 def test_somebody_else_at_the_same_place_is_a_new_face():
@@ -168,6 +236,32 @@ def test_a_face_hidden_for_a_moment_keeps_its_number(pipeline):
     assert seen[9] == [1]
     assert seen[12] == []
     assert seen[-1] == [1]
+
+
+@pytest.mark.parametrize("again", ["happy", "surprised"])
+def test_who_comes_back_elsewhere_and_smaller_gets_their_number_whatever_their_expression(pipeline, again):
+    stays, leaves, back = head("other"), head(), head(again)
+
+    def places(i: int):
+        here = [(stays, 160 + i, 260, 1.0)]
+        return [*here, (leaves, 470, 240, 1.0)] if i < 15 else here if i < 40 else [*here, (back, 420, 140, 0.7)]
+
+    seen = [{f.track: f.detection.box_xyxy[0] for f in faces} for _, faces, _ in _follow(pipeline, places, 50, 10)]
+    left, right = sorted(seen[0], key=seen[0].__getitem__)
+    assert {left, right} == {1, 2}
+    assert set(seen[39]) == {left}
+    assert sorted(seen[-1], key=seen[-1].__getitem__) == [left, right]
+    assert {track for tracks in seen for track in tracks} == {1, 2}
+
+
+def test_another_person_who_comes_instead_gets_a_new_number(pipeline):
+    first, other = head(), head("other")
+
+    def places(i: int):
+        return [(first, 200, 240, 1.0)] if i < 15 else [] if i < 40 else [(other, 420, 200, 0.8), (first, 150, 300, 0.7)][: i // 40]
+
+    seen = [[f.track for f in faces] for _, faces, _ in _follow(pipeline, places, 90, 10)]
+    assert (seen[14], seen[39], seen[79], sorted(seen[-1])) == ([1], [], [2], [1, 2])
 
 
 def test_a_face_that_only_a_fine_look_finds_is_kept_between_two_of_them_and_not_longer_than_it_is_there(pipeline):
