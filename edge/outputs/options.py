@@ -45,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--csv-format", choices=FORMATS, default="native",
         help="columns of --csv: ours, or those of OpenFace or py-feat that are measured here, with F.json beside it",
     )  # fmt: skip
-    told = "write what happened in --video, as its name ends: .json, .tsv, .vtt (captions), .eaf (ELAN) or .svg (a picture)"
+    told = "write what happened in --video, as its name ends: .json, .tsv, .vtt (captions), .eaf (ELAN), .svg or .png (a picture)"
     group.add_argument("--summary", type=Path, metavar="F", help=told)
     group.add_argument("--lsl", metavar="NAME", help="publish a Lab Streaming Layer stream (needs the 'lsl' extra)")
     group.add_argument(
