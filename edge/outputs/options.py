@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge.live.stream import Stream
     from edge.pipeline import Pipeline
     from edge.server import Server
+    from edge.spans import Clip
 
 _SAVE = (
     "write the annotated picture or video, whole or not at all; a folder for several pictures. A killed process leaves a part beside F, "
@@ -167,6 +168,8 @@ class Outputs:
 
     def __init__(self, sinks: list[Sink], server: Server | None, pulse: Pulse, opened: contextlib.ExitStack) -> None:
         self.sinks, self.server, self.pulse = sinks, server, pulse
+        self.clip: Clip | None = None
+        """What a recording that has ended came to, for the page."""
         self._opened = opened
 
     def follow(self, stream: Stream) -> None:
@@ -186,7 +189,7 @@ class Outputs:
     def hold(self) -> None:
         """With a page: keep it up until the command is interrupted; without: return."""
         if self.server:
-            self.server.end()
+            self.server.end(self.clip)
             threading.Event().wait()
 
     def __enter__(self) -> Outputs:
