@@ -176,12 +176,13 @@ def _follow(pipeline, args: argparse.Namespace, outputs: Outputs, sink: VideoSin
         if args.save_baseline:
             stack.callback(_save_baseline, stream, args.save_baseline)
         clip = ClipWriter()
+        paged = args.serve and (args.video or args.max_frames)  # a clip grows with what happens: there is none of what has no end
         if args.summary:
             stack.callback(lambda: write_summary(args.summary, clip.clip()))  # also of what was read until an interruption
         for reading in itertools.islice(stream, args.max_frames):
             _print(reading, args.json)
             outputs.write(reading, stream.frame.image_bgr)
-            if args.summary:
+            if args.summary or paged:
                 clip.see(reading)
             if sink or window:
                 picture = annotate(stream.frame.image_bgr, reading, _cue_points(pipeline))
@@ -192,6 +193,7 @@ def _follow(pipeline, args: argparse.Namespace, outputs: Outputs, sink: VideoSin
                     break
                 if key == ord("e"):
                     stream.explain()
+        outputs.clip = clip.clip() if paged else None
 
 
 def _save_baseline(stream, path: Path) -> None:  # type: ignore[no-untyped-def]

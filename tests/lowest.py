@@ -41,8 +41,9 @@ def test_opencv_reads_and_writes_videos(tmp_path, capsys):
     for i in range(5):
         writer.write(cv2.resize(portrait[:480, i : i + 480], (256, 256)))
     writer.release()
-    saved = tmp_path / "b.mp4"
-    assert main(["--video", str(path), "--json", "--no-display", "--explain", "off", "--save", str(saved)]) == 0
+    saved, told = tmp_path / "b.mp4", tmp_path / "b.png"
+    assert main(["--video", str(path), "--json", "--no-display", "--explain", "off", "--save", str(saved), "--summary", str(told)]) == 0
+    assert cv2.imread(str(told)).shape[1] == 2400
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line)["faces"][0]["emotion"] for line in lines] == ["happiness"] * 5
     assert len(list(recorded(find_feed(saved)))) == 5

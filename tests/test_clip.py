@@ -7,19 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import cv2
 import jsonschema
 import numpy as np
 import pytest
 
 import edge
 from benchmarks.quality.scenes import draw, head
-from edge import Detection, Event, Explanation, Face, Pose, Reading, UsageError, Verdict, read_clip
+from edge import Detection, Event, Explanation, Face, OutputError, Pose, Reading, UsageError, Verdict, read_clip
 from edge.cli import main
 from edge.clip import Clip, summarise
 from edge.language.course import parse
 from edge.live.dynamics import Dynamics
+from edge.outputs.pixels import paint
+from edge.outputs.shapes import Box, Text
 from edge.outputs.summary import as_eaf, as_vtt, check_summary, write_summary
-from edge.outputs.timeline import MOST_PEOPLE, as_svg
+from edge.outputs.timeline import MOST_PEOPLE, WIDTH, as_png, as_svg, in_a_sentence, lay_out
 from edge.sources.camera import Frame
 
 SAID = Explanation("Lips <up> & wide.", "happiness", Verdict.VERIFIED, 0.9, 1.0, (), 1)
@@ -129,7 +132,7 @@ def test_the_table_has_a_row_a_span_and_event(clip, tmp_path):
 def test_a_summary_is_whole_or_not_there_and_its_name_says_how(clip, tmp_path):
     write_summary(tmp_path / "s.json", clip)
     assert json.loads((tmp_path / "s.json").read_text()) == clip.to_dict()
-    with pytest.raises(UsageError, match=r"ends in \.json, \.tsv, \.vtt, \.eaf, \.svg"):
+    with pytest.raises(UsageError, match=r"ends in \.json, \.tsv, \.vtt, \.eaf, \.svg, \.png"):
         check_summary(Path("s.docx"))
     assert [path.name for path in tmp_path.iterdir()] == ["s.json"]
 
@@ -249,6 +252,72 @@ def test_the_picture_shows_answer_spans_cues_events_and_texts(told, clip, tmp_pa
     assert "nobody was seen" in as_svg(summarise([]))
     crowd = replace(clip, people=clip.people * MOST_PEOPLE, source="bad\x00name\udcff.avi")
     assert f"and {MOST_PEOPLE} more people" in "".join(ElementTree.fromstring(as_svg(crowd)).itertext())
+
+
+def _painted(clip: Clip) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(as_png(clip), np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_the_png_shows_what_the_svg_shows(told, tmp_path):
+    write_summary(tmp_path / "s.png", told)
+    image, page = cv2.imread(str(tmp_path / "s.png")), lay_out(told)
+    assert image.shape == (int(np.ceil(2 * page.height)), 2 * WIDTH, 3)
+    root = ElementTree.fromstring(as_svg(told))
+    boxes = [shape for shape in root.iter("{http://www.w3.org/2000/svg}rect") if (shape.findtext("{*}title") or "").endswith("%")]
+    assert len(boxes) == len(told.people[0].spans)
+    for shape in boxes:  # the spans: at their lower edge nothing is written on them
+        x, y, width, height = (float(shape.get(name)) for name in ("x", "y", "width", "height"))
+        blue, green, red = image[round(2 * (y + height)) - 3, round(2 * x + width)].tolist()
+        assert np.allclose([red, green, blue], list(bytes.fromhex(shape.get("fill")[1:])), atol=16), "but for the axis"
+    bare = lay_out(told)
+    bare.shapes = [shape for shape in bare.shapes if not isinstance(shape, Text)]
+    written = (np.abs(image.astype(int) - paint(bare)) > 60).any(2)
+    assert not written[:, : 2 * 40].any()
+    assert not written[:, -2 * 40 :].any()
+    for text in (shape for shape in page.shapes if isinstance(shape, Text)):
+        near = {"start": text.x, "middle": text.x - 4, "end": text.x - 8}[text.anchor]
+        seen = written[round(2 * (text.y - text.size)) : round(2 * text.y), round(2 * near) : round(2 * near) + 20]
+        assert seen.sum() > 5, text.said
+
+
+def test_what_is_drawn_keeps_to_its_card(told, clip):
+    crowd = replace(clip, people=clip.people * MOST_PEOPLE)
+    for one in (told, clip, crowd, summarise([])):
+        page = lay_out(one)
+        for shape in page.shapes:
+            if isinstance(shape, Box):
+                assert 0 <= shape.x <= shape.x + shape.width <= WIDTH
+                assert 0 <= shape.y <= shape.y + shape.height <= page.height
+
+
+@pytest.mark.parametrize("name", ["bad\x00name\udcff.avi", "微笑 <b>&amp;.mp4", "😀" * 200, ""])
+def test_no_name_breaks_the_pictures(clip, name):
+    named = replace(clip, source=name)
+    assert _painted(named).shape[1] == 2 * WIDTH
+    ElementTree.fromstring(as_svg(named))
+    assert in_a_sentence(named).isprintable()
+
+
+def test_a_sentence_says_what_the_picture_shows(clip):
+    sure = round(100 * clip.answer.confidence)
+    said = f"talk.avi, 2 s, 2 people. Person 1: happiness, {sure}% over the whole time. Person 2: neutral, 80% over the whole time."
+    assert in_a_sentence(clip) == said
+    assert in_a_sentence(summarise([])) == "recording, 0 s, nobody was seen."
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_a_picture_that_cannot_be_written_leaves_nothing(clip, tmp_path, suffix):
+    resource = pytest.importorskip("resource", reason="limits of processes are POSIX")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+        with pytest.raises(OutputError, match=f"cannot write the summary '.*s{suffix}': File too large"):
+            write_summary(tmp_path / f"s{suffix}", clip)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OutputError, match="No such file"):
+        write_summary(tmp_path / "gone" / f"s{suffix}", clip)
 
 
 def test_edge_run_and_read_clip_give_the_same(video, tmp_path, pipeline, capsys):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge.live.stream import Stream
     from edge.pipeline import Pipeline
     from edge.server import Server
+    from edge.spans import Clip
 
 _SAVE = (
     "write the annotated picture or video, whole or not at all; a folder for several pictures. A killed process leaves a part beside F, "
@@ -45,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--csv-format", choices=FORMATS, default="native",
         help="columns of --csv: ours, or those of OpenFace or py-feat that are measured here, with F.json beside it",
     )  # fmt: skip
-    told = "write what happened in --video, as its name ends: .json, .tsv, .vtt (captions), .eaf (ELAN) or .svg (a picture)"
+    told = "write what happened in --video, as its name ends: .json, .tsv, .vtt (captions), .eaf (ELAN), .svg or .png (a picture)"
     group.add_argument("--summary", type=Path, metavar="F", help=told)
     group.add_argument("--lsl", metavar="NAME", help="publish a Lab Streaming Layer stream (needs the 'lsl' extra)")
     group.add_argument(
@@ -167,6 +168,8 @@ class Outputs:
 
     def __init__(self, sinks: list[Sink], server: Server | None, pulse: Pulse, opened: contextlib.ExitStack) -> None:
         self.sinks, self.server, self.pulse = sinks, server, pulse
+        self.clip: Clip | None = None
+        """What a recording that has ended came to, for the page."""
         self._opened = opened
 
     def follow(self, stream: Stream) -> None:
@@ -186,7 +189,7 @@ class Outputs:
     def hold(self) -> None:
         """With a page: keep it up until the command is interrupted; without: return."""
         if self.server:
-            self.server.end()
+            self.server.end(self.clip)
             threading.Event().wait()
 
     def __enter__(self) -> Outputs:

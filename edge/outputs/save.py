@@ -30,6 +30,17 @@ def check_target(path: Path, *, video: bool) -> None:
         raise UsageError(f"--save '{path}': a {'video' if video else 'picture'} needs one of {', '.join(sorted(wanted))}")
 
 
+def encoded(image_bgr: np.ndarray, suffix: str) -> bytes:
+    """A picture as a file of that kind; raises `ValueError` when the kind does not take so many pixels."""
+    try:
+        done, data = cv2.imencode(suffix, image_bgr)
+    except cv2.error:
+        done = False
+    if not done:
+        raise ValueError(f"{suffix} does not take {image_bgr.shape[1]}×{image_bgr.shape[0]} pixels")
+    return data.tobytes()
+
+
 def save_picture(path: Path, image_bgr: np.ndarray) -> None:
     """Write a picture whole.
 
@@ -38,15 +49,13 @@ def save_picture(path: Path, image_bgr: np.ndarray) -> None:
         OutputError: it cannot be written there.
     """
     try:
-        done, data = cv2.imencode(path.suffix.lower(), image_bgr)
-    except cv2.error:
-        done = False
-    if not done:
+        data = encoded(image_bgr, path.suffix.lower())
+    except ValueError:
         size = f"{image_bgr.shape[1]}×{image_bgr.shape[0]}"
-        raise UsageError(f"cannot write '{path}': its format does not take {size} pixels; save a .png")
+        raise UsageError(f"cannot write '{path}': its format does not take {size} pixels; save a .png") from None
     try:
         with unstopped():
-            write_whole(path, data.tobytes())
+            write_whole(path, data)
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {error.strerror or error}") from None
 

@@ -1,4 +1,4 @@
-"""A clip's summary as a file: JSON, a table (TSV), captions (WebVTT), tiers for ELAN (EAF), or a picture (SVG)."""
+"""A clip's summary as a file: JSON, a table (TSV), captions (WebVTT), tiers for ELAN (EAF), or a picture (SVG, PNG)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from edge.errors import OutputError, UsageError
 from edge.outputs.layouts import guarded
-from edge.outputs.timeline import as_svg
+from edge.outputs.timeline import as_png, as_svg
 from edge.outputs.words import event_in_words
 from edge.plain import plain
 from edge.spans import Appearance, Clip
@@ -37,7 +37,8 @@ def write_summary(path: Path, clip: Clip) -> None:
     check_summary(path)
     try:
         with unstopped():
-            write_whole(path, _FORMATS[path.suffix.lower()](clip).encode("utf-8", "backslashreplace"))
+            made = _FORMATS[path.suffix.lower()](clip)
+            write_whole(path, made if isinstance(made, bytes) else made.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise OutputError(f"cannot write the summary '{path}': {error.strerror or error}") from None
 
@@ -105,7 +106,9 @@ def as_eaf(clip: Clip) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-_FORMATS: dict[str, Callable[[Clip], str]] = {".json": as_json, ".tsv": as_tsv, ".vtt": as_vtt, ".eaf": as_eaf, ".svg": as_svg}
+_FORMATS: dict[str, Callable[[Clip], str | bytes]] = {
+    ".json": as_json, ".tsv": as_tsv, ".vtt": as_vtt, ".eaf": as_eaf, ".svg": as_svg, ".png": as_png,
+}  # fmt: skip
 
 
 def _tiers(clip: Clip) -> list[tuple[str, list[tuple[float, float, str]]]]:

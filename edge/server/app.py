@@ -1,4 +1,5 @@
-"""The routes: page and files, `/live` (pictures with readings), `/readings` (JSON for programs), `/camera` (a browser's pictures)."""
+"""The routes: page and files, `/live` (pictures with readings), `/readings` (JSON for programs), `/camera` (a browser's pictures),
+`/recording/timeline.svg` and `.png` (what happened, once it has ended)."""
 
 from __future__ import annotations
 
@@ -33,6 +34,7 @@ _PATIENCE_S = 10.0
 _QUIET_S, _FAREWELL_S = 1.0, 1.0
 _BUFFER = 256 * 1024
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_TIMELINES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Sockets = dict[web.WebSocketResponse, asyncio.Transport | None]
@@ -68,6 +70,12 @@ def build_app(gate: Gate, hub: Hub, about: dict[str, Any], reader: PictureReader
         with hub.places.take(), cameras.take():
             return await _read(request, sockets, reader)
 
+    async def timeline(request: web.Request) -> web.StreamResponse:
+        suffix = Path(request.path).suffix
+        if suffix not in hub.recorded:
+            raise web.HTTPNotFound(text="refused: there is no timeline before a recording has ended, and none of what has no end")
+        return web.Response(body=hub.recorded[suffix], content_type=_TIMELINES[suffix])
+
     async def goodbye(_: web.Application) -> None:
         lines = dict(sockets)
         if lines:
@@ -83,6 +91,8 @@ def build_app(gate: Gate, hub: Hub, about: dict[str, Any], reader: PictureReader
         if path.suffix in _KINDS:
             route = "/" if path.name == "index.html" else f"/{path.name}"
             app.router.add_get(route, _fixed(path.read_bytes(), _KINDS[path.suffix]))
+    for suffix in _TIMELINES:
+        app.router.add_get(f"/recording/timeline{suffix}", timeline)
     for route, handler in (("/live", live), ("/readings", readings), ("/camera", camera)):
         app.router.add_get(route, handler)
     return app

@@ -90,7 +90,8 @@ class Followed(Askable, Protocol):
 
 
 class Hub:
-    """Everyone who is told; belongs to the server's event loop, except for `pictures`, which may be read anywhere."""
+    """Everyone who is told; belongs to the server's event loop, except for `pictures`, which may be read anywhere, and what is set whole:
+    `followed` and `recorded`."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
@@ -98,6 +99,8 @@ class Hub:
         """Clients that want pictures."""
         self.followed: Followed | None = None
         """What clients may ask, where there is something to be asked."""
+        self.recorded: dict[str, bytes] = {}
+        """The timeline of a recording that has ended: suffix → file."""
         self._boxes: dict[Mailbox, bool] = {}
         self._newest: Packet | None = None
 

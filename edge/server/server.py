@@ -18,6 +18,7 @@ import edge
 from edge.bundle import BundleConfig
 from edge.errors import UsageError
 from edge.outputs.sink import Sink
+from edge.outputs.timeline import as_png, as_svg, in_a_sentence
 from edge.server.app import build_app
 from edge.server.complaints import complain, requests
 from edge.server.guard import TOKEN_VARIABLE, Gate, token_for
@@ -26,6 +27,7 @@ from edge.server.hub import Followed, Hub, Places
 from edge.server.lines import SILENCE_S, Lines, most_lines
 from edge.server.uploads import PictureReader
 from edge.server.wire import Packet
+from edge.spans import Clip
 from edge.types import Reading
 
 if TYPE_CHECKING:
@@ -107,17 +109,24 @@ class Server(Sink):
 
     def write(self, reading: Reading, image_bgr: np.ndarray | None = None) -> None:
         """Show a reading, with its picture `[H,W,3]` where there is one; callable from any one thread."""
-        followed = self.hub.followed
+        followed, self.hub.recorded = self.hub.followed, {}
         self._publish(Packet(reading, image_bgr, status=followed.status.to_dict() if followed else None))
 
     def follow(self, followed: Followed) -> None:
         """Let the page show how the source is doing, also while no reading comes, and ask it for explanations."""
         self.hub.followed = followed
 
-    def end(self) -> None:
-        """Say that no further reading comes; the last one stays."""
+    def end(self, clip: Clip | None = None) -> None:
+        """Say that no further reading comes; the last one stays.
+
+        Args:
+            clip: what the recording came to; the page shows its timeline.
+        """
         if self._newest:
             self._publish(replace(self._newest, live=False))
+        if self._newest and clip:
+            self.hub.recorded = {".svg": as_svg(clip).encode(), ".png": as_png(clip)}
+            self._publish(replace(self._newest, live=False, recorded=in_a_sentence(clip)))
 
     def close(self) -> None:
         """Send the clients away and stop listening."""

@@ -119,6 +119,8 @@ class Packet:
     """Whether the source goes on."""
     status: dict[str, Any] | None = None
     """How the source was doing, plain JSON types."""
+    recorded: str = ""
+    """What the timeline of the whole recording shows, once there is one; else empty."""
 
     @cached_property
     def text(self) -> str:
@@ -128,7 +130,7 @@ class Packet:
     @cached_property
     def data(self) -> bytes:
         """The packet with its picture, scaled down to what a page shows."""
-        header = {"live": self.live, "status": self.status, **described(self.reading)}
+        header = {"live": self.live, "status": self.status, "recorded": self.recorded, **described(self.reading)}
         if self.image_bgr is None:
             return pack(header)
         height, width = self.image_bgr.shape[:2]

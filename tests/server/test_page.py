@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.clip import summarise
+from edge.outputs.timeline import as_png, as_svg, in_a_sentence
 from edge.outputs.words import in_words, measure
 from edge.pipeline import Pipeline
 from edge.types import StreamStatus, Verdict
@@ -115,9 +117,12 @@ def test_page_has_no_serious_accessibility_fault(page, server, pipeline, portrai
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(server.url)
     before = axe.Axe().run(page).response["violations"]
-    server.write(pipeline(_two_faces(portrait)), _two_faces(portrait))
+    reading = pipeline(_two_faces(portrait))
+    server.write(reading, _two_faces(portrait))
     _verified(page)
     page.wait_for_selector("#faces:not([hidden])")
+    server.end(summarise([reading, replace(reading, t_ms=reading.t_ms + 40)]))
+    page.wait_for_selector("#recorded:not([hidden])")
     found = before + axe.Axe().run(page).response["violations"]
     serious = [f"{v['id']}: {[n['html'] for n in v['nodes']]}" for v in found if v["impact"] in ("serious", "critical")]
     assert not serious
@@ -137,6 +142,35 @@ def test_page_follows_the_servers_source_and_says_when_it_has_ended(page, server
     server.end()
     _reads(page, "#state", re.compile("ended"))
     assert page.inner_text("#emotion").lower() == "happiness"
+
+
+def test_page_shows_the_timeline_of_a_recording_that_has_ended_and_saves_it(page, server, pipeline, portrait, tmp_path):
+    read = [replace(pipeline(portrait), source="<img src=x>.mp4", frame=i, t_ms=40.0 * i) for i in range(25)]
+    page.goto(server.url)
+    server.write(read[-1], portrait)
+    _verified(page)
+    playwright.expect(page.locator("#recorded")).to_be_hidden()
+    clip = summarise(read)
+    server.end(clip)
+    _reads(page, "#state", re.compile("Its timeline is below"))
+    picture = page.locator("#recording")
+    playwright.expect(picture).to_have_attribute("alt", in_a_sentence(clip))
+    page.wait_for_function("document.querySelector('#recording').naturalWidth === 1200")
+    painted = cv2.imdecode(np.frombuffer(as_png(clip), np.uint8), cv2.IMREAD_COLOR)
+    picture.scroll_into_view_if_needed()
+    shown = cv2.imdecode(np.frombuffer(picture.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+    small = (cv2.resize(image, (120, 40), interpolation=cv2.INTER_AREA).astype(float) for image in (painted, shown))
+    assert np.abs(np.subtract(*small)).mean() < 4, "the browser shows what the PNG does"
+    for kind, link in (("svg", "Save as SVG"), ("png", "Save as PNG")):
+        with page.expect_download() as saving:
+            page.click(f"text={link}")
+        assert saving.value.suggested_filename == f"timeline.{kind}"
+        saving.value.save_as(tmp_path / f"t.{kind}")
+    assert (tmp_path / "t.svg").read_text(encoding="utf-8") == as_svg(clip)
+    assert (tmp_path / "t.png").read_bytes() == as_png(clip)
+    assert not page.locator("#recorded script, #recorded img[src=x]").count()
+    server.write(read[0], portrait)
+    playwright.expect(page.locator("#recorded")).to_be_hidden()
 
 
 class Watched:

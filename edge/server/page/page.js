@@ -19,8 +19,17 @@ function show(next) {
   arrivals = [...arrivals.filter((at) => at > now - 2000), now];
   timeline.note(frame.reading, now);
   byId("ask").hidden = !frame.ask || chosen === null;
+  recorded(frame.recorded ?? "");
   panel.latency(frame.reading.latency_ms, frame.status?.dropped ?? 0, arrivals.length > 2 ? ((arrivals.length - 1) * 1000) / (now - arrivals[0]) : 0);
   draw();
+}
+
+/** Show the timeline of a recording that has ended; `says` tells it in words, and is empty while there is none. */
+function recorded(says) {
+  const picture = byId("recording");
+  if (says && picture.alt !== says) picture.src = `recording/timeline.svg?${performance.now()}`; // not one that was shown before
+  picture.alt = says;
+  byId("recorded").hidden = !says;
 }
 
 function draw() {

@@ -22,7 +22,7 @@ export function follow(show, tell) {
     const picture = packet.jpeg ? await createImageBitmap(packet.jpeg).catch(() => null) : null;
     if (!ended) {
       show({ ...packet, picture, mirrored: false, ask: packet.status && packet.live ? wish : null });
-      tell(packet.live ? "" : "The source has ended; this is its last picture.");
+      tell(packet.live ? "" : `The source has ended; this is its last picture.${packet.recorded ? " Its timeline is below." : ""}`);
     }
     busy = false;
     next();
