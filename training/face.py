@@ -44,8 +44,8 @@ _SAME = 0.5
 _FOCUS = 2.0
 _PADDED, _PADDING = 0.1, 127
 _SETTLED = 2 / 3
-"""From this share of the steps on batch normalisation keeps its statistics: faces are rare, and what a batch of many pictures evens out
-blows up in a single one."""
+"""From this share of the steps on batch normalisation keeps its statistics, in a run that starts from another at once: faces are rare, and
+what a batch of many pictures evens out blows up in a single one."""
 _CLEAR = 0.5
 """Share of pictures that the teacher sees in their own light, and the finder in another."""
 SPEC = FaceSpec(long_side=416, threshold=0.45, overlap=0.4, least_px=10.0)
@@ -75,6 +75,8 @@ class FaceConfig:
     """Share of pictures turned by one, two or three quarters."""
     mixed_share: float
     """Share of pictures with another laid over them."""
+    point_weight: float
+    """Of the points' loss."""
     check_every: int
     """Steps between checkpoints."""
     threads: int
@@ -267,7 +269,7 @@ def turned(rows: np.ndarray, side: int, quarters: int) -> np.ndarray:
     return rows
 
 
-def losses(model: FaceFinder, picture: torch.Tensor, told: torch.Tensor) -> tuple[torch.Tensor, dict[str, float]]:
+def losses(model: FaceFinder, picture: torch.Tensor, told: torch.Tensor, point_weight: float) -> tuple[torch.Tensor, dict[str, float]]:
     """Score (quality focal loss, from Generalized Focal Loss, 2020), box (GIoU) and points (Huber, in units of the box), weighed by the
     teacher's score.
 
@@ -275,6 +277,7 @@ def losses(model: FaceFinder, picture: torch.Tensor, told: torch.Tensor) -> tupl
         model: the finder in training.
         picture: `[N,1,H,W]` float.
         told: `[N,A,15]` what the teacher says of each cell.
+        point_weight: of the points, where the score has 1 and the box 2.
     """
     with torch.autocast(picture.device.type, torch.bfloat16):
         out = model.candidates(picture)
@@ -289,7 +292,7 @@ def losses(model: FaceFinder, picture: torch.Tensor, told: torch.Tensor) -> tupl
     apart = F.smooth_l1_loss(mine[:, 5:] / size, truth[:, 5:] / size, beta=0.01, reduction="none").mean(1)
     box_loss, point_loss = ((1 - giou) * weight).sum() / count, (apart * weight).sum() / count
     parts = {"score": float(score_loss.detach()), "box": float(box_loss.detach()), "point": float(point_loss.detach())}
-    return score_loss + 2.0 * box_loss + 15.0 * point_loss, parts
+    return score_loss + 2.0 * box_loss + point_weight * point_loss, parts
 
 
 def settle(model: nn.Module) -> None:
@@ -358,10 +361,10 @@ def train(folder: Path, out: Path, config: FaceConfig) -> Path:
     started = time.perf_counter()
     model.train()
     for step, batch in enumerate(progress(batches, "steps", config.steps - first), first + 1):
-        if step == max(first + 1, round(_SETTLED * config.steps)):
+        if step == max(first + 1, 0 if config.start else round(_SETTLED * config.steps)):
             settle(model)
         picture, told = (part.to(run.device) for part in batch)
-        loss, parts = losses(model, picture.float().contiguous(memory_format=torch.channels_last), told)
+        loss, parts = losses(model, picture.float().contiguous(memory_format=torch.channels_last), told, config.point_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 10.0)
