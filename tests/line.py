@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from packs import write_packs, write_text_encoder
+from yunets import with_teacher
 
 from export.__main__ import main as export
 from training.__main__ import NEEDS
@@ -56,7 +57,8 @@ def runs(tmp_path_factory, data) -> Path:
         if stage == "verifier":
             given["teacher"] = teacher
         extra = [f"--{option}={path}" for option, path in given.items()]
-        assert train([stage, "--data", str(data), "--out", str(runs / stage), *extra, "--set", *values]) == 0
+        packs = with_teacher(data, tmp_path_factory.mktemp("finder") / "packs") if stage == "face" else data
+        assert train([stage, "--data", str(packs), "--out", str(runs / stage), *extra, "--set", *values]) == 0
         lines = (runs / stage / "metrics.jsonl").read_text().splitlines()
         assert lines
         assert all(np.isfinite(json.loads(line).get("loss", 0)) for line in lines)

@@ -1,47 +1,17 @@
 """Another face finder in a finished bundle: a trained one, or a YuNet that somebody brings."""
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from yunets import drawn_yunet
 
 from edge.bundle import SHIPPED, Bundle
 from edge.pipeline import Pipeline
-from edge.vision.yunet import STRIDES
 from export.__main__ import main as export
 from export.bundle import kept_finder
 
 
-def _drawn_yunet(path, *, outputs=4):
-    """A graph with YuNet's inputs and outputs that sees one face, 64 pixels wide, in the first cell of stride 32."""
-    nodes, values, given = [], [], []
-    for stride in STRIDES:
-        given.append(numpy_helper.from_array(np.full((1, 3, stride, stride), 1 / 1e6, np.float32), f"w{stride}"))
-        nodes.append(helper.make_node("Conv", ["input", f"w{stride}"], [f"m{stride}"], strides=[stride, stride]))
-        for part, channels in list({"cls": 1, "obj": 1, "bbox": 4, "kps": 10}.items())[:outputs]:
-            shape, wide = f"s{part}{stride}", f"e{part}{stride}"
-            given.append(numpy_helper.from_array(np.array([1, -1, 1]), shape))
-            given.append(numpy_helper.from_array(np.zeros((1, 1, channels), np.float32), wide))
-            nodes.append(helper.make_node("Reshape", [f"m{stride}", shape], [f"r{part}{stride}"]))
-            nodes.append(helper.make_node("Add", [f"r{part}{stride}", wide], [f"a{part}{stride}"]))
-            name = f"{part}_{stride}"
-            if part in ("cls", "obj") and stride == 32:  # the mean of a bright block is over a million-th of 255: only it is a face
-                nodes.append(helper.make_node("Sign", [f"a{part}{stride}"], [name]))
-            else:
-                zero = f"z{part}{stride}"
-                given.append(numpy_helper.from_array(np.array(np.log(2) if part == "bbox" else 0, np.float32), zero))
-                nodes += [helper.make_node("Sub", [f"a{part}{stride}"] * 2, [f"n{part}{stride}"])]
-                nodes += [helper.make_node("Add", [f"n{part}{stride}", zero], [name])]
-            values.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, None, channels]))
-    picture = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 640, 640])
-    model = helper.make_model(helper.make_graph(nodes, "drawn", [picture], values, given), opset_imports=[helper.make_opsetid("", 18)])
-    model.ir_version = 8
-    onnx.save(model, str(path))
-    return path
-
-
 def test_a_yunet_of_ones_own_enters_a_bundle_with_its_hash_and_licence(tmp_path):
-    file = _drawn_yunet(tmp_path / "mine.onnx")
+    file = drawn_yunet(tmp_path / "mine.onnx")
     assert export(["finder", str(SHIPPED), str(file), "--out", str(tmp_path / "new")]) == 0
     config = Bundle.load(tmp_path / "new").config
     assert (config.face.yunet, config.face.channels) == (True, 3)
@@ -60,7 +30,7 @@ def test_a_yunet_of_ones_own_enters_a_bundle_with_its_hash_and_licence(tmp_path)
 
 
 def test_what_is_no_yunet_is_refused_and_nothing_is_written(tmp_path, capsys):
-    few = _drawn_yunet(tmp_path / "few.onnx", outputs=2)
+    few = drawn_yunet(tmp_path / "few.onnx", outputs=2)
     (tmp_path / "text.onnx").write_text("no graph")
     for source in (few, tmp_path / "text.onnx", tmp_path / "gone"):
         assert export(["finder", str(SHIPPED), str(source), "--out", str(tmp_path / "new")]) == 4

@@ -1,12 +1,13 @@
-import itertools
-
 import numpy as np
 import pytest
+import torch
+from yunets import drawn_yunet, with_teacher
 
 from training import face
 from training.compose import Composer, Scene, Turns, adorned, placed_face
-from training.face import STRIDES, assign, configure, draw_scene, unsure_cells
+from training.face import STRIDES, configure, draw_scene, turned, with_landmarks
 from training.pieces import load_sources
+from training.teacher import Teacher
 
 
 @pytest.fixture(scope="module")
@@ -66,20 +67,67 @@ def test_what_is_worn_is_drawn_and_named(sources, kind):
     assert (patch != sources.heads.images[3]).mean() > 0.01
 
 
-def test_every_face_is_learned_at_the_strides_of_its_size():
-    boxes = np.array([[10.0, 10, 20, 22], [100, 100, 160, 170], [20, 20, 230, 240]])
-    owner = assign(256, 256, boxes)
-    cells = np.cumsum([0] + [(256 // stride) ** 2 for stride in STRIDES])
-    seen = [set(owner[low:high]) - {-1} for low, high in itertools.pairwise(cells)]
-    assert seen == [{0}, {1}, {2}]
+def _told(side, boxes):
+    """Rows as the teacher would give them of faces: each in the cell of its middle, at every stride."""
+    rows = []
+    for stride in STRIDES:
+        across = side // stride
+        part = np.zeros((across * across, 15))
+        for i, (x1, y1, x2, y2) in enumerate(boxes, 1):
+            points = [[x1 + 2, y1 + 1], [x2 - 1, y1 + 1], [x1 + 5, y1 + 6], [x1 + 2, y2 - 1], [x2 - 1, y2 - 1]]
+            part[int((y1 + y2) / 2 // stride) * across + int((x1 + x2) / 2 // stride)] = [i / 10, x1, y1, x2, y2, *np.ravel(points)]
+        rows.append(part)
+    return np.concatenate(rows)
 
 
-def test_cells_of_unsure_boxes_are_told_at_every_stride():
-    inside = unsure_cells(64, 64, np.array([[0.0, 0, 16, 16]]))
-    assert inside.sum() == 4 + 1 + 1
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_what_is_told_of_a_picture_turns_with_it(quarters):
+    side, box = 128, (70, 10, 86, 34)
+    picture, rows = np.zeros((side, side)), turned(_told(side, [box]), side, quarters)
+    picture[10:34, 70:86] = 1
+    picture[11, 72], picture[33, 85] = 5, 7  # the first eye, the last corner of the mouth
+    there = np.rot90(picture, quarters)
+    for stride, part in zip(STRIDES, np.split(rows, np.cumsum([(side // stride) ** 2 for stride in STRIDES])[:-1]), strict=True):
+        (cell,) = np.flatnonzero(part[:, 0])
+        _, x1, y1, x2, y2 = part[cell, :5]
+        assert (np.argwhere(there).min(0) == [y1, x1]).all()
+        assert (np.argwhere(there).max(0) == [y2 - 1, x2 - 1]).all()
+        middle = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
+        assert (np.array([cell % (side // stride), cell // (side // stride)]) == middle // stride).all()
+        for value, point in ((5, part[cell, 5:7]), (7, part[cell, 13:15])):
+            row, column = np.argwhere(there == value)[0]
+            assert np.abs(point - [column + 0.5, row + 0.5]).max() <= 0.5
+
+
+def test_points_come_from_landmarks_where_they_are_known():
+    rows = _told(128, [(70, 10, 86, 34), (10, 70, 26, 94)])
+    known = np.array([[70.0, 11, 86, 35], [10, 70, 26, 94]]), np.stack([np.arange(10.0), np.full(10, np.nan)])
+    moved = with_landmarks(rows, *known, np.full(5, 0.1 + 0j))
+    first, second = moved[rows[:, 0] == 0.1], moved[rows[:, 0] == 0.2]
+    assert (first[:, 5:] == np.arange(10.0)).all()
+    eyes = np.tile([13.0, 0.0], 5)  # a tenth of the way from eye to eye, along it
+    assert second[:, 5:] == pytest.approx(rows[rows[:, 0] == 0.2, 5:] + 0.1 * eyes)
+    assert (moved[:, :5] == rows[:, :5]).all()
+
+
+def test_a_finder_learns_what_it_is_told(data, tmp_path):
+    config = configure(None, ["widths=[8,8,8,8,8]", "neck=8", "canvas=64", "batch=8"])
+    composer, teacher = Composer(load_sources(data, tmp_path, "train"), Turns()), Teacher(drawn_yunet(tmp_path / "teacher.onnx"))
+    picture, told = map(torch.from_numpy, face.Scenes(composer, teacher, config).batch(np.random.default_rng(3)))
+    model = face.FaceFinder(config.widths, config.neck)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    course = []
+    for _ in range(30):
+        loss, _ = face.losses(model, picture.float(), told, config.point_weight)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        course.append(loss.item())
+    assert min(course[-5:]) < 0.5 * course[0]
 
 
 def test_a_run_goes_on_where_it_stopped(data, tmp_path, monkeypatch):
+    data = with_teacher(data, tmp_path / "data")
     config = configure(None, ["widths=[8,8,8,8,8]", "neck=8", "canvas=64", "steps=6", "batch=2", "check_every=2"])
     monkeypatch.setattr(face.Run, "save", _stopping(face.Run.save, after=4))
     with pytest.raises(KeyboardInterrupt):
