@@ -58,6 +58,8 @@ class ImageSpec:
     """Pixel values are multiplied by this."""
     template_xy: Annotated[list[Point], Range(5, 5)]
     """`[5][2]`: where the five points lie in the crop, pixels; the crop rule is the similarity that brings them there."""
+    five: Annotated[list[list[Annotated[int, Range(0, 999)]]], Range(0, 5)] = field(default_factory=list)
+    """Which of the encoder's points are the five, each the mean of some; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,11 @@ class FaceSpec:
     """1: grey; 3: BGR."""
     yunet: bool = False
     """The graph is a YuNet as it is published: it gives twelve outputs, which the runtime decodes."""
+    any_way: bool = False
+    """The graph knows faces whichever way up they are, and its points tell which; else a face that it is not sure of is shown to it four
+    times, a quarter turn further each."""
+    rough: bool = False
+    """Its points are rough: a found face is aligned again by where the encoder sees them (`ImageSpec.five`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,9 @@ def _check_sizes(config: BundleConfig, explainer: Explainer, tokens: int, points
         raise ValueError(f"policy.tokens_per_frame is {config.policy.tokens_per_frame}, but the encoder gives {tokens} visual tokens")
     if any(point >= points for cue in config.cues for point in cue.points):
         raise ValueError(f"a cue is shown by a point beyond the encoder's {points}")
+    five = config.image.five
+    if (five or config.face.rough) and (len(five) != 5 or not all(five) or max(map(max, five)) >= points):
+        raise ValueError(f"image.five does not name five places among the encoder's {points} points")
     words = len(explainer.policy.tokenizer)
     if max(config.policy.bos, config.policy.eos, config.policy.image, *config.policy.prefix, *config.policy.suffix) >= words:
         raise ValueError(f"a token of the policy lies beyond the {words} of its tokenizer")

@@ -39,7 +39,7 @@ from export.publish import write_config
 from export.visibility import FIGURES, graft
 from training.augment import SIZE
 from training.constraint import constrain
-from training.cues import CUES, POINTS, CueModel, mean_five_points
+from training.cues import CUES, FIVE, POINTS, CueModel, mean_five_points
 from training.data import elsewhere, load_ferplus
 from training.encoder import load_encoder, load_units, temperatures_of
 from training.face import SPEC, load_face
@@ -150,7 +150,7 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
         labels=list(EMOTIONS_8),
         verifier_labels=list(EMOTIONS_11),
         cues=cues,
-        image=ImageSpec(SIZE, 1, 1 / 255, [[round(float(v), 3) for v in point] for point in five]),
+        image=ImageSpec(SIZE, 1, 1 / 255, [[round(float(v), 3) for v in point] for point in five], list(map(list, FIVE))),
         face=SPEC,
         policy=PolicySpec(
             bos=tokenizer.bos_token_id,

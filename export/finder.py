@@ -25,6 +25,7 @@ from edge.vision.yunet import OUTPUTS
 from export.graphs import export_face, strip
 from export.publish import write_config
 from export.storage import store_weights
+from training.cues import FIVE
 from training.face import SPEC, load_face
 from training.folders import new_folder
 from training.run import read_record
@@ -59,7 +60,8 @@ def put_finder(folder: Path, source: Path, out: Path) -> dict[str, Any]:
         graph = fresh / "face.onnx"
         spec, record = _trained(source, graph) if source.is_dir() else _brought(source, graph)
         runs = {**bundle.config.provenance["runs"], "face": record}
-        config = dataclasses.replace(bundle.config, face=spec, provenance={**bundle.config.provenance, "runs": runs})
+        image = dataclasses.replace(bundle.config.image, five=list(map(list, FIVE)))
+        config = dataclasses.replace(bundle.config, face=spec, image=image, provenance={**bundle.config.provenance, "runs": runs})
         write_config(fresh, config)
         Pipeline.load(fresh, device="cpu").close()
         size = graph.stat().st_size

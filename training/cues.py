@@ -91,6 +91,9 @@ _PARTNERS = {33: 263, 133: 362, 159: 386, 145: 374, 70: 300, 105: 334, 55: 285, 
 _PARTNERS |= {b: a for a, b in _PARTNERS.items()}
 POINT_MIRROR = np.array([POINTS.index(_PARTNERS.get(p, p)) for p in POINTS])
 
+FIVE = tuple(tuple(POINTS.index(point) for point in points) for points in ((33, 133, 159, 145), (362, 263, 386, 374), (1,), (61,), (291,)))
+"""Which of `POINTS` are the five of the crop rule, each the mean of some; of the nose its tip, a hair beside that of `five_points`."""
+
 #: The part of the face that expressions hardly move: eye corners, nose bridge, temples, forehead.
 RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 127, 356, 234, 454, 10, 151, 9, 54, 284)
 

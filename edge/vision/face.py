@@ -6,6 +6,7 @@ count from the edge of the picture: the middle of its first pixel is (0.5, 0.5).
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,7 @@ INPUT, OUTPUT = "picture", "faces"
 MOST_CANDIDATES = 4096
 """Candidates of a picture that are told apart, the best first."""
 _BLEND = 0.6
+_REZOOM, _RESHIFT = 1.6, 0.3  # by so much, and so many sides of the crop, a face is aligned anew at most
 
 
 def select_faces(rows: np.ndarray, *, threshold: float, overlap: float) -> list[Detection]:
@@ -155,7 +157,7 @@ class FaceFinder:
                 found[:, 1:] = (found[:, 1:] + np.tile([x1, y1], 7)) / look.scale
                 rows.append(found)
         faces = select_faces(np.concatenate(rows), threshold=self.spec.threshold, overlap=self.spec.overlap)
-        return [face if face.score >= upright.SURE else self._turned(picture, face) for face in faces]
+        return [face if self.spec.any_way or face.score >= upright.SURE else self._turned(picture, face) for face in faces]
 
     def rehearse(self, picture: np.ndarray) -> None:
         """Run the graph once on a small picture, however small the faces that are asked for; raises whatever shows that it is no finder."""
@@ -193,6 +195,27 @@ class FaceFinder:
             return replace(face, upright=False)
         best = select_faces(rows, threshold=float(rows[:, 0].max()), overlap=self.spec.overlap)
         return upright.placed(best[0], turn, matrix) if best else replace(face, upright=False)  # none: its box has no area
+
+
+def realigned(detection: Detection, points_xy: np.ndarray, spec: ImageSpec) -> Detection:
+    """A found face with the five points where the encoder sees them in its first crop; as it is where the two are too far apart to be
+    of the same face.
+
+    Args:
+        detection: the finder's.
+        points_xy: the encoder's `[P,2]`, pixels of the picture.
+        spec: of the bundle.
+    """
+    if not detection.upright:
+        return detection
+    seen = np.stack([points_xy[columns].mean(0) for columns in spec.five])
+    template = np.asarray(spec.template_xy)
+    before, after = crop_matrix(detection.points_xy, template), crop_matrix(seen, template)
+    zoom = math.sqrt(abs(np.linalg.det(after[:, :2]) / np.linalg.det(before[:, :2])))
+    middle = (seen.mean(0) @ before[:, :2].T + before[:, 2] - template.mean(0)) / spec.size
+    if not 1 / _REZOOM < zoom < _REZOOM or np.hypot(*middle) > _RESHIFT:
+        return detection
+    return replace(detection, points_xy=seen.astype(np.float32))
 
 
 def align(grey: np.ndarray, detection: Detection, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from edge.sources.picture import as_grey
 from edge.types import Detection, Face, Pose, Reading
 from edge.vision.border import beyond, share_outside
 from edge.vision.encoder import Encoded, FaceEncoder, action_units, hidden_cues
-from edge.vision.face import align
+from edge.vision.face import align, realigned
 from edge.vision.quality import MIN_SIDE_PX
 from edge.vision.track import Tracker
 
@@ -66,7 +66,7 @@ def look(frame: Frame, finder: Finder, encoder: FaceEncoder, config: BundleConfi
     started = time.perf_counter()
     grey = as_grey(frame.image_bgr)
     height, width = grey.shape
-    located = _locate(frame, grey, finder, config, tracker)
+    located = _locate(frame, grey, finder, encoder, config, tracker)
     between = time.perf_counter()
     crops = np.stack(located.crops) if located.crops else np.zeros((0, 0, 0), np.uint8)
     tokens, faces, size = np.zeros((0, 0, 0), np.float32), [], config.image.size
@@ -86,7 +86,9 @@ def look(frame: Frame, finder: Finder, encoder: FaceEncoder, config: BundleConfi
     return Seen(reading, tokens, crops, sides, tuple(share_outside(back, size, width, height) for back in located.backs))
 
 
-def _locate(frame: Frame, grey: np.ndarray, finder: Finder, config: BundleConfig, tracker: Tracker | None) -> _Located:
+def _locate(
+    frame: Frame, grey: np.ndarray, finder: Finder, encoder: FaceEncoder, config: BundleConfig, tracker: Tracker | None
+) -> _Located:
     """The faces where the tracker expects them, if they are there, else as the finder finds them; in a stream most looks are coarse, and
     the faces that are too small for those are looked after where they were."""
     if tracker and (expected := tracker.expected(frame.t_ms)):
@@ -95,7 +97,7 @@ def _locate(frame: Frame, grey: np.ndarray, finder: Finder, config: BundleConfig
             return _Located(expected, numbers, crops, backs)
     picture = frame.image_bgr if config.face.channels == 3 else grey
     coarse = tracker is not None and not tracker.fine_due(frame.t_ms)
-    found = finder(picture, coarse=coarse)
+    found = _realigned(grey, finder(picture, coarse=coarse), encoder, config)
     crops, backs = _crops(grey, found, config)
     if tracker and coarse:
         small = [place for place in tracker.unfound(found, frame.t_ms) if finder.only_fine(place, grey.shape)]
@@ -111,6 +113,15 @@ def _locate(frame: Frame, grey: np.ndarray, finder: Finder, config: BundleConfig
     ]
     numbers = tracker.match(found, crops, frame.t_ms, whole=whole)
     return _Located(found, numbers, crops, backs)
+
+
+def _realigned(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, config: BundleConfig) -> list[Detection]:
+    """Found faces with their points where the encoder sees them, if the finder's are rough."""
+    if not found or not config.face.rough:
+        return found
+    crops, backs = _crops(grey, found, config)
+    points = encoder.read(np.stack(crops)).points_xy * config.image.size
+    return [realigned(face, own @ back[:, :2].T + back[:, 2], config.image) for face, own, back in zip(found, points, backs, strict=True)]
 
 
 def _crops(grey: np.ndarray, places: list[Detection], config: BundleConfig) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.vision.face import align, box_overlap, crop_face, crop_matrix, select_faces
+from edge.sources.camera import Frame
+from edge.vision.face import align, box_overlap, crop_face, crop_matrix, realigned, select_faces
+from edge.vision.look import look
+from training.cues import FIVE
 
 _TEMPLATE = np.array([[15, 18], [33, 18], [24, 29], [17, 37], [31, 37]], float)
 
@@ -79,3 +84,37 @@ def test_align_levels_a_turned_face(pipeline, portrait):
     labels = [pipeline.encoder(c[None]).probabilities[0].argmax() for c in crops]
     assert labels[0] == labels[1]
     assert np.corrcoef(crops[0].ravel(), crops[1].ravel())[0, 1] > 0.85
+
+
+@pytest.mark.parametrize(("zoom", "turn_deg", "shift"), [(1.2, 0, 0.0), (0.85, 0, 0.1), (1.0, 12, 0.0)])
+def test_a_face_whose_points_are_rough_is_aligned_again_by_the_encoder(pipeline, portrait, zoom, turn_deg, shift):
+    face = pipeline.finder(portrait)[0]
+    middle, side = face.points_xy.mean(0), float(face.box_xyxy[2] - face.box_xyxy[0])
+    turn = cv2.getRotationMatrix2D((0, 0), turn_deg, zoom)[:, :2]
+    off = replace(face, points_xy=((face.points_xy - middle) @ turn.T + middle + shift * side).astype(np.float32))
+
+    class Given:
+        def __init__(self, detection):
+            self.detection = detection
+
+        def __call__(self, picture, *, coarse=False):
+            return [self.detection]
+
+    def found(detection, config):
+        seen = look(Frame(portrait, "image", 0, 0.0), Given(detection), pipeline.encoder, config, None)
+        return seen.reading.faces[0].detection.points_xy
+
+    config = pipeline.config
+    rough = replace(config, face=replace(config.face, rough=True), image=replace(config.image, five=list(map(list, FIVE))))
+    assert np.array_equal(found(off, config), off.points_xy)
+    wanted = found(face, rough)
+    before, after = (np.linalg.norm(points - wanted, axis=1).mean() / side for points in (off.points_xy, found(off, rough)))
+    assert after < 0.6 * before
+
+
+def test_points_that_are_of_another_place_align_nothing(pipeline, portrait):
+    face = pipeline.finder(portrait)[0]
+    image = replace(pipeline.config.image, five=[[0], [1], [2], [3], [4]])
+    assert realigned(face, face.points_xy + 200, image) is face
+    assert realigned(face, face.points_xy * 3, image) is face
+    assert (realigned(face, face.points_xy + 3, image).points_xy == face.points_xy + 3).all()
