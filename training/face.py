@@ -4,7 +4,8 @@ A backbone of full convolutions where the picture is large and separable ones be
 and 32, the cells of YuNet. Pictures are composed on the spot (`training.compose`) from photos, single faces and backgrounds, sometimes two
 laid over each other; the teacher, YuNet, then says of every cell how much of a face it is, where its box lies and where its points
 (function matching, after Knowledge distillation: A good teacher is patient and consistent, 2022). What it says of an upright picture holds
-of the turned one as well, its cells turned along: so faces upside down and on their side are learned, which the teacher does not know.
+of the turned one as well, its cells turned along: so faces tilted, on their side and upside down are learned, which the teacher does not
+know.
 Where landmarks are known they take the place of the teacher's points. The run goes on where it stopped when the same command is given
 again.
 
@@ -29,7 +30,7 @@ from torch.nn import functional as F
 
 from edge.bundle import FaceSpec
 from edge.cv import cv2
-from edge.vision.face import INPUT, OUTPUT, box_overlap
+from edge.vision.face import INPUT, OUTPUT, box_overlap, pixel_matrix
 from edge.vision.face import FaceFinder as Finder
 from training.compose import Composer, Scene, Turns, relit
 from training.photos import load_photos, score_finder
@@ -46,6 +47,8 @@ _PADDED, _PADDING = 0.1, 127
 _SETTLED = 2 / 3
 """From this share of the steps on batch normalisation keeps its statistics, in a run that starts from another at once: faces are rare, and
 what a batch of many pictures evens out blows up in a single one."""
+_TILT_DEG = 25.0
+"""Spread of the turns beside whole quarters."""
 _CLEAR = 0.5
 """Share of pictures that the teacher sees in their own light, and the finder in another."""
 SPEC = FaceSpec(long_side=416, threshold=0.45, overlap=0.4, least_px=10.0, any_way=True, rough=True)
@@ -72,7 +75,7 @@ class FaceConfig:
     any_share: float
     """Share of faces that are turned anyhow."""
     turned_share: float
-    """Share of pictures turned by one, two or three quarters."""
+    """Share of pictures turned by no to three quarters and somewhat more or less."""
     mixed_share: float
     """Share of pictures with another laid over them."""
     point_weight: float
@@ -237,9 +240,12 @@ class Scenes:
             rows = with_landmarks(
                 self.teacher.rows(picture if rng.random() < _CLEAR else seen), boxes, points, self.composer.sources.heads.shift
             )
-            quarters = int(rng.integers(1, 4)) if rng.random() < config.turned_share else 0
-            pictures.append(np.rot90(seen, quarters)[None])
-            told.append(turned(rows, side, quarters))
+            if rng.random() < config.turned_share:
+                matrix = turn(side, 90.0 * int(rng.integers(4)) + float(rng.normal(0, _TILT_DEG)))
+                seen = cv2.warpAffine(seen, pixel_matrix(matrix), (side, side), borderMode=cv2.BORDER_REPLICATE)
+                rows = turned(rows, side, matrix)
+            pictures.append(seen[None])
+            told.append(rows)
         return np.stack(pictures), np.stack(told).astype(np.float32)
 
 
@@ -257,16 +263,32 @@ def with_landmarks(rows: np.ndarray, boxes: np.ndarray, points: np.ndarray, shif
     return rows
 
 
-def turned(rows: np.ndarray, side: int, quarters: int) -> np.ndarray:
-    """Rows `[A,15]` of a square picture → of the same one turned to the left by so many quarters, as `numpy.rot90` does."""
-    for _ in range(quarters):
-        parts = np.split(rows, np.cumsum([(side // stride) ** 2 for stride in STRIDES])[:-1])
-        grids = [part.reshape(side // stride, side // stride, -1) for part, stride in zip(parts, STRIDES, strict=True)]
-        rows = np.concatenate([np.rot90(grid).reshape(-1, grid.shape[2]) for grid in grids])
-        x1, y1, x2, y2 = rows[:, 1:5].T
-        points = np.stack([rows[:, 6::2], side - rows[:, 5::2]], -1).reshape(-1, 10)
-        rows = np.column_stack([rows[:, 0], y1, side - x2, y2, side - x1, points])
-    return rows
+def turn(side: int, turn_deg: float) -> np.ndarray:
+    """`[2,3]`: a turn of a square picture about its middle, clockwise in the picture."""
+    c, s = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
+    matrix = np.array([[c, -s], [s, c]])
+    return np.column_stack([matrix, side / 2 * (1 - matrix.sum(1))])
+
+
+def turned(rows: np.ndarray, side: int, matrix: np.ndarray) -> np.ndarray:
+    """Rows `[A,15]` of a square picture → of the same one turned: each cell takes what was said of the one that its middle comes from, the
+    box as that of the turned ellipse; cells that come from outside have no face."""
+    back = cv2.invertAffineTransform(matrix)
+    source, first = [], 0
+    for stride in STRIDES:
+        across = side // stride
+        middles = (np.indices((across, across))[::-1].reshape(2, -1).T + 0.5) * stride
+        column, row = np.floor((middles @ back[:, :2].T + back[:, 2]) / stride + 1e-6).astype(int).T
+        inside = (column >= 0) & (column < across) & (row >= 0) & (row < across)
+        source.append(np.where(inside, first + row * across + column, -1))
+        first += across**2
+    taken = np.concatenate(source)
+    rows = np.where(taken[:, None] >= 0, rows[taken], 0)
+    middle = (rows[:, 1:3] + rows[:, 3:5]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+    half, c, s = (rows[:, 3:5] - rows[:, 1:3]) / 2, *np.abs(matrix[:, 0])
+    half = np.hypot(half * c, half[:, ::-1] * s)
+    points = rows[:, 5:].reshape(-1, 5, 2) @ matrix[:, :2].T + matrix[:, 2]
+    return np.column_stack([rows[:, 0], middle - half, middle + half, points.reshape(-1, 10)])
 
 
 def losses(model: FaceFinder, picture: torch.Tensor, told: torch.Tensor, point_weight: float) -> tuple[torch.Tensor, dict[str, float]]:

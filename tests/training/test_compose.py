@@ -5,7 +5,7 @@ from yunets import drawn_yunet, with_teacher
 
 from training import face
 from training.compose import Composer, Scene, Turns, adorned, placed_face
-from training.face import STRIDES, configure, draw_scene, turned, with_landmarks
+from training.face import STRIDES, configure, draw_scene, turn, turned, with_landmarks
 from training.pieces import load_sources
 from training.teacher import Teacher
 
@@ -83,7 +83,7 @@ def _told(side, boxes):
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
 def test_what_is_told_of_a_picture_turns_with_it(quarters):
     side, box = 128, (70, 10, 86, 34)
-    picture, rows = np.zeros((side, side)), turned(_told(side, [box]), side, quarters)
+    picture, rows = np.zeros((side, side)), turned(_told(side, [box]), side, turn(side, -90.0 * quarters))
     picture[10:34, 70:86] = 1
     picture[11, 72], picture[33, 85] = 5, 7  # the first eye, the last corner of the mouth
     there = np.rot90(picture, quarters)
@@ -97,6 +97,20 @@ def test_what_is_told_of_a_picture_turns_with_it(quarters):
         for value, point in ((5, part[cell, 5:7]), (7, part[cell, 13:15])):
             row, column = np.argwhere(there == value)[0]
             assert np.abs(point - [column + 0.5, row + 0.5]).max() <= 0.5
+
+
+def test_what_is_told_of_a_picture_tilts_with_it():
+    side, deg = 128, 30.0
+    rows = turned(told := _told(side, [(50, 50, 74, 82)]), side, matrix := turn(side, deg))
+    box, points = placed_face(np.array([50, 50, 74, 82]), told[told[:, 0] > 0][0, 5:].reshape(5, 2), matrix, deg)
+    faces = rows[rows[:, 0] > 0]
+    assert len(faces) >= 3
+    assert faces[:, 1:5] == pytest.approx(np.tile(box, (len(faces), 1)))
+    assert faces[:, 5:] == pytest.approx(np.tile(points.ravel(), (len(faces), 1)))
+    for stride, part in zip(STRIDES, np.split(rows, np.cumsum([(side // stride) ** 2 for stride in STRIDES])[:-1]), strict=True):
+        for cell in np.flatnonzero(part[:, 0]):  # where the box's middle has come to lie, or beside it
+            there = (np.array([cell % (side // stride), cell // (side // stride)]) + 0.5) * stride
+            assert np.linalg.norm(there - (box[:2] + box[2:]) / 2) < 1.5 * stride
 
 
 def test_points_come_from_landmarks_where_they_are_known():
