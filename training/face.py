@@ -71,7 +71,7 @@ class FaceConfig:
     weight_decay: float
     average: float
     kinds: dict[str, float]
-    """How often a picture is `empty`, a `photo` on a background, a `collage`, `heads` or a `crowd` of them."""
+    """How often a picture is `empty`, a `photo` on a background, a `collage`, a `portrait`, `heads` or a `crowd` of them."""
     any_share: float
     """Share of faces that are turned anyhow."""
     turned_share: float
@@ -181,8 +181,8 @@ def draw_scene(composer: Composer, rng: np.random.Generator, side: int, kinds: d
     """One training picture in its own light, of a kind that is drawn."""
     share = np.array(list(kinds.values()))
     kind = list(kinds)[int(rng.choice(len(share), p=share / share.sum()))]
-    if kind == "collage":
-        scene = composer.collage(rng, side, side, int(rng.integers(1, 9)), photos=0.5)
+    if kind in ("collage", "portrait"):
+        scene = composer.collage(rng, side, side, int(rng.integers(1, 9)) if kind == "collage" else 1, photos=0.5)
     else:
         scene = composer.backdrop(rng, side, side)
         if kind in ("photo", "crowd") or (kind == "heads" and rng.random() < 0.4):
