@@ -52,6 +52,16 @@ def test_select_faces_blends_coinciding_boxes_drops_weak_ones_and_scales_back():
     assert [round(d.score, 1) for d in found] == [0.7, 0.9]
 
 
+@pytest.mark.parametrize(
+    ("score", "inside", "left"), [(0.8, [60, 60, 80, 80], 1), (0.8, [85, 85, 105, 105], 2), (0.95, [60, 60, 80, 80], 2)]
+)
+def test_what_lies_within_a_surer_face_is_a_part_of_it(score, inside, left):
+    rows = np.zeros((2, 15), np.float32)
+    rows[:, 0] = [0.9, score]
+    rows[:, 1:5] = [[10, 10, 100, 100], inside]
+    assert len(select_faces(rows, threshold=0.5, overlap=0.4)) == left
+
+
 def test_select_faces_ignores_broken_candidates():
     rows = np.full((2, 15), np.nan, np.float32)
     rows[1] = 0.9  # a box without extent
