@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,19 @@ _HELD_TAU_MS = 30_000.0
 _HIGHER = 1.05
 _BEGUN = 0.7
 """A quarter of the way so far, less this times the rest of it, is where it began: 1.0 of a parabola, 0.33 of a straight course."""
-_STEEP = 1.5
-"""Between the middle of a rise and its ends lies the time from a quarter to three quarters of it, times this: 1.5 of a raised cosine,
-1.77 of the smoothest course (minimum jerk, Flash and Hogan 1985), of whose rise a twelfth is missed, 1.0 of a straight one."""
+_HIGH = 0.8
+"""The top of a rise is the mean of what is at so much of the farthest it went: the highest sample alone is noise."""
+_PARTS = np.arange(0.85, 0.14, -0.05)
+"""Parts of the top that a rise passes, by which it is measured."""
+_STEPS = np.linspace(0.0, 1.0, 101)
+_SHAPE = (0.25 - 0.25 * np.cos(np.pi * _STEPS)) + 0.5 * _STEPS**3 * (10 - 15 * _STEPS + 6 * _STEPS**2)
+_PASSED = np.interp(_PARTS, _SHAPE, _STEPS)
+"""Share of a rise's time in which it comes to each part: between a raised cosine and the smoothest course there is (minimum jerk, Flash and
+Hogan 1985), of which less is seen at its ends."""
+_WIDER = 3.5
+"""A Gaussian makes a rise longer: the squares of its time and of so many standard deviations add up. 4.0 of courses as above; less of lids,
+whose first and last movement an encoder hardly sees."""
+_LEAST_PARTS = 5
 
 
 @dataclass(slots=True)
@@ -121,26 +132,49 @@ class Watch:
 
     def _measure_rise(self, trace: Trace, row: int, moving: Movement) -> None:
         times, course = trace.times[: row + 1], self._course(trace, row, moving.direction, moving.rest)
-        top = int(np.searchsorted(times, moving.top_at_ms))
-        found = [crossing(times, course, share * moving.top, top, -1) for share in (0.75, 0.5, BACK)]
-        high, middle, low = found
         moving.top_ms = moving.top_at_ms
-        if high is not None and middle is not None and low is not None:
-            moving.onset_ms = middle - _STEEP * (high - low)
-            moving.top_ms = min(moving.top_at_ms, middle + _STEEP * (high - low))
+        top = int(np.searchsorted(times, moving.top_at_ms))
+        if rise := _rise(times, course, top, moving.top, trace.sigmas_ms[self.column]):
+            moving.onset_ms, moving.top_ms = rise[0], min(moving.top_at_ms, rise[1])
 
     def _measure_fall(self, trace: Trace, row: int, moving: Movement) -> None:
-        times, course = trace.times[: row + 1], self._course(trace, row, moving.direction, moving.rest)
-        back = course[::-1]
-        mirrored = -times[::-1]
-        # from the newest row back in time the course rises to where it began to fall
-        start = int(np.argmax(back >= 0.75 * moving.top)) if (back >= 0.75 * moving.top).any() else -1
-        found = [crossing(mirrored, back, share * moving.top, start, -1) if start > 0 else None for share in (0.75, 0.5, BACK)]
-        high, middle, low = (None if t is None else -t for t in found)
         moving.offset_ms = moving.seen_ms
-        if high is not None and middle is not None and low is not None:
-            moving.offset_ms = max(middle + _STEEP * (low - high), low)
+        # from the newest row back in time the course rises to where it began to fall
+        times, course = -trace.times[row::-1], self._course(trace, row, moving.direction, moving.rest)[::-1]
+        high = int(np.argmax(course >= _HIGH * moving.top))
+        if fall := _rise(times, course, high, moving.top, trace.sigmas_ms[self.column]):
+            moving.offset_ms = -fall[0]
 
     def _course(self, trace: Trace, row: int, way: int, rest: float) -> np.ndarray:
         """`[row + 1]` how far away it was; where it could not be seen, not at all."""
         return np.nan_to_num((trace.smooth[: row + 1, self.column] - rest) * way)
+
+
+def _rise(times: np.ndarray, course: np.ndarray, row: int, highest: float, sigma_ms: float) -> tuple[float, float] | None:
+    """When a rise began and ended; `None` where too little of it was seen.
+
+    A line through the times at which it comes to each part of its top, by the median of the slopes of all pairs (Theil 1950, Sen 1968): a
+    face that wavers before it goes down, or rises in two steps, does not turn it.
+
+    Args:
+        times: `[N]`; mirrored, with the course, a fall is a rise.
+        course: `[N]`, smoothed.
+        row: where it is up.
+        highest: how far it went.
+        sigma_ms: of the Gaussian that smoothed it.
+    """
+    up = course[row:][times[row:] <= times[row] + _TOP_MS]
+    up = up[up >= _HIGH * highest]
+    if not len(up):
+        return None
+    levels = _PARTS * up.mean()
+    found = np.array([crossing(times, course, level, row, -1) if course[row] >= level else None for level in levels], float)
+    known = np.isfinite(found)
+    if known.sum() < _LEAST_PARTS:
+        return None
+    when, passed = found[known], _PASSED[known]
+    first, second = np.triu_indices(len(when), 1)
+    lasts_ms = float(np.median((when[first] - when[second]) / (passed[first] - passed[second])))
+    middle_ms = float(np.median(when - (passed - 0.5) * lasts_ms))
+    lasts_ms = math.sqrt(max(lasts_ms**2 - (_WIDER * sigma_ms) ** 2, 0.0))
+    return middle_ms - 0.5 * lasts_ms, middle_ms + 0.5 * lasts_ms

@@ -26,7 +26,7 @@ class Trace:
         Args:
             sigmas_ms: `[C]` standard deviations of the Gaussians that smooth each measure.
         """
-        self._sigmas = sigmas_ms
+        self.sigmas_ms = sigmas_ms
         self.times = np.zeros(_ROWS)
         """`[rows]` ms; the first `count` are filled."""
         self.smooth = np.full((_ROWS, len(sigmas_ms)), np.nan)
@@ -105,7 +105,7 @@ class Trace:
         first = int(np.searchsorted(self.times[:row], t_ms - LAG_MS, side="left"))
         last = int(np.searchsorted(self.times[: self.count], t_ms + LAG_MS, side="right"))
         raw = self._raw[first:last]
-        weight = np.exp(-0.5 * ((self.times[first:last, None] - t_ms) / self._sigmas) ** 2) * np.isfinite(raw)
+        weight = np.exp(-0.5 * ((self.times[first:last, None] - t_ms) / self.sigmas_ms) ** 2) * np.isfinite(raw)
         total = np.maximum(weight.sum(0), 1e-9)
         self.smooth[row] = np.where(np.isfinite(self._raw[row]), (weight * np.nan_to_num(raw)).sum(0) / total, np.nan)
         self._shrink = np.sqrt((weight**2).sum(0)) / total
