@@ -85,6 +85,9 @@ class FaceSpec:
     times, a quarter turn further each."""
     rough: bool = False
     """Its points are rough: a found face is aligned again by where the encoder sees them (`ImageSpec.five`)."""
+    least_sure: Annotated[float, Range(0, 10)] = 0.0
+    """What the log odds of a face's score and the share 0…1 that the encoder sees of it, mean over its cues, must come to together;
+    0: all is believed."""
 
 
 @dataclass(frozen=True, slots=True)

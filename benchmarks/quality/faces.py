@@ -23,10 +23,13 @@ from benchmarks.quality.face_sets import Known
 from edge.arguments import face_width
 from edge.bundle import Bundle, FaceSpec
 from edge.cv import cv2
-from edge.engine.backend import OrtSession
+from edge.engine.backend import OrtSession, Session
 from edge.errors import InputError, UsageError
+from edge.sources.picture import as_grey
 from edge.types import Detection
+from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder, box_overlap
+from edge.vision.second import second_look
 from training.pieces import load_sources
 from training.teacher import SURE
 
@@ -256,12 +259,23 @@ class Misses:
             raise UsageError(f"cannot write the picture '{path}'")
 
 
-def at(session: Any, spec: FaceSpec, size: int, min_face: float | None = None) -> Find:
-    """A finder whose every look has a long side of `size` pixels; 0: at its own, for faces from `min_face` on."""
-    inputs = ("input" if spec.yunet else "picture",)
-    if size:
-        return FaceFinder(session, replace(spec, long_side=size, least_px=0.0), inputs)
-    return FaceFinder(session, spec, inputs, min_face=None if spec.yunet else min_face)
+@dataclass(frozen=True, slots=True)
+class Looker:
+    """A graph that finds faces, how it is run, and the encoder that looks again where the bundle has one do so."""
+
+    session: Session
+    spec: FaceSpec
+    encoder: FaceEncoder | None = None
+
+    def at(self, size: int, min_face: float | None = None) -> Find:
+        """A finder whose every look has a long side of `size` pixels; 0: at its own, for faces from `min_face` on."""
+        spec = replace(self.spec, long_side=size, least_px=0.0) if size else self.spec
+        inputs = ("input" if spec.yunet else "picture",)
+        finder = FaceFinder(self.session, spec, inputs, min_face=None if size or spec.yunet else min_face)
+        encoder = self.encoder
+        if encoder is None:
+            return finder
+        return lambda picture: second_look(as_grey(picture), finder(picture), encoder, encoder.config)
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
@@ -271,12 +285,13 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"no YuNet at '{yardstick}': give the folder of the data packs to --data, or its file to --yunet")
     for name, folder in [("finder", args.bundle), *((path.resolve().name, path) for path in args.beside)]:
         bundle = Bundle.load(folder)
-        graphs[name] = OrtSession(bundle.graph("face"), threads=args.threads), bundle.config.face
-    graphs["yunet"] = OrtSession(yardstick, threads=args.threads), FaceSpec(100_000, SURE, 0.45, channels=3, yunet=True)
+        encoder = FaceEncoder(OrtSession(bundle.graph("vision_encoder"), threads=args.threads), bundle.config)
+        graphs[name] = Looker(OrtSession(bundle.graph("face"), threads=args.threads), bundle.config.face, encoder)
+    graphs["yunet"] = Looker(OrtSession(yardstick, threads=args.threads), FaceSpec(100_000, SURE, 0.45, channels=3, yunet=True))
     sizes = {f"at_{size}" if size else "at_their_own_size": size for size in args.size}
     found: dict[str, Any] = {"sizes": args.size, "part": args.part}
     for title, size in sizes.items():
-        finders = {name: at(session, spec, size, args.min_face) for name, (session, spec) in graphs.items()}
+        finders = {name: looker.at(size, args.min_face) for name, looker in graphs.items()}
         misses = Misses() if args.picture and not size else None
         found[title] = measure(finders, data, args.cache, args.part, args.scenes, misses) | {"ms": times(finders)}
         if misses:

@@ -6,7 +6,6 @@ count from the edge of the picture: the middle of its first pixel is (0.5, 0.5).
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +25,6 @@ MOST_CANDIDATES = 4096
 _BLEND = 0.6
 _WITHIN = 0.75
 """Of a box's area: who lies so far within a surer face is a part of it, an eye or a mouth, and not somebody before it."""
-_REZOOM, _RESHIFT = 1.6, 0.3  # by so much, and so many sides of the crop, a face is aligned anew at most
 
 
 def select_faces(rows: np.ndarray, *, threshold: float, overlap: float) -> list[Detection]:
@@ -207,27 +205,6 @@ class FaceFinder:
             return replace(face, upright=False)
         best = select_faces(rows, threshold=float(rows[:, 0].max()), overlap=self.spec.overlap)
         return upright.placed(best[0], turn, matrix) if best else replace(face, upright=False)  # none: its box has no area
-
-
-def realigned(detection: Detection, points_xy: np.ndarray, spec: ImageSpec) -> Detection:
-    """A found face with the five points where the encoder sees them in its first crop; as it is where the two are too far apart to be
-    of the same face.
-
-    Args:
-        detection: the finder's.
-        points_xy: the encoder's `[P,2]`, pixels of the picture.
-        spec: of the bundle.
-    """
-    if not detection.upright:
-        return detection
-    seen = np.stack([points_xy[columns].mean(0) for columns in spec.five])
-    template = np.asarray(spec.template_xy)
-    before, after = crop_matrix(detection.points_xy, template), crop_matrix(seen, template)
-    zoom = math.sqrt(abs(np.linalg.det(after[:, :2]) / np.linalg.det(before[:, :2])))
-    middle = (seen.mean(0) @ before[:, :2].T + before[:, 2] - template.mean(0)) / spec.size
-    if not 1 / _REZOOM < zoom < _REZOOM or np.hypot(*middle) > _RESHIFT:
-        return detection
-    return replace(detection, points_xy=seen.astype(np.float32))
 
 
 def align(grey: np.ndarray, detection: Detection, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:

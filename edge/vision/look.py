@@ -16,8 +16,9 @@ from edge.sources.picture import as_grey
 from edge.types import Detection, Face, Pose, Reading
 from edge.vision.border import beyond, share_outside
 from edge.vision.encoder import Encoded, FaceEncoder, action_units, hidden_cues
-from edge.vision.face import align, realigned
+from edge.vision.face import align
 from edge.vision.quality import MIN_SIDE_PX
+from edge.vision.second import second_look
 from edge.vision.track import Tracker
 
 _MOST_OUTSIDE = 0.1  # of a crop: where more of it only repeats the picture's edge, it does not show what somebody looks like
@@ -97,7 +98,7 @@ def _locate(
             return _Located(expected, numbers, crops, backs)
     picture = frame.image_bgr if config.face.channels == 3 else grey
     coarse = tracker is not None and not tracker.fine_due(frame.t_ms)
-    found = _realigned(grey, finder(picture, coarse=coarse), encoder, config)
+    found = second_look(grey, finder(picture, coarse=coarse), encoder, config)
     crops, backs = _crops(grey, found, config)
     if tracker and coarse:
         small = [place for place in tracker.unfound(found, frame.t_ms) if finder.only_fine(place, grey.shape)]
@@ -113,15 +114,6 @@ def _locate(
     ]
     numbers = tracker.match(found, crops, frame.t_ms, whole=whole)
     return _Located(found, numbers, crops, backs)
-
-
-def _realigned(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, config: BundleConfig) -> list[Detection]:
-    """Found faces with their points where the encoder sees them, if the finder's are rough."""
-    if not found or not config.face.rough:
-        return found
-    crops, backs = _crops(grey, found, config)
-    points = encoder.read(np.stack(crops)).points_xy * config.image.size
-    return [realigned(face, own @ back[:, :2].T + back[:, 2], config.image) for face, own, back in zip(found, points, backs, strict=True)]
 
 
 def _crops(grey: np.ndarray, places: list[Detection], config: BundleConfig) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -1,0 +1,112 @@
+"""A second look at what the finder found: the encoder, which sees more, says where its points are, and whether anything of a face is there.
+
+A finder of eighty thousand parameters takes badges, hands and wheels for faces, and is then less sure. The encoder finds next to nothing of
+a face in them. On held-out photographs and scenes the share that it sees tells true faces from false ones nearly as well as the finder's
+own score does (area under the curve 0.94 and 0.95), and both together better.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edge.bundle import BundleConfig, ImageSpec
+from edge.cv import cv2
+from edge.types import Detection
+from edge.vision.encoder import FaceEncoder
+from edge.vision.face import align, crop_matrix
+
+_NOTHING, _CLEAR, _SURER = 0.25, 0.9, 0.7
+"""Share of a face in sight, below which it is looked at otherwise; that must be seen of one that lies otherwise; and by how much more sure
+one must be of it. In validation pictures, those turned by a quarter and a half among them, 119 of 180 faces pass and 5 of 156 others."""
+_COLLAPSED = 0.5  # a crop so small for its box shows a part: of a face that lies on its side, the points meet in the middle
+_BELOW = 0.05  # of the box, from its middle to that of the five points
+_REZOOM, _RESHIFT = 1.6, 0.3  # by so much, and so many sides of the crop, a face is aligned anew at most
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    face: Detection
+    points_xy: np.ndarray
+    """The encoder's `[P,2]`, pixels of the picture."""
+    seen: float
+    """Share 0…1 of it that is in sight."""
+
+
+def second_look(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, config: BundleConfig) -> list[Detection]:
+    """Found faces without those that are none, with their points where the encoder sees them, as far as the bundle asks for either.
+    A face of which nothing is seen is looked at four more times, a quarter turn further each: it may lie on its side.
+
+    Args:
+        grey: `[H,W]` uint8.
+        found: the finder's.
+        encoder: of the bundle.
+        config: its configuration; `FaceSpec.least_sure` and `FaceSpec.rough` say what is asked.
+    """
+    spec = config.face
+    if not found or not (spec.rough or spec.least_sure):
+        return found
+    kept = []
+    for one in _looked(grey, found, encoder, config):
+        odds, least = _log_odds(one.face.score), spec.least_sure
+        lost = one.seen < _NOTHING or _crop_share(one.face, config.image) < _COLLAPSED
+        if lost and odds + 1 >= least + _SURER:  # else it would not pass even if all were seen
+            ways = [_laid(one.face, quarters, config.image) for quarters in range(4)]
+            best = max(_looked(grey, ways, encoder, config), key=lambda way: way.seen)
+            if best.seen >= _CLEAR:
+                one, least = best, least + _SURER
+        if not spec.least_sure or odds + one.seen >= least:
+            kept.append(realigned(one.face, one.points_xy, config.image) if spec.rough else one.face)
+    return kept
+
+
+def _crop_share(face: Detection, spec: ImageSpec) -> float:
+    """The side of a face's crop over the longer side of its box: about 1 where its points lie as those of a face."""
+    matrix = crop_matrix(face.points_xy, np.asarray(spec.template_xy))
+    extent = float((face.box_xyxy[2:] - face.box_xyxy[:2]).max())
+    return spec.size / math.sqrt(abs(np.linalg.det(matrix[:, :2]))) / max(extent, 1e-6)
+
+
+def _log_odds(score: float) -> float:
+    return math.log(max(score, 1e-6) / max(1 - score, 1e-6))
+
+
+def _looked(grey: np.ndarray, faces: list[Detection], encoder: FaceEncoder, config: BundleConfig) -> list[_Looked]:
+    crops, matrices = zip(*(align(grey, face, config.image) for face in faces), strict=True)
+    read = encoder.read(np.stack(crops))
+    backs = [np.asarray(cv2.invertAffineTransform(matrix)) for matrix in matrices]
+    points = [own * config.image.size @ back[:, :2].T + back[:, 2] for own, back in zip(read.points_xy, backs, strict=True)]
+    return [_Looked(face, own, float(visible.mean())) for face, own, visible in zip(faces, points, read.visible, strict=True)]
+
+
+def _laid(face: Detection, quarters: int, spec: ImageSpec) -> Detection:
+    """The same face with its points where its box would have them if it lay turned by so many quarters: of upright faces, the crop is as
+    wide as the box is high, and the five lie a twentieth below its middle."""
+    low, high = face.box_xyxy[:2].astype(np.float64), face.box_xyxy[2:].astype(np.float64)
+    extent, template = float((high - low).max()), np.asarray(spec.template_xy)
+    upright = (template - template.mean(0)) * (extent / spec.size) + [0.0, _BELOW * extent]
+    turned = upright @ np.linalg.matrix_power(np.array([[0, 1], [-1, 0]]), quarters)
+    return replace(face, points_xy=((low + high) / 2 + turned).astype(np.float32))
+
+
+def realigned(detection: Detection, points_xy: np.ndarray, spec: ImageSpec) -> Detection:
+    """A found face with the five points where the encoder sees them in its first crop; as it is where the two are too far apart to be
+    of the same face.
+
+    Args:
+        detection: the finder's.
+        points_xy: the encoder's `[P,2]`, pixels of the picture.
+        spec: of the bundle.
+    """
+    if not detection.upright:
+        return detection
+    seen = np.stack([points_xy[columns].mean(0) for columns in spec.five])
+    template = np.asarray(spec.template_xy)
+    before, after = crop_matrix(detection.points_xy, template), crop_matrix(seen, template)
+    zoom = math.sqrt(abs(np.linalg.det(after[:, :2]) / np.linalg.det(before[:, :2])))
+    middle = (seen.mean(0) @ before[:, :2].T + before[:, 2] - template.mean(0)) / spec.size
+    if not 1 / _REZOOM < zoom < _REZOOM or np.hypot(*middle) > _RESHIFT:
+        return detection
+    return replace(detection, points_xy=seen.astype(np.float32))
