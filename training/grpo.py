@@ -132,7 +132,7 @@ def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[
     if not chosen:
         raise UsageError("every reward is switched off")
     rules = (reader.grammar.rules,)
-    extras: dict[str, tuple[Any, ...]] = {"masked": (reader.prior,), "truth": rules, "salient": rules, "variety": (config.group,)}
+    extras: dict[str, tuple[Any, ...]] = {"masked": (reader.prior,), "truth": rules, "salient": rules}
 
     def make(name: str) -> Callable[..., list[float]]:
         plain = getattr(rewards, f"{name}_reward")

@@ -4,7 +4,7 @@ The three published ones are format, accuracy and explanation. The explanation r
 neutral ones scores 1, naming the emotion is enough, and nothing looks at the face. Here a text that is not of the grammar earns nothing of
 any kind; the masked reward hides what is concluded and weighs all evidence; the truth reward holds every statement against the face, as
 the landmarks measure it and as the verdict will; the salience reward asks for what stands out most; the variety reward pays for not saying
-what the others of the group say.
+what is said of the same face again and of other faces as well.
 """
 
 from __future__ import annotations
@@ -112,14 +112,10 @@ def _mark(said: Said, measured: Facts | None) -> float | None:
     return None
 
 
-def variety_reward(samples: list[Sample], group: int) -> list[float]:
-    """1 minus the share of the others in the group that give the same evidence; groups stand in a row."""
-    found = []
-    for start in range(0, len(samples), group):
-        part = samples[start : start + group]
-        texts = Counter(s.parsed.evidence for s in part if s.parsed)
-        found += [1 - (texts[s.parsed.evidence] - 1) / max(1, len(part) - 1) if s.parsed else 0.0 for s in part]
-    return found
+def variety_reward(samples: list[Sample]) -> list[float]:
+    """1 over how many completions of the batch, of this face and of others, give the same evidence."""
+    texts = Counter(s.parsed.evidence for s in samples if s.parsed)
+    return [1 / texts[s.parsed.evidence] if s.parsed else 0.0 for s in samples]
 
 
 def salient_reward(samples: list[Sample], rules: Rules) -> list[float]:

@@ -52,7 +52,7 @@ def test_format_and_accuracy_are_one_or_nothing():
 
 def test_a_text_that_is_not_of_the_grammar_earns_nothing_of_any_kind():
     broken = _sample(_row(happiness=0.9), text="face is turned right. right. The. The person looks happy.")
-    for earned in (format_reward, accuracy_reward, lambda s: masked_reward(s, _PRIOR), lambda s: variety_reward(s, 1)):
+    for earned in (format_reward, accuracy_reward, lambda s: masked_reward(s, _PRIOR), lambda s: variety_reward(s)):
         assert earned([broken]) == [0.0]
     assert truth_reward([broken], whole_grammar().rules) == [0.0]
 
@@ -100,10 +100,9 @@ def test_salience_asks_for_what_stands_out_most():
     assert salient_reward([_sample(_row(), text="", read=smile)], rules) == [0.0]
 
 
-def test_variety_pays_for_what_the_others_do_not_say():
+def test_variety_pays_for_what_is_said_of_no_other_face():
     same, other = _sample(_row()), _sample(_row(), text="The mouth is stretched wide. The person looks happy.")
-    assert variety_reward([same, same, same, other], 4) == [pytest.approx(1 / 3)] * 3 + [1.0]
-    assert variety_reward([same, other, same, same], 2) == [1.0, 1.0, 0.0, 0.0]
+    assert variety_reward([same, same, same, other]) == [pytest.approx(1 / 3)] * 3 + [1.0]
 
 
 def test_wordy_texts_cost():
