@@ -66,8 +66,14 @@ class Child:
 
 
 def _serve(descriptor: int) -> None:
+    import numpy.random
+    import onnxruntime  # noqa: F401
+
     import edge.batch.run
-    import edge.pipeline  # noqa: F401
+    import edge.cli
+    import edge.pipeline
+    import export.__main__
+    import export.publish
     import training.run  # noqa: F401
 
     stable = socket.socket(fileno=descriptor)
