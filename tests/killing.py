@@ -66,14 +66,14 @@ class Child:
 
 
 def _serve(descriptor: int) -> None:
-    import numpy.random
+    import numpy.random  # noqa: F401
     import onnxruntime  # noqa: F401
 
-    import edge.batch.run
-    import edge.cli
-    import edge.pipeline
-    import export.__main__
-    import export.publish
+    import edge.batch.run  # noqa: F401
+    import edge.cli  # noqa: F401
+    import edge.pipeline  # noqa: F401
+    import export.__main__  # noqa: F401
+    import export.publish  # noqa: F401
     import training.run  # noqa: F401
 
     stable = socket.socket(fileno=descriptor)

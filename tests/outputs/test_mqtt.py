@@ -221,6 +221,7 @@ time.sleep(60)
 
 
 @real
+@pytest.mark.alone
 def test_ten_thousand_readings_survive_a_broker_that_is_killed_and_comes_back(broker, listener, caplog):
     caplog.set_level(logging.WARNING)
     count, took = 10_000, []
@@ -256,6 +257,7 @@ def test_ten_thousand_readings_survive_a_broker_that_is_killed_and_comes_back(br
 
 @real
 @pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.alone
 def test_a_broker_that_stays_away_costs_the_oldest_readings_and_that_is_told(broker, listener, caplog, frozen):
     caplog.set_level(logging.WARNING)
     with MqttSink(broker.where(), LABELS, room=100, patience_s=60) as sink:
@@ -284,6 +286,7 @@ def test_a_broker_that_stays_away_costs_the_oldest_readings_and_that_is_told(bro
 
 
 @real
+@pytest.mark.alone
 def test_a_stream_is_as_fast_with_a_broker_that_comes_and_goes(broker):
     """Blocks of 20 pictures with and without the sink in turns; in every other one with it the broker is killed."""
     from edge import Pipeline

@@ -83,6 +83,7 @@ def _shown(page) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
 
 
+@pytest.mark.alone
 def test_page_shows_the_browsers_face_with_a_verified_explanation_within_5_s(page, portrait):
     command = [sys.executable, "-m", "edge.cli", "--serve", "0", "--threads", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -193,7 +194,7 @@ def test_page_asks_for_an_explanation_and_says_that_the_source_is_lost(page, ser
     server.follow(watched)
     page.goto(server.url)
     reading, until_s = pipeline(portrait, explain=False), time.monotonic() + 40
-    while not page.inner_text("#rate").endswith("7 left out"):  # it takes three pictures within two seconds, and they may come before it listens
+    while not page.inner_text("#rate").endswith("7 left out"):  # takes three pictures in two seconds; the first come before it listens
         assert time.monotonic() < until_s
         server.write(reading, portrait)
         page.wait_for_timeout(50)
