@@ -7,6 +7,7 @@ A child is a process of its own, as one from a shell is; only the seconds that i
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 _SIGNALS = [signal.SIGINT, signal.SIGTERM]
+_BEFORE = ("edge.batch.run", "edge.cli", "edge.pipeline", "export.__main__", "export.publish", "numpy.random", "onnxruntime", "training.run")
+"""What the commands import, each where it needs it."""
 
 
 class Stable:
@@ -66,15 +69,8 @@ class Child:
 
 
 def _serve(descriptor: int) -> None:
-    import numpy.random  # noqa: F401
-    import onnxruntime  # noqa: F401
-
-    import edge.batch.run  # noqa: F401
-    import edge.cli  # noqa: F401
-    import edge.pipeline  # noqa: F401
-    import export.__main__  # noqa: F401
-    import export.publish  # noqa: F401
-    import training.run  # noqa: F401
+    for name in _BEFORE:
+        importlib.import_module(name)
 
     stable = socket.socket(fileno=descriptor)
     while True:
