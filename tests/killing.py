@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 _SIGNALS = [signal.SIGINT, signal.SIGTERM]
-_BEFORE = ("edge.batch.run", "edge.cli", "edge.pipeline", "export.__main__", "export.publish", "numpy.random", "onnxruntime", "training.run")
+_BEFORE = ("edge.batch.run", "edge.cli", "export.__main__", "export.publish", "training.run", "numpy.random", "onnxruntime")
 """What the commands import, each where it needs it."""
 
 
