@@ -16,7 +16,7 @@ run: $(VENV)/run.stamp
 	@echo "annotated picture: out/demo.png"
 
 test: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-lowest:
 	.ci/lowest

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-_TRAINED = "runs"  # the fixture of `line` that all its others are made of
+_TRAINED = re.compile(r"def test_\w+\([^)]*\b(runs|small_runs|bundle)\b")
+"""A test that asks for a fixture of `line`."""
 
 
-def _is_worker(config: pytest.Config) -> bool:
-    return hasattr(config, "workerinput")
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests of a file share its fixtures, and the files that need the trained line share that."""
+    from xdist.scheduler import LoadFileScheduling
 
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "line" if _TRAINED.search((config.rootpath / file).read_text(encoding="utf-8")) else file
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of a file share its fixtures; those of whichever file that need the trained line share that."""
-    if _is_worker(config):
-        for item in items:
-            trained = _TRAINED in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("line" if trained else item.path.stem))
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """A test marked `alone` waits until the other workers' tests have ended, and they wait for it."""
-    if not _is_worker(item.config):
+    if not hasattr(item.config, "workerinput"):
         return (yield)
     from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
 
