@@ -99,7 +99,6 @@ def _turns(readings) -> int:
     return sum(a != b for a, b in itertools.pairwise(labels))
 
 
-@pytest.mark.alone
 def test_a_slow_consumer_never_lags_behind(pipeline, faces):
     scene = draw([(faces["happy"], 320, 240, 1.0)])
     with pipeline.stream(DrawnCamera(lambda number: scene, 20).open, explain="off") as stream:

@@ -221,7 +221,6 @@ time.sleep(60)
 
 
 @real
-@pytest.mark.alone
 def test_ten_thousand_readings_survive_a_broker_that_is_killed_and_comes_back(broker, listener, caplog):
     caplog.set_level(logging.WARNING)
     count, took = 10_000, []
@@ -257,7 +256,6 @@ def test_ten_thousand_readings_survive_a_broker_that_is_killed_and_comes_back(br
 
 @real
 @pytest.mark.parametrize("frozen", [True, False])
-@pytest.mark.alone
 def test_a_broker_that_stays_away_costs_the_oldest_readings_and_that_is_told(broker, listener, caplog, frozen):
     caplog.set_level(logging.WARNING)
     with MqttSink(broker.where(), LABELS, room=100, patience_s=60) as sink:

@@ -83,7 +83,6 @@ def _shown(page) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
 
 
-@pytest.mark.alone
 def test_page_shows_the_browsers_face_with_a_verified_explanation_within_5_s(page, portrait):
     command = [sys.executable, "-m", "edge.cli", "--serve", "0", "--threads", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

@@ -69,7 +69,6 @@ def test_a_slow_client_is_given_the_newest_reading(server):
     assert len(frames) < 80, "what could not be sent in time was left out"
 
 
-@pytest.mark.alone
 def test_ten_clients_of_a_hundred_stall_and_the_others_are_not_delayed(server, monkeypatch):
     monkeypatch.setattr(app, "_PATIENCE_S", 1.5)
     picture = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)

@@ -14,8 +14,6 @@ from edge.sources.camera import Feed, find_feed, recorded
 from edge.sources.capture import FRESH, NewestFrame
 from edge.sources.clock import Clock
 
-pytestmark = pytest.mark.alone
-
 _FPS = 40
 
 
