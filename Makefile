@@ -2,13 +2,13 @@
 # make test  install everything and run the tests
 # make test-lowest   use every extra of the runtime with the lowest versions that are allowed
 # make test-arm    read the demo and a video on an emulated aarch64 and compare (root, debootstrap, qemu-user-static; minutes)
-# make check format, lint, types, tests: what CI runs
+# make check format, lint, types (make lint), tests: what CI runs
 # make kill  the killing test with 600 rounds instead of 60
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test test-lowest test-arm check kill format clean
+.PHONY: run test test-lowest test-arm check lint kill format clean
 
 run: $(VENV)/run.stamp
 	@mkdir -p out
@@ -16,7 +16,7 @@ run: $(VENV)/run.stamp
 	@echo "annotated picture: out/demo.png"
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-lowest:
 	.ci/lowest
@@ -24,11 +24,12 @@ test-lowest:
 test-arm: $(VENV)/dev.stamp
 	PYTHON=$(BIN)/python .ci/arm
 
-check: $(VENV)/dev.stamp
+check: lint test
+
+lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
 
 kill: $(VENV)/dev.stamp
 	ERV_KILLS=600 $(BIN)/python -m pytest -s tests/test_killing.py

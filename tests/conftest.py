@@ -12,7 +12,7 @@ from edge.pipeline import Pipeline
 from edge.sources.camera import demo_picture
 from edge.sources.picture import read_image
 
-pytest_plugins = ["line", "phrasebook", "serving", "taking"]
+pytest_plugins = ["line", "phrasebook", "serving", "taking", "workers"]
 
 settings.register_profile("shared machines", deadline=None)  # a slow moment is no failure
 settings.load_profile("shared machines")
@@ -21,7 +21,7 @@ settings.load_profile("shared machines")
 @pytest.fixture(scope="session")
 def pipeline() -> Iterator[Pipeline]:
     """The shipped bundle, on the CPU."""
-    with Pipeline.load(device="cpu", threads=2) as loaded:
+    with Pipeline.load(device="cpu", threads=1) as loaded:
         yield loaded
 
 

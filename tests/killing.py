@@ -7,6 +7,7 @@ A child is a process of its own, as one from a shell is; only the seconds that i
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 _SIGNALS = [signal.SIGINT, signal.SIGTERM]
+_BEFORE = ("edge.batch.run", "edge.cli", "export.__main__", "export.publish", "training.run", "numpy.random", "onnxruntime")
+"""What the commands import, each where it needs it."""
 
 
 class Stable:
@@ -66,9 +69,8 @@ class Child:
 
 
 def _serve(descriptor: int) -> None:
-    import edge.batch.run
-    import edge.pipeline  # noqa: F401
-    import training.run  # noqa: F401
+    for name in _BEFORE:
+        importlib.import_module(name)
 
     stable = socket.socket(fileno=descriptor)
     while True:

@@ -37,8 +37,8 @@ def furnish(folder: Path) -> None:
     picture = np.full((96, 96, 3), 90, np.uint8)
     cv2.imwrite(str(folder / "picture.png"), picture)
     writer = cv2.VideoWriter(str(folder / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (96, 96))
-    for _ in range(3):
-        writer.write(picture)
+    for i in range(3):  # of frames that are alike the decoder would be asked, in a process of its own
+        writer.write(picture + np.uint8(30 * i))
     writer.release()
     (folder / "text").write_text("no picture, no video, no JSON")
     (folder / "empty").touch()

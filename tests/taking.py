@@ -42,5 +42,5 @@ def movable_folder(tmp_path_factory, drawn_fields: Path) -> Path:
 @pytest.fixture(scope="session")
 def movable(movable_folder: Path) -> Iterator[Pipeline]:
     """That bundle, on the CPU."""
-    with Pipeline.load(movable_folder, device="cpu", threads=2) as loaded:
+    with Pipeline.load(movable_folder, device="cpu", threads=1) as loaded:
         yield loaded

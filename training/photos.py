@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -35,6 +36,19 @@ class Photo:
     """From the scene pictures, not a portrait."""
 
 
+def open_pack(archive: Path) -> tuple[zipfile.ZipFile, list[dict[str, Any]]]:
+    """The photo pack, and its index: a row for each picture.
+
+    Raises:
+        InputError: the archive is missing or not readable.
+    """
+    try:
+        pack = zipfile.ZipFile(archive)
+        return pack, json.loads(pack.read("index.json"))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"'{archive}' is not a readable photo pack: {error}") from None
+
+
 def load_photos(archive: Path, split: str) -> list[Photo]:
     """Read one split (`train`, `valid` or `all`) of the photo pack.
 
@@ -44,11 +58,7 @@ def load_photos(archive: Path, split: str) -> list[Photo]:
     Raises:
         InputError: the archive is missing or not readable.
     """
-    try:
-        pack = zipfile.ZipFile(archive)
-        index = json.loads(pack.read("index.json"))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"'{archive}' is not a readable photo pack: {error}") from None
+    pack, index = open_pack(archive)
     photos = []
     for row in tqdm(index, desc="photos", leave=False, disable=None):
         source = row["file"] if row["kind"] == "no_face" else row["group"]

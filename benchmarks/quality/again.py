@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import re
 import zipfile
 from collections import defaultdict
@@ -21,11 +20,11 @@ from tqdm.auto import tqdm
 
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
 from edge.cv import cv2
-from edge.errors import InputError
 from edge.pipeline import Pipeline
 from edge.sources.camera import Frame
 from edge.vision.again import ALIKE, VIEWS, appearance, shows_well
 from edge.vision.look import Seen, shows_whole
+from training.photos import open_pack
 
 REMEMBERED = (1, 4, 16)
 """People who left."""
@@ -53,11 +52,7 @@ def load(archive: Path, pipeline: Pipeline, half: str) -> Sample:
     Raises:
         InputError: the archive is missing or not readable.
     """
-    try:
-        pack = zipfile.ZipFile(archive)
-        index = json.loads(pack.read("index.json"))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"'{archive}' is not a readable photo pack: {error}") from None
+    pack, index = open_pack(archive)
     videos: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     crowds = []
     for row in tqdm(sorted(index, key=lambda row: row["file"]), desc="photos", leave=False, disable=None):

@@ -106,6 +106,7 @@ def test_a_slower_candidate_is_not_kept(faces, tmp_path, monkeypatch):
         quantize(float_bundle(), tmp_path / "out", faces, _recipe({"verifier": [Strategy("store", 8)]}, max_size=1.1))
 
 
+@pytest.mark.alone
 def test_paired_time_tells_a_slower_session_from_the_same(pipeline):
     session = pipeline.explainer.verifier.session
     feed = {"input_ids": np.full((1, 8), 5), "attention_mask": np.ones((1, 8), np.int64)}

@@ -284,6 +284,7 @@ def test_a_broker_that_stays_away_costs_the_oldest_readings_and_that_is_told(bro
 
 
 @real
+@pytest.mark.alone
 def test_a_stream_is_as_fast_with_a_broker_that_comes_and_goes(broker):
     """Blocks of 20 pictures with and without the sink in turns; in every other one with it the broker is killed."""
     from edge import Pipeline
