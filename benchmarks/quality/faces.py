@@ -275,7 +275,7 @@ class Looker:
         encoder = self.encoder
         if encoder is None:
             return finder
-        return lambda picture: second_look(as_grey(picture), finder(picture), encoder, encoder.config)
+        return lambda picture: second_look(as_grey(picture) if picture.ndim == 3 else picture, finder(picture), encoder, encoder.config)
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
