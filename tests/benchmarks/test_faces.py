@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmarks.quality.face_sets import Known, held_out
-from benchmarks.quality.faces import Misses, compare
+from benchmarks.quality.faces import Looker, Misses, compare
 from edge.cv import cv2
 from edge.types import Detection
+from edge.vision.encoder import FaceEncoder
 from training.compose import Piece
 
 
@@ -86,3 +89,11 @@ def test_misses_and_false_faces_are_drawn(tmp_path):
     assert {kind: len(tiles) for kind, tiles in misses.tiles.items()} == {"missed": 2, "false": 1}
     misses.save(tmp_path / "misses.png")
     assert cv2.imread(str(tmp_path / "misses.png")).shape == (2 * 20 + 2 * 32, 320, 3)
+
+
+def test_the_encoder_looks_again_in_grey_and_in_colour_where_the_bundle_asks_for_it(pipeline, portrait):
+    for spec, there in ((pipeline.config.face, 1), (replace(pipeline.config.face, least_sure=9.0), 0)):
+        config = replace(pipeline.config, face=spec)
+        looker = Looker(pipeline.finder.session, spec, FaceEncoder(pipeline.encoder.session, config))
+        for picture in (portrait, cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)):
+            assert len(looker.at(0)(picture)) == there
