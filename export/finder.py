@@ -33,7 +33,7 @@ from training.run import read_record
 STORED_BITS = 16
 TOLERANCE = 0.5
 """Of a box or point, pixels of what the graph sees, between torch and the finished graph with stored weights; of a score, 0.02."""
-YUNET = FaceSpec(SPEC.long_side, 0.6, 0.45, SPEC.least_px, channels=3, yunet=True)
+YUNET = FaceSpec(SPEC.long_side, 0.6, 0.45, 10.0, channels=3, yunet=True)
 
 
 def put_finder(folder: Path, source: Path, out: Path) -> dict[str, Any]:
