@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -10,7 +10,9 @@ from hypothesis import settings
 
 from edge.pipeline import Pipeline
 from edge.sources.camera import demo_picture
-from edge.sources.picture import read_image
+from edge.sources.picture import as_grey, read_image
+from edge.types import Detection
+from edge.vision.second import second_look
 
 pytest_plugins = ["line", "phrasebook", "serving", "taking", "workers"]
 
@@ -26,13 +28,32 @@ def pipeline() -> Iterator[Pipeline]:
 
 
 @pytest.fixture(scope="session")
-def portrait_path() -> Path:
-    return demo_picture()
+def portrait_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo picture's head and neck on a plain ground, everything where it is in the demo picture: in the badge, the shuttle's model and
+    the helmet a finder may see a second face."""
+    picture, shown = read_image(demo_picture()), np.zeros((512, 512), np.uint8)
+    cv2.ellipse(shown, (226, 112), (100, 112), 0, 0, 360, 255, -1)
+    cv2.ellipse(shown, (210, 200), (110, 110), 0, 0, 180, 255, -1)
+    share = cv2.GaussianBlur(shown, (0, 0), 5)[..., None] / 255
+    path = tmp_path_factory.mktemp("portrait") / "portrait.png"
+    cv2.imwrite(str(path), (picture * share + 180 * (1 - share)).round().astype(np.uint8))
+    return path
 
 
 @pytest.fixture(scope="session")
 def portrait(portrait_path: Path) -> np.ndarray:
     return read_image(portrait_path)
+
+
+@pytest.fixture(scope="session")
+def find(pipeline: Pipeline) -> Callable[[np.ndarray], list[Detection]]:
+    """What the shipped bundle finds in a picture: its finder, and the second look at what that found."""
+
+    def found(picture: np.ndarray) -> list[Detection]:
+        grey = as_grey(picture) if picture.ndim == 3 else picture
+        return second_look(grey, pipeline.finder(picture), pipeline.encoder, pipeline.config)
+
+    return found
 
 
 @pytest.fixture

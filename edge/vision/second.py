@@ -22,6 +22,7 @@ _NOTHING, _CLEAR, _SURER = 0.25, 0.9, 0.7
 """Share of a face in sight, below which it is looked at otherwise; that must be seen of one that lies otherwise; and by how much more sure
 one must be of it. In validation pictures, those turned by a quarter and a half among them, 119 of 180 faces pass and 5 of 156 others."""
 _COLLAPSED = 0.5  # a crop so small for its box shows a part: of a face that lies on its side, the points meet in the middle
+_SAME = 0.25  # of what the five points span: so near on average, two faces are one
 _BELOW = 0.05  # of the box, from its middle to that of the five points
 _REZOOM, _RESHIFT = 1.6, 0.3  # by so much, and so many sides of the crop, a face is aligned anew at most
 
@@ -48,18 +49,34 @@ def second_look(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, 
     spec = config.face
     if not found or not (spec.rough or spec.least_sure):
         return found
-    kept = []
+    kept: list[Detection] = []
     for one in _looked(grey, found, encoder, config):
         odds, least = _log_odds(one.face.score), spec.least_sure
-        lost = one.seen < _NOTHING or _crop_share(one.face, config.image) < _COLLAPSED
-        if lost and odds + 1 >= least + _SURER:  # else it would not pass even if all were seen
+        collapsed = _crop_share(one.face, config.image) < _COLLAPSED
+        seen = 0.0 if collapsed else one.seen  # what a part shows tells nothing of the face
+        if seen < _NOTHING and odds + 1 >= least + _SURER:  # else it would not pass even if all were seen
             ways = [_laid(one.face, quarters, config.image) for quarters in range(4)]
             best = max(_looked(grey, ways, encoder, config), key=lambda way: way.seen)
             if best.seen >= _CLEAR:
-                one, least = best, least + _SURER
-        if not spec.least_sure or odds + one.seen >= least:
+                one, seen, least = best, best.seen, least + _SURER
+        if not spec.least_sure or odds + seen >= least:
             kept.append(realigned(one.face, one.points_xy, config.image) if spec.rough else one.face)
-    return kept
+    return _told_apart(kept)
+
+
+def _told_apart(faces: list[Detection]) -> list[Detection]:
+    """The faces without those whose points are a surer one's: of two boxes the encoder may see the same face."""
+    surest_first = sorted(faces, key=lambda face: -face.score)
+    told: list[Detection] = []
+    for face in surest_first:
+        if not any(_same_points(face.points_xy, other.points_xy) for other in told):
+            told.append(face)
+    return [face for face in faces if any(face is other for other in told)]
+
+
+def _same_points(one_xy: np.ndarray, other_xy: np.ndarray) -> bool:
+    extent = float(np.ptp(other_xy, axis=0).max())
+    return float(np.linalg.norm(one_xy - other_xy, axis=1).mean()) < _SAME * extent
 
 
 def _crop_share(face: Detection, spec: ImageSpec) -> float:

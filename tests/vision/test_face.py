@@ -78,28 +78,28 @@ def test_box_overlap_is_one_with_itself_and_symmetric(boxes):
     assert ((overlap >= 0) & (overlap <= 1 + 1e-9)).all()
 
 
-def test_finder_finds_the_portrait_in_colour_grey_and_small(pipeline, portrait):
+def test_finder_finds_the_portrait_in_colour_grey_and_small(find, portrait):
     for scale in (1.0, 0.5, 0.25):
         picture = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        faces = pipeline.finder(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
-        assert len(faces) == 1
-        x1, y1, x2, y2 = faces[0].box_xyxy / scale
-        assert x1 < 200 < x2
-        assert y1 < 110 < y2
+        for faces in (find(picture), find(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))):
+            assert len(faces) == 1
+            x1, y1, x2, y2 = faces[0].box_xyxy / scale
+            assert x1 < 200 < x2
+            assert y1 < 110 < y2
 
 
-def test_align_levels_a_turned_face(pipeline, portrait):
+def test_align_levels_a_turned_face(pipeline, find, portrait):
     grey = cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)
     turned = cv2.warpAffine(grey, cv2.getRotationMatrix2D((220.0, 120.0), 15, 1), grey.shape[::-1], borderMode=cv2.BORDER_REFLECT)
-    crops = [align(g, pipeline.finder(g)[0], pipeline.bundle.config.image)[0] for g in (grey, turned)]
+    crops = [align(g, find(g)[0], pipeline.bundle.config.image)[0] for g in (grey, turned)]
     labels = [pipeline.encoder(c[None]).probabilities[0].argmax() for c in crops]
     assert labels[0] == labels[1]
     assert np.corrcoef(crops[0].ravel(), crops[1].ravel())[0, 1] > 0.85
 
 
 @pytest.mark.parametrize(("zoom", "turn_deg", "shift"), [(1.2, 0, 0.0), (0.85, 0, 0.1), (1.0, 12, 0.0)])
-def test_a_face_whose_points_are_rough_is_aligned_again_by_the_encoder(pipeline, portrait, zoom, turn_deg, shift):
-    face = pipeline.finder(portrait)[0]
+def test_a_face_whose_points_are_rough_is_aligned_again_by_the_encoder(pipeline, find, portrait, zoom, turn_deg, shift):
+    (face,) = find(portrait)
     middle, side = face.points_xy.mean(0), float(face.box_xyxy[2] - face.box_xyxy[0])
     turn = cv2.getRotationMatrix2D((0, 0), turn_deg, zoom)[:, :2]
     off = replace(face, points_xy=((face.points_xy - middle) @ turn.T + middle + shift * side).astype(np.float32))
@@ -115,7 +115,7 @@ def test_a_face_whose_points_are_rough_is_aligned_again_by_the_encoder(pipeline,
         seen = look(Frame(portrait, "image", 0, 0.0), Given(detection), pipeline.encoder, config, None)
         return seen.reading.faces[0].detection.points_xy
 
-    config = pipeline.config
+    config = replace(pipeline.config, face=replace(pipeline.config.face, rough=False, least_sure=0.0))
     rough = replace(config, face=replace(config.face, rough=True), image=replace(config.image, five=list(map(list, FIVE))))
     assert np.array_equal(found(off, config), off.points_xy)
     wanted = found(face, rough)
@@ -123,8 +123,8 @@ def test_a_face_whose_points_are_rough_is_aligned_again_by_the_encoder(pipeline,
     assert after < 0.6 * before
 
 
-def test_points_that_are_of_another_place_align_nothing(pipeline, portrait):
-    face = pipeline.finder(portrait)[0]
+def test_points_that_are_of_another_place_align_nothing(pipeline, find, portrait):
+    (face,) = find(portrait)
     image = replace(pipeline.config.image, five=[[0], [1], [2], [3], [4]])
     assert realigned(face, face.points_xy + 200, image) is face
     assert realigned(face, face.points_xy * 3, image) is face

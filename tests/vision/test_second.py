@@ -22,12 +22,16 @@ def looked(pipeline, portrait):
     return look
 
 
+def _surest(faces):
+    return max(faces, key=lambda face: face.score)
+
+
 def _moved(face, shift_xy, score):
     return Detection(face.box_xyxy + np.tile(shift_xy, 2).astype(np.float32), face.points_xy + np.float32(shift_xy), score)
 
 
 def test_what_the_encoder_sees_no_face_in_is_none_unless_the_finder_is_sure(pipeline, portrait, looked):
-    (face,) = pipeline.finder(cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY))
+    face = _surest(pipeline.finder(cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)))
     curtain = (-150.0, -20.0)
     assert len(looked([replace(face, score=0.5), _moved(face, curtain, 0.5)])) == 1
     assert len(looked([face, _moved(face, curtain, 0.9)])) == 2
@@ -38,7 +42,7 @@ def test_what_the_encoder_sees_no_face_in_is_none_unless_the_finder_is_sure(pipe
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
 def test_a_face_whose_points_tell_nothing_is_found_whichever_way_it_lies(pipeline, portrait, looked, quarters):
     grey = cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)
-    (face,) = pipeline.finder(grey)
+    face = _surest(pipeline.finder(grey))
     x1, y1, x2, y2 = face.box_xyxy
     side, points = len(grey), face.points_xy
     for _ in range(quarters):
@@ -50,3 +54,21 @@ def test_a_face_whose_points_tell_nothing_is_found_whichever_way_it_lies(pipelin
     eyes = np.linalg.norm(points[0] - points[1])
     assert np.linalg.norm(again.points_xy - points, axis=1).max() < 0.25 * eyes
     assert looked([replace(lost, score=0.5)], np.ascontiguousarray(np.rot90(grey, quarters))) == []
+
+
+def test_of_two_boxes_around_one_face_the_surer_is_kept(pipeline, portrait, looked):
+    face = _surest(pipeline.finder(cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)))
+    middle = face.points_xy.mean(0)
+    wider = replace(
+        face, box_xyxy=face.box_xyxy + np.float32([-40, -40, 40, 40]), points_xy=(face.points_xy - middle) * 1.3 + middle, score=0.7
+    )
+    (kept,) = looked([wider, face])
+    assert (kept.score, kept.box_xyxy.tolist()) == (face.score, face.box_xyxy.tolist())
+    assert looked([wider])[0].score == 0.7, "alone it is found"
+
+
+def test_what_a_part_of_a_face_shows_is_no_sign_of_a_second_one(pipeline, portrait, looked):
+    """Points that meet in the middle of a wide box give a crop that shows a part: the encoder may see a face in it, the box is of none."""
+    face = _surest(pipeline.finder(cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)))
+    around = replace(face, box_xyxy=face.box_xyxy + np.float32([-90, -56, 200, 130]), score=0.55)
+    assert looked([around]) == []

@@ -1,5 +1,7 @@
 """Faces that stand on their head or lie on their side are read as they are, or not at all."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -17,7 +19,13 @@ def straight(pipeline, portrait):
     return pipeline(portrait).faces[0]
 
 
-@pytest.mark.parametrize("turns", [1, 2])
+@pytest.fixture
+def unturned(pipeline, monkeypatch):
+    """The finder as that of a bundle whose graph knows upright faces only."""
+    monkeypatch.setattr(pipeline.finder, "spec", replace(pipeline.finder.spec, any_way=False))
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_face_that_is_the_wrong_way_up_is_read_like_the_upright_one(pipeline, portrait, straight, turns):
     (face,) = pipeline(np.ascontiguousarray(np.rot90(portrait, turns))).faces
     assert face.emotion == straight.emotion == "happiness"
@@ -31,13 +39,16 @@ def test_a_face_that_is_the_wrong_way_up_is_read_like_the_upright_one(pipeline, 
     assert np.abs(points - straight.detection.points_xy).max() < 8
 
 
+@pytest.mark.usefixtures("unturned")
 def test_a_face_that_the_finder_is_sure_of_costs_nothing(pipeline, portrait, monkeypatch):
-    monkeypatch.setattr(upright, "SURE", 0.5)
+    monkeypatch.setattr(upright, "SURE", pipeline.finder.spec.threshold)
     monkeypatch.setattr(upright, "four_ways", lambda cell: pytest.fail("it was turned"))
     assert len(pipeline(portrait, explain=False).faces) == 1
 
 
+@pytest.mark.usefixtures("unturned")
 def test_a_face_of_which_nobody_knows_which_way_up_it_is_is_told_and_not_read(pipeline, portrait, monkeypatch):
+    monkeypatch.setattr(upright, "SURE", 1.0)
     monkeypatch.setattr(upright, "best_turn", lambda rows: (2, np.full((1, 15), 0.1)))
     (face,) = pipeline(portrait).faces
     assert face.unclear == ("orientation",)
