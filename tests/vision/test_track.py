@@ -187,16 +187,19 @@ def _follow(pipeline, heads_at, count: int, fps: float = 30.0, kind: type[_Count
 
 
 def test_a_moving_face_is_followed_between_keyframes_as_well_as_it_is_found(pipeline):
-    happy, ran = head(), []
+    """The box is the last keyframe's, carried; the finder's own differs by a tenth from frame to frame, the points tell more."""
+    happy, ran, shared = head(), [], []
     for frame, faces, found in _follow(pipeline, lambda i: [(happy, 200 + 5 * i, 240 + 2 * i, 1 + 0.004 * i)], 30):
         ran.append(found)
         (face,) = faces
         truth = pipeline(frame.image_bgr, explain=False).faces[0]
         assert face.track == 1
         assert face.emotion == "happiness"
-        assert box_overlap(face.detection.box_xyxy[None], truth.detection.box_xyxy[None])[0, 0] > 0.85
+        shared.append(box_overlap(face.detection.box_xyxy[None], truth.detection.box_xyxy[None])[0, 0])
         eyes = np.linalg.norm(truth.points_xy[0] - truth.points_xy[3])
-        assert np.linalg.norm(face.points_xy - truth.points_xy, axis=1).mean() < 0.1 * eyes
+        assert np.linalg.norm(face.points_xy - truth.points_xy, axis=1).mean() < 0.03 * eyes
+    assert np.mean(shared) > 0.9
+    assert min(shared) > 0.8
     assert 30 * 33 / KEYFRAME_MS - 1 <= sum(ran) <= 10, "a moving face needs the finder a few times a second, not thirty"
 
 
