@@ -166,8 +166,8 @@ def test_the_runtimes_crop_of_a_face_is_compared_with_the_given_image(capsys, tm
     assert (figures["n"], figures["found"], figures["agreement"]) == (8, 1.0, 1.0)
 
 
-def test_point_errors_are_told_apart_on_photos_of_the_portrait(capsys, tmp_path, portrait, pipeline):
-    found = pipeline.finder(cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY))[0]
+def test_point_errors_are_told_apart_on_photos_of_the_portrait(capsys, tmp_path, portrait, find):
+    (found,) = find(portrait)
     box = [*found.box_xyxy[:2].tolist(), *(found.box_xyxy[2:] - found.box_xyxy[:2]).tolist()]
     rng, index = np.random.default_rng(0), []
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as pack:

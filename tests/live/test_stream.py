@@ -271,7 +271,6 @@ def _noisy(grain, scene, count, fps):
 
 
 def test_a_blurred_scene_is_abstained_on(pipeline, faces, tmp_path):
-    """As far as the face is found as one: of a head that is a mere blob, the finder takes the whole blob, which is sharp for its size."""
     sharp = draw([(faces["happy"], 320, 240, 0.6)])
     blurred = cv2.GaussianBlur(sharp, (0, 0), 3)
     path = _write(tmp_path / "blur.avi", [sharp] * 3 + [blurred] * 12, 10)
