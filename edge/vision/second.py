@@ -67,13 +67,12 @@ def second_look(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, 
 
 
 def _told_apart(faces: list[Detection]) -> list[Detection]:
-    """The faces without those whose points are a surer one's: of two boxes the encoder may see the same face."""
-    surest_first = sorted(faces, key=lambda face: -face.score)
+    """The faces, largest first, without those whose points are a surer one's: of two boxes the encoder may see the same face."""
     told: list[Detection] = []
-    for face in surest_first:
+    for face in sorted(faces, key=lambda face: -face.score):
         if not any(_same_points(face.points_xy, other.points_xy) for other in told):
             told.append(face)
-    return [face for face in faces if any(face is other for other in told)]
+    return sorted(told, key=lambda face: -float((face.box_xyxy[2:] - face.box_xyxy[:2]).prod()))
 
 
 def _same_points(one_xy: np.ndarray, other_xy: np.ndarray) -> bool:
