@@ -68,6 +68,7 @@ def test_closing_the_window_ends_the_command_and_keeps_the_recording(monkeypatch
     capture.release()
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not all(map(shutil.which, _SCREEN)), reason=f"needs {', '.join(_SCREEN)}")
 def test_a_real_window_is_closed_by_its_button(tmp_path):
     path = tmp_path / "minutes.avi"
