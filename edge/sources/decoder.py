@@ -10,7 +10,7 @@ from edge.cv import cv2
 from edge.errors import InputError
 from edge.sources.picture import as_bgr
 
-MAX_FRAME_PIXELS = 12_000_000
+MAX_FRAME_PIXELS = 11_000_000
 """Largest frame of a recording or a camera; of the codecs that are made for 8K, `MAX_VIDEO_PIXELS`."""
 MAX_VIDEO_PIXELS = 36_000_000
 _VIDEO = {"avc1", "h264", "hev1", "hvc1", "hevc", "av01", "vp09", "vp90"}
