@@ -3,6 +3,7 @@
 import { Panel } from "./panel.js";
 import { drawStage } from "./stage.js";
 import { follow, ownCamera } from "./sources.js";
+import { onTheme } from "./theme.js";
 import { Timeline } from "./timeline.js";
 
 const byId = (id) => document.getElementById(id);
@@ -110,16 +111,7 @@ byId("picture").onclick = (event) => {
   if (hit) choose(hit.track);
 };
 
-const themes = ["auto", "light", "dark"];
-function theme(name) {
-  document.documentElement.dataset.theme = name;
-  byId("theme").textContent = `Theme: ${name}`;
-  localStorage.setItem("theme", name);
-  draw();
-}
-byId("theme").onclick = () => theme(themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % 3]);
-theme(themes.includes(localStorage.getItem("theme")) ? localStorage.getItem("theme") : "auto");
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+onTheme(draw);
 new ResizeObserver(draw).observe(byId("picture"));
 byId("server").textContent = location.host;
 start();
