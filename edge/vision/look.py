@@ -113,7 +113,8 @@ def _locate(
         shows_whole(place, _side_px(back, size), share_outside(back, size, width, height)) for place, back in zip(found, backs, strict=True)
     ]
     numbers = tracker.match(found, crops, frame.t_ms, whole=whole)
-    return _Located(found, numbers, crops, backs)
+    shown = [i for i, number in enumerate(numbers) if number]
+    return _Located([found[i] for i in shown], [numbers[i] for i in shown], [crops[i] for i in shown], [backs[i] for i in shown])
 
 
 def _crops(grey: np.ndarray, places: list[Detection], config: BundleConfig) -> tuple[list[np.ndarray], list[np.ndarray]]:

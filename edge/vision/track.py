@@ -4,8 +4,9 @@ A track knows where its face was, how fast it moves and what it looks like. On a
 by both: place, predicted by motion, and look, the correlation of the aligned crops. Between keyframes a face *follows* its landmarks:
 the similarity that brings the landmarks of the last keyframe onto the newest ones moves box and points, and the finder rests.
 
-A newcomer is compared once with the people who left (`edge.vision.again`), on the first keyframe that shows it well: who was here before
-gets the number back.
+A newcomer of whom the finder is not sure is shown when it has been found for a while: a badge that is taken for a face in one frame and not
+in the next is nobody. A newcomer is compared once with the people who left (`edge.vision.again`), on the first keyframe that shows it well:
+who was here before gets the number back.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ FORGET_MS = 2000.0
 """A track survives this long without being seen; after that it is known by its appearance only."""
 NEWCOMER_MS = 2000.0
 """A face that was not seen well for this long keeps the number that it got: numbers do not change late."""
+BELIEVED_MS = 500.0
+"""A newcomer who is less than sure to be a face is believed when every keyframe has found it for this long."""
 
 _CROSSING = 0.02  # boxes that overlap this much may soon be one: the finder runs on every frame
 _REACH, _REACH_PER_S = 0.5, 1.5  # how far from its predicted place a face may be, in box sides, and more per second unseen
@@ -55,6 +58,8 @@ class _Track:
     since_ms: float = 0.0
     compared: bool = False
     """Whether it was held against those who left."""
+    believed: bool = True
+    """Whether it is a face, as far as one can tell; until then it has no number and is not shown."""
 
     def at(self, t_ms: float) -> Detection:
         """Where the face should be, by its motion."""
@@ -84,7 +89,13 @@ class Tracker:
     On every frame: `expected`, and when that is empty or not `recognised`, the finder and `match`; then `settle`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sure: float = 0.0) -> None:
+        """Begin without faces.
+
+        Args:
+            sure: score 0…1 from which a newcomer is believed at once.
+        """
+        self._sure = sure
         self._tracks: list[_Track] = []
         self._left = Left()
         self._next = 1
@@ -98,7 +109,7 @@ class Tracker:
 
     def unfound(self, found: list[Detection], t_ms: float) -> list[Detection]:
         """Where the faces of the last keyframe should be that are not among those found now."""
-        places = [track.at(t_ms) for track in self._tracks if track.seen_ms >= self._keyframe_ms]
+        places = [track.at(t_ms) for track in self._shown if track.seen_ms >= self._keyframe_ms]
         if not found or not places:
             return places
         shared = box_overlap(np.stack([place.box_xyxy for place in places]), np.stack([face.box_xyxy for face in found])).max(1)
@@ -106,27 +117,28 @@ class Tracker:
 
     def known(self, crop: np.ndarray) -> bool:
         """Whether a crop `[S,S]` looks like one of the faces."""
-        return any(float(_look(crop) @ track.look) >= _SAME for track in self._tracks)
+        return any(float(_look(crop) @ track.look) >= _SAME for track in self._shown)
 
     def expected(self, t_ms: float) -> list[Detection]:
         """Where the faces should be, largest first, when following them suffices; empty when the finder must run."""
-        if not self._tracks or not 0 <= t_ms - self._keyframe_ms < KEYFRAME_MS:
+        if not self._shown or not 0 <= t_ms - self._keyframe_ms < KEYFRAME_MS:
             return []
-        if any(track.seen_ms < self._keyframe_ms or not len(track.landmarks_xy) for track in self._tracks):
+        if any(track.seen_ms < self._keyframe_ms or not len(track.landmarks_xy) for track in self._shown):
             return []
         self._tracks.sort(key=lambda track: -_side(track.now))
-        places = [track.at(t_ms) for track in self._tracks]
+        places = [track.at(t_ms) for track in self._shown]
         boxes = np.stack([place.box_xyxy for place in places])
         shared = box_overlap(boxes, boxes) - np.eye(len(boxes))
         return places if shared.max() < _CROSSING else []
 
     def recognised(self, crops: list[np.ndarray]) -> list[int]:
         """The numbers of the expected faces; empty when a crop `[S,S]` there looks like something else."""
-        alike = [float(_look(crop) @ track.look) for crop, track in zip(crops, self._tracks, strict=True)]
-        return [track.number for track in self._tracks] if min(alike, default=0.0) >= _SAME else []
+        alike = [float(_look(crop) @ track.look) for crop, track in zip(crops, self._shown, strict=True)]
+        return [track.number for track in self._shown] if min(alike, default=0.0) >= _SAME else []
 
     def match(self, found: list[Detection], crops: list[np.ndarray], t_ms: float, *, whole: list[bool] | None = None) -> list[int]:
-        """Give each face that the finder found, with its crop `[S,S]`, the number of its track, or of who left, or a new one (from 1).
+        """Give each face that the finder found, with its crop `[S,S]`, the number of its track, or of who left, or a new one (from 1); 0 to
+        those that are not believed yet.
 
         Args:
             found: the finder's.
@@ -141,20 +153,22 @@ class Tracker:
                  for track in self._tracks]  # fmt: skip
         taken: set[int] = set()
         for fit, i, track in sorted(pairs, key=lambda pair: -pair[0]):
-            if fit > _NEVER and owners[i] is None and track.number not in taken:
+            if fit > _NEVER and owners[i] is None and id(track) not in taken:
                 owners[i] = track
-                taken.add(track.number)
+                taken.add(id(track))
                 track.renew(found[i], looks[i] if alone[i] else None, t_ms)
         for track in self._tracks:
-            if t_ms - track.seen_ms > FORGET_MS:
+            if track.believed and t_ms - track.seen_ms > FORGET_MS:
                 self._left.add(track.number, track.views)
-        self._tracks = [track for track in self._tracks if t_ms - track.seen_ms <= FORGET_MS]
+        self._tracks = [track for track in self._tracks if t_ms - track.seen_ms <= (FORGET_MS if track.believed else 0)]
         numbers = []
         for i, (face, owner) in enumerate(zip(found, owners, strict=True)):
-            track = owner or _Track(0, face, np.zeros((0, 2)), face, looks[i], t_ms, np.zeros(2), since_ms=t_ms)
-            if alone[i] and (whole is None or whole[i]):
+            track = owner or _Track(0, face, np.zeros((0, 2)), face, looks[i], t_ms, np.zeros(2), since_ms=t_ms, believed=False)
+            if not track.believed and (face.score >= self._sure or t_ms - track.since_ms >= BELIEVED_MS):
+                track.believed, track.since_ms = True, t_ms
+            if track.believed and alone[i] and (whole is None or whole[i]):
                 self._remember(track, crops[i], t_ms)
-            if not track.number:
+            if track.believed and not track.number:
                 track.number, self._next = self._next, self._next + 1
             if owner is None:
                 self._tracks.append(track)
@@ -171,6 +185,10 @@ class Tracker:
             else:
                 track.go(moved(track.anchor, crop_matrix(track.landmarks_xy, points)), t_ms)
         return [mine[number].now for number in numbers]
+
+    @property
+    def _shown(self) -> list[_Track]:
+        return [track for track in self._tracks if track.believed]
 
     def _fit(self, track: _Track, face: Detection, look: np.ndarray, t_ms: float) -> float:
         """How well a face fits a track: likeness less distance; −inf when it cannot be it."""
@@ -191,7 +209,7 @@ class Tracker:
         view = appearance(crop)
         newcomer, track.compared = not track.compared and t_ms - track.since_ms <= NEWCOMER_MS, True
         if newcomer:
-            hidden = {other.number: other.views for other in self._tracks if other.seen_ms < t_ms}
+            hidden = {other.number: other.views for other in self._shown if other.seen_ms < t_ms}
             number = recognise(view, self._left.people | hidden)
             if number is not None:
                 track.number, track.views = number, hidden[number] if number in hidden else self._left.people.pop(number)

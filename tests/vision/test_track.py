@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from edge.vision.again import ALIKE, PEOPLE, VIEW_MS, VIEWS, Left, Views, appear
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder, box_overlap
 from edge.vision.look import look
-from edge.vision.track import FORGET_MS, KEYFRAME_MS, NEWCOMER_MS, Tracker, moved
+from edge.vision.track import BELIEVED_MS, FORGET_MS, KEYFRAME_MS, NEWCOMER_MS, Tracker, moved
 
 STEP_MS = 40.0
 _LOOKS = np.random.default_rng(0).integers(0, 256, (4, 48, 48), np.uint8)
@@ -59,6 +61,25 @@ def test_a_face_that_was_briefly_away_comes_back_under_its_number():
     see((0, 0))
     see(after_ms=FORGET_MS - 2 * STEP_MS)
     assert see((5, 0)) == [1]
+
+
+def test_a_newcomer_of_whom_the_finder_is_not_sure_is_shown_when_it_was_found_for_a_while():
+    tracker, (look, other) = Tracker(sure=0.95), _LOOKS[:2]
+    unsure, sure = _face(0), replace(_face(200), score=0.96)
+    seen = [tracker.match([unsure], [look], t_ms) for t_ms in np.arange(0.0, BELIEVED_MS + 1, BELIEVED_MS / 10)]
+    assert seen == [[0]] * (len(seen) - 1) + [[1]]
+    assert tracker.match([unsure, sure], [look, other], BELIEVED_MS + STEP_MS) == [1, 2]
+    for t_ms in (2000.0, 2400.0, 2800.0):  # found in every other frame
+        assert tracker.match([_face(600)], [_LOOKS[2]], t_ms) == [0]
+        assert tracker.match([], [], t_ms + 200) == []
+
+
+def test_the_finder_rests_beside_who_is_not_believed():
+    tracker = Tracker(sure=0.5)
+    sure, unsure = _face(0), replace(_face(200), score=0.4)
+    assert tracker.match([sure, unsure], list(_LOOKS[:2]), 0.0) == [1, 0]
+    tracker.settle([1], np.array([[[0.0, 0], [40, 0], [20, 40]]]), 0.0)
+    assert [place.score for place in tracker.expected(STEP_MS)] == [sure.score]
 
 
 def test_who_was_long_away_is_known_again_wherever_they_come_back_and_nobody_else_is():
