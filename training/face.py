@@ -1,12 +1,8 @@
 """The face finder: a one-stage, anchor-free detector with five points for grey pictures.
 
 A backbone of full convolutions where the picture is large and separable ones below, a top-down neck and one shared head at strides 8, 16
-and 32, the cells of YuNet. Pictures are composed on the spot (`training.compose`) from photos, single faces and backgrounds, sometimes two
-laid over each other; the teacher, YuNet, then says of every cell how much of a face it is, where its box lies and where its points
-(function matching, after Knowledge distillation: A good teacher is patient and consistent, 2022). What it says of an upright picture holds
-of the turned one as well, its cells turned along: so faces tilted, on their side and upside down are learned, which the teacher does not
-know.
-Where landmarks are known they take the place of the teacher's points. The run goes on where it stopped when the same command is given
+and 32, the cells of YuNet. It learns what YuNet says of every cell of composed pictures (`training.scenes`; function matching, after
+Knowledge distillation: A good teacher is patient and consistent, 2022). The run goes on where it stopped when the same command is given
 again.
 
     python -m training face --out runs/face
@@ -15,12 +11,7 @@ again.
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,65 +21,25 @@ from torch.nn import functional as F
 
 from edge.bundle import FaceSpec
 from edge.cv import cv2
-from edge.vision.face import INPUT, OUTPUT, box_overlap, pixel_matrix
+from edge.vision.face import INPUT, OUTPUT
 from edge.vision.face import FaceFinder as Finder
-from training.compose import Composer, Scene, Turns, relit
+from training.compose import Composer, Turns
 from training.photos import load_photos, score_finder
 from training.pieces import load_sources
+from training.recipe import FaceConfig
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
-from training.teacher import Teacher, shifted
+from training.scenes import LEAST_SCORE, STRIDES, Scenes
+from training.teacher import Teacher
 
-STRIDES = (8, 16, 32)
-_LEAST_SCORE = 0.05
-"""Cells that the teacher gives less of a face teach no box and no points."""
-_SAME = 0.5
 _FOCUS = 2.0
-_PADDED, _PADDING = 0.1, 127
 _SETTLED = 2 / 3
 """From this share of the steps on batch normalisation keeps its statistics, in a run that starts from another at once: faces are rare, and
 what a batch of many pictures evens out blows up in a single one."""
-_TILT_DEG = 25.0
-"""Spread of the turns beside whole quarters."""
 _SMALL_PX, _AN_OCTAVE = 24.0, 0.4
 """False faces are small: nothing is added to the score's logit of a face this wide, this much to one twice as wide, and again, three times
 at most. Chosen on validation sources with the threshold."""
-_CLEAR = 0.5
-"""Share of pictures that the teacher sees in their own light, and the finder in another."""
 SPEC = FaceSpec(long_side=416, threshold=0.45, overlap=0.4, least_px=20.0, min_face=0.05, any_way=True, rough=True, least_sure=0.8)
 """How the finder is run; it goes into the bundle. Chosen on validation sources: recall over YuNet's against faces where none is."""
-
-
-@dataclass(frozen=True, slots=True)
-class FaceConfig:
-    """Everything that decides a face-finder run."""
-
-    widths: list[int]
-    """Channels at strides 2, 4, 8, 16, 32."""
-    neck: int
-    canvas: int
-    """Side of the square training picture, pixels; a multiple of 32."""
-    steps: int
-    batch: int
-    lr: float
-    weight_decay: float
-    average: float
-    kinds: dict[str, float]
-    """How often a picture is `empty`, a `photo` on a background, a `collage`, a `portrait`, `heads` or a `crowd` of them."""
-    any_share: float
-    """Share of faces that are turned anyhow."""
-    turned_share: float
-    """Share of pictures turned by no to three quarters and somewhat more or less."""
-    mixed_share: float
-    """Share of pictures with another laid over them."""
-    point_weight: float
-    """Of the points' loss."""
-    check_every: int
-    """Steps between checkpoints."""
-    threads: int
-    """Of the training itself; another composes beside it."""
-    start: str
-    """Run whose weights training starts from; empty: from scratch."""
-    seed: int
 
 
 class Separable(nn.Module):
@@ -181,120 +132,6 @@ def _decode(raw: torch.Tensor, place: torch.Tensor, stride: int) -> torch.Tensor
     return torch.cat([middle - half, middle + half, points], -1)
 
 
-def draw_scene(composer: Composer, rng: np.random.Generator, side: int, kinds: dict[str, float]) -> Scene:
-    """One training picture in its own light, of a kind that is drawn."""
-    share = np.array(list(kinds.values()))
-    kind = list(kinds)[int(rng.choice(len(share), p=share / share.sum()))]
-    if kind in ("collage", "portrait"):
-        scene = composer.collage(rng, side, side, int(rng.integers(1, 9)) if kind == "collage" else 1, photos=0.5)
-    else:
-        scene = composer.backdrop(rng, side, side)
-        if kind in ("photo", "crowd") or (kind == "heads" and rng.random() < 0.4):
-            composer.photo(rng, scene, low_px=9, high_px=1.2 * side if kind == "photo" else 0.25 * side)
-        if kind == "heads":
-            for _ in range(int(rng.integers(1, 7))):
-                composer.head(rng, scene, math.exp(rng.uniform(math.log(8), math.log(0.7 * side))))
-        elif kind == "crowd":
-            typical = math.exp(rng.uniform(math.log(9), math.log(30)))
-            for _ in range(int(rng.integers(8, 40))):
-                composer.head(rng, scene, typical * math.exp(rng.normal(0, 0.25)), adorn=0.2)
-    return scene
-
-
-class Scenes:
-    """Batches of composed pictures with each cell's targets; batch number `n` is always the same."""
-
-    def __init__(self, composer: Composer, teacher: Teacher, config: FaceConfig) -> None:
-        self.composer, self.teacher, self.config = composer, teacher, config
-
-    def ahead(self, first: int, depth: int = 4) -> Iterator[tuple[torch.Tensor, ...]]:
-        """The batches from `first` on, drawn in a thread beside the training: OpenCV leaves the interpreter to it meanwhile."""
-        pool, seed, steps = ThreadPoolExecutor(1), self.config.seed, self.config.steps
-
-        def draw(number: int) -> tuple[np.ndarray, ...]:
-            return self.batch(np.random.default_rng([seed, number]))
-
-        try:
-            waiting = deque(pool.submit(draw, number) for number in range(first, min(first + depth, steps)))
-            for number in range(first + depth, steps + depth):
-                if not waiting:
-                    return
-                batch = waiting.popleft().result()
-                if number < steps:
-                    waiting.append(pool.submit(draw, number))
-                yield tuple(map(torch.from_numpy, batch))
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def batch(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures `[N,1,S,S]` uint8 and what is to be read of each cell `[N,A,15]`: score 0…1, box, points in pixels."""
-        config, side = self.config, self.config.canvas
-        pictures, told, before = [], [], None
-        for _ in range(config.batch):
-            scene = draw_scene(self.composer, rng, side, config.kinds)
-            picture, boxes, points = scene.picture, np.reshape(scene.boxes, (-1, 4)), np.reshape(scene.points, (-1, 10))
-            if before is not None and rng.random() < config.mixed_share:
-                share = rng.uniform(0.5, 0.85)
-                picture, points = cv2.addWeighted(picture, share, before, 1 - share, 0.0), np.full_like(points, np.nan)
-            before = scene.picture
-            if rng.random() < _PADDED:
-                picture = picture.copy()
-                picture[int(side * rng.uniform(0.5, 1)) :] = picture[:, int(side * rng.uniform(0.5, 1)) :] = _PADDING
-            seen = relit(rng, picture)
-            rows = with_landmarks(
-                self.teacher.rows(picture if rng.random() < _CLEAR else seen), boxes, points, self.composer.sources.heads.shift
-            )
-            if rng.random() < config.turned_share:
-                matrix = turn(side, 90.0 * int(rng.integers(4)) + float(rng.normal(0, _TILT_DEG)))
-                seen = cv2.warpAffine(seen, pixel_matrix(matrix), (side, side), borderMode=cv2.BORDER_REPLICATE)
-                rows = turned(rows, side, matrix)
-            pictures.append(seen[None])
-            told.append(rows)
-        return np.stack(pictures), np.stack(told).astype(np.float32)
-
-
-def with_landmarks(rows: np.ndarray, boxes: np.ndarray, points: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """The teacher's rows `[A,15]` with points where landmarks lie: those of the known faces (`boxes [F,4]`, `points [F,10]`, NaN where
-    unknown) that a cell's box lies on, elsewhere its own, moved by what they differ in the mean."""
-    rows = rows.copy()
-    rows[:, 5:] = shifted(rows[:, 5:].reshape(-1, 5, 2), shift).reshape(-1, 10)
-    asked = np.flatnonzero(rows[:, 0] >= _LEAST_SCORE)
-    if len(boxes) and len(asked):
-        shared = box_overlap(rows[asked, 1:5], boxes)
-        face = shared.argmax(1)
-        known = (shared.max(1) >= _SAME) & np.isfinite(points[face]).all(1)
-        rows[asked[known], 5:] = points[face[known]]
-    return rows
-
-
-def turn(side: int, turn_deg: float) -> np.ndarray:
-    """`[2,3]`: a turn of a square picture about its middle, clockwise in the picture."""
-    c, s = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
-    matrix = np.array([[c, -s], [s, c]])
-    return np.column_stack([matrix, side / 2 * (1 - matrix.sum(1))])
-
-
-def turned(rows: np.ndarray, side: int, matrix: np.ndarray) -> np.ndarray:
-    """Rows `[A,15]` of a square picture → of the same one turned: each cell takes what was said of the one that its middle comes from, the
-    box as that of the turned ellipse; cells that come from outside have no face."""
-    back = cv2.invertAffineTransform(matrix)
-    source, first = [], 0
-    for stride in STRIDES:
-        across = side // stride
-        middles = (np.indices((across, across))[::-1].reshape(2, -1).T + 0.5) * stride
-        column, row = np.floor((middles @ back[:, :2].T + back[:, 2]) / stride + 1e-6).astype(int).T
-        inside = (column >= 0) & (column < across) & (row >= 0) & (row < across)
-        source.append(np.where(inside, first + row * across + column, -1))
-        first += across**2
-    taken = np.concatenate(source)
-    rows = np.where(taken[:, None] >= 0, rows[taken], 0)
-    middle = (rows[:, 1:3] + rows[:, 3:5]) / 2 @ matrix[:, :2].T + matrix[:, 2]
-    half, c, s = (rows[:, 3:5] - rows[:, 1:3]) / 2, *np.abs(matrix[:, 0])
-    half = np.hypot(half * c, half[:, ::-1] * s)
-    points = rows[:, 5:].reshape(-1, 5, 2) @ matrix[:, :2].T + matrix[:, 2]
-    return np.column_stack([rows[:, 0], middle - half, middle + half, points.reshape(-1, 10)])
-
-
 def losses(model: FaceFinder, picture: torch.Tensor, told: torch.Tensor, point_weight: float) -> tuple[torch.Tensor, dict[str, float]]:
     """Score (quality focal loss, from Generalized Focal Loss, 2020), box (GIoU) and points (Huber, in units of the box), weighed by the
     teacher's score.
@@ -311,7 +148,7 @@ def losses(model: FaceFinder, picture: torch.Tensor, told: torch.Tensor, point_w
     count = wanted.sum().clamp(min=1)
     focus = (wanted - torch.sigmoid(score.detach())).abs() ** _FOCUS
     score_loss = (F.binary_cross_entropy_with_logits(score, wanted, reduction="none") * focus).sum() / count
-    positive = wanted >= _LEAST_SCORE
+    positive = wanted >= LEAST_SCORE
     mine, truth, weight = out[positive], told[positive], wanted[positive]
     giou = _giou(mine[:, 1:5], truth[:, 1:5])
     size = (truth[:, 3:5] - truth[:, 1:3]).clamp(min=1).repeat(1, 5)

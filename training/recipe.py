@@ -1,4 +1,4 @@
-"""What an encoder run is made of."""
+"""What the runs of the encoder and of the face finder are made of."""
 
 from __future__ import annotations
 
@@ -43,4 +43,37 @@ class EncoderConfig:
     unit_weight: float
     point_weight: float
     pose_weight: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class FaceConfig:
+    """Everything that decides a face-finder run."""
+
+    widths: list[int]
+    """Channels at strides 2, 4, 8, 16, 32."""
+    neck: int
+    canvas: int
+    """Side of the square training picture, pixels; a multiple of 32."""
+    steps: int
+    batch: int
+    lr: float
+    weight_decay: float
+    average: float
+    kinds: dict[str, float]
+    """How often a picture is `empty`, a `photo` on a background, a `collage`, a `portrait`, `heads` or a `crowd` of them."""
+    any_share: float
+    """Share of faces that are turned anyhow."""
+    turned_share: float
+    """Share of pictures turned by no to three quarters and somewhat more or less."""
+    mixed_share: float
+    """Share of pictures with another laid over them."""
+    point_weight: float
+    """Of the points' loss."""
+    check_every: int
+    """Steps between checkpoints."""
+    threads: int
+    """Of the training itself; another composes beside it."""
+    start: str
+    """Run whose weights training starts from; empty: from scratch."""
     seed: int

@@ -5,8 +5,8 @@ from yunets import drawn_yunet, with_teacher
 
 from training import face
 from training.compose import Composer, Scene, Turns, adorned, placed_face
-from training.face import STRIDES, configure, draw_scene, turn, turned, with_landmarks
 from training.pieces import load_sources
+from training.scenes import STRIDES, Scenes, draw_scene, turn, turned, with_landmarks
 from training.teacher import Teacher
 
 
@@ -125,9 +125,9 @@ def test_points_come_from_landmarks_where_they_are_known():
 
 
 def test_a_finder_learns_what_it_is_told(data, tmp_path):
-    config = configure(None, ["widths=[8,8,8,8,8]", "neck=8", "canvas=64", "batch=4"])
+    config = face.configure(None, ["widths=[8,8,8,8,8]", "neck=8", "canvas=64", "batch=4"])
     composer, teacher = Composer(load_sources(data, tmp_path, "train"), Turns()), Teacher(drawn_yunet(tmp_path / "teacher.onnx"))
-    picture, told = map(torch.from_numpy, face.Scenes(composer, teacher, config).batch(np.random.default_rng(3)))
+    picture, told = map(torch.from_numpy, Scenes(composer, teacher, config).batch(np.random.default_rng(3)))
     model = face.FaceFinder(config.widths, config.neck)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     course = []
@@ -142,7 +142,7 @@ def test_a_finder_learns_what_it_is_told(data, tmp_path):
 
 def test_a_run_goes_on_where_it_stopped(data, tmp_path, monkeypatch):
     data = with_teacher(data, tmp_path / "data")
-    config = configure(None, ["widths=[8,8,8,8,8]", "neck=8", "canvas=64", "steps=6", "batch=2", "check_every=2"])
+    config = face.configure(None, ["widths=[8,8,8,8,8]", "neck=8", "canvas=64", "steps=6", "batch=2", "check_every=2"])
     monkeypatch.setattr(face.Run, "save", _stopping(face.Run.save, after=4))
     with pytest.raises(KeyboardInterrupt):
         face.train(data, tmp_path / "run", config)
