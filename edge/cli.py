@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calibrate", type=seconds, default=0.0, metavar="SECONDS", help="take each new face's first seconds as neutral")
     parser.add_argument("--baseline", type=Path, metavar="F", help="a saved neutral face; cues are measured against it")
     parser.add_argument("--save-baseline", type=Path, metavar="F", help="save the calibrated neutral face (needs --calibrate)")
+    parser.add_argument("--no-remember", action="store_true", help="who leaves and comes back is somebody new: looks are not compared")
     parser.add_argument("--json", action="store_true", help="one JSON object a line on stdout")
     parser.add_argument("--no-display", action="store_true", help="open no window")
     parser.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
@@ -95,7 +96,7 @@ def _run(args: argparse.Namespace) -> int:
     _check_live(args)
     pictures = ([demo_picture()] if args.demo else args.image or [])[: args.max_frames]
     targets = name_files(args, pictures)
-    loaded = Pipeline.load(args.bundle, device=args.device, threads=args.threads, min_face=args.min_face)
+    loaded = Pipeline.load(args.bundle, device=args.device, threads=args.threads, min_face=args.min_face, remember=not args.no_remember)
     with loaded as pipeline, open_outputs(args, pipeline) as outputs:
         log.debug("graphs run on %s", pipeline.provider)
         code = 0

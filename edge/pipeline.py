@@ -62,10 +62,20 @@ class Pipeline:
         self.sessions: list[Session] = []
         self.moves: Moves | None = None
         """What takes cues back, of a bundle that can; see `counterfactual`."""
+        self.remember = True
+        """Whether people who leave a stream and come back get their number back, by what they looked like."""
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
 
     @classmethod
-    def load(cls, bundle: Path | str | None = None, *, device: str = "auto", threads: int = 0, min_face: float | None = None) -> Pipeline:
+    def load(
+        cls,
+        bundle: Path | str | None = None,
+        *,
+        device: str = "auto",
+        threads: int = 0,
+        min_face: float | None = None,
+        remember: bool = True,
+    ) -> Pipeline:
         """Load a bundle.
 
         Args:
@@ -74,6 +84,8 @@ class Pipeline:
             threads: threads per graph; 0 leaves the choice to ONNX Runtime.
             min_face: narrowest face that is looked for, pixels, or below 1 a share of the picture's width; smaller takes longer. The
                 bundle's own when `None`.
+            remember: tell people who leave a stream and come back by what they looked like, which is kept in memory as long as the stream;
+                otherwise whoever comes back after two seconds is somebody new.
 
         Raises:
             BundleError: the bundle is missing, damaged or of another kind.
@@ -86,12 +98,14 @@ class Pipeline:
         checked = Bundle.load(bundle)
         chosen = resolve_device(device)
         try:
-            return cls._on(checked, chosen, threads, min_face)
+            pipeline = cls._on(checked, chosen, threads, min_face)
         except BackendError as error:
             if device != "auto" or chosen == "cpu":
                 raise
             log.warning("device auto: %s; going on with the CPU", error)
-            return cls._on(checked, resolve_device("cpu"), threads, min_face)
+            pipeline = cls._on(checked, resolve_device("cpu"), threads, min_face)
+        pipeline.remember = remember
+        return pipeline
 
     @classmethod
     def _on(cls, checked: Bundle, chosen: str, threads: int, min_face: float | None) -> Pipeline:

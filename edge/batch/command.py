@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calibrate", type=seconds, default=0.0, metavar="SECONDS", help="take each new face's first seconds as neutral")
     wanted = "narrowest face to look for, pixels or a share of the width such as 2%% (default: the bundle's; smaller takes longer)"
     parser.add_argument("--min-face", type=face_width, metavar="W", help=wanted)
+    parser.add_argument("--no-remember", action="store_true", help="who leaves and comes back is somebody new: looks are not compared")
     group = parser.add_argument_group("cluster")
     group.add_argument(
         "--workers", type=_count, metavar="N", help="readers side by side (default: one a core); 0: none, in this process, without Ray"
@@ -67,7 +68,7 @@ def _main(argv: list[str] | None) -> int:
     return Run(
         args.study,
         args.out,
-        Options(args.table, args.csv_format, args.explain, args.calibrate, args.device, args.min_face),
+        Options(args.table, args.csv_format, args.explain, args.calibrate, args.device, args.min_face, not args.no_remember),
         bundle=args.bundle,
         threads=args.threads,
         workers=args.workers,

@@ -132,7 +132,9 @@ class Reader:
         if self._pipeline is None:
             options = self._order.options
             threads, least = self._order.threads, options.min_face
-            self._pipeline = Pipeline.load(self._order.bundle, device=options.device, threads=threads, min_face=least)
+            self._pipeline = Pipeline.load(
+                self._order.bundle, device=options.device, threads=threads, min_face=least, remember=options.remember
+            )
         target = self._results.table(item.name)
         tally, reason, decoded = Tally(), "", _Decoded()
         with _written(target) as path:

@@ -44,6 +44,8 @@ class Options:
     device: str
     min_face: float | None = None
     """As of `Pipeline.load`."""
+    remember: bool = True
+    """Likewise."""
 
 
 @dataclass(frozen=True, slots=True)

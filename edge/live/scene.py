@@ -38,6 +38,10 @@ class FrameReader(Protocol):
         """The bundle's."""
 
     @property
+    def remember(self) -> bool:
+        """Whether people who come back are told by what they looked like."""
+
+    @property
     def explainer(self) -> Explainer:
         """The slow path, for faces of which several frames are remembered."""
 
@@ -86,7 +90,7 @@ class Scene:
         if not 0 <= calibrate_s < math.inf:
             raise UsageError(f"calibrate_s must be 0 or more seconds, got {calibrate_s!r}")
         self._pipeline, self._config = pipeline, pipeline.config
-        self._due, self._tracker = Due(explain), Tracker(SURE if self._config.face.least_sure else 0.0)
+        self._due, self._tracker = Due(explain), Tracker(SURE if self._config.face.least_sure else 0.0, remember=pipeline.remember)
         self._doubted = Asked()
         self._times, self._at_once = Times(), at_once
         self._people: dict[int, Person] = {}

@@ -207,7 +207,9 @@ def _server(args: argparse.Namespace, pipeline: Pipeline) -> Server:
     source = has_source(args)
 
     def reader() -> Pipeline:  # one pipeline serves one thread: with a source, the browsers' pictures need their own
-        return Pipeline.load(args.bundle, device=args.device, threads=args.threads, min_face=args.min_face) if source else pipeline
+        if not source:
+            return pipeline
+        return Pipeline.load(args.bundle, device=args.device, threads=args.threads, min_face=args.min_face, remember=pipeline.remember)
 
     host, port = args.serve
     server = Server(pipeline.bundle.config, reader, host=host, port=port, source=source, explain=args.explain)

@@ -89,13 +89,14 @@ class Tracker:
     On every frame: `expected`, and when that is empty or not `recognised`, the finder and `match`; then `settle`.
     """
 
-    def __init__(self, sure: float = 0.0) -> None:
+    def __init__(self, sure: float = 0.0, *, remember: bool = True) -> None:
         """Begin without faces.
 
         Args:
             sure: score 0…1 from which a newcomer is believed at once.
+            remember: compare newcomers with the people who left.
         """
-        self._sure = sure
+        self._sure, self._remembers = sure, remember
         self._tracks: list[_Track] = []
         self._left = Left()
         self._next = 1
@@ -166,7 +167,7 @@ class Tracker:
             track = owner or _Track(0, face, np.zeros((0, 2)), face, looks[i], t_ms, np.zeros(2), since_ms=t_ms, believed=False)
             if not track.believed and (face.score >= self._sure or t_ms - track.since_ms >= BELIEVED_MS):
                 track.believed, track.since_ms = True, t_ms
-            if track.believed and alone[i] and (whole is None or whole[i]):
+            if self._remembers and track.believed and alone[i] and (whole is None or whole[i]):
                 self._remember(track, crops[i], t_ms)
             if track.believed and not track.number:
                 track.number, self._next = self._next, self._next + 1

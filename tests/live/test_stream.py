@@ -300,7 +300,8 @@ def test_a_calibrated_stream_offers_its_baseline_and_takes_a_saved_one(pipeline,
     assert all(abs(claim.measured) < 0.5 for claim in again.explanation.claims), "claims are held against the person's own neutral"
 
 
-def test_who_comes_back_keeps_their_neutral_face_and_somebody_else_is_measured_anew(pipeline, faces):
+@pytest.mark.parametrize("remember", [True, False])
+def test_who_comes_back_keeps_their_neutral_face_and_somebody_else_is_measured_anew(pipeline, faces, monkeypatch, remember):
     """One is in sight for 1.5 seconds and away for 2.5; somebody else comes meanwhile."""
     first, other = faces["happy"], faces["other"]
 
@@ -309,12 +310,13 @@ def test_who_comes_back_keeps_their_neutral_face_and_somebody_else_is_measured_a
             [(first, 200, 240, 1.0)] if i < 15 else [] if i < 40 else [(other, 430, 250, 0.9), (first, 150, 200, 0.8)][: 1 + (i >= 44)]
         )
 
+    monkeypatch.setattr(pipeline, "remember", remember)
     with Scene(pipeline, explain="off", calibrate_s=1.0) as scene:
         readings = [scene.read(Frame(show(i), "drawn", i, i * 100.0)) for i in range(50)]
     assert [f.baseline for r in readings[:15] for f in r.faces] == ["calibrating"] * 10 + ["personal"] * 5
     assert readings[39].faces == ()
     came = {f.track: f.baseline for f in readings[44].faces}
-    assert came == {1: "personal", 2: "calibrating"}
+    assert came == ({1: "personal", 2: "calibrating"} if remember else {3: "calibrating", 2: "calibrating"})
 
 
 def test_frames_that_are_handed_in_are_read_like_a_stream(pipeline, faces, tmp_path):

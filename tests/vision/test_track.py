@@ -92,6 +92,14 @@ def test_who_was_long_away_is_known_again_wherever_they_come_back_and_nobody_els
     assert see((700, 1), (300, 0)) == [2, 1], "the second time too"
 
 
+def test_who_is_not_to_be_remembered_comes_back_as_somebody_new():
+    see = _Sequence()
+    see.tracker = Tracker(remember=False)
+    assert see((0, 0), (100, 1)) == [1, 2]
+    assert see((100, 1), after_ms=FORGET_MS + 1) == [2]
+    assert see((400, 0), (100, 1), after_ms=1000) == [3, 2]
+
+
 def test_a_face_that_jumps_before_it_is_forgotten_keeps_its_number():
     see = _Sequence()
     see((0, 0))
