@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from edge.cli import main
+from edge.live import scene
+from edge.vision.track import Tracker
 
 
 @pytest.fixture(autouse=True)
@@ -185,6 +187,20 @@ def test_a_smallest_face_that_no_picture_holds_is_told_with_the_picture(capsys, 
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     assert "min_face 9000 px: the picture has only 512×512" in captured.err
+
+
+@pytest.mark.parametrize("option", [[], ["--no-remember"]])
+def test_whether_looks_are_compared_is_the_user_s_choice(capsys, video, monkeypatch, option):
+    asked = []
+
+    class Noted(Tracker):
+        def __init__(self, *args: float, remember: bool) -> None:
+            asked.append(remember)
+            super().__init__(*args, remember=remember)
+
+    monkeypatch.setattr(scene, "Tracker", Noted)
+    assert main(["--video", str(video), "--max-frames", "1", "--json", "--no-display", "--explain", "off", *option]) == 0
+    assert asked == [not option]
 
 
 def test_a_missing_bundle_exits_with_3(capsys, tmp_path):
