@@ -40,10 +40,10 @@ def furnished(tmp_path, monkeypatch) -> Path:
 def test_no_option_ends_in_a_traceback_whatever_it_is_given(furnished, monkeypatch, pipeline, capfd):
     load = Pipeline.load
 
-    def loaded(bundle=None, *, device="auto", threads=0, min_face=None):
+    def loaded(bundle=None, *, device="auto", threads=0, min_face=None, remember=True):
         if bundle is None and device == "auto" and threads == 0 and min_face is None:
             return pipeline
-        return load(bundle, device=device, threads=threads, min_face=min_face)
+        return load(bundle, device=device, threads=threads, min_face=min_face, remember=remember)
 
     monkeypatch.setattr(edge.pipeline.Pipeline, "load", staticmethod(loaded))
     monkeypatch.setattr(pipeline, "close", lambda: None)
