@@ -28,8 +28,8 @@ FORGET_MS = 2000.0
 """A track survives this long without being seen; after that it is known by its appearance only."""
 NEWCOMER_MS = 2000.0
 """A face that was not seen well for this long keeps the number that it got: numbers do not change late."""
-BELIEVED_MS = 500.0
-"""A newcomer who is less than sure to be a face is believed when every keyframe has found it for this long."""
+BELIEVED_MS = 700.0
+"""A newcomer who is less than sure to be a face is believed when it was found for this long: by two fine looks, if it needs them."""
 
 _CROSSING = 0.02  # boxes that overlap this much may soon be one: the finder runs on every frame
 _REACH, _REACH_PER_S = 0.5, 1.5  # how far from its predicted place a face may be, in box sides, and more per second unseen
@@ -110,7 +110,7 @@ class Tracker:
 
     def unfound(self, found: list[Detection], t_ms: float) -> list[Detection]:
         """Where the faces of the last keyframe should be that are not among those found now."""
-        places = [track.at(t_ms) for track in self._shown if track.seen_ms >= self._keyframe_ms]
+        places = [track.at(t_ms) for track in self._tracks if track.seen_ms >= self._keyframe_ms]
         if not found or not places:
             return places
         shared = box_overlap(np.stack([place.box_xyxy for place in places]), np.stack([face.box_xyxy for face in found])).max(1)
@@ -118,7 +118,7 @@ class Tracker:
 
     def known(self, crop: np.ndarray) -> bool:
         """Whether a crop `[S,S]` looks like one of the faces."""
-        return any(float(_look(crop) @ track.look) >= _SAME for track in self._shown)
+        return any(float(_look(crop) @ track.look) >= _SAME for track in self._tracks)
 
     def expected(self, t_ms: float) -> list[Detection]:
         """Where the faces should be, largest first, when following them suffices; empty when the finder must run."""

@@ -74,6 +74,17 @@ def test_a_newcomer_of_whom_the_finder_is_not_sure_is_shown_when_it_was_found_fo
         assert tracker.match([], [], t_ms + 200) == []
 
 
+def test_a_newcomer_that_only_a_fine_look_finds_is_looked_after_until_the_next():
+    tracker, unsure, look = Tracker(sure=0.95), _face(0), _LOOKS[0]
+    assert tracker.match([unsure], [look], 0.0) == [0]
+    for t_ms in (200.0, 400.0, 600.0):
+        (place,) = tracker.unfound([], t_ms)
+        assert tracker.known(look)
+        assert not tracker.known(_LOOKS[1])
+        assert tracker.match([place], [look], t_ms) == [0]
+    assert tracker.match([unsure], [look], BELIEVED_MS) == [1]
+
+
 def test_the_finder_rests_beside_who_is_not_believed():
     tracker = Tracker(sure=0.5)
     sure, unsure = _face(0), replace(_face(200), score=0.4)
