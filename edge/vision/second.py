@@ -71,7 +71,8 @@ def second_look(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, 
             one = best if best.seen >= _CLEAR else one
         surer = odds - least + (one.seen if one else 0.0)
         if surer >= 0:
-            face = realigned(one.face, one.points_xy, config.image) if one and spec.rough else face
+            if one:
+                face = realigned(one.face, one.points_xy, config.image) if spec.rough else one.face
             kept.append(replace(face, score=1 / (1 + math.exp(-surer))))
     return _told_apart(kept)
 

@@ -21,15 +21,16 @@ from edge.vision.again import Left, Views, appearance, recognise, shows_well
 from edge.vision.face import box_overlap, crop_matrix
 
 KEYFRAME_MS = 200.0
-"""The finder runs at least this often; a newcomer waits no longer."""
+"""The finder runs at least this often; a newcomer that is surely a face waits no longer."""
 FINE_MS = 600.0
 """Where the smallest faces need a fine look at the whole picture, it is taken this often, and the coarse one between."""
 FORGET_MS = 2000.0
 """A track survives this long without being seen; after that it is known by its appearance only."""
 NEWCOMER_MS = 2000.0
 """A face that was not seen well for this long keeps the number that it got: numbers do not change late."""
-BELIEVED_MS = 700.0
-"""A newcomer who is less than sure to be a face is believed when it was found for this long: by two fine looks, if it needs them."""
+BELIEVED_MS, _FOUND = 700.0, 0.8
+"""A newcomer who is less than sure to be a face is believed when it was found for this long, by two fine looks if it needs them, and by
+this share of all looks since the first."""
 
 _CROSSING = 0.02  # boxes that overlap this much may soon be one: the finder runs on every frame
 _REACH, _REACH_PER_S = 0.5, 1.5  # how far from its predicted place a face may be, in box sides, and more per second unseen
@@ -58,8 +59,12 @@ class _Track:
     since_ms: float = 0.0
     compared: bool = False
     """Whether it was held against those who left."""
-    believed: bool = True
+    believed: bool = False
     """Whether it is a face, as far as one can tell; until then it has no number and is not shown."""
+    looks: int = 0
+    """Keyframes since it was first found."""
+    finds: int = 0
+    """Of these, those that found it."""
 
     def at(self, t_ms: float) -> Detection:
         """Where the face should be, by its motion."""
@@ -80,13 +85,14 @@ class _Track:
             mixed = 0.8 * self.look + 0.2 * look
             self.look = mixed / max(float(np.linalg.norm(mixed)), 1e-9)
         self.anchor = found
+        self.finds += 1
         self.go(found, t_ms)
 
 
 class Tracker:
     """Gives faces numbers that stay theirs; one per stream.
 
-    On every frame: `expected`, and when that is empty or not `recognised`, the finder and `match`; then `settle`.
+    On every frame: `expected`, and when that is empty or not `recognised`, the finder and `match`; then `settle` of those with a number.
     """
 
     def __init__(self, sure: float = 0.0, *, remember: bool = True) -> None:
@@ -153,19 +159,21 @@ class Tracker:
         pairs = [(self._fit(track, face, look, t_ms), i, track) for i, (face, look) in enumerate(zip(found, looks, strict=True))
                  for track in self._tracks]  # fmt: skip
         taken: set[int] = set()
-        for fit, i, track in sorted(pairs, key=lambda pair: -pair[0]):
+        for fit, i, track in sorted(pairs, key=lambda pair: (not pair[2].believed, -pair[0])):  # who is known chooses first
             if fit > _NEVER and owners[i] is None and id(track) not in taken:
                 owners[i] = track
                 taken.add(id(track))
                 track.renew(found[i], looks[i] if alone[i] else None, t_ms)
         for track in self._tracks:
+            track.looks += 1
             if track.believed and t_ms - track.seen_ms > FORGET_MS:
                 self._left.add(track.number, track.views)
-        self._tracks = [track for track in self._tracks if t_ms - track.seen_ms <= (FORGET_MS if track.believed else 0)]
+        self._tracks = [track for track in self._tracks if t_ms - track.seen_ms <= (FORGET_MS if track.believed else KEYFRAME_MS)]
         numbers = []
         for i, (face, owner) in enumerate(zip(found, owners, strict=True)):
-            track = owner or _Track(0, face, np.zeros((0, 2)), face, looks[i], t_ms, np.zeros(2), since_ms=t_ms, believed=False)
-            if not track.believed and (face.score >= self._sure or t_ms - track.since_ms >= BELIEVED_MS):
+            track = owner or _Track(0, face, np.zeros((0, 2)), face, looks[i], t_ms, np.zeros(2), since_ms=t_ms, looks=1, finds=1)
+            lasting = t_ms - track.since_ms >= BELIEVED_MS and track.finds >= _FOUND * track.looks
+            if not track.believed and (face.score >= self._sure or lasting):
                 track.believed, track.since_ms = True, t_ms
             if self._remembers and track.believed and alone[i] and (whole is None or whole[i]):
                 self._remember(track, crops[i], t_ms)
@@ -178,7 +186,7 @@ class Tracker:
 
     def settle(self, numbers: list[int], landmarks_xy: np.ndarray, t_ms: float) -> list[Detection]:
         """Where the faces are, now that their landmarks `[N,P,2]` are known: the finder's places, or the followed ones."""
-        mine = {track.number: track for track in self._tracks}
+        mine = {track.number: track for track in self._shown}
         for number, points in zip(numbers, landmarks_xy, strict=True):
             track = mine[number]
             if t_ms == self._keyframe_ms:

@@ -92,7 +92,9 @@ def test_roofline_places_every_graph_under_the_measured_ceiling(capsys):
         assert rows[-1]["operator"] == "outside"
         assert sum(row["share"] for row in rows) == pytest.approx(1)
     encoder = SHIPPED / "vision_encoder.onnx"
-    assert figures["stages"]["encode"]["weight_mb"] > 1.5 * encoder.stat().st_size / 1e6, "the runtime unpacks weights that are stored small"
+    assert figures["stages"]["encode"]["weight_mb"] > 1.5 * encoder.stat().st_size / 1e6, (
+        "the runtime unpacks weights that are stored small"
+    )
     convolutions = next(row for row in figures["stages"]["encode"]["operators"] if row["operator"] == "Conv")
     assert convolutions["mflops"] >= 0.9 * figures["stages"]["encode"]["mflops"]
 

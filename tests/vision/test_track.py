@@ -74,6 +74,25 @@ def test_a_newcomer_of_whom_the_finder_is_not_sure_is_shown_when_it_was_found_fo
         assert tracker.match([], [], t_ms + 200) == []
 
 
+@pytest.mark.parametrize(("share", "believed"), [(0.9, True), (0.4, False)])
+@pytest.mark.parametrize("fps", [25, 60])
+def test_a_newcomer_may_be_missed_now_and_then_whatever_the_frame_rate(share, believed, fps):
+    tracker, random, shown = Tracker(sure=0.95), np.random.default_rng(fps), set()
+    for t_ms in np.arange(0.0, 5000, 1000 / fps):
+        found = random.random() < share
+        shown.update(tracker.match([_face(0)] * found, [_LOOKS[0]] * found, t_ms))
+    assert shown == ({0, 1} if believed else {0})
+
+
+def test_who_is_known_is_not_taken_for_a_newcomer_of_like_looks():
+    tracker, near = Tracker(sure=0.95), [replace(_face(12), score=0.6)]
+    changed = _LOOKS[0].copy()
+    changed[:20] = _LOOKS[1][:20]
+    assert tracker.match([replace(_face(0), score=0.96)], [_LOOKS[0]], 0.0) == [1]
+    assert tracker.match([_face(0), *near], [_LOOKS[0], changed], 40.0) == [1, 0]
+    assert tracker.match(near, [changed], 80.0) == [1]
+
+
 def test_a_newcomer_that_only_a_fine_look_finds_is_looked_after_until_the_next():
     tracker, unsure, look = Tracker(sure=0.95), _face(0), _LOOKS[0]
     assert tracker.match([unsure], [look], 0.0) == [0]
