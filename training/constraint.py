@@ -96,7 +96,7 @@ class GrammarLogits(LogitsProcessor):
                 self._known = {(): (START, 0)}
             state, said = self._stand(numbers[:-1])
             edge = next(e for e in self.scope.edges(state, said) if e.number == numbers[-1])
-            self._known[numbers] = edge.after, said | edge.touches
+            self._known[numbers] = edge.after, edge.leaves(said)
         return self._known[numbers]
 
 

@@ -25,6 +25,10 @@ _MOST_SCOPES, _MOST_ENDS = 64, 50_000
 """What is kept to be found again, so that a long stream does not grow."""
 START, END = "start", "end"
 """Where every text begins and ends."""
+_CALM = "neutral"
+"""The label that nothing speaks for but what rests."""
+_RESTED = 1 << 63
+"""Among the bits of what was said: something was said to rest."""
 
 
 class Phrase(NamedTuple):
@@ -67,6 +71,18 @@ class Edge(NamedTuple):
     """Bit set of the subjects that it speaks of."""
     covers: int
     """Bit set of the regions that it calls out of sight."""
+    rests: bool
+    """Whether it says that something rests."""
+    calm: bool
+    """Whether it concludes in a neutral expression."""
+
+    def fits(self, said: int) -> bool:
+        """Whether it can be taken after what was said: nothing twice, and neutral is nothing of which only movements were told."""
+        return not self.touches & said and (not self.calm or bool(said & _RESTED))
+
+    def leaves(self, said: int) -> int:
+        """What has been said after it."""
+        return said | self.touches | (_RESTED if self.rests else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +142,7 @@ class Grammar:
         self._scopes: dict[tuple[int, int], Scope] = {}
 
     def parse(self, text: str) -> Parsed | None:
-        """Read a text; `None` when it is not of this language, or says two things of the same subject."""
+        """Read a text; `None` when it is not of this language, says two things of the same subject, or is neutral though nothing rests."""
         ways = self._parse(text, START, 0, 0)
         return None if ways is None else Parsed(ways)
 
@@ -134,9 +150,9 @@ class Grammar:
         if state == END:
             return () if at == len(text) else None
         for phrase, edge in self.states[state].beginnings(text[at:]):
-            if edge.touches & said:
+            if not edge.fits(said):
                 continue
-            rest = self._parse(text, edge.after, at + len(phrase), said | edge.touches)
+            rest = self._parse(text, edge.after, at + len(phrase), edge.leaves(said))
             if rest is not None:
                 return (self.phrases[edge.number], *rest)
         return None
@@ -186,7 +202,9 @@ class Grammar:
         edges, by_length = [], dict[int, dict[str, Edge]]()
         for phrase, after in ways:
             covers = sum({1 << self._regions[s.subject] for s in phrase.says if s.kind == "covered"})
-            edge = Edge(self.number[phrase.text], after, self._bits(phrase), covers)
+            rests = any(s.kind == "rest" for s in phrase.says)
+            calm = any(s.kind == "conclusion" and s.subject == _CALM for s in phrase.says)
+            edge = Edge(self.number[phrase.text], after, self._bits(phrase), covers, rests, calm)
             known = by_length.setdefault(len(phrase.text), {})
             if phrase.text in known:
                 raise ValueError(f"the grammar's state '{state}' has two ways on with '{phrase.text}'")
@@ -248,7 +266,7 @@ class Scope:
 
     def edges(self, state: str, said: int) -> list[Edge]:
         """The ways on from a state, when the subjects of the bit set `said` have been spoken of."""
-        return [e for e in self._passable(state) if not e.touches & said and self._leads_on(e.after, said | e.touches)]
+        return [e for e in self._passable(state) if e.fits(said) and self._leads_on(e.after, e.leaves(said))]
 
     def _passable(self, state: str) -> list[Edge]:
         """The edges of a state that this face leaves open, whatever has been said."""
@@ -267,7 +285,7 @@ class Scope:
             return True
         found = self._ends.get((state, said))  # another thread may empty it at any time
         if found is None:
-            found = any(not e.touches & said and self._leads_on(e.after, said | e.touches) for e in self._passable(state))
+            found = any(e.fits(said) and self._leads_on(e.after, e.leaves(said)) for e in self._passable(state))
             if len(self._ends) > _MOST_ENDS:
                 self._ends.clear()
             self._ends[state, said] = found
@@ -297,7 +315,7 @@ class Walk:
     def take(self, edge: Edge) -> None:
         """Go on along one of `edges`."""
         self.taken.append(edge.number)
-        self.state, self.said = edge.after, self.said | edge.touches
+        self.state, self.said = edge.after, edge.leaves(self.said)
         self.edges = [] if self.ended else self.scope.edges(self.state, self.said)
 
 
