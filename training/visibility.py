@@ -2,8 +2,7 @@
 
 The encoder is taught to read a face through what covers it, and so it tells a mouth that it cannot see. A claim about it would describe
 nothing that is there. This network says for each cue whether the part of the face that shows it is in sight. It learns from faces that
-are covered on the spot: by shapes filled with grey, slopes, grain, patches of photos without faces, and patches of other faces, which
-stand in for hands.
+are covered on the spot (`training.covers`).
 
     python -m training visibility --out runs/visibility
 """
@@ -11,7 +10,6 @@ stand in for hands.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,16 +22,17 @@ from torch.nn import functional as F
 from edge.cv import cv2
 from edge.errors import InputError
 from training.augment import SIZE, Targets, draw_uniform, move, plain, relight
-from training.cues import CUE_NAMES, CUES, POINTS, fit_cue_model
+from training.covers import SIDE, cover, frames
+from training.cues import CUE_NAMES, fit_cue_model
 from training.data import FerPlus, load_ferplus
 from training.photos import load_photos
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
 
-SIDE = 48
-"""Of its crops, pixels: what covers a face is seen in half the encoder's resolution."""
 HIDDEN = 0.5
 """A cue is hidden when at least this share of its points is covered; between none and this it is neither hidden nor in sight."""
-_SHOWS = torch.tensor([[float(p in cue.points) / len(cue.points) for p in POINTS] for cue in CUES])  # [C,P]
+_FRAMED = 0.1
+"""Share of the faces that are given spectacles, which hide nothing."""
+_DOUBTED_EVERY = 5  # epochs
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,9 @@ class VisibilityConfig:
     """Share of the faces that nothing covers."""
     false_alarms: float
     """Share of cues of uncovered validation faces that may count as hidden: decides the threshold."""
+    doubt: float
+    """From half of the epochs on, a cue of an uncovered face that this network sees with less than this probability teaches nothing: some
+    wear dark glasses, or hold a hand before their mouth."""
     seed: int
 
 
@@ -78,63 +80,6 @@ class Visibility(nn.Module):
         centred = pixels - pixels.mean((2, 3), keepdim=True)
         pixels = centred / (centred.square().mean((2, 3), keepdim=True) + 1e-3).sqrt()
         return self.head(self.body(pixels).flatten(1))
-
-
-def cover(images: torch.Tensor, points: torch.Tensor, photos: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-    """Cover each face with one shape.
-
-    Args:
-        images: `[N,1,S,S]`, 0…1.
-        points: `[N,P,2]` of the faces, in fractions of the crop.
-        photos: `[M,S,S]` patches without faces, 0…1.
-        generator: random numbers.
-
-    Returns:
-        The covered images, the masks `[N,S,S]`, and the share of each cue's points that is covered, `[N,K]`.
-    """
-    n = len(images)
-    mask, x, y, angle = _shapes(points, generator)
-    filled = _fillings(images, photos, x, y, angle, generator)
-    edge = F.avg_pool2d(F.pad(mask[:, None].float(), (1, 1, 1, 1), mode="replicate"), 3, 1)
-    soft = torch.where(draw_uniform(n, 0, 1, 1, 1, 1, generator=generator) < 0.5, edge, mask[:, None].float())
-    column, row = ((points * SIDE).long().clamp(0, SIDE - 1)).unbind(2)
-    under = mask[torch.arange(n)[:, None], row, column].float()
-    return torch.lerp(images, filled, soft), mask, under @ _SHOWS.T
-
-
-def _shapes(points: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-    """A shape for each face, over one of its points more often than not: masks `[N,S,S]`, its own coordinates x and y, its angle `[N]`."""
-    n, uniform = len(points), partial(draw_uniform, len(points), generator=generator)
-    chosen = torch.randint(points.shape[1], (n,), generator=generator)
-    aimed = points[torch.arange(n), chosen] * SIDE + uniform(-5, 5, 2)
-    middle = torch.where(uniform(0, 1, 1) < 0.6, aimed, uniform(0, SIDE, 2))
-    angle, half = uniform(0, np.pi), uniform(5, 20, 2)
-    axis = torch.arange(SIDE) + 0.5
-    x, y = axis[None, None] - middle[:, :1, None], axis[None, :, None] - middle[:, 1:, None]
-    cos, sin = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
-    across, along = (x * cos + y * sin) / half[:, :1, None], (y * cos - x * sin) / half[:, 1:, None]
-    # an ellipse, a bar with square corners, or everything on one side of a line
-    kind = torch.randint(3, (n,), generator=generator)[:, None, None]
-    reach = torch.where(kind == 0, across**2 + along**2, torch.maximum(across.abs(), along.abs()))
-    return torch.where(kind == 2, along > 0, reach <= 1), x, y, angle
-
-
-def _fillings(
-    images: torch.Tensor, photos: torch.Tensor, x: torch.Tensor, y: torch.Tensor, angle: torch.Tensor, generator: torch.Generator
-) -> torch.Tensor:
-    """What lies over each face, `[N,1,S,S]`: grey, a slope, grain, a photo, or a part of another face."""
-    n, uniform = len(images), partial(draw_uniform, len(images), generator=generator)
-    level, grain = uniform(0, 1, 1, 1, 1), torch.randn(n, 1, 7, 7, generator=generator)
-    mean = images.mean((2, 3), keepdim=True)
-    grey = torch.where(uniform(0, 1, 1, 1, 1) < 0.4, mean, level).expand_as(images)
-    slope = level + (x * torch.cos(3 * angle)[:, None, None] + y * torch.sin(3 * angle)[:, None, None])[:, None] * uniform(0, 0.03, 1, 1, 1)
-    rough = level + F.interpolate(grain, SIDE, mode="bicubic", align_corners=False) * uniform(0.02, 0.25, 1, 1, 1)
-    photo = photos[torch.randint(len(photos), (n,), generator=generator)][:, None]
-    zoom = torch.stack([uniform(0.2, 0.6), uniform(0.2, 0.6)], 1).diag_embed()
-    grid = F.affine_grid(torch.cat([zoom, uniform(-0.5, 0.5, 2)[:, :, None]], 2), list(images.shape), align_corners=False)
-    skin = F.grid_sample(images.roll(1, 0), grid, padding_mode="border", align_corners=False)
-    fills = torch.stack([grey, slope, rough, photo, skin])
-    return fills[torch.randint(len(fills), (n,), generator=generator), torch.arange(n)].clamp(0, 1)
 
 
 def photo_patches(archive: Path, split: str, count: int, seed: int) -> torch.Tensor:
@@ -167,7 +112,9 @@ def view(
         Images `[N,1,S,S]`; which cues are in sight `[N,K]` (0 or 1; NaN between); and which faces nothing covers `[N]`.
     """
     moved = move(batch, generator)
+    framed = torch.rand(len(moved.images), 1, 1, 1, generator=generator) < _FRAMED
     moved = replace(moved, images=halved(moved.images))
+    moved = replace(moved, images=torch.where(framed, frames(moved.images, moved.points, generator), moved.images))
     covered, _, share = cover(moved.images, moved.points, photos, generator)
     clear = torch.rand(len(share), generator=generator) < clear_share
     images = torch.where(clear[:, None, None, None], moved.images, covered)
@@ -194,11 +141,16 @@ def train(folder: Path, out: Path, config: VisibilityConfig) -> Path:
     steps = max(1, len(targets.images) // config.batch)
     schedule = cosine_schedule(optimizer, config.epochs * steps, steps)
     generator = torch.Generator().manual_seed(config.seed)
+    doubted = torch.zeros(len(targets.images), len(CUE_NAMES), dtype=torch.bool)
     for epoch in range(config.epochs):
+        if epoch >= config.epochs // 2 and epoch % _DOUBTED_EVERY == 0:
+            averaged.load_state_dict(average.state)
+            doubted = _sight(averaged, targets) < config.doubt
         model.train()
         rows, total = torch.randperm(len(targets.images), generator=generator), 0.0
         for chosen in progress(rows.split(config.batch)[:steps], f"epoch {epoch}", steps):
-            images, seen, _ = view(targets.take(chosen), photos, generator, config.clear_share)
+            images, seen, clear = view(targets.take(chosen), photos, generator, config.clear_share)
+            seen = torch.where(doubted[chosen] & clear[:, None], torch.nan, seen)
             with torch.autocast(run.device.type, torch.bfloat16):
                 logits = model(images.to(run.device, memory_format=torch.channels_last))
             loss = _loss(logits.float(), seen.to(run.device))
@@ -210,7 +162,7 @@ def train(folder: Path, out: Path, config: VisibilityConfig) -> Path:
             total += loss.item()
         averaged.load_state_dict(average.state)
         threshold, figures = evaluate(averaged, held_out, unseen, config.false_alarms)
-        run.metrics(epoch=epoch, loss=total / steps, threshold=threshold, **figures)
+        run.metrics(epoch=epoch, loss=total / steps, doubted=float(doubted.any(1).float().mean()), threshold=threshold, **figures)
         run.save(state=average.state, threshold=threshold, figures=figures)
     return out
 
@@ -225,6 +177,14 @@ def _loss(logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
+def _sight(model: Visibility, faces: Targets) -> torch.Tensor:
+    """The probability `[N,K]` with which each cue of faces as they are is in sight."""
+    model.eval()
+    device = next(model.parameters()).device
+    return torch.cat([model(halved(plain(part)).to(device)).sigmoid().cpu() for part in faces.images.split(512)])
+
+
+@torch.no_grad()
 def evaluate(model: Visibility, faces: Targets, photos: torch.Tensor, false_alarms: float, seed: int = 0) -> tuple[float, dict[str, float]]:
     """The threshold of being in sight, and what it finds on faces that are covered at random.
 
@@ -234,14 +194,12 @@ def evaluate(model: Visibility, faces: Targets, photos: torch.Tensor, false_alar
     """
     model.eval()
     device, generator = next(model.parameters()).device, torch.Generator().manual_seed(seed)
-    read, truth, clear = [], [], []
+    read, truth = [], []
     for rows in torch.arange(len(faces.images)).split(512):
-        bare = faces.take(rows)
-        clear.append(model(halved(plain(bare.images)).to(device)).sigmoid().cpu())
-        images, seen, _ = view(bare, photos, generator, 0.0)
+        images, seen, _ = view(faces.take(rows), photos, generator, 0.0)
         read.append(model(images.to(device)).sigmoid().cpu())
         truth.append(seen)
-    threshold = min(0.5, float(np.quantile(torch.cat(clear).numpy(), false_alarms)))
+    threshold = min(0.5, float(np.quantile(_sight(model, faces).numpy(), false_alarms)))
     low, seen = torch.cat(read) < threshold, torch.cat(truth)
     found = {f"found_{name}": float(low[:, k][seen[:, k] == 0].float().mean()) for k, name in enumerate(CUE_NAMES)}
     return threshold, {"found": float(low[seen == 0].float().mean()), "false": float(low[seen == 1].float().mean()), **found}

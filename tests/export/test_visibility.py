@@ -24,7 +24,8 @@ from training.augment import SIZE, Targets
 from training.cues import CUE_NAMES, CUES, POINTS
 from training.encoder import load_encoder, load_units
 from training.units import SHAPES
-from training.visibility import Visibility, cover, load_visibility, view
+from training.covers import cover
+from training.visibility import Visibility, load_visibility, view
 
 MOUTH = {"lip_corners", "mouth_width", "lip_fullness", "mouth_opening"}
 
