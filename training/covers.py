@@ -97,12 +97,13 @@ def _dark_glasses(points: torch.Tensor, generator: torch.Generator) -> tuple[tor
     uniform = partial(draw_uniform, len(points), generator=generator)
     lenses, x, y = _lenses(points, generator)
     slope = (y / SIDE) * uniform(-0.6, 0.6, 1, 1) + (x / SIDE) * uniform(-0.3, 0.3, 1, 1)
-    gleam = torch.exp(-((x - uniform(-14, 14, 1, 1)) ** 2 + (y - uniform(-5, 3, 1, 1)) ** 2) / uniform(2, 25, 1, 1)) * uniform(-0.5, 0.6, 1, 1)
-    return lenses <= 1, (uniform(0, 0.22, 1, 1) + slope + gleam.clamp(min=0))[:, None].clamp(0, 1)
+    from_gleam = (x - uniform(-14, 14, 1, 1)) ** 2 + (y - uniform(-5, 3, 1, 1)) ** 2
+    gleam = torch.exp(-from_gleam / uniform(2, 25, 1, 1)) * uniform(-0.5, 0.6, 1, 1).clamp(min=0)
+    return lenses <= 1, (uniform(0, 0.22, 1, 1) + slope + gleam)[:, None].clamp(0, 1)
 
 
 def _lenses(points: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-    """How far each pixel lies out of the lenses of a pair of glasses `[N,S,S]`, 1 at their rims, and its place beside the bridge, x and y."""
+    """How far out of the lenses of glasses each pixel lies `[N,S,S]`, 1 at their rims, and its place beside the bridge, x and y."""
     uniform = partial(draw_uniform, len(points), generator=generator)
     right, left = (points[:, eye].mean(1) * SIDE for eye in _EYES)
     apart = (left - right).norm(dim=1).clamp(min=4)

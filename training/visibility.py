@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from edge.cv import cv2
 from edge.errors import InputError
-from training.augment import SIZE, Targets, draw_uniform, move, plain, relight
+from training.augment import SIZE, Targets, move, plain, relight
 from training.covers import SIDE, cover, frames
 from training.cues import CUE_NAMES, fit_cue_model
 from training.data import FerPlus, load_ferplus

@@ -21,10 +21,10 @@ from export.graphs import READINGS
 from export.strategies import Strategy, apply
 from export.visibility import VisibilityGraph, graft
 from training.augment import SIZE, Targets
+from training.covers import cover
 from training.cues import CUE_NAMES, CUES, POINTS
 from training.encoder import load_encoder, load_units
 from training.units import SHAPES
-from training.covers import cover
 from training.visibility import Visibility, load_visibility, view
 
 MOUTH = {"lip_corners", "mouth_width", "lip_fullness", "mouth_opening"}
