@@ -73,6 +73,8 @@ class GrpoConfig:
     """Weight of the divergence from the cold start."""
     lr: float
     save_every: int
+    averaged: int
+    """Of so many of the last checkpoints the policy is the mean: single ones wander from step to step."""
     seed: int
 
 
@@ -190,15 +192,12 @@ class Metrics(TrainerCallback):
 
 
 def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, grammar: str, policy: str, verifier: str) -> Path:
-    """Align a policy; write the run, its checkpoints and the policy (`policy/`) to `out`."""
-    last, language = last_whole(out / "checkpoints"), Path(grammar) / FILE
+    """Align a policy; write the run, its checkpoints and the policy (`policy/`), the mean of the last of them, to `out`."""
+    checkpoints, language = out / "checkpoints", Path(grammar) / FILE
+    last = last_whole(checkpoints)
     run = Run(out, config, seed=config.seed, resumed=last is not None)
     if last and step_of(last) >= config.steps:  # the trainer would take one step more
-        wanted = last.with_name(f"checkpoint-{config.steps}")
-        if not is_whole(wanted):
-            raise InputError(f"'{wanted}' is missing or not whole, and training is beyond it: delete '{last.parent}' to begin again")
-        model, processor, _ = load_any_policy(str(wanted))
-        return _keep(model, processor, language, run)
+        return _keep(checkpoints, config, language, run)
     model, processor, tiny = load_any_policy(policy)
     if tiny:
         network, cue_model = load_encoder(Path(encoder))
@@ -210,17 +209,40 @@ def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, grammar:
     else:
         rows = example_rows(read_examples(folder, "train", config.dataset, Path(encoder), grammar, fold=config.fold, frames=config.frames))
     functions, weights = reward_functions(config, Reader(Path(verifier), load_grammar(language), processor))
-    trainer = make_trainer(model, processor, rows, functions, weights, config, out / "checkpoints")
+    trainer = make_trainer(model, processor, rows, functions, weights, config, checkpoints)
     trainer.add_callback(Metrics(run))
     trainer.add_callback(Seal())
     trainer.train(resume_from_checkpoint=str(last) if last else None)
-    return _keep(trainer.model, processor, language, run)
+    return _keep(checkpoints, config, language, run)
 
 
-def _keep(model: PreTrainedModel, processor: ProcessorMixin, grammar: Path, run: Run) -> Path:
+def _keep(checkpoints: Path, config: GrpoConfig, grammar: Path, run: Run) -> Path:
     if PartialState().is_main_process:
-        run.save_policy(model, processor, grammar)
+        run.save_policy(*mean_policy(checkpoints, config.steps, config.save_every, config.averaged), grammar)
     return run.folder
+
+
+def mean_policy(checkpoints: Path, steps: int, every: int, count: int) -> tuple[PreTrainedModel, ProcessorMixin]:
+    """The mean of the last `count` checkpoints up to `steps`, and its processor.
+
+    Source: Averaging Weights Leads to Wider Optima and Better Generalization (UAI 2018).
+
+    Raises:
+        InputError: one of them is missing or not whole.
+    """
+    saved = [steps, *reversed(range(every, steps, every))][: max(1, count)]
+    folders = [checkpoints / f"checkpoint-{step}" for step in saved]
+    for folder in folders:
+        if not is_whole(folder):
+            raise InputError(f"'{folder}' is missing or not whole, and training is beyond it: delete '{checkpoints}' to begin again")
+    model, processor, _ = load_any_policy(str(folders[0]))
+    mean = {name: value.double() for name, value in model.state_dict().items() if value.is_floating_point()}
+    for folder in folders[1:]:
+        other = load_any_policy(str(folder))[0].state_dict()
+        mean = {name: value + other[name] for name, value in mean.items()}
+    kept = model.state_dict()
+    model.load_state_dict(kept | {name: (value / len(folders)).to(kept[name].dtype) for name, value in mean.items()})
+    return model, processor
 
 
 def make_trainer(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from packs import write_text_encoder
+from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 from vlm import make_vlm
 
@@ -44,7 +45,7 @@ def _grpo(runs: Path, data: Path, out: Path, *values: str, policy: Path | None =
 
 def test_unknown_rewards_and_none_at_all_are_refused():
     config = {"dataset": "ferplus", "fold": 1, "frames": 1, "steps": 1, "faces": 1, "group": 2, "max_new_tokens": 8, "temperature": 1.0}
-    config |= {"beta": 0.0, "lr": 1e-4, "save_every": 1, "seed": 1}
+    config |= {"beta": 0.0, "lr": 1e-4, "save_every": 1, "averaged": 1, "seed": 1}
     with pytest.raises(UsageError, match="kindness"):
         reward_functions(GrpoConfig(rewards={"kindness": 1}, **config), None)
     with pytest.raises(UsageError, match="switched off"):
@@ -58,6 +59,9 @@ def test_alignment_goes_on_from_its_last_checkpoint(runs, data, tmp_path):
     logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in logged][-1] == 3
     assert json.loads((tmp_path / "run" / "config.json").read_text())["resumed_from"]["config"]["steps"] == 2
+    policies = ("checkpoints/checkpoint-1", "checkpoints/checkpoint-2", "checkpoints/checkpoint-3", "policy")
+    *each, mean = (load_file(tmp_path / "run" / name / "model.safetensors") for name in policies)
+    assert all(torch.allclose(value, sum(one[name] for one in each) / 3, atol=1e-6) for name, value in mean.items())
     assert train(_grpo(runs, data, tmp_path / "run", "steps=1")) == 0  # an earlier state is taken from its checkpoint
     kept, first = (tmp_path / "run" / name / "model.safetensors" for name in ("policy", "checkpoints/checkpoint-1"))
     assert kept.read_bytes() == first.read_bytes()
