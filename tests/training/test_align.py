@@ -61,7 +61,7 @@ def test_alignment_goes_on_from_its_last_checkpoint(runs, data, tmp_path):
     assert json.loads((tmp_path / "run" / "config.json").read_text())["resumed_from"]["config"]["steps"] == 2
     policies = ("checkpoints/checkpoint-1", "checkpoints/checkpoint-2", "checkpoints/checkpoint-3", "policy")
     *each, mean = (load_file(tmp_path / "run" / name / "model.safetensors") for name in policies)
-    assert all(torch.allclose(value, sum(one[name] for one in each) / 3, atol=1e-6) for name, value in mean.items())
+    assert all(torch.allclose(mean[n], sum(one[n] for one in each) / 3) for n in mean if mean[n].is_floating_point())
     assert train(_grpo(runs, data, tmp_path / "run", "steps=1")) == 0  # an earlier state is taken from its checkpoint
     kept, first = (tmp_path / "run" / name / "model.safetensors" for name in ("policy", "checkpoints/checkpoint-1"))
     assert kept.read_bytes() == first.read_bytes()
