@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edge.bundle import (
     CALIBRATION,
     HASHES,
@@ -39,11 +37,12 @@ from export.publish import write_config
 from export.visibility import FIGURES, graft
 from training.augment import SIZE
 from training.constraint import constrain
-from training.cues import CUES, FIVE, POINTS, CueModel, mean_five_points
+from training.cues import CUES, POINTS, CueModel
 from training.data import elsewhere, load_ferplus
 from training.encoder import load_encoder, load_units, temperatures_of
 from training.face import SPEC, load_face
 from training.folders import new_folder
+from training.levelled import crop_spec
 from training.policy import MAX_FRAMES, TOKENS_PER_FRAME, ErvPolicy, ErvProcessor, load_policy
 from training.run import provenance, read_record
 from training.sft import MAX_NEW_TOKENS
@@ -91,7 +90,6 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     visibility = load_visibility(runs.visibility)
     _, cue_model = load_encoder(runs.encoder)
     faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid").at(SIZE)
-    five = mean_five_points(faces.landmarks * (SIZE / faces.images.shape[1]), faces.point_index)
     with new_folder(out, HASHES) as folder:
         export_graphs(folder, face, policy, verifier)
         if kept:
@@ -100,7 +98,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))
         shutil.copyfile(runs.grammar / FILE, folder / FILE)
-        config = _config(policy, processor, cue_model, five, runs, visibility.threshold)
+        config = _config(policy, processor, cue_model, crop_spec(faces), runs, visibility.threshold)
         if kept:
             config = dataclasses.replace(config, face=kept[0])
             config.provenance["runs"]["face"] = kept[1]
@@ -134,7 +132,7 @@ def kept_finder(folder: Path) -> tuple[FaceSpec, dict[str, Any]]:
         raise InputError(f"cannot keep the face finder of '{folder}': {error}") from None
 
 
-def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, five: np.ndarray, runs: Runs, least: float) -> BundleConfig:
+def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, image: ImageSpec, runs: Runs, least: float) -> BundleConfig:
     """A configuration with everything but what calibration measures."""
     tokenizer, text = processor.tokenizer, policy.config.get_text_config()
     cues = [
@@ -150,7 +148,7 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, fiv
         labels=list(EMOTIONS_8),
         verifier_labels=list(EMOTIONS_11),
         cues=cues,
-        image=ImageSpec(SIZE, 1, 1 / 255, [[round(float(v), 3) for v in point] for point in five], list(map(list, FIVE))),
+        image=image,
         face=SPEC,
         policy=PolicySpec(
             bos=tokenizer.bos_token_id,

@@ -35,11 +35,11 @@ from export.plots import draw_calibration
 from export.publish import write_config
 from export.visibility import FIGURES, graft
 from training.augment import SIZE
-from training.cues import mean_five_points
 from training.data import load_ferplus
 from training.encoder import load_encoder
 from training.face import load_face
 from training.folders import new_folder
+from training.levelled import crop_spec
 from training.verifier import load_verifier
 from training.visibility import load_visibility
 
@@ -178,7 +178,6 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     face, (verifier, verifier_tokenizer) = load_face(runs.face), load_verifier(runs.verifier)
     encoder, cue_model = load_encoder(runs.encoder)
     faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid").at(SIZE)
-    five = mean_five_points(faces.landmarks * (SIZE / faces.images.shape[1]), faces.point_index)
     spec = policy_spec(model, tokenizer)
     visibility = load_visibility(runs.visibility)
     with new_folder(out, HASHES) as folder:
@@ -187,7 +186,9 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         export_policy(folder, model, tokenizer, spec, runs.policy)
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))
         shutil.copyfile(runs.grammar / FILE, folder / FILE)
-        config = _config(model, _Speaks(tokenizer), cue_model, five, dataclasses.replace(runs, policy=runs.encoder), visibility.threshold)
+        config = _config(
+            model, _Speaks(tokenizer), cue_model, crop_spec(faces), dataclasses.replace(runs, policy=runs.encoder), visibility.threshold
+        )
         record = {name: run for name, run in config.provenance["runs"].items() if name != "policy"}
         config = dataclasses.replace(config, policy=spec, provenance={**config.provenance, "runs": record, "policy": runs.policy.name})
         config = add_moves(folder, config, data)

@@ -177,10 +177,10 @@ def evaluate(model: FaceFinder, archive: Path) -> dict[str, float]:
     """Recall, false faces and point error on held-out photos, through the runtime's own preparation and selection."""
     model.eval()
 
-    return score_finder(Finder(_Session(model), SPEC), load_photos(archive, "valid"))
+    return score_finder(Finder(FinderSession(model), SPEC), load_photos(archive, "valid"))
 
 
-class _Session:
+class FinderSession:
     """The model as a session of the runtime."""
 
     provider, inputs = "torch", (INPUT,)

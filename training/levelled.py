@@ -1,4 +1,4 @@
-"""FER+ faces in the framing that the runtime gives them: levelled and scaled by five points onto the bundle's template."""
+"""How a face reaches the encoder: the bundle's template, and FER+ faces levelled and scaled onto it by five points."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 
+from edge.bundle import ImageSpec
 from edge.cv import cv2
 from edge.vision.face import crop_matrix, pixel_matrix
-from training.cues import five_points, mean_five_points
+from training.augment import SIZE
+from training.cues import FIVE, five_points, mean_five_points
 from training.data import FerPlus, resized
 
 _DETAIL = 2
 """FER+ is enlarged so many times first, so that turning it costs no sharpness."""
+
+
+def crop_spec(faces: FerPlus) -> ImageSpec:
+    """The crop rule: the five points where the training faces have them in the mean."""
+    five = mean_five_points(faces.landmarks * (SIZE / faces.images.shape[1]), faces.point_index)
+    return ImageSpec(SIZE, 1, 1 / 255, [[round(float(v), 3) for v in point] for point in five], list(map(list, FIVE)))
 
 
 def levelled(faces: FerPlus) -> FerPlus:

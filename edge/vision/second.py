@@ -26,7 +26,8 @@ _NOTHING, _SURER, _CLEAR = 0.25, 0.7, 0.95
 seen of it then. Of such finds in validation pictures, quarter and half turns among them, 119 of 180 faces and 5 of 156 others pass at 0.9;
 blurred heads are seen up to 0.93."""
 _AT_ONCE = 4  # crops: more take memory, and hardly less time
-_COLLAPSED = 0.5  # a crop so small for its box shows a part: of a face that lies on its side, the points meet in the middle
+COLLAPSED = 0.5
+"""A crop so small for its box shows a part: of a face that lies on its side, the points meet in the middle."""
 _SAME = 0.25  # of what the five points span: so near on average, two faces are one
 _BELOW = 0.05  # of the box, from its middle to that of the five points
 _REZOOM, _RESHIFT = 1.6, 0.3  # by so much, and so many sides of the crop, a face is aligned anew at most
@@ -57,7 +58,7 @@ def second_look(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, 
         return found
     if not spec.least_sure:
         return _told_apart([realigned(one.face, one.points_xy, config.image) for one in _looked(grey, found, encoder, config)])
-    kept, whole = [], [face for face in found if _crop_share(face, config.image) >= _COLLAPSED]
+    kept, whole = [], [face for face in found if crop_share(face, config.image) >= COLLAPSED]
     at_first = {id(one.face): one for one in _looked(grey, whole, encoder, config)}  # what a part shows tells nothing of the face
     for face in found:
         odds, least = _log_odds(face.score), spec.least_sure
@@ -66,7 +67,7 @@ def second_look(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, 
             least += _SURER
             if odds + 1 < least:
                 continue  # it would not pass even if all were seen
-            ways = [_laid(face, quarters, config.image) for quarters in range(4)]
+            ways = [laid(face, quarters, config.image) for quarters in range(4)]
             best = max(_looked(grey, ways, encoder, config), key=lambda way: way.seen)
             one = best if best.seen >= _CLEAR else one
         surer = odds - least + (one.seen if one else 0.0)
@@ -91,7 +92,7 @@ def _same_points(one_xy: np.ndarray, other_xy: np.ndarray) -> bool:
     return float(np.linalg.norm(one_xy - other_xy, axis=1).mean()) < _SAME * extent
 
 
-def _crop_share(face: Detection, spec: ImageSpec) -> float:
+def crop_share(face: Detection, spec: ImageSpec) -> float:
     """The side of a face's crop over the longer side of its box: about 1 where its points lie as those of a face."""
     matrix = crop_matrix(face.points_xy, np.asarray(spec.template_xy))
     extent = float((face.box_xyxy[2:] - face.box_xyxy[:2]).max())
@@ -112,7 +113,7 @@ def _looked(grey: np.ndarray, faces: list[Detection], encoder: FaceEncoder, conf
     return [_Looked(face, own, float(visible.mean())) for face, own, visible in zip(faces, points, read.visible, strict=True)]
 
 
-def _laid(face: Detection, quarters: int, spec: ImageSpec) -> Detection:
+def laid(face: Detection, quarters: int, spec: ImageSpec) -> Detection:
     """The same face with its points where its box would have them if it lay turned by so many quarters: of upright faces, the crop is as
     wide as the box is high, and the five lie a twentieth below its middle."""
     low, high = face.box_xyxy[:2].astype(np.float64), face.box_xyxy[2:].astype(np.float64)

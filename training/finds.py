@@ -1,0 +1,153 @@
+"""What the finder takes for faces, true and false, as the second look sees it: what teaches a network which of them are faces.
+
+`composed picture, perhaps turned → finder, far below its threshold → crops by its points, and laid into its box four ways`. A crop
+shows a face when one that is known lies there, the right way up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from edge.bundle import ImageSpec
+from edge.cv import cv2
+from edge.types import Detection
+from edge.vision.face import FaceFinder as Finder
+from edge.vision.face import align, box_overlap, pixel_matrix
+from edge.vision.second import COLLAPSED, crop_share, laid
+from training.compose import Composer, Turns, placed_face, relit
+from training.covers import SIDE
+from training.face import SPEC, FinderSession, load_face
+from training.pieces import load_sources
+from training.run import in_two, load_checkpoint
+from training.scenes import draw_scene, turn
+
+LEAST_SCORE = 0.2
+"""Of a find that is looked at: far below the finder's threshold, so that there are false ones."""
+_CANVAS, _TURNED, _TILT_DEG = 416, 0.5, 25.0
+_SAME, _OTHER, _DOUBTED = 0.45, 0.2, 0.1
+_UPRIGHT_DEG, _OTHERWISE_DEG = 32.0, 58.0
+_FAIR, _MOST = 0.35, 4  # of what is none and scores less, so many a picture are enough
+_TASKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Finds:
+    """Crops of what was found, one row each."""
+
+    crops: np.ndarray
+    """`[N,SIDE,SIDE]` uint8."""
+    face: np.ndarray
+    """`[N]` bool: a face, the right way up."""
+    find: np.ndarray
+    """`[N]` which find each is a crop of."""
+    true: np.ndarray
+    """`[F]` bool: finds that are faces, however they lie."""
+    score: np.ndarray
+    """`[F]` the finder's."""
+
+
+def gather(folder: Path, face: Path, part: str, spec: ImageSpec, count: int, seed: int) -> Finds:
+    """What a finder takes for faces in `count` composed pictures.
+
+    Args:
+        folder: of the data packs.
+        face: run of the finder.
+        part: of the sources, `train`, `valid` or `test`.
+        spec: how crops are made.
+        count: of pictures.
+        seed: of what is drawn; the same one brings the same finds.
+
+    Raises:
+        InputError: a pack or the run is missing or broken.
+    """
+    composer = Composer(load_sources(folder, face / "teacher", part), Turns(down_share=0.0))
+    tasks = [list(range(start, count, _TASKS)) for start in range(_TASKS)]
+    return joined(in_two(partial(_look, face, composer, spec, seed), tasks))
+
+
+def joined(parts: list[Finds]) -> Finds:
+    """Several in one."""
+    before = np.cumsum([0, *(len(part.true) for part in parts)])
+    moved = [replace(part, find=part.find + first) for part, first in zip(parts, before, strict=False)]
+    return Finds(*(np.concatenate([getattr(part, one.name) for part in moved]) for one in fields(Finds)))
+
+
+@torch.no_grad()
+def _look(face: Path, composer: Composer, spec: ImageSpec, seed: int, numbers: list[int]) -> Finds:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    model = load_face(face)
+    kinds = load_checkpoint(face)["record"]["config"]["kinds"]
+    find = Finder(FinderSession(model), replace(SPEC, threshold=LEAST_SCORE))
+    shape = (0, SIDE, SIDE)
+    crops, rows, finds = [np.zeros(shape, np.uint8)], [], []
+    for number in numbers:
+        rng = np.random.default_rng([seed, number])
+        picture, boxes, unsure, rolls = _picture(composer, kinds, rng)
+        low = 0
+        for one in find(picture):
+            true, roll = _known(one, boxes, unsure, rolls)
+            low += int(true is False and one.score < _FAIR)
+            if true is None or (true is False and one.score < _FAIR and low > _MOST):
+                continue
+            shown = list(_shown(picture, one, spec, roll if true else None))
+            crops += [crop[None] for crop, _ in shown]
+            rows += [(is_face, len(finds)) for _, is_face in shown]
+            finds.append((true, one.score))
+    shows, find_of = np.reshape(rows, (-1, 2)).T
+    true, score = np.reshape(finds, (-1, 2)).T
+    return Finds(np.concatenate(crops), shows.astype(bool), find_of.astype(int), true.astype(bool), score.astype(np.float32))
+
+
+def _picture(
+    composer: Composer, kinds: dict[str, float], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[float]]:
+    """A composed picture, perhaps turned: boxes `[F,4]` of its faces, those that may be one `[U,4]`, how far each face is turned."""
+    scene = draw_scene(composer, rng, _CANVAS, kinds)
+    picture, turn_deg = relit(rng, scene.picture), 0.0
+    known, unsure = list(zip(scene.boxes, scene.points, strict=True)), list(scene.unsure)
+    if rng.random() < _TURNED:
+        turn_deg = 90.0 * int(rng.integers(4)) + float(rng.normal(0, _TILT_DEG))
+        matrix = turn(_CANVAS, turn_deg)
+        picture = cv2.warpAffine(picture, pixel_matrix(matrix), (_CANVAS, _CANVAS), borderMode=cv2.BORDER_REPLICATE)
+        known = [placed_face(box, points, matrix, turn_deg) for box, points in known]
+        unsure = [placed_face(box, np.full((5, 2), np.nan), matrix, turn_deg)[0] for box in unsure]
+    rolls = [
+        _roll(points) if np.isfinite(points).all() else turn_deg + own for (_, points), own in zip(known, scene.turns_deg, strict=True)
+    ]
+    return picture, np.reshape([box for box, _ in known], (-1, 4)), np.reshape(unsure, (-1, 4)), rolls
+
+
+def _shown(picture: np.ndarray, face: Detection, spec: ImageSpec, roll: float | None) -> Iterator[tuple[np.ndarray, bool]]:
+    """The crops of a find, and whether each shows a face the right way up; `roll` is that of the face, `None` where there is none."""
+    ways = [laid(face, quarters, spec) for quarters in range(4)]
+    if crop_share(face, spec) >= COLLAPSED:
+        ways.append(face)
+    for way in ways:
+        apart = 180.0 if roll is None else abs((_roll(way.points_xy) - roll + 180) % 360 - 180)
+        if apart <= _UPRIGHT_DEG or apart >= _OTHERWISE_DEG:
+            crop, _ = align(picture, way, spec)
+            yield cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA), apart <= _UPRIGHT_DEG
+
+
+def _roll(points: np.ndarray) -> float:
+    """By how much a face is turned in the picture, degrees clockwise: the way from one eye to the other."""
+    x, y = points[1] - points[0]
+    return float(np.degrees(np.arctan2(y, x)))
+
+
+def _known(face: Detection, boxes: np.ndarray, unsure: np.ndarray, rolls: list[float]) -> tuple[bool | None, float]:
+    """Whether a face is known there, `None` where nobody can say; and by how much it is turned."""
+    shared = box_overlap(boxes, face.box_xyxy[None])[:, 0]
+    best = int(shared.argmax()) if len(shared) else 0
+    if len(shared) and shared[best] >= _SAME:
+        return True, rolls[best]
+    if (len(shared) and shared[best] >= _OTHER) or (len(unsure) and box_overlap(unsure, face.box_xyxy[None]).max() >= _DOUBTED):
+        return None, 0.0
+    return False, 0.0
