@@ -24,7 +24,7 @@ from edge.pipeline import Pipeline
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder
 from export.graphs import READINGS, EmbedGraph, VerifierGraph, VisionGraph
-from export.visibility import OUTPUTS, VisibilityGraph
+from export.visibility import VisibilityGraph
 from training.face import load_face
 from training.policy import ErvPolicy, load_policy
 from training.verifier import load_verifier
@@ -107,10 +107,10 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
     outputs: tuple[str, ...] = ("visual_tokens", *READINGS.values())
     look: Callable[..., object] = vision
     if (runs / "visibility").is_dir():
-        sight, outputs = VisibilityGraph(load_visibility(runs / "visibility").network), (*outputs, *OUTPUTS)
+        sight, outputs = VisibilityGraph(load_visibility(runs / "visibility").network), (*outputs, "visible")
 
         def look(pixels: torch.Tensor) -> object:
-            return *vision(pixels), *sight(pixels)
+            return *vision(pixels), sight(pixels)
 
     else:
         config = dataclasses.replace(config, verdict=dataclasses.replace(config.verdict, min_visible=0.0))

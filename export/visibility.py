@@ -1,4 +1,4 @@
-"""The visibility network as two more outputs of a bundle's vision encoder: `visible`, and `face`.
+"""The visibility network as one more output, `visible`, of a bundle's vision encoder.
 
 `python -m export visibility BUNDLE --run RUN --out DIR` puts it into a finished bundle (or replaces it there) without touching
 anything else: labels, cues and first texts stay what they were; verdicts change where a cue is found hidden.
@@ -34,7 +34,7 @@ from training.augment import SIZE
 from training.folders import new_folder
 from training.visibility import SIDE, Visibility, load_visibility
 
-OUTPUTS = ("visible", "face")
+OUTPUT = "visible"
 FIGURES = "visibility, covered validation faces"
 """Title of what its training measured, on the model card."""
 STORED_BITS = 12
@@ -43,15 +43,14 @@ TOLERANCE = 2e-3
 
 
 class VisibilityGraph(nn.Module):
-    """Crops → probability of each cue of being in sight, and of a face being there."""
+    """Crops → probability of each cue of being in sight."""
 
     def __init__(self, network: Visibility) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        visible, face = self.network(F.avg_pool2d(pixel_values, SIZE // SIDE))
-        return visible.sigmoid(), face.sigmoid()
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return self.network(F.avg_pool2d(pixel_values, SIZE // SIDE)).sigmoid()
 
 
 def graft(path: Path, network: Visibility, *, stored: bool = False) -> None:
@@ -68,13 +67,13 @@ def graft(path: Path, network: Visibility, *, stored: bool = False) -> None:
     with tempfile.TemporaryDirectory() as name:
         alone = Path(name) / "visibility.onnx"
         faces = torch.export.Dim("faces", min=1, max=64)
-        export_graph(alone, VisibilityGraph(network), (torch.rand(2, 1, SIZE, SIZE),), {INPUT: {0: faces}}, list(OUTPUTS))
+        export_graph(alone, VisibilityGraph(network), (torch.rand(2, 1, SIZE, SIZE),), {INPUT: {0: faces}}, [OUTPUT])
         part = onnx.load(alone)
     if stored:
         store_weights(part, STORED_BITS)
     whole = load_graph(path)
     graph = whole.graph
-    _drop_outputs(graph, OUTPUTS)
+    _drop_output(graph, OUTPUT)
     _prefix(part.graph, _free_prefix(graph))
     graph.output.extend(part.graph.output)
     graph.node.extend(part.graph.node)
@@ -83,16 +82,15 @@ def graft(path: Path, network: Visibility, *, stored: bool = False) -> None:
 
     crops = np.random.default_rng(0).random((4, 1, SIZE, SIZE), np.float32)
     with torch.no_grad():
-        wanted = VisibilityGraph(network)(torch.from_numpy(crops))
-    made = OrtSession(path).run({INPUT: crops})
-    error = max(float(np.abs(made[name] - part.numpy()).max()) for name, part in zip(OUTPUTS, wanted, strict=True))
+        wanted = VisibilityGraph(network)(torch.from_numpy(crops)).numpy()
+    error = float(np.abs(OrtSession(path).run({INPUT: crops})[OUTPUT] - wanted).max())
     if not error <= TOLERANCE:
         raise InputError(f"torch and ONNX disagree about which cues are in sight, by {error:.1e}")
 
 
-def _drop_outputs(graph: onnx.GraphProto, names: tuple[str, ...]) -> None:
-    """Remove outputs, as far as they are there, and all that only they need."""
-    outputs = [value for value in graph.output if value.name not in names]
+def _drop_output(graph: onnx.GraphProto, name: str) -> None:
+    """Remove an output, if it is there, and all that only it needs."""
+    outputs = [value for value in graph.output if value.name != name]
     needed, nodes = {value.name for value in outputs}, []
     for node in reversed(graph.node):
         if needed & set(node.output):
@@ -113,13 +111,13 @@ def _free_prefix(graph: onnx.GraphProto) -> str:
 
 
 def _prefix(graph: onnx.GraphProto, prefix: str) -> None:
-    """Put `prefix` before every name but those of input and outputs."""
+    """Put `prefix` before every name but those of input and output."""
 
     def renamed(name: str) -> str:
-        return name if name in ("", INPUT, *OUTPUTS) else prefix + name
+        return name if name in ("", INPUT, OUTPUT) else prefix + name
 
     for node in graph.node:
-        node.name = renamed(node.name or node.output[0]) if node.output[0] not in OUTPUTS else prefix + node.output[0]
+        node.name = renamed(node.name or node.output[0]) if node.output[0] != OUTPUT else prefix + OUTPUT
         for names in (node.input, node.output):
             names[:] = [renamed(name) for name in names]
     for tensor in graph.initializer:

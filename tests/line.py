@@ -26,7 +26,7 @@ _SMALL = {
         "nudged=0",
         "evidence_passes=1",
     ],
-    "visibility": ["widths=[4,8]", "hidden=8", "epochs=1", "batch=16", "pictures=10", "found=8"],
+    "visibility": ["widths=[4,8]", "hidden=8", "epochs=1", "batch=16"],
     "grammar": ["precision=0", "contradicted=1", "least_faces=1", 'floor={"": 0.1}'],
     "sft": ["hidden=32", "layers=2", "intermediate=64", "epochs=32", "batch=16", "views=1", "lr=0.01"],
     "verifier": ["steps=2", "batch=16"],
@@ -46,7 +46,6 @@ def runs(tmp_path_factory, data) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     teacher = write_text_encoder(tmp_path_factory.mktemp("teacher"))
     needs = {
-        "face": runs / "face",
         "encoder": runs / "encoder",
         "grammar": runs / "grammar",
         "teacher": runs / "verifier",
@@ -58,7 +57,7 @@ def runs(tmp_path_factory, data) -> Path:
         if stage == "verifier":
             given["teacher"] = teacher
         extra = [f"--{option}={path}" for option, path in given.items()]
-        packs = with_teacher(data, tmp_path_factory.mktemp("finder") / "packs") if stage in ("face", "visibility") else data
+        packs = with_teacher(data, tmp_path_factory.mktemp("finder") / "packs") if stage == "face" else data
         assert train([stage, "--data", str(packs), "--out", str(runs / stage), *extra, "--set", *values]) == 0
         lines = (runs / stage / "metrics.jsonl").read_text().splitlines()
         assert lines

@@ -1,10 +1,10 @@
-"""Whether a crop shows a face at all, and which of its cues are in sight: a small network beside the encoder, for finder and verdict.
+"""Which cues of a face are in sight: a small network beside the encoder, for the verdict.
 
 The encoder is taught to read a face through what covers it, and so it tells a mouth that it cannot see. A claim about it would describe
 nothing that is there. This network says for each cue whether the part of the face that shows it is in sight. It learns from faces that
-are covered on the spot (`training.covers`). What is a face it learns from what the finder takes for one (`training.finds`).
+are covered on the spot (`training.covers`).
 
-    python -m training visibility --face runs/face --out runs/visibility
+    python -m training visibility --out runs/visibility
 """
 
 from __future__ import annotations
@@ -21,12 +21,10 @@ from torch.nn import functional as F
 
 from edge.cv import cv2
 from edge.errors import InputError
-from training.augment import SIZE, Targets, draw_uniform, move, plain, relight
+from training.augment import SIZE, Targets, move, plain, relight
 from training.covers import SIDE, cover, frames
 from training.cues import CUE_NAMES, fit_cue_model
 from training.data import FerPlus, load_ferplus
-from training.finds import Finds, gather
-from training.levelled import crop_spec
 from training.photos import load_photos
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
 
@@ -35,8 +33,6 @@ HIDDEN = 0.5
 _FRAMED = 0.1
 """Share of the faces that are given spectacles, which hide nothing."""
 _DOUBTED_EVERY = 5  # epochs
-_FER_WEIGHT = 0.2
-"""Of faces of FER+, covered or not, beside what the finder found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class VisibilityConfig:
     widths: list[int]
     """Channels; the resolution is halved before each of them and once at the end."""
     hidden: int
-    """Width of the layers before the last ones."""
+    """Width of the layer before the last."""
     epochs: int
     batch: int
     lr: float
@@ -60,17 +56,11 @@ class VisibilityConfig:
     doubt: float
     """From half of the epochs on, a cue of an uncovered face that this network sees with less than this probability teaches nothing: some
     wear dark glasses, or hold a hand before their mouth."""
-    pictures: int
-    """Composed pictures in which the finder looks for what it takes for faces."""
-    found: int
-    """Such crops a step, half of them faces."""
-    face_weight: float
-    """Of what they teach."""
     seed: int
 
 
 class Visibility(nn.Module):
-    """Grey crops → the logit of being a face the right way up, and for each cue that of being in sight."""
+    """Grey face crops → for each cue, the logit of being in sight."""
 
     def __init__(self, widths: list[int], hidden: int) -> None:
         super().__init__()
@@ -84,14 +74,12 @@ class Visibility(nn.Module):
         self.body = nn.Sequential(*layers, *layer(widths[-1], widths[-1], 3, 2))
         flat = widths[-1] * (SIDE // 2 ** (len(widths) + 1)) ** 2
         self.head = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, len(CUE_NAMES)))
-        self.face = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`[N,1,48,48]`, 0…1 → logits `[N,K]` of the cues, and `[N]` of a face."""
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """`[N,1,48,48]`, 0…1 → `[N,K]` logits."""
         centred = pixels - pixels.mean((2, 3), keepdim=True)
         pixels = centred / (centred.square().mean((2, 3), keepdim=True) + 1e-3).sqrt()
-        features = self.body(pixels).flatten(1)
-        return self.head(features), self.face(features)[:, 0]
+        return self.head(self.body(pixels).flatten(1))
 
 
 def photo_patches(archive: Path, split: str, count: int, seed: int) -> torch.Tensor:
@@ -138,12 +126,10 @@ def view(
     return relight(images, generator), seen, clear
 
 
-def train(folder: Path, out: Path, config: VisibilityConfig, *, face: str) -> Path:
-    """Train on the faces of FER+ under `folder` and on what the finder of run `face` finds; write the run to `out`."""
+def train(folder: Path, out: Path, config: VisibilityConfig) -> Path:
+    """Train on the faces of FER+ under `folder`; write the run to `out`."""
     run = Run(out, config, seed=config.seed)
     faces, valid = load_ferplus(folder, "train"), load_ferplus(folder, "valid")
-    spec, shares = crop_spec(faces), {"train": 1, "valid": 5}
-    found, others = (gather(folder, Path(face), part, spec, config.pictures // share, config.seed) for part, share in shares.items())
     cue_model = fit_cue_model(faces.landmarks, faces.point_index, faces.label == 0)
     targets, held_out = (Targets.of(_measured(part), cue_model) for part in (faces, valid))
     archive = folder / "faces_in_context.zip"
@@ -165,13 +151,9 @@ def train(folder: Path, out: Path, config: VisibilityConfig, *, face: str) -> Pa
         for chosen in progress(rows.split(config.batch)[:steps], f"epoch {epoch}", steps):
             images, seen, clear = view(targets.take(chosen), photos, generator, config.clear_share)
             seen = torch.where(doubted[chosen] & clear[:, None], torch.nan, seen)
-            crops, shows = draw_finds(found, config.found, generator)
             with torch.autocast(run.device.type, torch.bfloat16):
-                logits, is_face = model(torch.cat([images, crops]).to(run.device, memory_format=torch.channels_last))
-            shows = torch.cat([torch.ones(len(images)), shows]).to(run.device)
-            weight = torch.cat([torch.full((len(images),), _FER_WEIGHT), torch.ones(len(crops))]).to(run.device)
-            asked = F.binary_cross_entropy_with_logits(is_face.float(), shows, weight)
-            loss = _loss(logits[: len(images)].float(), seen.to(run.device)) + config.face_weight * asked
+                logits = model(images.to(run.device, memory_format=torch.channels_last))
+            loss = _loss(logits.float(), seen.to(run.device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -180,34 +162,9 @@ def train(folder: Path, out: Path, config: VisibilityConfig, *, face: str) -> Pa
             total += loss.item()
         averaged.load_state_dict(average.state)
         threshold, figures = evaluate(averaged, held_out, unseen, config.false_alarms)
-        figures["told_apart"] = told_apart(averaged, others)
         run.metrics(epoch=epoch, loss=total / steps, doubted=float(doubted.any(1).float().mean()), threshold=threshold, **figures)
         run.save(state=average.state, threshold=threshold, figures=figures)
     return out
-
-
-def draw_finds(found: Finds, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Crops of finds `[N,1,S,S]`, half of them faces the right way up, mirrored and in another light; and which are, `[N]` 0 or 1."""
-    rows = [torch.from_numpy(np.flatnonzero(found.face == side)) for side in (True, False)]
-    chosen = torch.cat([part[torch.randint(len(part), (count // 2,), generator=generator)] for part in rows if len(part)])
-    crops = torch.from_numpy(found.crops)[chosen, None].float() / 255
-    flip = draw_uniform(len(crops), 0, 1, 1, 1, 1, generator=generator) < 0.5
-    shows = torch.from_numpy(found.face)[chosen].float()
-    return relight(torch.where(flip, crops.flip(3), crops), generator), shows
-
-
-@torch.no_grad()
-def told_apart(model: Visibility, found: Finds) -> float:
-    """How well the surest crop of each find tells faces from what is none: area under the curve."""
-    model.eval()
-    device = next(model.parameters()).device
-    crops = torch.from_numpy(found.crops)[:, None].float() / 255
-    sure = torch.cat([model(part.to(device))[1].cpu() for part in crops.split(512)]).numpy()
-    best = np.full(len(found.true), -np.inf)
-    np.maximum.at(best, found.find, sure)
-    order = np.argsort(np.argsort(best))[found.true] + 1.0
-    true, false = int(found.true.sum()), int((~found.true).sum())
-    return float((order.sum() - true * (true + 1) / 2) / max(1, true * false))
 
 
 def _measured(faces: FerPlus) -> FerPlus:
@@ -224,7 +181,7 @@ def _sight(model: Visibility, faces: Targets) -> torch.Tensor:
     """The probability `[N,K]` with which each cue of faces as they are is in sight."""
     model.eval()
     device = next(model.parameters()).device
-    return torch.cat([model(halved(plain(part)).to(device))[0].sigmoid().cpu() for part in faces.images.split(512)])
+    return torch.cat([model(halved(plain(part)).to(device)).sigmoid().cpu() for part in faces.images.split(512)])
 
 
 @torch.no_grad()
@@ -240,7 +197,7 @@ def evaluate(model: Visibility, faces: Targets, photos: torch.Tensor, false_alar
     read, truth = [], []
     for rows in torch.arange(len(faces.images)).split(512):
         images, seen, _ = view(faces.take(rows), photos, generator, 0.0)
-        read.append(model(images.to(device))[0].sigmoid().cpu())
+        read.append(model(images.to(device)).sigmoid().cpu())
         truth.append(seen)
     threshold = min(0.5, float(np.quantile(_sight(model, faces).numpy(), false_alarms)))
     low, seen = torch.cat(read) < threshold, torch.cat(truth)

@@ -1,5 +1,4 @@
-"""The fast path's network: aligned faces → visual tokens, emotion probabilities, cues, points, pose, which cues are in sight, and whether
-a face is there at all."""
+"""The fast path's network: aligned faces → visual tokens, emotion probabilities, cues, points, pose, and which cues are in sight."""
 
 from __future__ import annotations
 
@@ -31,8 +30,6 @@ class Encoded:
     """`[N,3]` yaw, pitch, roll."""
     visible: np.ndarray
     """`[N,C]` probability 0…1 that the part of the face that shows the cue is in sight; 1 where the encoder does not tell."""
-    face: np.ndarray
-    """`[N]` probability 0…1 that the crop shows a face the right way up; NaN where the encoder does not tell."""
     units: np.ndarray
     """`[N,U]` action units, some with a column a side, in units of `UnitSpec.full`; no columns where the encoder reads none."""
 
@@ -70,8 +67,7 @@ class FaceEncoder:
         units = out.get("units", np.zeros((len(crops), 0), np.float32))
         if len(columns := {c for unit in self.config.units for c in unit.columns}) and max(columns) >= units.shape[1]:
             raise BundleError("action units are listed, but graph 'vision_encoder' does not read them: export the bundle again")
-        face = out.get("face", np.full(len(crops), np.nan, np.float32))
-        return Encoded(out["visual_tokens"], probabilities, out["cues"], out["points"], out["pose"], out["visible"], face, units)
+        return Encoded(out["visual_tokens"], probabilities, out["cues"], out["points"], out["pose"], out["visible"], units)
 
     def read(self, crops: np.ndarray, *, batch: int = 64) -> Encoded:
         """Read any number (one at least) of `[N,S,S]` uint8 crops, so many at a time."""
