@@ -137,7 +137,7 @@ def degrade(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     for i in range(groups):
         if torch.rand(1, generator=generator) < 0.5:
             side = int(torch.randint(24, SIZE, (1,), generator=generator))
-            small = F.interpolate(images[i::groups], side, mode="area")
+            small = F.interpolate(images[i::groups], min(side, images.shape[-1]), mode="area")
             images[i::groups] = F.interpolate(small, images.shape[-1], mode="bilinear", align_corners=False)
     packed = torch.rand(len(images), generator=generator) < 0.3
     quality = torch.randint(25, 90, (len(images),), generator=generator)

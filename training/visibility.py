@@ -59,19 +59,24 @@ class VisibilityConfig:
     seed: int
 
 
+def body(widths: list[int]) -> nn.Sequential:
+    """Convolutions that halve `[N,1,S,S]` before each width and once at the end."""
+
+    def layer(inputs: int, outputs: int, side: int, stride: int) -> list[nn.Module]:
+        return [nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+    layers = layer(1, widths[0], 5, 2)
+    for inputs, outputs in pairwise(widths):
+        layers += [*layer(inputs, outputs, 3, 2), *layer(outputs, outputs, 3, 1)]
+    return nn.Sequential(*layers, *layer(widths[-1], widths[-1], 3, 2))
+
+
 class Visibility(nn.Module):
     """Grey face crops → for each cue, the logit of being in sight."""
 
     def __init__(self, widths: list[int], hidden: int) -> None:
         super().__init__()
-
-        def layer(inputs: int, outputs: int, side: int, stride: int) -> list[nn.Module]:
-            return [nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-
-        layers = layer(1, widths[0], 5, 2)
-        for inputs, outputs in pairwise(widths):
-            layers += [*layer(inputs, outputs, 3, 2), *layer(outputs, outputs, 3, 1)]
-        self.body = nn.Sequential(*layers, *layer(widths[-1], widths[-1], 3, 2))
+        self.body = body(widths)
         flat = widths[-1] * (SIDE // 2 ** (len(widths) + 1)) ** 2
         self.head = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, len(CUE_NAMES)))
 

@@ -1,0 +1,165 @@
+"""The screen: a small network that tells which of the finder's finds are faces, for the second look.
+
+It sees the crops that the second look makes of a find, by the finder's own points and laid into its box four ways, and learns on what the
+finder takes for faces far below its threshold (`training.finds`). Beside the finder's score it counts as much as validation finds ask for.
+
+    python -m training screen --face runs/face --out runs/screen
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from training.augment import degrade, draw_uniform, relight
+from training.covers import SIDE
+from training.data import load_ferplus
+from training.finds import Finds, gather
+from training.levelled import crop_spec
+from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
+from training.visibility import body
+
+_VALID = 5
+"""Of the pictures, so many times fewer for validation."""
+_MOST = 4.0
+"""Log odds that the screen gives at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenConfig:
+    """Everything that decides a run."""
+
+    widths: list[int]
+    """Channels; the resolution is halved before each of them and once at the end."""
+    hidden: int
+    """Width of the layer before the last."""
+    pictures: int
+    """Composed pictures in which the finder looks."""
+    steps: int
+    batch: int
+    """Crops a step, half of them faces the right way up."""
+    lr: float
+    weight_decay: float
+    average: float
+    """Decay of the moving average of the weights."""
+    seed: int
+
+
+class Screen(nn.Module):
+    """Grey crops → the log odds that they show a face the right way up."""
+
+    def __init__(self, widths: list[int], hidden: int) -> None:
+        super().__init__()
+        self.body = body(widths)
+        flat = widths[-1] * (SIDE // 2 ** (len(widths) + 1)) ** 2
+        self.head = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        # what the log odds count beside the finder's, and what is added: 1 and 0 until they are fitted
+        self.register_buffer("beside", torch.tensor([1.0, 0.0]))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """`[N,1,48,48]`, 0…255 → `[N]`."""
+        centred = pixels - pixels.mean((2, 3), keepdim=True)
+        scaled = centred / (centred.square().mean((2, 3), keepdim=True) + 65.0).sqrt()
+        logits = self.head(self.body(scaled).flatten(1))[:, 0]
+        return (self.beside[0] * logits + self.beside[1]).clamp(-_MOST, _MOST)
+
+
+def draw(found: Finds, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Crops of finds `[N,1,S,S]`, 0…1, half of them faces the right way up, as another camera may give them; and which are, `[N]` 0 or 1."""
+    rows = [torch.from_numpy(np.flatnonzero(found.face == side)) for side in (True, False)]
+    chosen = torch.cat([part[torch.randint(len(part), (count // 2,), generator=generator)] for part in rows if len(part)])
+    n, crops = len(chosen), torch.from_numpy(found.crops[chosen.numpy()])[:, None].float() / 255
+    angle, zoom = torch.deg2rad(draw_uniform(n, -8, 8, generator=generator)), draw_uniform(n, 0.9, 1.08, generator=generator)
+    flip = torch.where(draw_uniform(n, 0, 1, generator=generator) < 0.5, -1.0, 1.0)
+    cos, sin, shift = torch.cos(angle) * zoom, torch.sin(angle) * zoom, draw_uniform(n, -0.06, 0.06, 2, generator=generator)
+    matrix = torch.stack([torch.stack([cos * flip, sin, shift[:, 0]], 1), torch.stack([-sin * flip, cos, shift[:, 1]], 1)], 1)
+    grid = F.affine_grid(matrix, list(crops.shape), align_corners=False)
+    crops = F.grid_sample(crops, grid, padding_mode="border", align_corners=False)
+    return degrade(relight(crops, generator), generator).clamp(0, 1), torch.from_numpy(found.face)[chosen].float()
+
+
+@torch.no_grad()
+def best_way(model: Screen, found: Finds) -> np.ndarray:
+    """`[F]` log odds of each find, of its surest crop."""
+    model.eval()
+    device = next(model.parameters()).device
+    crops = torch.from_numpy(found.crops)[:, None]
+    sure = torch.cat([model(part.to(device).float()).cpu() for part in crops.split(512)]).numpy()
+    best = np.full(len(found.true), -np.inf, np.float32)
+    np.maximum.at(best, found.find, sure)
+    return best
+
+
+def area(sure: np.ndarray, true: np.ndarray) -> float:
+    """Area under the curve that tells true finds from false ones."""
+    rank = np.argsort(np.argsort(sure)) + 1.0
+    n = int(true.sum())
+    return float((rank[true].sum() - n * (n + 1) / 2) / max(1, n * int((~true).sum())))
+
+
+def fit_beside(sure: np.ndarray, odds: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    """Weight and bias of the screen's log odds, such that they and the finder's add up: logistic regression, over the finder's weight."""
+    seen = torch.from_numpy(np.column_stack([odds, sure, np.ones_like(odds)])).double()
+    weight = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        found = F.binary_cross_entropy_with_logits(seen @ weight, torch.from_numpy(true).double())
+        found.backward()
+        return found
+
+    optimizer.step(loss)
+    own, its, bias = weight.detach().tolist()
+    return its / max(own, 1e-3), bias / max(own, 1e-3)
+
+
+def train(folder: Path, out: Path, config: ScreenConfig, *, face: str) -> Path:
+    """Train on what the finder of run `face` finds in pictures composed from the packs under `folder`; write the run to `out`."""
+    run = Run(out, config, seed=config.seed)
+    spec, shares = crop_spec(load_ferplus(folder, "train")), {"train": 1, "valid": _VALID}
+    found, others = (gather(folder, Path(face), part, spec, config.pictures // share, config.seed) for part, share in shares.items())
+    odds = np.log(others.score / (1 - others.score))
+    model = Screen(config.widths, config.hidden).to(run.device, memory_format=torch.channels_last)
+    average, averaged = Average(model, config.average), Screen(config.widths, config.hidden).to(run.device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    schedule = cosine_schedule(optimizer, config.steps, min(200, config.steps // 10))
+    generator = torch.Generator().manual_seed(config.seed)
+    model.train()
+    for _ in progress(range(config.steps), "steps", config.steps):
+        crops, shows = draw(found, config.batch, generator)
+        with torch.autocast(run.device.type, torch.bfloat16):
+            logits = model((crops * 255).to(run.device, memory_format=torch.channels_last))
+        loss = F.binary_cross_entropy_with_logits(logits.float(), shows.to(run.device))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        average.update(model)
+    averaged.load_state_dict(average.state)
+    sure = best_way(averaged, others)
+    averaged.beside.copy_(torch.tensor(fit_beside(sure, odds, others.true)))
+    together = best_way(averaged, others) + odds
+    figures = {"finder": area(odds, others.true), "screen": area(sure, others.true), "together": area(together, others.true)}
+    run.metrics(loss=loss.item(), finds=len(found.true), held_out=len(others.true), **figures, beside=averaged.beside.tolist())
+    run.save(state=averaged.state_dict(), figures=figures)
+    return out
+
+
+def load_screen(folder: Path) -> Screen:
+    """Load a trained screen."""
+    checkpoint = load_checkpoint(folder)
+    config = checkpoint["record"]["config"]
+    model = Screen(config["widths"], config["hidden"])
+    model.load_state_dict(checkpoint["state"])
+    return model.eval()
+
+
+def configure(given: Path | None, overrides: list[str]) -> ScreenConfig:
+    """The resolved configuration."""
+    return read_config(ScreenConfig, "screen", given, overrides)
