@@ -34,9 +34,11 @@ AUDIT = "audit.png"
 """The model card's picture of who is read; a bundle may lack it."""
 TOWER = "policy_vision"
 """A sixth graph, of bundles whose policy has a vision tower of its own."""
+SCREEN = "screen"
+"""A small graph that tells which of the finder's finds are faces; a bundle may lack it, and then believes them all."""
 MOVES = "moves.npz"
 """How a face moves when one of its cues is taken back to neutral; a bundle may lack it, and then tells no counterfactuals."""
-OPTIONAL = (CALIBRATION, AUDIT, MOVES, f"{TOWER}.onnx")
+OPTIONAL = (CALIBRATION, AUDIT, MOVES, f"{SCREEN}.onnx", f"{TOWER}.onnx")
 _MAX_HASHES, _MAX_FILE = 64 * 1024, 8 * 1024**3
 """Longest list of hashes and longest file that are read, bytes."""
 SHIPPED = Path(__file__).parent / "models"
@@ -85,9 +87,10 @@ class FaceSpec:
     times, a quarter turn further each."""
     rough: bool = False
     """Its points are rough: a found face is aligned again by where the encoder sees them (`ImageSpec.five`)."""
-    least_sure: Annotated[float, Range(0, 10)] = 0.0
-    """What the log odds of a face's score and the share 0…1 that the encoder sees of it, mean over its cues, must come to together;
-    0: all is believed."""
+    screened: bool = False
+    """`screen.onnx` tells which of the finds are faces."""
+    least_sure: Annotated[float, Range(-10, 10)] = 0.0
+    """What the log odds of a find's score and those that the screen gives it must come to together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from types import TracebackType
 
 import numpy as np
 
-from edge.bundle import MOVES, TOWER, Bundle, BundleConfig
+from edge.bundle import MOVES, SCREEN, TOWER, Bundle, BundleConfig
 from edge.counterfactual import counterfactual
-from edge.engine.backend import Session, open_session, resolve_device
+from edge.engine.backend import OrtSession, Session, open_session, resolve_device
 from edge.engine.watch import watched
 from edge.errors import BackendError, BundleError, UsageError
 from edge.language.explain import Explainer, subject_of
@@ -35,6 +35,7 @@ from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder
 from edge.vision.look import Seen, look
 from edge.vision.moves import Moves
+from edge.vision.screen import Screen
 from edge.vision.search import check_min_face
 from edge.vision.track import Tracker
 
@@ -118,6 +119,8 @@ class Pipeline:
             return open_session(name, checked.graph(name), device=chosen, threads=1 if one else threads, profiles=profiles)
 
         face, vision = session("face"), session("vision_encoder")
+        # ten times smaller than what a copy to a GPU would cost
+        screen = OrtSession(checked.graph(SCREEN), device="cpu", threads=1) if config.face.screened else None
         embed, decoder, verifier = session("embed_tokens"), session("decoder_model_merged"), session("verifier")
         tower = session(TOWER) if config.policy.tower else None
         grammar = load_grammar(checked.folder / "grammar.json")
@@ -125,16 +128,17 @@ class Pipeline:
         tokenizer = load_tokenizer(checked.folder / "tokenizer.json")
         policy = RationalePolicy(embed, decoder, tokenizer, config.policy, grammar, (embed.inputs, decoder.inputs), tower)
         reader = SentenceVerifier(verifier, load_tokenizer(checked.folder / "verifier_tokenizer.json"), config, verifier.inputs)
+        looked = Screen(screen, config.image, config.face.least_sure) if screen else None
         pipeline = cls(
             checked,
-            FaceFinder(face, config.face, face.inputs, min_face=min_face),
+            FaceFinder(face, config.face, face.inputs, min_face=min_face, screen=looked),
             FaceEncoder(vision, config, vision.inputs),
             Explainer(policy, reader, grammar, config),
             vision.provider,
         )
         if config.movable:
             pipeline.moves = Moves.load(checked.folder / MOVES)
-        pipeline.sessions = [face, vision, embed, decoder, verifier, *([tower] if tower else [])]
+        pipeline.sessions = [face, vision, embed, decoder, verifier, *(one for one in (screen, tower) if one)]
         # the first run of ONNX Runtime's TensorRT provider builds its engines, which takes minutes
         pipeline._rehearse(math.inf if chosen == "tensorrt" else _PATIENCE_S)
         return pipeline

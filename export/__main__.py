@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     data = {"help": "folder of the data packs, or (but for bundle) of face crops (default: ERV_DATA, or ../shared/data)"}
 
     bundle = commands.add_parser("bundle", help="trained parts → graphs → parity check → calibration → bundle")
-    for part in ("face", "encoder", "grammar", "verifier", "visibility"):
+    for part in ("face", "screen", "encoder", "grammar", "verifier", "visibility"):
         kept = ", or a bundle whose finder is kept" if part == "face" else ""
         bundle.add_argument(f"--{part}", type=Path, default=Path("runs") / part, help=f"run of the {part}{kept}")
     bundle.add_argument("--policy", type=Path, default=Path("runs/grpo"), help="run of the policy, or folder of a SmolVLM-family model")
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     finder = commands.add_parser("finder", help="put another face finder into a finished bundle: a trained one, or a YuNet of your own")
     finder.add_argument("bundle", type=Path)
     finder.add_argument("source", type=Path, metavar="RUN_OR_FILE", help="run of training face, or the .onnx file of a YuNet")
+    finder.add_argument("--screen", type=Path, help="run of training screen, which tells what it found are faces (default: the bundle's)")
     finder.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
 
     moves = commands.add_parser("moves", help="put into a finished bundle how a face moves when a cue is taken back: counterfactuals")
@@ -112,7 +113,7 @@ def _bundle(args: argparse.Namespace) -> int:
     from export.large import build_large, is_large
     from training.data import data_folder
 
-    runs = Runs(args.face, args.encoder, args.grammar, args.policy, args.verifier, args.visibility)
+    runs = Runs(args.face, args.encoder, args.grammar, args.policy, args.verifier, args.visibility, args.screen)
     make = build_large if is_large(args.policy) else build
     print(json.dumps(make(runs, data_folder(args.data), args.out), indent=1))
     return 0
@@ -136,7 +137,7 @@ def _visibility(args: argparse.Namespace) -> int:
 def _finder(args: argparse.Namespace) -> int:
     from export.finder import put_finder
 
-    print(json.dumps(put_finder(args.bundle, args.source, args.out), indent=1))
+    print(json.dumps(put_finder(args.bundle, args.source, args.out, args.screen), indent=1))
     return 0
 
 

@@ -14,6 +14,7 @@ from edge.bundle import (
     CALIBRATION,
     HASHES,
     SCHEMA,
+    SCREEN,
     Bundle,
     BundleConfig,
     CueSpec,
@@ -30,6 +31,7 @@ from edge.pipeline import Pipeline
 from edge.ranges import build as build_spec
 from export.calibrate import calibrate
 from export.check import check_parity
+from export.finder import write_screen
 from export.graphs import export_graphs
 from export.moves import add_moves
 from export.plots import draw_calibration
@@ -45,6 +47,7 @@ from training.folders import new_folder
 from training.levelled import crop_spec
 from training.policy import MAX_FRAMES, TOKENS_PER_FRAME, ErvPolicy, ErvProcessor, load_policy
 from training.run import provenance, read_record
+from training.screen import load_screen
 from training.sft import MAX_NEW_TOKENS
 from training.verifier import load_verifier
 from training.visibility import load_visibility
@@ -64,6 +67,8 @@ class Runs:
     """Run of the cold start (or a later stage); its model is in `policy/`."""
     verifier: Path
     visibility: Path
+    screen: Path
+    """Of the finder; not asked for where a bundle's finder is kept."""
 
 
 def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
@@ -93,7 +98,10 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     with new_folder(out, HASHES) as folder:
         export_graphs(folder, face, policy, verifier)
         if kept:
-            shutil.copyfile(runs.face / "face.onnx", folder / "face.onnx")
+            for name in ("face.onnx", *([f"{SCREEN}.onnx"] if kept[0].screened else [])):
+                shutil.copyfile(runs.face / name, folder / name)
+        else:
+            write_screen(folder / f"{SCREEN}.onnx", load_screen(runs.screen))
         graft(folder / "vision_encoder.onnx", visibility.network)
         processor.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))

@@ -23,10 +23,12 @@ from edge.language.verifier import SentenceVerifier
 from edge.pipeline import Pipeline
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder
+from edge.vision.screen import Screen
 from export.graphs import READINGS, EmbedGraph, VerifierGraph, VisionGraph
 from export.visibility import VisibilityGraph
 from training.face import load_face
 from training.policy import ErvPolicy, load_policy
+from training.screen import load_screen
 from training.verifier import load_verifier
 from training.visibility import load_visibility
 
@@ -121,10 +123,14 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
         config.policy,
         grammar,
     )
+    screened = None
+    if config.face.screened:
+        look_again = TorchSession(load_screen(runs / "screen"), ("crops",), ("log_odds",))
+        screened = Screen(look_again, config.image, config.face.least_sure)
     reader = TorchSession(VerifierGraph(verifier), ("input_ids", "attention_mask"), ("emotions", "claims", "covered"))
     return Pipeline(
         Bundle(bundle.folder, config),
-        FaceFinder(TorchSession(face, ("picture",), ("faces",)), config.face),
+        FaceFinder(TorchSession(face, ("picture",), ("faces",)), config.face, screen=screened),
         FaceEncoder(TorchSession(look, ("pixel_values",), outputs), config),
         Explainer(written, SentenceVerifier(reader, parse_tokenizer(tokenizer.to_str()), config), grammar, config),
         "torch",

@@ -16,33 +16,39 @@ import numpy as np
 import onnx
 import torch
 
-from edge.bundle import HASHES, Bundle, FaceSpec
+from edge.bundle import HASHES, SCREEN, Bundle, FaceSpec
 from edge.engine.backend import OrtSession
 from edge.errors import EdgeError, InputError
 from edge.pipeline import Pipeline
 from edge.vision.face import INPUT, OUTPUT
+from edge.vision.screen import INPUT as SHOWN
+from edge.vision.screen import OUTPUT as LOG_ODDS
+from edge.vision.screen import SIDE
 from edge.vision.yunet import OUTPUTS
-from export.graphs import export_face, strip
+from export.graphs import export_face, export_screen, strip
 from export.publish import write_config
 from export.storage import store_weights
 from training.cues import FIVE
 from training.face import SPEC, load_face
 from training.folders import new_folder
 from training.run import read_record
+from training.screen import Screen, load_screen
 
 STORED_BITS = 16
+SCREEN_BITS, ODDS_TOLERANCE = 12, 0.05
 TOLERANCE = 0.5
 """Of a box or point, pixels of what the graph sees, between torch and the finished graph with stored weights; of a score, 0.02."""
 YUNET = FaceSpec(SPEC.long_side, 0.6, 0.45, 10.0, channels=3, yunet=True)
 
 
-def put_finder(folder: Path, source: Path, out: Path) -> dict[str, Any]:
+def put_finder(folder: Path, source: Path, out: Path, screen: Path | None = None) -> dict[str, Any]:
     """Write a copy of a bundle with another face finder in it.
 
     Args:
         folder: the bundle.
         source: a run of `python -m training face`, or the `.onnx` file of a YuNet.
         out: the new bundle; an existing one is replaced at the very end.
+        screen: a run of `python -m training screen`; the bundle's own when `None`.
 
     Returns:
         `face`: how the finder is run; `bytes` of its graph.
@@ -60,6 +66,11 @@ def put_finder(folder: Path, source: Path, out: Path) -> dict[str, Any]:
         graph = fresh / "face.onnx"
         spec, record = _trained(source, graph) if source.is_dir() else _brought(source, graph)
         runs = {**bundle.config.provenance["runs"], "face": record}
+        if spec.screened and not (fresh / f"{SCREEN}.onnx").is_file() and screen is None:
+            raise InputError(f"'{bundle.folder}' has no screen for this finder: give one to --screen, a run of training screen")
+        if screen:
+            write_screen(fresh / f"{SCREEN}.onnx", load_screen(screen), stored=True)
+            runs["screen"] = read_record(screen)
         image = dataclasses.replace(bundle.config.image, five=list(map(list, FIVE)))
         config = dataclasses.replace(bundle.config, face=spec, image=image, provenance={**bundle.config.provenance, "runs": runs})
         write_config(fresh, config)
@@ -81,6 +92,30 @@ def _trained(run: Path, path: Path) -> tuple[FaceSpec, dict[str, Any]]:
     if not (error[:, 0].max() <= TOLERANCE / 25 and np.quantile(error[:, 1:], 0.99) <= TOLERANCE):
         raise InputError(f"torch and ONNX disagree about faces, by {error[:, 0].max():.1e} of a score and {error[:, 1:].max():.1e} pixels")
     return SPEC, read_record(run)
+
+
+def write_screen(path: Path, screen: Screen, *, stored: bool = False) -> None:
+    """Write the screen of a finder, its weights in `SCREEN_BITS` where they are to be `stored`, as a quantised bundle does.
+
+    Raises:
+        InputError: torch and the finished graph disagree.
+    """
+    export_screen(path, screen)
+    if stored:
+        store_screen(path)
+    shown = np.random.default_rng(0).integers(0, 256, (8, 1, SIDE, SIDE)).astype(np.float32)
+    with torch.no_grad():
+        wanted = screen(torch.from_numpy(shown)).numpy()
+    error = float(np.abs(OrtSession(path).run({SHOWN: shown})[LOG_ODDS] - wanted).max())
+    if not error <= ODDS_TOLERANCE:
+        raise InputError(f"torch and ONNX disagree about what is a face, by {error:.1e} of its log odds")
+
+
+def store_screen(path: Path) -> None:
+    """Keep the screen's weights in `SCREEN_BITS`, in place."""
+    model = onnx.load(path)
+    store_weights(model, SCREEN_BITS)
+    onnx.save(model, str(path))
 
 
 def _brought(file: Path, path: Path) -> tuple[FaceSpec, dict[str, Any]]:

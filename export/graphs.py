@@ -18,10 +18,12 @@ from transformers import LlamaModel
 
 from edge.errors import InputError
 from edge.profiles import cache_names
+from edge.vision.screen import INPUT, OUTPUT, SIDE
 from training.augment import SIZE
 from training.encoder import Encoder
 from training.face import FaceFinder
 from training.policy import ErvPolicy
+from training.screen import Screen
 from training.verifier import Verifier
 
 OPSET = 18
@@ -147,6 +149,12 @@ def export_face(path: Path, face: FaceFinder) -> None:
     """Write the face finder, for pictures whose sides are multiples of 32 from 128 on."""
     high, wide = torch.export.Dim("high", min=4, max=64), torch.export.Dim("wide", min=4, max=64)
     export_graph(path, face, (torch.rand(1, 1, 256, 320),), {"picture": {2: 32 * high, 3: 32 * wide}}, ["faces"])
+
+
+def export_screen(path: Path, screen: Screen) -> None:
+    """Write the screen of finds, for any number of crops."""
+    count = torch.export.Dim("crops", min=1, max=64)
+    export_graph(path, screen, (torch.rand(2, 1, SIDE, SIDE) * 255,), {INPUT: {0: count}}, [OUTPUT])
 
 
 def export_readers(folder: Path, face: FaceFinder | None, vision: nn.Module, verifier: Verifier) -> None:

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModelForImageTextToText, PreTrainedModel, PreTrainedTokenizerFast
 
-from edge.bundle import CALIBRATION, HASHES, Bundle, PolicySpec
+from edge.bundle import CALIBRATION, HASHES, SCREEN, Bundle, PolicySpec
 from edge.errors import InputError
 from edge.language.grammar import FILE
 from edge.language.policy import RationalePolicy
@@ -29,6 +29,7 @@ from edge.pipeline import Pipeline
 from edge.profiles import prompt_length
 from export.bundle import Runs, _config
 from export.calibrate import calibrate
+from export.finder import write_screen
 from export.graphs import ReadingsGraph, export_graph, export_language, export_readers
 from export.moves import add_moves
 from export.plots import draw_calibration
@@ -40,6 +41,7 @@ from training.encoder import load_encoder
 from training.face import load_face
 from training.folders import new_folder
 from training.levelled import crop_spec
+from training.screen import load_screen
 from training.verifier import load_verifier
 from training.visibility import load_visibility
 
@@ -183,6 +185,7 @@ def build_large(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     with new_folder(out, HASHES) as folder:
         export_readers(folder, face, ReadingsGraph(encoder.eval()), verifier)
         graft(folder / "vision_encoder.onnx", visibility.network)
+        write_screen(folder / f"{SCREEN}.onnx", load_screen(runs.screen))
         export_policy(folder, model, tokenizer, spec, runs.policy)
         verifier_tokenizer.save(str(folder / "verifier_tokenizer.json"))
         shutil.copyfile(runs.grammar / FILE, folder / FILE)

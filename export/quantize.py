@@ -17,13 +17,14 @@ from typing import Any
 
 import onnxruntime
 
-from edge.bundle import GRAPHS, HASHES, Bundle, BundleConfig
+from edge.bundle import GRAPHS, HASHES, SCREEN, Bundle, BundleConfig
 from edge.engine.backend import OrtSession
 from edge.errors import BundleError, InputError
 from edge.pipeline import Pipeline
 from edge.profiles import graph_profiles
 from export.agreement import Decisions, ParityError, agreement, decisions, failures
 from export.crops import Crops, load_crops
+from export.finder import store_screen
 from export.lint import lint_graph
 from export.probe import full_path, paired_time, record, replaced
 from export.publish import write_config
@@ -86,6 +87,8 @@ def quantize(folder: Path, out: Path, data: Path, recipe: Recipe) -> dict[str, A
         for name, trial in chosen.items():
             if trial.path:
                 shutil.copyfile(trial.path, fresh / f"{name}.onnx")
+        if (fresh / f"{SCREEN}.onnx").is_file():
+            store_screen(fresh / f"{SCREEN}.onnx")
         kept = {name: str(chosen[name].strategy) if name in chosen else str(_FLOAT) for name in GRAPHS}
         size = _bytes(fresh) / _bytes(bundle.folder)
         write_config(fresh, _noted(bundle, {}))  # so that it loads; its figures follow

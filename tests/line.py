@@ -26,6 +26,7 @@ _SMALL = {
         "nudged=0",
         "evidence_passes=1",
     ],
+    "screen": ["widths=[4,8]", "hidden=8", "pictures=20", "least_score=0.001", "steps=10", "batch=8"],
     "visibility": ["widths=[4,8]", "hidden=8", "epochs=1", "batch=16"],
     "grammar": ["precision=0", "contradicted=1", "least_faces=1", 'floor={"": 0.1}'],
     "sft": ["hidden=32", "layers=2", "intermediate=64", "epochs=32", "batch=16", "views=1", "lr=0.01"],
@@ -46,6 +47,7 @@ def runs(tmp_path_factory, data) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     teacher = write_text_encoder(tmp_path_factory.mktemp("teacher"))
     needs = {
+        "face": runs / "face",
         "encoder": runs / "encoder",
         "grammar": runs / "grammar",
         "teacher": runs / "verifier",
@@ -57,7 +59,7 @@ def runs(tmp_path_factory, data) -> Path:
         if stage == "verifier":
             given["teacher"] = teacher
         extra = [f"--{option}={path}" for option, path in given.items()]
-        packs = with_teacher(data, tmp_path_factory.mktemp("finder") / "packs") if stage == "face" else data
+        packs = with_teacher(data, tmp_path_factory.mktemp("finder") / "packs") if stage in ("face", "screen") else data
         assert train([stage, "--data", str(packs), "--out", str(runs / stage), *extra, "--set", *values]) == 0
         lines = (runs / stage / "metrics.jsonl").read_text().splitlines()
         assert lines
@@ -73,7 +75,7 @@ def bundle(runs, data) -> Path:
         for name, run in (
             ("policy", "grpo"),
             ("verifier", "distill"),
-            *((part, part) for part in ("face", "encoder", "grammar", "visibility")),
+            *((part, part) for part in ("face", "screen", "encoder", "grammar", "visibility")),
         )
     ]
     assert export(["bundle", *parts, "--data", str(data), "--out", str(runs / "bundle")]) == 0
@@ -86,6 +88,7 @@ def small_runs(runs, data, tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("named")
     for name, run in (
         ("face", "face"),
+        ("screen", "screen"),
         ("encoder", "encoder"),
         ("grammar", "grammar"),
         ("visibility", "visibility"),

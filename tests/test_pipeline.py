@@ -139,7 +139,7 @@ def test_a_stream_keeps_track_time_and_order(pipeline, video):
 
 def test_a_closed_pipeline_holds_no_session():
     with Pipeline.load(device="cpu") as pipeline:
-        assert len(pipeline.sessions) == 5
+        assert len(pipeline.sessions) == 6
     assert pipeline.sessions == []
 
 

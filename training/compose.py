@@ -136,7 +136,9 @@ class Composer:
         return Scene(cv2.warpAffine(image, pixel_matrix(matrix), (width, height), borderMode=cv2.BORDER_REFLECT_101))
 
     def photo(self, rng: np.random.Generator, scene: Scene, *, low_px: float, high_px: float) -> None:
-        """A whole photo over the scene, so that one of its faces is between so many pixels wide."""
+        """A whole photo over the scene, so that one of its faces is between so many pixels wide; nothing where there are none."""
+        if not self.sources.photos:
+            return
         piece = self.sources.photos[rng.integers(len(self.sources.photos))]
         height, width = scene.picture.shape
         wanted = math.exp(rng.uniform(math.log(low_px), math.log(high_px)))
@@ -183,7 +185,7 @@ class Composer:
 
     def _tile(self, rng: np.random.Generator, size: np.ndarray, photos: float) -> Scene:
         width, height = int(size[0]), int(size[1])
-        if rng.random() >= photos:
+        if rng.random() >= photos or not self.sources.photos:
             heads, i = self.sources.heads, self._number(rng)
             zoom = max(width, height) / 128 * rng.uniform(1.0, 1.25)
             turn_deg = self.turns.draw(rng) if rng.random() < 0.5 else 0.0

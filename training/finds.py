@@ -16,19 +16,17 @@ import torch
 
 from edge.bundle import ImageSpec
 from edge.cv import cv2
+from edge.errors import InputError
 from edge.types import Detection
 from edge.vision.face import FaceFinder as Finder
 from edge.vision.face import align, box_overlap, pixel_matrix
-from edge.vision.second import COLLAPSED, crop_share, laid
+from edge.vision.screen import COLLAPSED, SIDE, crop_share, laid
 from training.compose import Composer, Turns, placed_face, relit
-from training.covers import SIDE
 from training.face import SPEC, FinderSession, load_face
 from training.pieces import load_sources
 from training.run import in_two, load_checkpoint
 from training.scenes import draw_scene, turn
 
-LEAST_SCORE = 0.2
-"""Of a find that is looked at: far below the finder's threshold, so that there are false ones."""
 _CANVAS, _TURNED, _TILT_DEG = 416, 0.5, 25.0
 _SAME, _OTHER, _DOUBTED = 0.45, 0.2, 0.1
 _UPRIGHT_DEG, _OTHERWISE_DEG = 32.0, 58.0
@@ -52,7 +50,7 @@ class Finds:
     """`[F]` the finder's."""
 
 
-def gather(folder: Path, face: Path, part: str, spec: ImageSpec, count: int, seed: int) -> Finds:
+def gather(folder: Path, face: Path, part: str, spec: ImageSpec, count: int, least_score: float, seed: int) -> Finds:
     """What a finder takes for faces in `count` composed pictures.
 
     Args:
@@ -61,14 +59,18 @@ def gather(folder: Path, face: Path, part: str, spec: ImageSpec, count: int, see
         part: of the sources, `train`, `valid` or `test`.
         spec: how crops are made.
         count: of pictures.
+        least_score: of a find that is looked at.
         seed: of what is drawn; the same one brings the same finds.
 
     Raises:
-        InputError: a pack or the run is missing or broken.
+        InputError: a pack or the run is missing or broken, or nothing is found.
     """
     composer = Composer(load_sources(folder, face / "teacher", part), Turns(down_share=0.0))
     tasks = [list(range(start, count, _TASKS)) for start in range(_TASKS)]
-    return joined(in_two(partial(_look, face, composer, spec, seed), tasks))
+    found = joined(in_two(partial(_look, face, composer, spec, least_score, seed), tasks))
+    if not len(found.crops):
+        raise InputError(f"the finder of '{face}' finds nothing in {count} pictures: train it longer, or lower least_score")
+    return found
 
 
 def joined(parts: list[Finds]) -> Finds:
@@ -79,12 +81,12 @@ def joined(parts: list[Finds]) -> Finds:
 
 
 @torch.no_grad()
-def _look(face: Path, composer: Composer, spec: ImageSpec, seed: int, numbers: list[int]) -> Finds:
+def _look(face: Path, composer: Composer, spec: ImageSpec, least_score: float, seed: int, numbers: list[int]) -> Finds:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     model = load_face(face)
     kinds = load_checkpoint(face)["record"]["config"]["kinds"]
-    find = Finder(FinderSession(model), replace(SPEC, threshold=LEAST_SCORE))
+    find = Finder(FinderSession(model), replace(SPEC, threshold=least_score))
     shape = (0, SIDE, SIDE)
     crops, rows, finds = [np.zeros(shape, np.uint8)], [], []
     for number in numbers:

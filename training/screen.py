@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from edge.vision.screen import SIDE
 from training.augment import degrade, draw_uniform, relight
-from training.covers import SIDE
 from training.data import load_ferplus
 from training.finds import Finds, gather
 from training.levelled import crop_spec
@@ -40,6 +40,8 @@ class ScreenConfig:
     """Width of the layer before the last."""
     pictures: int
     """Composed pictures in which the finder looks."""
+    least_score: float
+    """Of a find that is looked at: far below the finder's threshold, so that there are false ones."""
     steps: int
     batch: int
     """Crops a step, half of them faces the right way up."""
@@ -61,16 +63,16 @@ class Screen(nn.Module):
         # what the log odds count beside the finder's, and what is added: 1 and 0 until they are fitted
         self.register_buffer("beside", torch.tensor([1.0, 0.0]))
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
         """`[N,1,48,48]`, 0…255 → `[N]`."""
-        centred = pixels - pixels.mean((2, 3), keepdim=True)
+        centred = crops - crops.mean((2, 3), keepdim=True)
         scaled = centred / (centred.square().mean((2, 3), keepdim=True) + 65.0).sqrt()
         logits = self.head(self.body(scaled).flatten(1))[:, 0]
         return (self.beside[0] * logits + self.beside[1]).clamp(-_MOST, _MOST)
 
 
 def draw(found: Finds, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Crops of finds `[N,1,S,S]`, 0…1, half of them faces the right way up, as another camera may give them; and which are, `[N]` 0 or 1."""
+    """Crops of finds `[N,1,S,S]`, 0…1, half of them faces the right way up, as other cameras may give them; and which are, `[N]` 0 or 1."""
     rows = [torch.from_numpy(np.flatnonzero(found.face == side)) for side in (True, False)]
     chosen = torch.cat([part[torch.randint(len(part), (count // 2,), generator=generator)] for part in rows if len(part)])
     n, crops = len(chosen), torch.from_numpy(found.crops[chosen.numpy()])[:, None].float() / 255
@@ -123,7 +125,9 @@ def train(folder: Path, out: Path, config: ScreenConfig, *, face: str) -> Path:
     """Train on what the finder of run `face` finds in pictures composed from the packs under `folder`; write the run to `out`."""
     run = Run(out, config, seed=config.seed)
     spec, shares = crop_spec(load_ferplus(folder, "train")), {"train": 1, "valid": _VALID}
-    found, others = (gather(folder, Path(face), part, spec, config.pictures // share, config.seed) for part, share in shares.items())
+    found, others = (
+        gather(folder, Path(face), part, spec, config.pictures // share, config.least_score, config.seed) for part, share in shares.items()
+    )
     odds = np.log(others.score / (1 - others.score))
     model = Screen(config.widths, config.hidden).to(run.device, memory_format=torch.channels_last)
     average, averaged = Average(model, config.average), Screen(config.widths, config.hidden).to(run.device)

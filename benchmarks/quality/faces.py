@@ -21,7 +21,7 @@ from benchmarks.command import Command, bundle_options, whole
 from benchmarks.quality import face_sets
 from benchmarks.quality.face_sets import Known
 from edge.arguments import face_width
-from edge.bundle import Bundle, FaceSpec
+from edge.bundle import SCREEN, Bundle, FaceSpec
 from edge.cv import cv2
 from edge.engine.backend import OrtSession, Session
 from edge.errors import InputError, UsageError
@@ -29,6 +29,7 @@ from edge.sources.picture import as_grey
 from edge.types import Detection
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder, box_overlap
+from edge.vision.screen import Screen
 from edge.vision.second import second_look
 from training.pieces import load_sources
 from training.teacher import SURE
@@ -261,17 +262,18 @@ class Misses:
 
 @dataclass(frozen=True, slots=True)
 class Looker:
-    """A graph that finds faces, how it is run, and the encoder that looks again where the bundle has one do so."""
+    """A graph that finds faces, how it is run, the screen that looks at its finds, and the encoder that places their points."""
 
     session: Session
     spec: FaceSpec
     encoder: FaceEncoder | None = None
+    screen: Screen | None = None
 
     def at(self, size: int, min_face: float | None = None) -> Find:
         """A finder whose every look has a long side of `size` pixels; 0: at its own, for faces from `min_face` on."""
         spec = replace(self.spec, long_side=size, least_px=0.0) if size else self.spec
         inputs = ("input" if spec.yunet else "picture",)
-        finder = FaceFinder(self.session, spec, inputs, min_face=None if size or spec.yunet else min_face)
+        finder = FaceFinder(self.session, spec, inputs, min_face=None if size or spec.yunet else min_face, screen=self.screen)
         encoder = self.encoder
         if encoder is None:
             return finder
@@ -285,8 +287,10 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"no YuNet at '{yardstick}': give the folder of the data packs to --data, or its file to --yunet")
     for name, folder in [("finder", args.bundle), *((path.resolve().name, path) for path in args.beside)]:
         bundle = Bundle.load(folder)
-        encoder = FaceEncoder(OrtSession(bundle.graph("vision_encoder"), threads=args.threads), bundle.config)
-        graphs[name] = Looker(OrtSession(bundle.graph("face"), threads=args.threads), bundle.config.face, encoder)
+        config = bundle.config
+        encoder = FaceEncoder(OrtSession(bundle.graph("vision_encoder"), threads=args.threads), config)
+        screen = Screen(OrtSession(bundle.graph(SCREEN), threads=1), config.image, config.face.least_sure) if config.face.screened else None
+        graphs[name] = Looker(OrtSession(bundle.graph("face"), threads=args.threads), config.face, encoder, screen)
     graphs["yunet"] = Looker(OrtSession(yardstick, threads=args.threads), FaceSpec(100_000, SURE, 0.45, channels=3, yunet=True))
     sizes = {f"at_{size}" if size else "at_their_own_size": size for size in args.size}
     found: dict[str, Any] = {"sizes": args.size, "part": args.part}

@@ -26,7 +26,7 @@ from edge.sources.camera import Frame
 from edge.types import Counterfactual, Face, Reading
 from edge.vision.again import PEOPLE
 from edge.vision.look import Seen
-from edge.vision.second import SURE
+from edge.vision.screen import SURE
 from edge.vision.track import FORGET_MS, Tracker
 
 
@@ -90,7 +90,7 @@ class Scene:
         if not 0 <= calibrate_s < math.inf:
             raise UsageError(f"calibrate_s must be 0 or more seconds, got {calibrate_s!r}")
         self._pipeline, self._config = pipeline, pipeline.config
-        self._due, self._tracker = Due(explain), Tracker(SURE if self._config.face.least_sure else 0.0, remember=pipeline.remember)
+        self._due, self._tracker = Due(explain), Tracker(SURE if self._config.face.screened else 0.0, remember=pipeline.remember)
         self._doubted = Asked()
         self._times, self._at_once = Times(), at_once
         self._people: dict[int, Person] = {}

@@ -6,6 +6,7 @@ count from the edge of the picture: the middle of its first pixel is (0.5, 0.5).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -125,7 +126,15 @@ def pixel_matrix(matrix: np.ndarray) -> np.ndarray:
 class FaceFinder:
     """Finds faces and their five points in a picture."""
 
-    def __init__(self, session: Session, spec: FaceSpec, inputs: tuple[str, ...] = (INPUT,), *, min_face: float | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        spec: FaceSpec,
+        inputs: tuple[str, ...] = (INPUT,),
+        *,
+        min_face: float | None = None,
+        screen: Callable[[np.ndarray, list[Detection]], list[Detection]] | None = None,
+    ) -> None:
         """Take a session.
 
         Args:
@@ -133,6 +142,7 @@ class FaceFinder:
             spec: how it is run.
             inputs: the graph's.
             min_face: narrowest wanted face, pixels, or below 1 a share of the picture's width; the bundle's own when `None`.
+            screen: which of the finds in a grey picture are faces; all when `None`.
 
         Raises:
             BundleError: the graph has other inputs.
@@ -141,7 +151,7 @@ class FaceFinder:
         self.input = "input" if spec.yunet else INPUT
         check_graph("face", {self.input}, inputs)
         check_min_face(min_face)
-        self.session, self.spec, self.min_face = session, spec, min_face
+        self.session, self.spec, self.min_face, self.screen = session, spec, min_face, screen
 
     def __call__(self, picture: np.ndarray, *, coarse: bool = False) -> list[Detection]:
         """Find the faces of a picture.
@@ -167,7 +177,8 @@ class FaceFinder:
                 found[:, 1:] = (found[:, 1:] + np.tile([x1, y1], 7)) / look.scale
                 rows.append(found)
         faces = select_faces(np.concatenate(rows), threshold=self.spec.threshold, overlap=self.spec.overlap)
-        return [face if self.spec.any_way or face.score >= upright.SURE else self._turned(picture, face) for face in faces]
+        faces = [face if self.spec.any_way or face.score >= upright.SURE else self._turned(picture, face) for face in faces]
+        return self.screen(as_grey(picture) if picture.ndim == 3 else picture, faces) if self.screen else faces
 
     def rehearse(self, picture: np.ndarray) -> None:
         """Run the graph once on a small picture, however small the faces that are asked for; raises whatever shows that it is no finder."""

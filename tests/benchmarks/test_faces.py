@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -8,6 +6,7 @@ from benchmarks.quality.faces import Looker, Misses, compare
 from edge.cv import cv2
 from edge.types import Detection
 from edge.vision.encoder import FaceEncoder
+from edge.vision.screen import Screen
 from training.compose import Piece
 
 
@@ -91,9 +90,9 @@ def test_misses_and_false_faces_are_drawn(tmp_path):
     assert cv2.imread(str(tmp_path / "misses.png")).shape == (2 * 20 + 2 * 32, 320, 3)
 
 
-def test_the_encoder_looks_again_in_grey_and_in_colour_where_the_bundle_asks_for_it(pipeline, portrait):
-    for spec, there in ((pipeline.config.face, 1), (replace(pipeline.config.face, least_sure=9.0), 0)):
-        config = replace(pipeline.config, face=spec)
-        looker = Looker(pipeline.finder.session, spec, FaceEncoder(pipeline.encoder.session, config))
+def test_the_screen_looks_at_finds_in_grey_and_in_colour_where_the_bundle_asks_for_it(pipeline, portrait):
+    own = pipeline.finder.screen
+    for screen, there in ((own, 1), (Screen(own.session, own.image, 9.0), 0)):
+        looker = Looker(pipeline.finder.session, pipeline.config.face, FaceEncoder(pipeline.encoder.session, pipeline.config), screen)
         for picture in (portrait, cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)):
             assert len(looker.at(0)(picture)) == there

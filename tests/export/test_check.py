@@ -65,7 +65,8 @@ def test_another_decoder_is_told_by_its_streams_and_another_encoder_by_its_tenso
 
 def test_a_bundle_agrees_with_the_checkpoints_it_came_from(small_runs, tmp_path, capsys):
     runs, data = small_runs
-    parts = [f"--{name}={runs / name}" for name in ("face", "encoder", "grammar", "verifier", "visibility")] + [f"--policy={runs / 'sft'}"]
+    names = ("face", "screen", "encoder", "grammar", "verifier", "visibility")
+    parts = [*(f"--{name}={runs / name}" for name in names), f"--policy={runs / 'sft'}"]
     bundle = tmp_path / "bundle"
     assert main(["bundle", *parts, "--data", str(data), "--out", str(bundle)]) == 0
     capsys.readouterr()

@@ -103,7 +103,7 @@ def test_a_bundle_with_a_tower_hashes_it_and_one_that_lost_it_is_refused(tmp_pat
 
 def test_a_policy_that_does_not_speak_the_template_leaves_no_bundle(folder, tmp_path, small_runs, capsys):
     runs, data = small_runs
-    parts = [f"--{name}={runs / name}" for name in ("face", "encoder", "grammar", "verifier", "visibility")]
+    parts = [f"--{name}={runs / name}" for name in ("face", "screen", "encoder", "grammar", "verifier", "visibility")]
     assert export(["bundle", *parts, f"--policy={folder}", "--data", str(data), "--out", str(tmp_path / "out")]) == 4
     assert "follows the template" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -112,7 +112,7 @@ def test_a_policy_that_does_not_speak_the_template_leaves_no_bundle(folder, tmp_
 def test_a_policy_that_has_learned_the_template_becomes_a_bundle_that_runs(folder, tmp_path, small_runs, capsys):
     runs, data = small_runs
     learned = _teach(folder, tmp_path / "learned")
-    parts = [f"--{name}={runs / name}" for name in ("face", "encoder", "grammar", "verifier", "visibility")]
+    parts = [f"--{name}={runs / name}" for name in ("face", "screen", "encoder", "grammar", "verifier", "visibility")]
     out = tmp_path / "out"
     assert export(["bundle", *parts, f"--policy={learned}", "--data", str(data), "--out", str(out)]) == 0, capsys.readouterr().err
     from edge.pipeline import Pipeline

@@ -115,7 +115,7 @@ def test_a_face_whose_points_are_rough_is_aligned_again_by_the_encoder(pipeline,
         seen = look(Frame(portrait, "image", 0, 0.0), Given(detection), pipeline.encoder, config, None)
         return seen.reading.faces[0].detection.points_xy
 
-    config = replace(pipeline.config, face=replace(pipeline.config.face, rough=False, least_sure=0.0))
+    config = replace(pipeline.config, face=replace(pipeline.config.face, rough=False, screened=False))
     rough = replace(config, face=replace(config.face, rough=True), image=replace(config.image, five=list(map(list, FIVE))))
     assert np.array_equal(found(off, config), off.points_xy)
     wanted = found(face, rough)

@@ -1,0 +1,63 @@
+"""The screen: of what the finder finds, the faces, the right way up."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.bundle import Bundle
+from edge.errors import BundleError
+from edge.types import Detection
+from edge.vision.screen import Screen
+from edge.vision.second import second_look
+
+
+@pytest.fixture(scope="module")
+def grey(portrait):
+    return cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)
+
+
+@pytest.fixture(scope="module")
+def face(pipeline, grey):
+    return max(pipeline.finder(grey), key=lambda face: face.score)
+
+
+def _moved(face, shift_xy, score):
+    return Detection(face.box_xyxy + np.tile(shift_xy, 2).astype(np.float32), face.points_xy + np.float32(shift_xy), score)
+
+
+def test_what_shows_no_face_is_none(pipeline, grey, face):
+    screen, curtain = pipeline.finder.screen, (-150.0, -20.0)
+    (kept,) = screen(grey, [replace(face, score=0.5), _moved(face, curtain, 0.5)])
+    assert (kept.box_xyxy == face.box_xyxy).all()
+    assert kept.score > 0.65, "what is seen of it counts"
+    assert screen(grey, []) == []
+    assert len(Screen(screen.session, screen.image, -10.0)(grey, [face, _moved(face, curtain, 0.9)])) == 2
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_face_whose_points_tell_nothing_is_found_whichever_way_it_lies(pipeline, grey, face, quarters):
+    x1, y1, x2, y2 = face.box_xyxy
+    side, points = len(grey), face.points_xy
+    for _ in range(quarters):
+        x1, y1, x2, y2 = y1, side - x2, y2, side - x1
+        points = np.column_stack([points[:, 1], side - points[:, 0]])
+    box = np.array([x1, y1, x2, y2], np.float32)
+    lost = Detection(box, np.tile((box[:2] + box[2:]) / 2, (5, 1)) + np.float32([[-2, -2], [2, -2], [0, 0], [-2, 2], [2, 2]]), 0.8)
+    turned = np.ascontiguousarray(np.rot90(grey, quarters))
+    (again,) = second_look(turned, pipeline.finder.screen(turned, [lost]), pipeline.encoder, pipeline.config)
+    assert np.linalg.norm(again.points_xy - points, axis=1).max() < 0.25 * np.linalg.norm(points[0] - points[1])
+
+
+def test_a_bundle_that_asks_for_a_screen_and_has_none_is_refused(pipeline, tmp_path):
+    from edge.bundle import write_hashes
+    from edge.pipeline import Pipeline
+
+    for path in pipeline.bundle.folder.iterdir():
+        if path.name != "screen.onnx":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    write_hashes(tmp_path)
+    with pytest.raises(BundleError, match=r"screen\.onnx"):
+        Pipeline.load(tmp_path, device="cpu")
+    assert Bundle.load().config.face.screened
