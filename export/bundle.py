@@ -109,7 +109,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
         config = _config(policy, processor, cue_model, crop_spec(faces), runs, visibility.threshold)
         if kept:
             config = dataclasses.replace(config, face=kept[0])
-            config.provenance["runs"]["face"] = kept[1]
+            config.provenance["runs"] |= kept[1]
         config = add_moves(folder, config, data)
         write_config(folder, config)
         with Pipeline.load(folder, device="cpu") as pipeline:
@@ -125,7 +125,7 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
 
 
 def kept_finder(folder: Path) -> tuple[FaceSpec, dict[str, Any]]:
-    """How the finder of a bundle of any schema is run, and the record of its training.
+    """How the finder of a bundle of any schema is run, and the records of its training and of its screen's.
 
     Raises:
         InputError: the bundle is damaged.
@@ -135,7 +135,8 @@ def kept_finder(folder: Path) -> tuple[FaceSpec, dict[str, Any]]:
         if sums["face.onnx"] != hashlib.sha256((folder / "face.onnx").read_bytes()).hexdigest():
             raise ValueError("face.onnx does not match its SHA-256")
         values = read_json(folder / "config.json")
-        return build_spec(FaceSpec, values["face"], "face"), dict(values["provenance"]["runs"]["face"])
+        records = values["provenance"]["runs"]
+        return build_spec(FaceSpec, values["face"], "face"), {name: dict(records[name]) for name in ("face", "screen") if name in records}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"cannot keep the face finder of '{folder}': {error}") from None
 
@@ -147,8 +148,9 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, ima
         CueSpec(c.name, c.action_unit, c.formula, float(m), float(s), [POINTS.index(p) for p in c.points])
         for c, m, s in zip(CUES, cue_model.mean, cue_model.std, strict=True)
     ]
-    # a bundle, whose finder is kept, has a record of its own
-    found = {name: folder for name, folder in dataclasses.asdict(runs).items() if not (folder / HASHES).is_file()}
+    # a bundle, whose finder is kept with its screen, has records of its own
+    own = ("face", "screen") if (runs.face / HASHES).is_file() else ()
+    found = {name: folder for name, folder in dataclasses.asdict(runs).items() if name not in own}
     records = {name: read_record(folder) for name, folder in found.items()}
     records["encoder"] = records["encoder"] | temperatures_of(runs.encoder)  # the exporter folds them into constants without a name
     return BundleConfig(

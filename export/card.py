@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edge.bundle import AUDIT, CALIBRATION, GRAPHS, BundleConfig
+from edge.bundle import AUDIT, CALIBRATION, GRAPHS, SCREEN, BundleConfig
 from export.attribution import attributions
 
 
 def write_card(folder: Path, config: BundleConfig) -> None:
     """Write `README.md` into a bundle folder."""
-    sizes = [(f"{name}.onnx", (folder / f"{name}.onnx").stat().st_size / 1e6) for name in GRAPHS]
+    graphs = [path for name in (*GRAPHS, SCREEN) if (path := folder / f"{name}.onnx").is_file()]
+    sizes = [(path.name, path.stat().st_size / 1e6) for path in graphs]
     verdict = config.verdict
     lines = [
         "# Model card: erv-edge bundle",

@@ -41,7 +41,8 @@ at most. Chosen on validation sources with the threshold."""
 SPEC = FaceSpec(
     long_side=416, threshold=0.3, overlap=0.4, least_px=20.0, min_face=0.05, any_way=True, rough=True, screened=True, least_sure=1.0
 )
-"""How the finder is run; it goes into the bundle. Chosen on validation sources: recall over YuNet's against faces where none is."""
+"""How the finder is run; it goes into the bundle. Chosen on validation sources, with its screen: recall over YuNet's against faces where
+none is."""
 
 
 class Separable(nn.Module):
