@@ -16,7 +16,7 @@ from edge.bundle import ImageSpec, check_graph
 from edge.cv import cv2
 from edge.engine.backend import Session
 from edge.types import Detection
-from edge.vision.face import align, crop_matrix
+from edge.vision.face import align, crop_face, crop_matrix
 
 INPUT, OUTPUT = "crops", "log_odds"
 SIDE = 48
@@ -49,34 +49,25 @@ class Screen:
 
     def __call__(self, grey: np.ndarray, found: list[Detection]) -> list[Detection]:
         """The faces among what was found in `[H,W]` uint8, the right way up; their score counts what was seen, and is 0.5 at the least."""
-        ways = [[face] if crop_share(face, self.image) >= COLLAPSED else [] for face in found]
-        seen = self._best(grey, ways)
-        again = [i for i, face in enumerate(found) if self._surer(face, seen[i][0]) < 0]
-        laid_ways = self._best(grey, [[laid(found[i], quarters, self.image) for quarters in range(4)] for i in again])
-        for i, best in zip(again, laid_ways, strict=True):
-            seen[i] = max(seen[i], best, key=lambda one: one[0])
-        kept = []
-        for face, (odds, way) in zip(found, seen, strict=True):
-            surer = self._surer(face, odds)
-            if way is not None and surer >= 0:
-                kept.append(replace(way, score=1 / (1 + math.exp(-surer))))
-        return kept
+        whole = [i for i, face in enumerate(found) if crop_share(face, self.image) >= COLLAPSED]
+        odds, ways = np.full(len(found), -math.inf), list(found)
+        odds[whole] = self.log_odds([align(grey, found[i], self.image)[0] for i in whole])
+        again = [i for i, face in enumerate(found) if self._surer(face, odds[i]) < 0]
+        laid_odds = self.log_odds([crop for i in again for crop in laid_crops(grey, found[i], self.image)]).reshape(-1, 4)
+        for i, four in zip(again, laid_odds, strict=True):
+            if four.max() > odds[i]:
+                odds[i], ways[i] = four.max(), laid(found[i], int(four.argmax()), self.image)
+        surer = [self._surer(face, sure) for face, sure in zip(found, odds, strict=True)]
+        return [replace(way, score=1 / (1 + math.exp(-sure))) for way, sure in zip(ways, surer, strict=True) if sure >= 0]
 
     def _surer(self, face: Detection, odds: float) -> float:
         score = min(max(face.score, 1e-6), 1 - 1e-6)
         return math.log(score / (1 - score)) + odds - self.least_sure
 
-    def _best(self, grey: np.ndarray, ways: list[list[Detection]]) -> list[tuple[float, Detection | None]]:
-        """Of each find's ways the one that looks most like a face, and its log odds; minus infinity where there is none."""
-        every = [way for group in ways for way in group]
-        odds = iter(self.log_odds(grey, every).tolist())
-        none: list[tuple[float, Detection | None]] = [(-math.inf, None)]
-        return [max(none + [(next(odds), way) for way in group], key=lambda one: one[0]) for group in ways]
-
-    def log_odds(self, grey: np.ndarray, faces: list[Detection]) -> np.ndarray:
-        """`[F]` that each shows a face the right way up, as it lies."""
-        crops = [cv2.resize(align(grey, face, self.image)[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA) for face in faces]
-        parts = [np.stack(crops[i : i + _AT_ONCE])[:, None].astype(np.float32) for i in range(0, len(crops), _AT_ONCE)]
+    def log_odds(self, crops: list[np.ndarray]) -> np.ndarray:
+        """`[N]` that each of the encoder's crops `[S,S]` uint8 shows a face the right way up."""
+        small = [cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for crop in crops]
+        parts = [np.stack(small[i : i + _AT_ONCE])[:, None].astype(np.float32) for i in range(0, len(small), _AT_ONCE)]
         return np.concatenate([np.zeros(0, np.float32), *(self.session.run({INPUT: part})[OUTPUT] for part in parts)])
 
 
@@ -85,6 +76,17 @@ def crop_share(face: Detection, spec: ImageSpec) -> float:
     matrix = crop_matrix(face.points_xy, np.asarray(spec.template_xy))
     extent = float((face.box_xyxy[2:] - face.box_xyxy[:2]).max())
     return spec.size / math.sqrt(abs(np.linalg.det(matrix[:, :2]))) / max(extent, 1e-6)
+
+
+def laid_crops(grey: np.ndarray, face: Detection, spec: ImageSpec) -> list[np.ndarray]:
+    """The four crops of a find that lies as in `laid`, sampled once and turned, each within half a pixel of its place."""
+    matrix = crop_matrix(laid(face, 0, spec).points_xy, np.asarray(spec.template_xy))
+    middle = matrix[:, :2] @ ((face.box_xyxy[:2] + face.box_xyxy[2:]) / 2) + matrix[:, 2]
+    reach = math.ceil(max(middle.max(), spec.size - middle.min()))
+    matrix[:, 2] += reach - middle
+    around = crop_face(grey, matrix, 2 * reach)
+    left, top = np.round(reach - middle).astype(int)
+    return [np.rot90(around, quarters)[top : top + spec.size, left : left + spec.size] for quarters in range(4)]
 
 
 def laid(face: Detection, quarters: int, spec: ImageSpec) -> Detection:
