@@ -91,8 +91,10 @@ _PARTNERS = {33: 263, 133: 362, 159: 386, 145: 374, 70: 300, 105: 334, 55: 285, 
 _PARTNERS |= {b: a for a, b in _PARTNERS.items()}
 POINT_MIRROR = np.array([POINTS.index(_PARTNERS.get(p, p)) for p in POINTS])
 
-FIVE = tuple(tuple(POINTS.index(point) for point in points) for points in ((33, 133, 159, 145), (362, 263, 386, 374), (1,), (61,), (291,)))
-"""Which of `POINTS` are the five of the crop rule, each the mean of some; of the nose its tip, a hair beside that of `five_points`."""
+_NOSE = (1,) * 11 + (133, 362)  # from below the nose's tip a bit towards the eyes lies the tip, 4, which is none of `POINTS`
+_OF_FIVE = ((33, 133, 159, 145), (362, 263, 386, 374), _NOSE, (61,), (291,))
+FIVE = tuple(tuple(POINTS.index(point) for point in points) for points in _OF_FIVE)
+"""Which of `POINTS` are the five of the crop rule (`five_points`), each the mean of some."""
 
 #: The part of the face that expressions hardly move: eye corners, nose bridge, temples, forehead.
 RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 127, 356, 234, 454, 10, 151, 9, 54, 284)
