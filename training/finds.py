@@ -20,7 +20,7 @@ from edge.errors import InputError
 from edge.types import Detection
 from edge.vision.face import FaceFinder as Finder
 from edge.vision.face import align, box_overlap, pixel_matrix
-from edge.vision.screen import COLLAPSED, SIDE, crop_share, laid, wide
+from edge.vision.screen import COLLAPSED, SIDE, crop_share, laid
 from training.compose import Composer, Turns, placed_face, relit
 from training.face import SPEC, FinderSession, load_face
 from training.pieces import load_sources
@@ -134,7 +134,7 @@ def _shown(picture: np.ndarray, face: Detection, spec: ImageSpec, roll: float | 
     for way in ways:
         apart = 180.0 if roll is None else abs((_roll(way.points_xy) - roll + 180) % 360 - 180)
         if apart <= _UPRIGHT_DEG or apart >= _OTHERWISE_DEG:
-            crop, _ = align(picture, way, wide(spec))
+            crop, _ = align(picture, way, spec)
             yield cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA), apart <= _UPRIGHT_DEG
 
 

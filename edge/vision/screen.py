@@ -1,8 +1,8 @@
 """What the finder found, without what is no face: a small network looks at every find.
 
 A finder of eighty thousand parameters sees all of a picture at once and takes badges, hands and wheels for faces, and is then less sure.
-The screen sees one find at a time and what is around it, by the finder's own points and, where that shows no face, laid into the find's box
-the four ways it may lie: so a face on its side is turned, too.
+The screen sees one find at a time, by the finder's own points and, where that shows no face, laid into the find's box the four ways it may
+lie: so a face on its side is turned, too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ SURE = 0.7
 have as much, most of the others in pictures that stand on their head."""
 COLLAPSED = 0.5
 """A crop so small for its box shows a part: of a face that lies on its side, the points may meet in the middle."""
-_AROUND = 1.45  # of the encoder's crop: hair, ears and neck tell a profile
 _BELOW = 0.05  # of the box, from its middle to that of the five points
 _AT_ONCE = 64  # crops
 
@@ -52,7 +51,7 @@ class Screen:
         """The faces among what was found in `[H,W]` uint8, the right way up; their score counts what was seen, and is 0.5 at the least."""
         whole = [i for i, face in enumerate(found) if crop_share(face, self.image) >= COLLAPSED]
         odds, ways = np.full(len(found), -math.inf), list(found)
-        odds[whole] = self.log_odds([align(grey, found[i], wide(self.image))[0] for i in whole])
+        odds[whole] = self.log_odds([align(grey, found[i], self.image)[0] for i in whole])
         again = [i for i, face in enumerate(found) if self._surer(face, odds[i]) < 0]
         laid_odds = self.log_odds([crop for i in again for crop in laid_crops(grey, found[i], self.image)]).reshape(-1, 4)
         for i, four in zip(again, laid_odds, strict=True):
@@ -66,16 +65,10 @@ class Screen:
         return math.log(score / (1 - score)) + odds - self.least_sure
 
     def log_odds(self, crops: list[np.ndarray]) -> np.ndarray:
-        """`[N]` that each of these wide crops `[S,S]` uint8 shows a face the right way up."""
+        """`[N]` that each of the encoder's crops `[S,S]` uint8 shows a face the right way up."""
         small = [cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for crop in crops]
         parts = [np.stack(small[i : i + _AT_ONCE])[:, None].astype(np.float32) for i in range(0, len(small), _AT_ONCE)]
         return np.concatenate([np.zeros(0, np.float32), *(self.session.run({INPUT: part})[OUTPUT] for part in parts)])
-
-
-def wide(spec: ImageSpec) -> ImageSpec:
-    """The crop rule of the screen, which sees more than the encoder."""
-    template = np.asarray(spec.template_xy)
-    return replace(spec, template_xy=((template - spec.size / 2) / _AROUND + spec.size / 2).tolist())
 
 
 def crop_share(face: Detection, spec: ImageSpec) -> float:
@@ -86,8 +79,8 @@ def crop_share(face: Detection, spec: ImageSpec) -> float:
 
 
 def laid_crops(grey: np.ndarray, face: Detection, spec: ImageSpec) -> list[np.ndarray]:
-    """The four wide crops of a find that lies as in `laid`, sampled once and turned, each within half a pixel of its place."""
-    matrix = crop_matrix(laid(face, 0, spec).points_xy, np.asarray(wide(spec).template_xy))
+    """The four crops of a find that lies as in `laid`, sampled once and turned, each within half a pixel of its place."""
+    matrix = crop_matrix(laid(face, 0, spec).points_xy, np.asarray(spec.template_xy))
     middle = matrix[:, :2] @ ((face.box_xyxy[:2] + face.box_xyxy[2:]) / 2) + matrix[:, 2]
     reach = math.ceil(max(middle.max(), spec.size - middle.min()))
     matrix[:, 2] += reach - middle

@@ -10,7 +10,7 @@ from edge.bundle import Bundle
 from edge.errors import BundleError
 from edge.types import Detection
 from edge.vision.face import align
-from edge.vision.screen import Screen, laid, laid_crops, wide
+from edge.vision.screen import Screen, laid, laid_crops
 from edge.vision.second import second_look
 
 
@@ -68,7 +68,7 @@ def test_the_four_ways_of_a_find_are_sampled_once(pipeline, grey, face):
     """They are what the crop rule makes of the points as they are laid."""
     spec = pipeline.config.image
     for quarters, crop in enumerate(laid_crops(grey, face, spec)):
-        wanted, _ = align(grey, laid(face, quarters, spec), wide(spec))
+        wanted, _ = align(grey, laid(face, quarters, spec), spec)
         assert crop.shape == wanted.shape
         assert np.abs(crop.astype(int) - wanted).mean() < 5
         assert np.corrcoef(crop.ravel(), wanted.ravel())[0, 1] > 0.99
