@@ -172,7 +172,9 @@ class VerdictSpec:
     max_tokens: Annotated[int, Range(2, 4096)]
     """Longest sentence that the verifier reads, in its tokens."""
     min_visible: Share = 0.0
-    """Below this probability of being in sight a cue is hidden, and no claim about it holds; 0 where the encoder does not tell."""
+    """Below this probability of being in sight a cue is hidden, and a text may say so; 0 where the encoder does not tell."""
+    min_said: Share = 0.0
+    """Below this one it may well be, and no claim about it holds; no less than `min_visible`, if given."""
 
 
 @dataclass(frozen=True, slots=True)

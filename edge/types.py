@@ -434,6 +434,8 @@ class Face(_Valued):
     hidden: tuple[str, ...] = ()
     """Cues that are found to be covered in this frame, or lie beyond its border: their values are guesses from the rest of the face. An
     explanation that speaks of them is not shown; in a stream, once half of the last frames hide them."""
+    veiled: tuple[str, ...] = ()
+    """Those, and cues that may well be covered: no explanation speaks of their movement or rest."""
     baseline: str = "population"
     """What the cues are measured against: `population`, `calibrating` (the population, until it is done) or `personal`."""
     action_units: dict[str, ActionUnit] = field(default_factory=dict)

@@ -36,7 +36,7 @@ from export.graphs import export_graphs
 from export.moves import add_moves
 from export.plots import draw_calibration
 from export.publish import write_config
-from export.visibility import FIGURES, graft
+from export.visibility import FIGURES, VEILED, graft
 from training.augment import SIZE
 from training.constraint import constrain
 from training.cues import CUES, POINTS, CueModel
@@ -135,8 +135,8 @@ def kept_finder(folder: Path) -> tuple[FaceSpec, dict[str, Any]]:
         if sums["face.onnx"] != hashlib.sha256((folder / "face.onnx").read_bytes()).hexdigest():
             raise ValueError("face.onnx does not match its SHA-256")
         values = read_json(folder / "config.json")
-        records = values["provenance"]["runs"]
-        return build_spec(FaceSpec, values["face"], "face"), {name: dict(records[name]) for name in ("face", "screen") if name in records}
+        spec, records = build_spec(FaceSpec, values["face"], "face"), values["provenance"]["runs"]
+        return spec, {name: dict(records[name]) for name in ("face", *(["screen"] if spec.screened else []))}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"cannot keep the face finder of '{folder}': {error}") from None
 
@@ -173,7 +173,7 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, ima
             candidates=4,
             temperature=0.8,
         ),
-        verdict=VerdictSpec(0.0, 0.0, 0.5, 1.1, [1.0] * len(EMOTIONS_11), 64, least),
+        verdict=VerdictSpec(0.0, 0.0, 0.5, 1.1, [1.0] * len(EMOTIONS_11), 64, least, VEILED),
         temperature=1.0,
         units=load_units(runs.encoder),
         rigid_shape=[[round(float(v), 6) for v in point] for point in cue_model.shape],

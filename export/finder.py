@@ -66,9 +66,12 @@ def put_finder(folder: Path, source: Path, out: Path, screen: Path | None = None
         graph = fresh / "face.onnx"
         spec, record = _trained(source, graph) if source.is_dir() else _brought(source, graph)
         runs = {**bundle.config.provenance["runs"], "face": record}
-        if spec.screened and not (fresh / f"{SCREEN}.onnx").is_file() and screen is None:
+        if not spec.screened:
+            (fresh / f"{SCREEN}.onnx").unlink(missing_ok=True)
+            runs.pop("screen", None)
+        elif not (fresh / f"{SCREEN}.onnx").is_file() and screen is None:
             raise InputError(f"'{bundle.folder}' has no screen for this finder: give one to --screen, a run of training screen")
-        if screen:
+        if spec.screened and screen:
             write_screen(fresh / f"{SCREEN}.onnx", load_screen(screen), stored=True)
             runs["screen"] = read_record(screen)
         image = dataclasses.replace(bundle.config.image, five=list(map(list, FIVE)))

@@ -17,7 +17,7 @@ from edge.language.statements import Facts
 from edge.language.verdict import Candidate, decide, rank, sentences_of
 from edge.language.verifier import SentenceReading, SentenceVerifier
 from edge.types import Explanation, Face, Verdict
-from edge.vision.encoder import Encoded, hidden_cues
+from edge.vision.encoder import Encoded, hidden_cues, veiled_cues
 
 T = TypeVar("T")
 
@@ -50,6 +50,7 @@ def subjects_of(read: Encoded, config: BundleConfig) -> list[Subject]:
                 float(read.pose_deg[i, 1]),
                 dict(zip(config.labels, map(float, p), strict=True)),
                 frozenset(hidden_cues(read.visible[i], config)),
+                frozenset(veiled_cues(read.visible[i], config)),
             ),
         )
         for i, p in enumerate(read.probabilities)
@@ -58,7 +59,8 @@ def subjects_of(read: Encoded, config: BundleConfig) -> list[Subject]:
 
 def subject_of(face: Face, tokens: np.ndarray) -> Subject:
     """A face that has been read, with its visual tokens."""
-    facts = Facts(face.cues, face.pose.yaw_deg, face.pose.pitch_deg, face.probabilities, frozenset(face.hidden))
+    unseen = frozenset(face.hidden), frozenset(face.veiled)
+    facts = Facts(face.cues, face.pose.yaw_deg, face.pose.pitch_deg, face.probabilities, *unseen)
     return Subject(tokens, face.emotion, face.confidence, facts)
 
 

@@ -57,7 +57,9 @@ class Facts:
     probabilities: Mapping[str, float] = field(default_factory=dict)
     """Label → calibrated probability."""
     hidden: frozenset[str] = frozenset()
-    """Cues that are out of sight."""
+    """Cues that are out of sight: a text may say so."""
+    veiled: frozenset[str] = frozenset()
+    """Cues that are, or may well be: of these none holds."""
 
 
 class Range(NamedTuple):
@@ -147,7 +149,7 @@ class Rules:
             shown: the label that is explained.
         """
         measured, holds = self._measure(said, facts, shown)
-        visible = said.kind not in CUE_KINDS or said.subject not in facts.hidden
+        visible = said.kind not in CUE_KINDS or said.subject not in facts.hidden | facts.veiled
         return Statement(said.kind, said.subject, said.direction, said.band, measured, holds and visible, visible, self._within(said))
 
     def _within(self, said: Said) -> tuple[float, ...]:

@@ -81,7 +81,7 @@ def state(candidate: Candidate, shown: str, facts: Facts, grammar: Grammar, thre
     """Everything that a candidate says, held against the face: by the grammar's rules, or by the claims that the network reads."""
     if candidate.parsed:
         return tuple(grammar.rules.check(said, facts, shown) for said in candidate.parsed.said)
-    claims = read_claims(candidate.reading.claims, dict(facts.cues), threshold, facts.hidden)
+    claims = read_claims(candidate.reading.claims, dict(facts.cues), threshold, facts.hidden | facts.veiled)
     return tuple(
         Statement("movement", c.cue, c.direction, "plain", c.measured, c.supported, c.visible)
         if c.direction

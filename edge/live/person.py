@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -33,12 +33,17 @@ class _Glimpse:
     pose: tuple[float, float]
     """Yaw and pitch, degrees."""
     hidden: tuple[str, ...]
+    veiled: tuple[str, ...]
 
 
 def _hidden(glimpses: list[_Glimpse]) -> frozenset[str]:
     """Cues that half of the frames or more do not show."""
-    names = {name for g in glimpses for name in g.hidden}
-    return frozenset(name for name in names if 2 * sum(name in g.hidden for g in glimpses) >= len(glimpses))
+    return _in_half([g.hidden for g in glimpses])
+
+
+def _in_half(groups: list[tuple[str, ...]]) -> frozenset[str]:
+    counts = Counter(name for group in groups for name in group)
+    return frozenset(name for name, count in counts.items() if 2 * count >= len(groups))
 
 
 class Person:
@@ -88,7 +93,15 @@ class Person:
             if self._calibration:
                 self._calibration.see({name: value for name, value in face.cues.items() if name not in face.hidden}, t_ms)
             self._glimpses.append(
-                _Glimpse(t_ms, int(probabilities.argmax()), tokens, face.cues, (face.pose.yaw_deg, face.pose.pitch_deg), face.hidden)
+                _Glimpse(
+                    t_ms,
+                    int(probabilities.argmax()),
+                    tokens,
+                    face.cues,
+                    (face.pose.yaw_deg, face.pose.pitch_deg),
+                    face.hidden,
+                    face.veiled,
+                )
             )
         if smoother.shown != before or self._covered(t_ms):
             self.spell += 1
@@ -104,7 +117,9 @@ class Person:
         for name in recent[0].cues:
             middle[name] = float(np.mean([g.cues[name] for g in recent if name in hidden or name not in g.hidden]))
         pose = np.mean([g.pose for g in recent], 0)
-        facts = Facts(self._measured(middle), float(pose[0]), float(pose[1]), face.probabilities, hidden)
+        facts = Facts(
+            self._measured(middle), float(pose[0]), float(pose[1]), face.probabilities, hidden, _in_half([g.veiled for g in recent])
+        )
         subject = Subject(np.concatenate([g.tokens for g in recent]), face.emotion, face.confidence, facts)
         return Task(face.track, self.spell, recent[-1].t_ms, subject)
 

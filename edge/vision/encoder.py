@@ -75,17 +75,23 @@ class FaceEncoder:
         return Encoded(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Encoded)))
 
 
-def hidden_cues(visible: np.ndarray, config: BundleConfig, beyond: np.ndarray | None = None) -> tuple[str, ...]:
+def hidden_cues(visible: np.ndarray, config: BundleConfig, beyond: np.ndarray | None = None, least: float | None = None) -> tuple[str, ...]:
     """Names of one face's cues that are out of sight.
 
     Args:
         visible: `[C]` probabilities.
         config: which points show a cue, and how sure it must be that they are in sight.
         beyond: `[P]` bool: the points that lie beyond the picture; a cue that one of them shows is not in it.
+        least: probability that is asked; `VerdictSpec.min_visible` when `None`.
     """
     gone = [beyond is not None and bool(beyond[cue.points].any()) for cue in config.cues]
-    unseen = [not p >= config.verdict.min_visible for p in visible]
+    unseen = [not p >= (config.verdict.min_visible if least is None else least) for p in visible]
     return tuple(cue.name for cue, out, dark in zip(config.cues, gone, unseen, strict=True) if out or dark)
+
+
+def veiled_cues(visible: np.ndarray, config: BundleConfig, beyond: np.ndarray | None = None) -> tuple[str, ...]:
+    """Names of one face's cues that are out of sight or may well be; arguments as for `hidden_cues`."""
+    return hidden_cues(visible, config, beyond, max(config.verdict.min_visible, config.verdict.min_said))
 
 
 def action_units(cues: dict[str, float], units: np.ndarray, hidden: tuple[str, ...], config: BundleConfig) -> dict[str, ActionUnit]:

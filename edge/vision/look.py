@@ -15,7 +15,7 @@ from edge.sources.camera import Frame
 from edge.sources.picture import as_grey
 from edge.types import Detection, Face, Pose, Reading
 from edge.vision.border import beyond, share_outside
-from edge.vision.encoder import Encoded, FaceEncoder, action_units, hidden_cues
+from edge.vision.encoder import Encoded, FaceEncoder, action_units, hidden_cues, veiled_cues
 from edge.vision.face import align
 from edge.vision.quality import MIN_SIDE_PX
 from edge.vision.second import second_look
@@ -154,5 +154,6 @@ def _face(
         pose=Pose(yaw, pitch, (roll + turned + 180) % 360 - 180),
         unclear=() if place.upright else ("orientation",),
         hidden=hidden,
+        veiled=veiled_cues(read.visible[i], config, out),
         action_units=action_units(cues, read.units[i], hidden, config) if place.upright else {},
     )

@@ -18,7 +18,7 @@ def test_a_yunet_of_ones_own_enters_a_bundle_with_its_hash_and_licence(tmp_path)
     card = (tmp_path / "new" / "README.md").read_text()
     assert "brought as `mine.onnx`" in card
     assert config.provenance["runs"]["face"]["sha256"] in card
-    assert kept_finder(tmp_path / "new") == (config.face, config.provenance["runs"]["face"])
+    assert kept_finder(tmp_path / "new") == (config.face, {"face": config.provenance["runs"]["face"]})
     picture = np.zeros((128, 128, 3), np.uint8)
     picture[32:64, 64:96] = 255
     with Pipeline.load(tmp_path / "new", device="cpu") as pipeline:

@@ -215,7 +215,7 @@ class _Counting(FaceFinder):
     """A finder that counts its runs."""
 
     def __init__(self, finder: FaceFinder) -> None:
-        super().__init__(finder.session, finder.spec)
+        super().__init__(finder.session, finder.spec, screen=finder.screen)
         self.runs = 0
 
     def __call__(self, picture, *, coarse=False):
