@@ -20,7 +20,7 @@ SMALLEST_PX = 7.0
 """Faces narrower than this are `unsure`."""
 PROFILE_DEG = 45.0
 """From here on a head is turned far."""
-_RARE_DEG = 35.0
+_RARE_DEG, _PROFILES = 35.0, 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """How faces are turned: in the picture's plane, and away from the camera."""
+    """How faces are turned in the picture's plane."""
 
     tilt_deg: float = 12.0
     """Spread of those that stand upright."""
@@ -104,8 +104,6 @@ class Turns:
     """Share turned anyhow."""
     down_share: float = 0.1
     """Share upside down."""
-    profiles: float = 0.15
-    """Share of single heads turned far from the camera, which are rare in the pack."""
 
     def draw(self, rng: np.random.Generator) -> float:
         """Degrees."""
@@ -123,8 +121,8 @@ class Composer:
         self._profiles = np.flatnonzero(np.abs(sources.heads.yaw_deg) > _RARE_DEG)
 
     def _number(self, rng: np.random.Generator) -> int:
-        """A head's."""
-        if len(self._profiles) and rng.random() < self.turns.profiles:
+        """A head's; those that are turned far are rare in the pack, and drawn more often."""
+        if len(self._profiles) and rng.random() < _PROFILES:
             return int(rng.choice(self._profiles))
         return int(rng.integers(len(self.sources.heads.images)))
 

@@ -65,7 +65,7 @@ def gather(folder: Path, face: Path, part: str, spec: ImageSpec, count: int, lea
     Raises:
         InputError: a pack or the run is missing or broken, or nothing is found.
     """
-    composer = Composer(load_sources(folder, face / "teacher", part), Turns(down_share=0.0, profiles=0.4))
+    composer = Composer(load_sources(folder, face / "teacher", part), Turns(down_share=0.0))
     tasks = [list(range(start, count, _TASKS)) for start in range(_TASKS)]
     found = joined(in_two(partial(_look, face, composer, spec, least_score, seed), tasks))
     if not len(found.crops):
