@@ -91,7 +91,7 @@ def _locate(
     frame: Frame, grey: np.ndarray, finder: Finder, encoder: FaceEncoder, config: BundleConfig, tracker: Tracker | None
 ) -> _Located:
     """The faces where the tracker expects them, if they are there, else as the finder finds them; in a stream most looks are coarse, and
-    the faces that are too small for those are looked after where they were."""
+    faces that are too small for those, or of which the screen is not sure for once, are looked after where they were."""
     if tracker and (expected := tracker.expected(frame.t_ms)):
         crops, backs = _crops(grey, expected, config)
         if numbers := tracker.recognised(crops):
@@ -100,9 +100,10 @@ def _locate(
     coarse = tracker is not None and not tracker.fine_due(frame.t_ms)
     found = second_look(grey, finder(picture, coarse=coarse), encoder, config)
     crops, backs = _crops(grey, found, config)
-    if tracker and coarse:
-        small = [place for place in tracker.unfound(found, frame.t_ms) if finder.only_fine(place, grey.shape)]
-        for place in small:
+    if tracker:
+        for place in tracker.unfound(found, frame.t_ms):
+            if not config.face.screened and not (coarse and finder.only_fine(place, grey.shape)):
+                continue
             kept_crops, kept_backs = _crops(grey, [place], config)
             if tracker.known(kept_crops[0]):
                 found, crops, backs = [*found, place], crops + kept_crops, backs + kept_backs

@@ -15,6 +15,7 @@ from edge.vision.face import align, crop_matrix
 
 _AT_ONCE = 4  # crops: more take memory, and hardly less time
 _SAME = 0.25  # of what the five points span: so near on average, two faces are one
+_WITHIN, _CENTRED = 0.75, 0.2  # of the area of the surer box; of the longer side of the other, between their middles
 _REZOOM, _RESHIFT = 1.6, 0.3  # by so much, and so many sides of the crop, a face is aligned anew at most
 
 
@@ -42,9 +43,17 @@ def _told_apart(faces: list[Detection]) -> list[Detection]:
     """The faces, largest first, without those whose points are a surer one's: of two boxes the encoder may see the same face."""
     told: list[Detection] = []
     for face in sorted(faces, key=lambda face: -face.score):
-        if not any(_same_points(face.points_xy, other.points_xy) for other in told):
+        if not any(_same_points(face.points_xy, other.points_xy) or _around(face.box_xyxy, other.box_xyxy) for other in told):
             told.append(face)
     return sorted(told, key=lambda face: -float((face.box_xyxy[2:] - face.box_xyxy[:2]).prod()))
+
+
+def _around(box: np.ndarray, surer: np.ndarray) -> bool:
+    """Whether a box is drawn around the same face as that of a surer one within it, too large."""
+    low, high = np.maximum(box[:2], surer[:2]), np.minimum(box[2:], surer[2:])
+    inside = float(np.clip(high - low, 0, None).prod() / max(float((surer[2:] - surer[:2]).prod()), 1e-6))
+    apart = float(np.linalg.norm((box[:2] + box[2:] - surer[:2] - surer[2:]) / 2))
+    return inside >= _WITHIN and apart < _CENTRED * float((box[2:] - box[:2]).max())
 
 
 def _same_points(one_xy: np.ndarray, other_xy: np.ndarray) -> bool:
