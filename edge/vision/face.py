@@ -133,7 +133,7 @@ class FaceFinder:
         inputs: tuple[str, ...] = (INPUT,),
         *,
         min_face: float | None = None,
-        screen: Callable[[np.ndarray, list[Detection]], list[Detection]] | None = None,
+        screen: Callable[[np.ndarray, list[Detection], np.ndarray | None], list[Detection]] | None = None,
     ) -> None:
         """Take a session.
 
@@ -142,7 +142,7 @@ class FaceFinder:
             spec: how it is run.
             inputs: the graph's.
             min_face: narrowest wanted face, pixels, or below 1 a share of the picture's width; the bundle's own when `None`.
-            screen: which of the finds in a grey picture are faces; all when `None`.
+            screen: which of the finds in a grey picture are faces, given the same picture shrunk, too; all when `None`.
 
         Raises:
             BundleError: the graph has other inputs.
@@ -167,9 +167,10 @@ class FaceFinder:
             UsageError: `min_face` is wider than this picture, or needs too large a search.
         """
         picture = self._coloured(picture)
-        rows, (height, width) = [], picture.shape[:2]
+        rows, (height, width), shrunk = [], picture.shape[:2], None
         for look in looks(height, width, self.spec, self.min_face)[: 1 if coarse else None]:
             small = cv2.resize(picture, look.size, interpolation=cv2.INTER_AREA) if look.scale < 1 else picture
+            shrunk = small if shrunk is None and small.ndim == 2 and look.scale < 1 else shrunk
             for x1, y1, x2, y2 in look.tiles():
                 found = self._candidates(padded(small[y1:y2, x1:x2]))
                 if look.overlap:  # a larger face is the coarse look's: a tile may have cut it
@@ -178,7 +179,7 @@ class FaceFinder:
                 rows.append(found)
         faces = select_faces(np.concatenate(rows), threshold=self.spec.threshold, overlap=self.spec.overlap)
         faces = [face if self.spec.any_way or face.score >= upright.SURE else self._turned(picture, face) for face in faces]
-        return self.screen(as_grey(picture) if picture.ndim == 3 else picture, faces) if self.screen else faces
+        return self.screen(as_grey(picture) if picture.ndim == 3 else picture, faces, shrunk) if self.screen else faces
 
     def rehearse(self, picture: np.ndarray) -> None:
         """Run the graph once on a small picture, however small the faces that are asked for; raises whatever shows that it is no finder."""

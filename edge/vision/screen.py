@@ -28,6 +28,7 @@ COLLAPSED = 0.5
 """A crop so small for its box shows a part: of a face that lies on its side, the points may meet in the middle."""
 _TURNED = 0.75  # log odds: on validation sources it halves what is false, and costs hardly a face
 _BELOW = 0.05  # of the box, from its middle to that of the five points
+_ENOUGH_PX = 2.0 * SIDE
 _AT_ONCE = 64  # crops
 
 
@@ -48,13 +49,20 @@ class Screen:
         check_graph("screen", {INPUT}, session.inputs)
         self.session, self.image, self.least_sure = session, image, least_sure
 
-    def __call__(self, grey: np.ndarray, found: list[Detection]) -> list[Detection]:
-        """The faces among what was found in `[H,W]` uint8, the right way up; their score counts what was seen, and is 0.5 at the least."""
+    def __call__(self, grey: np.ndarray, found: list[Detection], small: np.ndarray | None = None) -> list[Detection]:
+        """The faces among what was found, the right way up; their score counts what was seen, and is 0.5 at the least.
+
+        Args:
+            grey: `[H,W]` uint8.
+            found: the finder's.
+            small: the same picture shrunk, in which the large ones are looked at.
+        """
         whole = [i for i, face in enumerate(found) if crop_share(face, self.image) >= COLLAPSED]
         odds, ways = np.full(len(found), -math.inf), list(found)
-        odds[whole] = self.log_odds([align(grey, found[i], self.image)[0] for i in whole])
+        seen = [_large_enough(face, grey, small) for face in found]
+        odds[whole] = self.log_odds([align(*seen[i], self.image)[0] for i in whole])
         again = [i for i, face in enumerate(found) if self._surer(face, odds[i]) < 0]
-        laid_odds = self.log_odds([crop for i in again for crop in laid_crops(grey, found[i], self.image)]).reshape(-1, 4)
+        laid_odds = self.log_odds([crop for i in again for crop in laid_crops(*seen[i], self.image)]).reshape(-1, 4)
         for i, four in zip(again, laid_odds, strict=True):
             four = four - [0.0, _TURNED, _TURNED, _TURNED]
             if four.max() > odds[i]:
@@ -71,6 +79,16 @@ class Screen:
         small = [cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for crop in crops]
         parts = [np.stack(small[i : i + _AT_ONCE])[:, None].astype(np.float32) for i in range(0, len(small), _AT_ONCE)]
         return np.concatenate([np.zeros(0, np.float32), *(self.session.run({INPUT: part})[OUTPUT] for part in parts)])
+
+
+def _large_enough(face: Detection, grey: np.ndarray, small: np.ndarray | None) -> tuple[np.ndarray, Detection]:
+    """The picture in which a find is looked at, and the find in it: the shrunk one where that shows all that the screen sees."""
+    if small is None:
+        return grey, face
+    scale = small.shape[1] / grey.shape[1]
+    if float((face.box_xyxy[2:] - face.box_xyxy[:2]).min()) * scale < _ENOUGH_PX:
+        return grey, face
+    return small, replace(face, box_xyxy=face.box_xyxy * np.float32(scale), points_xy=face.points_xy * np.float32(scale))
 
 
 def crop_share(face: Detection, spec: ImageSpec) -> float:
