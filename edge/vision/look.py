@@ -101,8 +101,9 @@ def _locate(
     found = second_look(grey, finder(picture, coarse=coarse), encoder, config)
     crops, backs = _crops(grey, found, config)
     if tracker:
-        for place in tracker.unfound(found, frame.t_ms):
-            if not config.face.screened and not (coarse and finder.only_fine(place, grey.shape)):
+        for place, believed in tracker.unfound(found, frame.t_ms):
+            hesitates = config.face.screened and believed
+            if not hesitates and not (coarse and finder.only_fine(place, grey.shape)):
                 continue
             kept_crops, kept_backs = _crops(grey, [place], config)
             if tracker.known(kept_crops[0]):

@@ -114,12 +114,12 @@ class Tracker:
         self._fine_ms = t_ms if due else self._fine_ms
         return due
 
-    def unfound(self, found: list[Detection], t_ms: float) -> list[Detection]:
-        """Where the faces of the last keyframe should be that are not among those found now."""
-        places = [track.at(t_ms) for track in self._tracks if track.seen_ms >= self._keyframe_ms]
+    def unfound(self, found: list[Detection], t_ms: float) -> list[tuple[Detection, bool]]:
+        """Where the faces of the last keyframe should be that are not among those found now, and whether each is believed to be one."""
+        places = [(track.at(t_ms), track.believed) for track in self._tracks if track.seen_ms >= self._keyframe_ms]
         if not found or not places:
             return places
-        shared = box_overlap(np.stack([place.box_xyxy for place in places]), np.stack([face.box_xyxy for face in found])).max(1)
+        shared = box_overlap(np.stack([place.box_xyxy for place, _ in places]), np.stack([face.box_xyxy for face in found])).max(1)
         return [place for place, share in zip(places, shared, strict=True) if share < _CROSSING]
 
     def known(self, crop: np.ndarray) -> bool:
