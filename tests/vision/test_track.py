@@ -5,14 +5,12 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.scenes import Grain, draw, head
-from edge.sources.camera import Frame, demo_picture
-from edge.sources.picture import read_image
+from edge.sources.camera import Frame
 from edge.types import Detection
 from edge.vision.again import ALIKE, PEOPLE, VIEW_MS, VIEWS, Left, Views, appearance, recognise
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder, box_overlap
 from edge.vision.look import look
-from edge.vision.screen import SURE
 from edge.vision.track import BELIEVED_MS, FORGET_MS, KEYFRAME_MS, NEWCOMER_MS, Tracker, moved
 
 STEP_MS = 40.0
@@ -342,14 +340,3 @@ def test_a_face_that_only_a_fine_look_finds_is_kept_between_two_of_them_and_not_
 def test_a_fine_look_is_due_at_first_and_then_now_and_then():
     tracker = Tracker()
     assert [t_ms for t_ms in range(0, 2000, 100) if tracker.fine_due(t_ms)] == [0, 600, 1200, 1800]
-
-
-def test_nobody_but_the_astronaut_is_seen_in_two_seconds_of_her_portrait(pipeline):
-    """Badge, gloves and shuttle are taken for a face now and then; but none of them for long."""
-    picture, tracker, grain = read_image(demo_picture()), Tracker(SURE), Grain(4)
-    seen = set()
-    for i in range(60):
-        sway = np.float32([[1, 0, 4 * np.sin(i / 9)], [0, 1, 3 * np.cos(i / 7)]])
-        frame = Frame(grain(cv2.warpAffine(picture, sway, (640, 480), borderMode=cv2.BORDER_REPLICATE)), "demo", i, i * 1000 / 30)
-        seen |= {face.track for face in look(frame, pipeline.finder, pipeline.encoder, pipeline.config, tracker).reading.faces}
-    assert seen == {1}
