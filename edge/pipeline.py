@@ -119,7 +119,7 @@ class Pipeline:
             return open_session(name, checked.graph(name), device=chosen, threads=1 if one else threads, profiles=profiles)
 
         face, vision = session("face"), session("vision_encoder")
-        # ten times smaller than what a copy to a GPU would cost
+        # four million multiplications a crop are not worth a copy to a GPU
         screen = OrtSession(checked.graph(SCREEN), device="cpu", threads=1) if config.face.screened else None
         embed, decoder, verifier = session("embed_tokens"), session("decoder_model_merged"), session("verifier")
         tower = session(TOWER) if config.policy.tower else None
@@ -128,10 +128,10 @@ class Pipeline:
         tokenizer = load_tokenizer(checked.folder / "tokenizer.json")
         policy = RationalePolicy(embed, decoder, tokenizer, config.policy, grammar, (embed.inputs, decoder.inputs), tower)
         reader = SentenceVerifier(verifier, load_tokenizer(checked.folder / "verifier_tokenizer.json"), config, verifier.inputs)
-        looked = Screen(screen, config.image, config.face.least_sure) if screen else None
+        telling = Screen(screen, config.image, config.face.least_sure) if screen else None
         pipeline = cls(
             checked,
-            FaceFinder(face, config.face, face.inputs, min_face=min_face, screen=looked),
+            FaceFinder(face, config.face, face.inputs, min_face=min_face, screen=telling),
             FaceEncoder(vision, config, vision.inputs),
             Explainer(policy, reader, grammar, config),
             vision.provider,

@@ -46,6 +46,8 @@ def rehearse(bundle: Bundle, finder: FaceFinder, encoder: FaceEncoder, explainer
     check_template(config.image)
     picture, face = drawn_face()
     finder.rehearse(picture)
+    if finder.screen:
+        finder.screen(picture, [face], None)
     frame = Frame(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), "rehearsal", 0, 0.0)
     read = encoder(np.zeros((1, config.image.size, config.image.size), np.uint8))
     _check_sizes(config, explainer, read.tokens.shape[1], read.points_xy.shape[1])

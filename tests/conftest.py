@@ -12,7 +12,7 @@ from edge.pipeline import Pipeline
 from edge.sources.camera import demo_picture
 from edge.sources.picture import as_grey, read_image
 from edge.types import Detection
-from edge.vision.second import second_look
+from edge.vision.realign import realign
 
 pytest_plugins = ["line", "phrasebook", "serving", "taking", "workers"]
 
@@ -51,7 +51,7 @@ def find(pipeline: Pipeline) -> Callable[[np.ndarray], list[Detection]]:
 
     def found(picture: np.ndarray) -> list[Detection]:
         grey = as_grey(picture) if picture.ndim == 3 else picture
-        return second_look(grey, pipeline.finder(picture), pipeline.encoder, pipeline.config)
+        return realign(grey, pipeline.finder(picture), pipeline.encoder, pipeline.config)
 
     return found
 

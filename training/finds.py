@@ -1,4 +1,4 @@
-"""What the finder takes for faces, true and false, as the second look sees it: what teaches a network which of them are faces.
+"""What the finder takes for faces, true and false, as the screen sees it: what teaches a network which of them are faces.
 
 `composed picture, perhaps turned → finder, far below its threshold → crops by its points, and laid into its box four ways`. A crop
 shows a face when one that is known lies there, the right way up.

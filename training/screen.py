@@ -1,7 +1,7 @@
-"""The screen: a small network that tells which of the finder's finds are faces, for the second look.
+"""The screen: a small network that tells which of the finder's finds are faces.
 
-It sees the crops that the second look makes of a find, by the finder's own points and laid into its box four ways, and learns on what the
-finder takes for faces far below its threshold (`training.finds`). Beside the finder's score it counts as much as validation finds ask for.
+It sees crops of a find, by the finder's own points and laid into its box four ways, and learns on what the finder takes for faces far below
+its threshold (`training.finds`). Beside the finder's score it counts as much as validation finds ask for.
 
     python -m training screen --face runs/face --out runs/screen
 """

@@ -25,7 +25,7 @@ from edge.pipeline import Pipeline
 from edge.sources.picture import as_grey, read_image
 from edge.types import Claim, Explanation, Verdict
 from edge.vision.face import align
-from edge.vision.second import second_look
+from edge.vision.realign import realign
 from training.cues import CueModel
 from training.data import load_ferplus
 from training.lies import plain_closing
@@ -78,7 +78,7 @@ def load_folder(folder: Path, pipeline: Pipeline, *, find_faces: bool) -> Faces:
     for path, emotion in tqdm(pictures, desc="pictures", leave=False, disable=None):
         grey = as_grey(read_image(path))
         if find_faces:
-            found = second_look(grey, pipeline.finder(grey), pipeline.encoder, pipeline.config)
+            found = realign(grey, pipeline.finder(grey), pipeline.encoder, pipeline.config)
             if not found:
                 lost.append(config.labels.index(emotion))
                 continue

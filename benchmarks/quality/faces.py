@@ -29,8 +29,8 @@ from edge.sources.picture import as_grey
 from edge.types import Detection
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder, box_overlap
+from edge.vision.realign import realign
 from edge.vision.screen import Screen
-from edge.vision.second import second_look
 from training.pieces import load_sources
 from training.teacher import SURE
 
@@ -277,7 +277,7 @@ class Looker:
         encoder = self.encoder
         if encoder is None:
             return finder
-        return lambda picture: second_look(as_grey(picture) if picture.ndim == 3 else picture, finder(picture), encoder, encoder.config)
+        return lambda picture: realign(as_grey(picture) if picture.ndim == 3 else picture, finder(picture), encoder, encoder.config)
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:

@@ -36,14 +36,15 @@ class _Glimpse:
     veiled: tuple[str, ...]
 
 
-def _hidden(glimpses: list[_Glimpse]) -> frozenset[str]:
-    """Cues that half of the frames or more do not show."""
-    return _in_half([g.hidden for g in glimpses])
-
-
 def _in_half(groups: list[tuple[str, ...]]) -> frozenset[str]:
+    """Names that half of the groups or more have: cues of frames."""
     counts = Counter(name for group in groups for name in group)
     return frozenset(name for name, count in counts.items() if 2 * count >= len(groups))
+
+
+def _unseen(glimpses: list[_Glimpse]) -> tuple[frozenset[str], frozenset[str]]:
+    """Cues that are hidden in half of the frames or more, and those that are veiled."""
+    return _in_half([g.hidden for g in glimpses]), _in_half([g.veiled for g in glimpses])
 
 
 class Person:
@@ -113,13 +114,12 @@ class Person:
         recent = [g for g in self._recent(t_ms) if g.label == self._smoother.shown]
         if not recent or not face.emotion:
             return None
-        hidden, middle = _hidden(recent), {}
+        hidden, veiled = _unseen(recent)
+        middle = {}
         for name in recent[0].cues:
             middle[name] = float(np.mean([g.cues[name] for g in recent if name in hidden or name not in g.hidden]))
         pose = np.mean([g.pose for g in recent], 0)
-        facts = Facts(
-            self._measured(middle), float(pose[0]), float(pose[1]), face.probabilities, hidden, _in_half([g.veiled for g in recent])
-        )
+        facts = Facts(self._measured(middle), float(pose[0]), float(pose[1]), face.probabilities, hidden, veiled)
         subject = Subject(np.concatenate([g.tokens for g in recent]), face.emotion, face.confidence, facts)
         return Task(face.track, self.spell, recent[-1].t_ms, subject)
 
@@ -141,10 +141,10 @@ class Person:
         """Whether something has come to lie over what the shown explanation speaks of, or what it calls out of sight is seen again."""
         if self._explanation is None or not self._explanation.text:
             return False
-        hidden = _hidden(self._recent(t_ms))
+        hidden, veiled = _unseen(self._recent(t_ms))
         told = [said.subject for said in self._explanation.statements if said.kind == "covered"]
         uncovered = any(not hidden.issuperset(self._regions[region]) for region in told)
-        return uncovered or any(claim.cue in hidden for claim in self._explanation.claims)
+        return uncovered or any(claim.cue in hidden | veiled for claim in self._explanation.claims)
 
     def _shown(self, face: Face, faults: tuple[str, ...], events: tuple[Event, ...]) -> Face:
         shown, values = self._smoother.shown, self._smoother.probabilities

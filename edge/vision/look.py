@@ -18,7 +18,7 @@ from edge.vision.border import beyond, share_outside
 from edge.vision.encoder import Encoded, FaceEncoder, action_units, hidden_cues, veiled_cues
 from edge.vision.face import align
 from edge.vision.quality import MIN_SIDE_PX
-from edge.vision.second import second_look
+from edge.vision.realign import realign
 from edge.vision.track import Tracker
 
 _MOST_OUTSIDE = 0.1  # of a crop: where more of it only repeats the picture's edge, it does not show what somebody looks like
@@ -98,7 +98,7 @@ def _locate(
             return _Located(expected, numbers, crops, backs)
     picture = frame.image_bgr if config.face.channels == 3 else grey
     coarse = tracker is not None and not tracker.fine_due(frame.t_ms)
-    found = second_look(grey, finder(picture, coarse=coarse), encoder, config)
+    found = realign(grey, finder(picture, coarse=coarse), encoder, config)
     crops, backs = _crops(grey, found, config)
     if tracker:
         for place, believed in tracker.unfound(found, frame.t_ms):

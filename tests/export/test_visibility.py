@@ -21,7 +21,7 @@ from export.graphs import READINGS
 from export.strategies import Strategy, apply
 from export.visibility import VisibilityGraph, graft
 from training.augment import SIZE, Targets
-from training.covers import cover
+from training.covers import _dark_glasses, cover, frames
 from training.cues import CUE_NAMES, CUES, POINTS
 from training.encoder import load_encoder, load_units
 from training.units import SHAPES
@@ -47,6 +47,22 @@ def test_covering_changes_what_lies_under_the_shape_and_tells_which_cues_are_hid
     assert share[face, cue] == np.mean(under)
     assert share.min() == 0
     assert share.max() == 1
+
+
+def test_dark_glasses_hide_the_eyes_and_spectacles_nothing(generator):
+    n, eyes = 40, [POINTS.index(point) for point in (33, 133, 159, 145, 362, 263, 386, 374)]
+    points = torch.tensor([[0.3, 0.4], [0.7, 0.4]])[[0, 0, 0, 0, 1, 1, 1, 1]]
+    places = torch.full((n, len(POINTS), 2), 0.8)
+    places[:, eyes] = points
+    dark, filling = _dark_glasses(places, generator)
+    column, row = (points * 48).long().unbind(1)
+    assert dark[:, row, column].all()
+    assert not dark[:, 40:].any(), "the mouth is free"
+    assert filling.mean() < 0.4
+    bright = torch.full((n, 1, 48, 48), 0.7)
+    changed = (frames(bright, places, generator) != bright).float().mean()
+    assert 0.02 < changed < 0.5
+    assert (frames(bright, places, generator)[:, 0, row, column] - 0.7).abs().max() < 0.2, "behind the glass they are seen"
 
 
 def test_a_face_that_nothing_covers_has_every_cue_in_sight(generator):

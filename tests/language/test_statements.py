@@ -84,6 +84,15 @@ def test_a_conclusion_is_the_label_that_is_shown():
     assert not _check("conclusion", "sadness", 0, "", make_facts()).holds
 
 
+def test_of_what_may_well_be_hidden_nothing_holds_and_it_is_not_called_out_of_sight():
+    cues = frozenset({"lip_corners", "mouth_opening", "mouth_width"})
+    facts = make_facts(lip_corners=4.0, veiled=cues)
+    smile = _check("movement", "lip_corners", 1, "plain", facts)
+    assert (smile.holds, smile.visible) == (False, False)
+    assert _check("movement", "lip_corners", 1, "plain", make_facts(lip_corners=4.0)).holds
+    assert not _check("covered", "mouth", 0, "", facts).holds
+
+
 def test_a_region_is_covered_when_all_of_it_is():
     shares = [
         _check("covered", "mouth", 0, "", make_facts(hidden=frozenset(hidden)))

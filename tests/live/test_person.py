@@ -132,7 +132,8 @@ def test_a_cue_that_half_of_the_frames_hide_is_hidden_and_guesses_do_not_count(p
     assert subject.cues["inner_brow"] == pytest.approx(22 / 6), "of all"
 
 
-def test_an_explanation_is_withheld_when_what_it_speaks_of_is_covered_and_made_again(pipeline, portrait):
+@pytest.mark.parametrize("how", ["hidden", "veiled"])
+def test_an_explanation_is_withheld_when_what_it_speaks_of_is_covered_or_may_be_and_made_again(pipeline, portrait, how):
     sitter = _Sitter(pipeline, portrait)
     face = sitter.see("happiness", 0.0)
     said = Explanation(
@@ -141,7 +142,7 @@ def test_an_explanation_is_withheld_when_what_it_speaks_of_is_covered_and_made_a
     assert sitter.person.attach(Outcome(sitter.person.task(face, 0.0), said, {}))
     spell = sitter.person.spell
     for i, hidden in enumerate([("inner_brow",), ("inner_brow", "lip_corners")]):
-        sitter.face = replace(sitter.face, hidden=hidden)
+        sitter.face = replace(sitter.face, **{how: hidden})
         assert sitter.person.explained(sitter.see("happiness", 33.0 * (i + 1))).explanation is said, "one frame in three hides it"
     assert sitter.person.spell == spell
     face = sitter.see("happiness", 100.0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edge.sources.camera import Frame
 from edge.vision.face import align, box_overlap, crop_face, crop_matrix, select_faces
 from edge.vision.look import look
-from edge.vision.second import realigned
+from edge.vision.realign import realigned
 from training.cues import FIVE
 
 _TEMPLATE = np.array([[15, 18], [33, 18], [24, 29], [17, 37], [31, 37]], float)

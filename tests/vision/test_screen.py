@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
+from edge.bundle import write_hashes
 from edge.errors import BundleError
+from edge.pipeline import Pipeline
 from edge.types import Detection
 from edge.vision.face import align
+from edge.vision.realign import realign
 from edge.vision.screen import Screen, laid, laid_crops
-from edge.vision.second import second_look
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +48,21 @@ def test_a_face_whose_points_tell_nothing_is_found_whichever_way_it_lies(pipelin
     box = np.array([x1, y1, x2, y2], np.float32)
     lost = Detection(box, np.tile((box[:2] + box[2:]) / 2, (5, 1)) + np.float32([[-2, -2], [2, -2], [0, 0], [-2, 2], [2, 2]]), 0.8)
     turned = np.ascontiguousarray(np.rot90(grey, quarters))
-    (again,) = second_look(turned, pipeline.finder.screen(turned, [lost]), pipeline.encoder, pipeline.config)
+    (again,) = realign(turned, pipeline.finder.screen(turned, [lost]), pipeline.encoder, pipeline.config)
     assert np.linalg.norm(again.points_xy - points, axis=1).max() < 0.25 * np.linalg.norm(points[0] - points[1])
 
 
-def test_a_bundle_that_asks_for_a_screen_and_has_none_is_refused(pipeline, tmp_path):
-    from edge.bundle import write_hashes
-    from edge.pipeline import Pipeline
-
-    for path in pipeline.bundle.folder.iterdir():
-        if path.name != "screen.onnx":
-            (tmp_path / path.name).write_bytes(path.read_bytes())
+@pytest.mark.parametrize(("other", "told"), [(None, r"screen\.onnx"), ("verifier.onnx", "graph 'screen' has the inputs")])
+def test_a_bundle_that_asks_for_a_screen_and_has_none_is_refused(pipeline, tmp_path, other, told):
+    folder = pipeline.bundle.folder
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "screen.onnx").unlink()
+    if other:
+        (tmp_path / "screen.onnx").write_bytes((folder / other).read_bytes())
     write_hashes(tmp_path)
-    with pytest.raises(BundleError, match=r"screen\.onnx"):
+    with pytest.raises(BundleError, match=told):
         Pipeline.load(tmp_path, device="cpu")
-    assert Bundle.load().config.face.screened
 
 
 def test_the_four_ways_of_a_find_are_sampled_once(pipeline, grey, face):

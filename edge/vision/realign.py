@@ -19,7 +19,7 @@ _WITHIN, _CENTRED = 0.75, 0.2  # of the area of the surer box; of the longer sid
 _REZOOM, _RESHIFT = 1.6, 0.3  # by so much, and so many sides of the crop, a face is aligned anew at most
 
 
-def second_look(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, config: BundleConfig) -> list[Detection]:
+def realign(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, config: BundleConfig) -> list[Detection]:
     """Found faces with their points where the encoder sees them, as far as the bundle asks for it (`FaceSpec.rough`).
 
     Args:
