@@ -23,7 +23,7 @@ from edge.language.verifier import SentenceVerifier
 from edge.pipeline import Pipeline
 from edge.vision.encoder import FaceEncoder
 from edge.vision.face import FaceFinder
-from edge.vision.screen import Screen
+from edge.vision.screen import INPUT, OUTPUTS, Screen
 from export.graphs import READINGS, EmbedGraph, VerifierGraph, VisionGraph
 from export.visibility import VisibilityGraph
 from training.face import load_face
@@ -125,7 +125,7 @@ def checkpoint_pipeline(runs: Path, bundle: Bundle) -> Pipeline:
     )
     screened = None
     if config.face.screened:
-        look_again = TorchSession(load_screen(runs / "screen"), ("crops",), ("log_odds",))
+        look_again = TorchSession(load_screen(runs / "screen"), (INPUT,), OUTPUTS)
         screened = Screen(look_again, config.image, config.face.least_sure)
     reader = TorchSession(VerifierGraph(verifier), ("input_ids", "attention_mask"), ("emotions", "claims", "covered"))
     return Pipeline(

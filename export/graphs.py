@@ -18,7 +18,7 @@ from transformers import LlamaModel
 
 from edge.errors import InputError
 from edge.profiles import cache_names
-from edge.vision.screen import INPUT, OUTPUT, SIDE
+from edge.vision.screen import INPUT, OUTPUTS, SIDE
 from training.augment import SIZE
 from training.encoder import Encoder
 from training.face import FaceFinder
@@ -154,7 +154,7 @@ def export_face(path: Path, face: FaceFinder) -> None:
 def export_screen(path: Path, screen: Screen) -> None:
     """Write the screen of finds, for any number of crops."""
     count = torch.export.Dim("crops", min=1, max=64)
-    export_graph(path, screen, (torch.rand(2, 1, SIDE, SIDE) * 255,), {INPUT: {0: count}}, [OUTPUT])
+    export_graph(path, screen, (torch.rand(2, 1, SIDE, SIDE) * 255,), {INPUT: {0: count}}, list(OUTPUTS))
 
 
 def export_readers(folder: Path, face: FaceFinder | None, vision: nn.Module, verifier: Verifier) -> None:

@@ -51,7 +51,7 @@ def find(pipeline: Pipeline) -> Callable[[np.ndarray], list[Detection]]:
 
     def found(picture: np.ndarray) -> list[Detection]:
         grey = as_grey(picture) if picture.ndim == 3 else picture
-        return realign(grey, pipeline.finder(picture), pipeline.encoder, pipeline.config)
+        return [face.place for face in realign(grey, pipeline.finder(picture), pipeline.encoder, pipeline.config)]
 
     return found
 

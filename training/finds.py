@@ -20,13 +20,15 @@ from edge.errors import InputError
 from edge.types import Detection
 from edge.vision.face import FaceFinder as Finder
 from edge.vision.face import align, box_overlap, pixel_matrix
-from edge.vision.screen import COLLAPSED, SIDE, crop_share, laid
+from edge.vision.screen import COLLAPSED, SIDE, crop_share, laid, seen_small
 from training.compose import Composer, Turns, placed_face, relit
 from training.face import SPEC, FinderSession, load_face
 from training.pieces import load_sources
 from training.run import in_two, load_checkpoint
 from training.scenes import draw_scene, turn
 
+NONE, UPRIGHT, TURNED = 0, 1, 2
+"""What a crop shows: no face, one the right way up, or one that lies otherwise."""
 _CANVAS, _TURNED, _TILT_DEG = 416, 0.5, 25.0
 _SAME, _OTHER, _DOUBTED = 0.45, 0.2, 0.1
 _UPRIGHT_DEG, _OTHERWISE_DEG = 32.0, 58.0
@@ -40,8 +42,10 @@ class Finds:
 
     crops: np.ndarray
     """`[N,SIDE,SIDE]` uint8."""
-    face: np.ndarray
-    """`[N]` bool: a face, the right way up."""
+    shows: np.ndarray
+    """`[N]` one of `NONE`, `UPRIGHT`, `TURNED`."""
+    points: np.ndarray
+    """`[N,5,2]` where a face that is the right way up has its five, in fractions of the crop; NaN where unknown, and of what is none."""
     find: np.ndarray
     """`[N]` which find each is a crop of."""
     true: np.ndarray
@@ -88,29 +92,39 @@ def _look(face: Path, composer: Composer, spec: ImageSpec, least_score: float, s
     kinds = load_checkpoint(face)["record"]["config"]["kinds"]
     find = Finder(FinderSession(model), replace(SPEC, threshold=least_score))
     shape = (0, SIDE, SIDE)
-    crops, rows, finds = [np.zeros(shape, np.uint8)], [], []
+    crops, shows, points, finds_of, finds = [np.zeros(shape, np.uint8)], [], [np.zeros((0, 5, 2))], [], []
     for number in numbers:
         rng = np.random.default_rng([seed, number])
-        picture, boxes, unsure, rolls = _picture(composer, kinds, rng)
+        picture, faces, unsure = _picture(composer, kinds, rng)
         low = 0
         for one in find(picture):
-            true, roll = _known(one, boxes, unsure, rolls)
-            low += int(true is False and one.score < _FAIR)
-            if true is None or (true is False and one.score < _FAIR and low > _MOST):
+            known, doubted = _known(one, faces, unsure)
+            low += int(known is None and not doubted and one.score < _FAIR)
+            if doubted or (known is None and one.score < _FAIR and low > _MOST):
                 continue
-            shown = list(_shown(picture, one, spec, roll if true else None))
-            crops += [crop[None] for crop, _ in shown]
-            rows += [(is_face, len(finds)) for _, is_face in shown]
-            finds.append((true, one.score))
-    shows, find_of = np.reshape(rows, (-1, 2)).T
+            for crop, kind, where in _shown(picture, one, spec, known):
+                crops.append(crop[None])
+                shows.append(kind)
+                points.append(where[None])
+                finds_of.append(len(finds))
+            finds.append((known is not None, one.score))
     true, score = np.reshape(finds, (-1, 2)).T
-    return Finds(np.concatenate(crops), shows.astype(bool), find_of.astype(int), true.astype(bool), score.astype(np.float32))
+    found = np.concatenate(crops), np.array(shows, np.uint8), np.concatenate(points).astype(np.float32), np.array(finds_of, int)
+    return Finds(*found, true.astype(bool), score.astype(np.float32))
 
 
-def _picture(
-    composer: Composer, kinds: dict[str, float], rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[float]]:
-    """A composed picture, perhaps turned: boxes `[F,4]` of its faces, those that may be one `[U,4]`, how far each face is turned."""
+@dataclass(frozen=True, slots=True)
+class _Face:
+    """A face that is known to lie in a picture."""
+
+    box_xyxy: np.ndarray
+    points_xy: np.ndarray
+    """`[5,2]`; NaN where unknown."""
+    roll_deg: float
+
+
+def _picture(composer: Composer, kinds: dict[str, float], rng: np.random.Generator) -> tuple[np.ndarray, list[_Face], np.ndarray]:
+    """A composed picture, perhaps turned, its faces, and the boxes `[U,4]` of what may be one."""
     scene = draw_scene(composer, rng, _CANVAS, kinds)
     picture, turn_deg = relit(rng, scene.picture), 0.0
     known, unsure = list(zip(scene.boxes, scene.points, strict=True)), list(scene.unsure)
@@ -120,22 +134,27 @@ def _picture(
         picture = cv2.warpAffine(picture, pixel_matrix(matrix), (_CANVAS, _CANVAS), borderMode=cv2.BORDER_REPLICATE)
         known = [placed_face(box, points, matrix, turn_deg) for box, points in known]
         unsure = [placed_face(box, np.full((5, 2), np.nan), matrix, turn_deg)[0] for box in unsure]
-    rolls = [
-        _roll(points) if np.isfinite(points).all() else turn_deg + own for (_, points), own in zip(known, scene.turns_deg, strict=True)
+    faces = [
+        _Face(box, points, _roll(points) if np.isfinite(points).all() else turn_deg + own)
+        for (box, points), own in zip(known, scene.turns_deg, strict=True)
     ]
-    return picture, np.reshape([box for box, _ in known], (-1, 4)), np.reshape(unsure, (-1, 4)), rolls
+    return picture, faces, np.reshape(unsure, (-1, 4))
 
 
-def _shown(picture: np.ndarray, face: Detection, spec: ImageSpec, roll: float | None) -> Iterator[tuple[np.ndarray, bool]]:
-    """The crops of a find, and whether each shows a face the right way up; `roll` is that of the face, `None` where there is none."""
-    ways = [laid(face, quarters, spec) for quarters in range(4)]
-    if crop_share(face, spec) >= COLLAPSED:
-        ways.append(face)
+def _shown(picture: np.ndarray, find: Detection, spec: ImageSpec, face: _Face | None) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
+    """The crops of a find, what each shows, and where it has its five points; `face` is the one that lies there, `None` where none does."""
+    ways, small = [laid(find, quarters, spec) for quarters in range(4)], seen_small(spec)
+    if crop_share(find, spec) >= COLLAPSED:
+        ways.append(find)
     for way in ways:
-        apart = 180.0 if roll is None else abs((_roll(way.points_xy) - roll + 180) % 360 - 180)
-        if apart <= _UPRIGHT_DEG or apart >= _OTHERWISE_DEG:
-            crop, _ = align(picture, way, spec)
-            yield cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA), apart <= _UPRIGHT_DEG
+        apart = 180.0 if face is None else abs((_roll(way.points_xy) - face.roll_deg + 180) % 360 - 180)
+        if _UPRIGHT_DEG < apart < _OTHERWISE_DEG:
+            continue
+        crop, matrix = align(picture, way, small)
+        where = np.full((5, 2), np.nan)
+        if face and apart <= _UPRIGHT_DEG:
+            where = (face.points_xy @ matrix[:, :2].T + matrix[:, 2]) / SIDE
+        yield crop, NONE if face is None else UPRIGHT if apart <= _UPRIGHT_DEG else TURNED, where
 
 
 def _roll(points: np.ndarray) -> float:
@@ -144,12 +163,11 @@ def _roll(points: np.ndarray) -> float:
     return float(np.degrees(np.arctan2(y, x)))
 
 
-def _known(face: Detection, boxes: np.ndarray, unsure: np.ndarray, rolls: list[float]) -> tuple[bool | None, float]:
-    """Whether a face is known there, `None` where nobody can say; and by how much it is turned."""
-    shared = box_overlap(boxes, face.box_xyxy[None])[:, 0]
+def _known(find: Detection, faces: list[_Face], unsure: np.ndarray) -> tuple[_Face | None, bool]:
+    """The face that lies there, if one does; and whether nobody can say."""
+    shared = box_overlap(np.reshape([face.box_xyxy for face in faces], (-1, 4)), find.box_xyxy[None])[:, 0]
     best = int(shared.argmax()) if len(shared) else 0
     if len(shared) and shared[best] >= _SAME:
-        return True, rolls[best]
-    if (len(shared) and shared[best] >= _OTHER) or (len(unsure) and box_overlap(unsure, face.box_xyxy[None]).max() >= _DOUBTED):
-        return None, 0.0
-    return False, 0.0
+        return faces[best], False
+    doubted = len(shared) and shared[best] >= _OTHER
+    return None, bool(doubted or (len(unsure) and box_overlap(unsure, find.box_xyxy[None]).max() >= _DOUBTED))

@@ -1,4 +1,4 @@
-"""The screen: a small network that tells which of the finder's finds are faces.
+"""The screen: a small network that tells which of the finder's finds are faces, and where their five points are.
 
 It sees crops of a find, by the finder's own points and laid into its box four ways, and learns on what the finder takes for faces far below
 its threshold (`training.finds`). Beside the finder's score it counts as much as validation finds ask for.
@@ -18,8 +18,9 @@ from torch.nn import functional as F
 
 from edge.vision.screen import SIDE
 from training.augment import degrade, draw_uniform, relight
+from training.compose import MIRROR
 from training.data import load_ferplus
-from training.finds import Finds, gather
+from training.finds import NONE, TURNED, UPRIGHT, Finds, gather
 from training.levelled import crop_spec
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
 from training.visibility import body
@@ -28,6 +29,8 @@ _VALID = 5
 """Of the pictures, so many times fewer for validation."""
 _MOST = 4.0
 """Log odds that the screen gives at most."""
+_SHARES = {UPRIGHT: 0.5, NONE: 0.375, TURNED: 0.125}
+"""What the crops of a step show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,9 @@ class ScreenConfig:
     """Of a find that is looked at: far below the finder's threshold, so that there are false ones."""
     steps: int
     batch: int
-    """Crops a step, half of them faces the right way up."""
+    """Crops a step: half of them faces the right way up, most others none."""
+    point_weight: float
+    """Of the points' distances, in fractions of the crop, beside the cross-entropy."""
     lr: float
     weight_decay: float
     average: float
@@ -53,28 +58,40 @@ class ScreenConfig:
 
 
 class Screen(nn.Module):
-    """Grey crops → the log odds that they show a face the right way up."""
+    """Grey crops → the log odds that they show a face the right way up, or one however it lies, and the five points of one that is."""
 
     def __init__(self, widths: list[int], hidden: int) -> None:
         super().__init__()
         self.body = body(widths)
         flat = widths[-1] * (SIDE // 2 ** (len(widths) + 1)) ** 2
-        self.head = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        self.head = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, 13))
         # what the log odds count beside the finder's, and what is added: 1 and 0 until they are fitted
         self.register_buffer("beside", torch.tensor([1.0, 0.0]))
 
-    def forward(self, crops: torch.Tensor) -> torch.Tensor:
-        """`[N,1,48,48]`, 0…255 → `[N]`."""
+    def read(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`[N,1,48,48]`, 0…255 → logits `[N,3]` of what it shows (`training.finds`), and points `[N,5,2]` in fractions of the crop."""
         centred = crops - crops.mean((2, 3), keepdim=True)
         scaled = centred / (centred.square().mean((2, 3), keepdim=True) + 65.0).sqrt()
-        logits = self.head(self.body(scaled).flatten(1))[:, 0]
-        return (self.beside[0] * logits + self.beside[1]).clamp(-_MOST, _MOST)
+        read = self.head(self.body(scaled).flatten(1))
+        return read[:, :3], 0.5 + read[:, 3:].reshape(-1, 5, 2)
+
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """`[N,1,48,48]`, 0…255 → `[N]` log odds of a face the right way up, `[N]` of a face at all, `[N,5,2]` points."""
+        logits, points = self.read(crops)
+        upright = logits[:, UPRIGHT] - logits[:, [NONE, TURNED]].logsumexp(1)
+        at_all = logits[:, [UPRIGHT, TURNED]].logsumexp(1) - logits[:, NONE]
+        return self._beside(upright), self._beside(at_all), points
+
+    def _beside(self, log_odds: torch.Tensor) -> torch.Tensor:
+        return (self.beside[0] * log_odds + self.beside[1]).clamp(-_MOST, _MOST)
 
 
-def draw(found: Finds, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Crops of finds `[N,1,S,S]`, 0…1, half of them faces the right way up, as other cameras may give them; and which are, `[N]` 0 or 1."""
-    rows = [torch.from_numpy(np.flatnonzero(found.face == side)) for side in (True, False)]
-    chosen = torch.cat([part[torch.randint(len(part), (count // 2,), generator=generator)] for part in rows if len(part)])
+def draw(found: Finds, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Crops of finds `[N,1,S,S]`, 0…1, as other cameras may give them; what each shows `[N]`; its points `[N,5,2]`, NaN where unknown."""
+    rows = {kind: torch.from_numpy(np.flatnonzero(found.shows == kind)) for kind in _SHARES}
+    chosen = torch.cat(
+        [part[torch.randint(len(part), (int(count * _SHARES[kind]),), generator=generator)] for kind, part in rows.items() if len(part)]
+    )
     n, crops = len(chosen), torch.from_numpy(found.crops[chosen.numpy()])[:, None].float() / 255
     angle, zoom = torch.deg2rad(draw_uniform(n, -8, 8, generator=generator)), draw_uniform(n, 0.9, 1.08, generator=generator)
     flip = torch.where(draw_uniform(n, 0, 1, generator=generator) < 0.5, -1.0, 1.0)
@@ -82,19 +99,32 @@ def draw(found: Finds, count: int, generator: torch.Generator) -> tuple[torch.Te
     matrix = torch.stack([torch.stack([cos * flip, sin, shift[:, 0]], 1), torch.stack([-sin * flip, cos, shift[:, 1]], 1)], 1)
     grid = F.affine_grid(matrix, list(crops.shape), align_corners=False)
     crops = F.grid_sample(crops, grid, padding_mode="border", align_corners=False)
-    return degrade(relight(crops, generator), generator).clamp(0, 1), torch.from_numpy(found.face)[chosen].float()
+    points = torch.from_numpy(found.points[chosen.numpy()])  # the matrix leads from the new crop to the old one, both from -1 to 1
+    moved = torch.linalg.solve(matrix[:, :, :2], (2 * points - 1 - matrix[:, None, :, 2]).transpose(1, 2)).transpose(1, 2) / 2 + 0.5
+    moved = torch.where(flip[:, None, None] < 0, moved[:, MIRROR], moved)
+    return degrade(relight(crops, generator), generator).clamp(0, 1), torch.from_numpy(found.shows)[chosen].long(), moved
+
+
+def best_way(model: Screen, found: Finds) -> np.ndarray:
+    """`[F]` log odds of each find, of its surest crop."""
+    best = np.full(len(found.true), -np.inf, np.float32)
+    np.maximum.at(best, found.find, _seen(model, found)[0])
+    return best
+
+
+def point_error(model: Screen, found: Finds) -> float:
+    """How far the points are off in the mean, over the distance of the eyes, of faces whose points are known."""
+    known = np.isfinite(found.points).all((1, 2))
+    off = np.linalg.norm(_seen(model, found)[2][known] - found.points[known], axis=2).mean(1)
+    return float((off / np.linalg.norm(found.points[known, 0] - found.points[known, 1], axis=1)).mean())
 
 
 @torch.no_grad()
-def best_way(model: Screen, found: Finds) -> np.ndarray:
-    """`[F]` log odds of each find, of its surest crop."""
+def _seen(model: Screen, found: Finds) -> list[np.ndarray]:
     model.eval()
     device = next(model.parameters()).device
-    crops = torch.from_numpy(found.crops)[:, None]
-    sure = torch.cat([model(part.to(device).float()).cpu() for part in crops.split(512)]).numpy()
-    best = np.full(len(found.true), -np.inf, np.float32)
-    np.maximum.at(best, found.find, sure)
-    return best
+    parts = [model(part.to(device).float()) for part in torch.from_numpy(found.crops)[:, None].split(512)]
+    return [torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True)]
 
 
 def area(sure: np.ndarray, true: np.ndarray) -> float:
@@ -136,10 +166,12 @@ def train(folder: Path, out: Path, config: ScreenConfig, *, face: str) -> Path:
     generator = torch.Generator().manual_seed(config.seed)
     model.train()
     for _ in progress(range(config.steps), "steps", config.steps):
-        crops, shows = draw(found, config.batch, generator)
+        crops, shows, points = (part.to(run.device) for part in draw(found, config.batch, generator))
         with torch.autocast(run.device.type, torch.bfloat16):
-            logits = model((crops * 255).to(run.device, memory_format=torch.channels_last))
-        loss = F.binary_cross_entropy_with_logits(logits.float(), shows.to(run.device))
+            logits, seen = model.read((crops * 255).contiguous(memory_format=torch.channels_last))
+        known = points.isfinite().all(2).all(1)
+        apart = (seen.float()[known] - points[known]).norm(dim=2).mean()
+        loss = F.cross_entropy(logits.float(), shows) + config.point_weight * apart
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -150,6 +182,7 @@ def train(folder: Path, out: Path, config: ScreenConfig, *, face: str) -> Path:
     averaged.beside.copy_(torch.tensor(fit_beside(sure, odds, others.true)))
     together = best_way(averaged, others) + odds
     figures = {"finder": area(odds, others.true), "screen": area(sure, others.true), "together": area(together, others.true)}
+    figures["points"] = point_error(averaged, others)
     run.metrics(loss=loss.item(), finds=len(found.true), held_out=len(others.true), **figures, beside=averaged.beside.tolist())
     run.save(state=averaged.state_dict(), figures=figures)
     return out

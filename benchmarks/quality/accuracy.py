@@ -24,7 +24,6 @@ from edge.language.verdict import judge, sentences_of
 from edge.pipeline import Pipeline
 from edge.sources.picture import as_grey, read_image
 from edge.types import Claim, Explanation, Verdict
-from edge.vision.face import align
 from edge.vision.realign import realign
 from training.cues import CueModel
 from training.data import load_ferplus
@@ -82,7 +81,7 @@ def load_folder(folder: Path, pipeline: Pipeline, *, find_faces: bool) -> Faces:
             if not found:
                 lost.append(config.labels.index(emotion))
                 continue
-            grey = align(grey, found[0], config.image)[0]
+            grey = found[0].crop
         else:
             size = config.image.size
             grey = np.asarray(cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA)) if grey.shape != (size, size) else grey

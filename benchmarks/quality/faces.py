@@ -277,7 +277,12 @@ class Looker:
         encoder = self.encoder
         if encoder is None:
             return finder
-        return lambda picture: realign(as_grey(picture) if picture.ndim == 3 else picture, finder(picture), encoder, encoder.config)
+
+        def find(picture: np.ndarray) -> list[Detection]:
+            grey = as_grey(picture) if picture.ndim == 3 else picture
+            return [face.place for face in realign(grey, finder(picture), encoder, encoder.config)]
+
+        return find
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:

@@ -89,6 +89,10 @@ class OrtSession:
         if self.provider != wanted:
             raise BackendError(f"'{path.name}' runs on {self.provider}, not on {wanted}: check the driver, or ask for another device")
         self._options = ort.RunOptions()
+        self._options.add_run_config_entry("gpu_graph_id", "0")  # what it is anyway: looking for one that is not set raises inside
+        self._binding: onnxruntime.IOBinding | None = None
+        self._bound: dict[str, np.ndarray] = {}
+        self._order: list[str] = []
         self.runs = 0
         """Runs that have ended."""
         self.inputs = tuple(node.name for node in self.ort.get_inputs())
@@ -102,17 +106,22 @@ class OrtSession:
 
     def run_into(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the graph, writing the named `outputs` into the given arrays; return the outputs that were not named."""
-        binding = self.ort.io_binding()
-        for name, array in inputs.items():
-            binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        for name, array in outputs.items():
-            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         rest = [name for name in self.outputs if name not in outputs]
+        if self._binding is None or self._bound.keys() != inputs.keys() | outputs.keys():
+            self._binding, self._bound, self._order = self.ort.io_binding(), {}, [*outputs, *rest]
+        binding = self._binding
+        for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
+            for name, array in arrays.items():
+                if self._bound.get(name) is not array:  # what was bound for the run before, as caches are, stays bound
+                    bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+                    self._bound[name] = array
         for name in rest:
             binding.bind_output(name, "cpu")
         self.ort.run_with_iobinding(binding, self._options)
         self.runs += 1
-        found = dict(zip([*outputs, *rest], binding.get_outputs(), strict=True))
+        if not rest:
+            return {}
+        found = dict(zip(self._order, binding.get_outputs(), strict=True))
         return {name: found[name].numpy() for name in rest}
 
     def halt(self) -> None:
@@ -121,7 +130,7 @@ class OrtSession:
 
     def close(self) -> None:
         """Free the session; a later run is a `UsageError`."""
-        self.ort = _Closed()
+        self.ort, self._binding, self._bound = _Closed(), None, {}
 
 
 class _Closed:

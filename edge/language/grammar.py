@@ -90,6 +90,9 @@ class _State:
     """A state's edges, and how a parser finds those that a text goes on with."""
 
     edges: list[Edge]
+    covering: list[Edge]
+    """Those that call something out of sight; the others are `plain`."""
+    plain: list[Edge]
     by_length: dict[int, dict[str, Edge]]
     """Length → text → edge, the longest first."""
 
@@ -173,7 +176,7 @@ class Grammar:
             `[P]` bool.
         """
         free = ("conclusion",) if any_label else ()
-        holds = np.array([said.kind in free or self.rules.check(said, facts, shown).holds for said in self._statements], bool)
+        holds = np.array([said.kind in free or self.rules.holds(said, facts, shown) for said in self._statements], bool)
         return np.asarray(~(self._makes & ~holds).any(1))
 
     def scope(self, hidden: Iterable[str] = (), allowed: np.ndarray | None = None) -> Scope:
@@ -210,7 +213,9 @@ class Grammar:
                 raise ValueError(f"the grammar's state '{state}' has two ways on with '{phrase.text}'")
             known[phrase.text] = edge
             edges.append(edge)
-        return _State(edges, dict(sorted(by_length.items(), reverse=True)))
+        return _State(
+            edges, [e for e in edges if e.covers], [e for e in edges if not e.covers], dict(sorted(by_length.items(), reverse=True))
+        )
 
     def _check_ways(self, edges: Mapping[str, list[tuple[Phrase, str]]]) -> None:
         """From the start every way must end, and no way may come back to where it was."""
@@ -271,13 +276,9 @@ class Scope:
     def _passable(self, state: str) -> list[Edge]:
         """The edges of a state that this face leaves open, whatever has been said."""
         if state not in self._open:
-            edges = self.grammar.states[state].edges
-            telling = self._regions != 0 and any(e.covers for e in edges)
-            self._open[state] = [
-                e for e in edges
-                if not e.touches & self.barred and (self._allowed is None or self._allowed[e.number])
-                and (e.covers != 0 and not e.covers & ~self._regions if telling else e.covers == 0)
-            ]  # fmt: skip
+            here, allowed = self.grammar.states[state], self._allowed
+            edges = [e for e in here.covering if not e.covers & ~self._regions] if self._regions and here.covering else here.plain
+            self._open[state] = [e for e in edges if not e.touches & self.barred and (allowed is None or allowed[e.number])]
         return self._open[state]
 
     def _leads_on(self, state: str, said: int) -> bool:

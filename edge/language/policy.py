@@ -140,6 +140,8 @@ class RationalePolicy:
             check_graph("embed_tokens", {"input_ids"}, inputs[0])
             check_graph("decoder_model_merged", {"inputs_embeds", "cache_position", *self.past}, inputs[1])
         self.embed, self.decoder, self.tokenizer, self.spec, self.grammar, self.tower = embed, decoder, tokenizer, spec, grammar, tower
+        self._rows: dict[int, np.ndarray] = {}
+        """Embeddings of the grammar's tokens, as far as they were needed."""
         self._ids: np.ndarray = np.zeros(0, np.int64)
         self._think = spec.bos
         if spec.constrained:
@@ -175,7 +177,7 @@ class RationalePolicy:
         prompt = np.concatenate([self._embed(before), seen, *([self._embed(after)] if spec.suffix else [])], 1)
         room = prompt.shape[1] + spec.max_new_tokens + 1  # the last position is nobody's: what pads a row is written there
         caches = [np.zeros((count, spec.kv_heads, room, spec.head_dim), np.float32) for _ in self.past]
-        rows, at = np.arange(count), np.zeros(count, np.int64)
+        rows, at, logits = np.arange(count), np.zeros(count, np.int64), np.zeros((0, 0), np.float32)
         while True:
             chunks = [written[row].pending() for row in rows]
             stands = at + prompt.shape[1]
@@ -186,7 +188,7 @@ class RationalePolicy:
             if not len(rows):
                 return [w.text for w in written]
             embeds, position = self._chunk(chunks, prompt, at, room)
-            logits = self._step(embeds, position, caches)
+            logits = self._step(embeds, position, caches, logits)
             at = position[:, -1] + 1
             prompt = prompt[:, :0]
             for row, scores in zip(rows, logits, strict=True):
@@ -207,9 +209,11 @@ class RationalePolicy:
         stands = at[:, None] + np.arange(prompt.shape[1])
         return (np.concatenate([prompt, self._embed(ids)], 1), np.concatenate([stands, position], 1)) if longest else (prompt, stands)
 
-    def _step(self, embeds: np.ndarray, position: np.ndarray, caches: list[np.ndarray]) -> np.ndarray:
+    def _step(self, embeds: np.ndarray, position: np.ndarray, caches: list[np.ndarray], logits: np.ndarray) -> np.ndarray:
+        """The next token's `[N,V]`, written over those of the step before where they are as many."""
         feed = {"inputs_embeds": embeds, "cache_position": position} | dict(zip(self.past, caches, strict=True))
-        logits = self.decoder.run_into(feed, dict(zip(self.present, caches, strict=True)))["logits"]
+        into = dict(zip(self.present, caches, strict=True)) | ({"logits": logits} if len(logits) == len(embeds) else {})
+        logits = self.decoder.run_into(feed, into).get("logits", logits)
         logits[:, self.spec.image] = -np.inf  # a placeholder is never an answer
         return logits
 
@@ -224,7 +228,12 @@ class RationalePolicy:
         return place if options is None else int(options[place])
 
     def _embed(self, ids: np.ndarray) -> np.ndarray:
-        return self.embed.run({"input_ids": ids})["inputs_embeds"]
+        if not self.spec.constrained or not ids.size:
+            return self.embed.run({"input_ids": ids})["inputs_embeds"]
+        flat = ids.ravel().tolist()
+        if not self._rows.keys() >= set(flat):
+            self._rows |= zip(flat, self.embed.run({"input_ids": ids})["inputs_embeds"].reshape(len(flat), -1), strict=True)
+        return np.array([self._rows[i] for i in flat], np.float32).reshape(*ids.shape, -1)
 
 
 def phrase_ids(tokenizer: Vocabulary, grammar: Grammar) -> tuple[np.ndarray, int]:

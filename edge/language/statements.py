@@ -149,8 +149,15 @@ class Rules:
             shown: the label that is explained.
         """
         measured, holds = self._measure(said, facts, shown)
-        visible = said.kind not in CUE_KINDS or said.subject not in facts.hidden | facts.veiled
+        visible = self._visible(said, facts)
         return Statement(said.kind, said.subject, said.direction, said.band, measured, holds and visible, visible, self._within(said))
+
+    def holds(self, said: Said, facts: Facts, shown: str) -> bool:
+        """Whether a statement holds of a face; arguments as for `check`."""
+        return self._visible(said, facts) and self._measure(said, facts, shown)[1]
+
+    def _visible(self, said: Said, facts: Facts) -> bool:
+        return said.kind not in CUE_KINDS or not (said.subject in facts.hidden or said.subject in facts.veiled)
 
     def _within(self, said: Said) -> tuple[float, ...]:
         """The tolerance in the sign of what is measured."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _BYTES = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _BYTE_OF = {chr(byte): byte for byte in _BYTES} | {chr(256 + i): byte for i, byte in enumerate(sorted({*range(256)} - {*_BYTES}))}
 _JOINS: dict[str | None, Callable[[Sequence[str]], str]] = {None: " ".join, "Fuse": "".join}
 _MAX_ID = 10_000_000
+_WORDS = 4096  # whose pieces are remembered
 _MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, StopIteration)
 _LITERALS = re.compile(r"(?:\\\W|[^\\.^$*+?()\[\]{}])*")
 
@@ -205,9 +207,13 @@ def _pieces(values: Any, vocabulary: dict[str, int]) -> Callable[[str], Iterable
     if not (isinstance(inner, str) and isinstance(longest, int) and isinstance(unknown, str)):
         raise ValueError("its WordPiece lacks a value")
 
+    @lru_cache(_WORDS)
+    def pieces(word: str) -> list[str]:
+        return pieces_of(word, vocabulary, unknown, inner=inner, longest=longest)
+
     def cut(text: str) -> list[str]:
         words = words_of(normalise(text, lower=lower) if plain else text)
-        return [piece for word in words for piece in pieces_of(word, vocabulary, unknown, inner=inner, longest=longest)]
+        return [piece for word in words for piece in pieces(word)]
 
     return cut
 

@@ -33,6 +33,15 @@ class Encoded:
     units: np.ndarray
     """`[N,U]` action units, some with a column a side, in units of `UnitSpec.full`; no columns where the encoder reads none."""
 
+    def row(self, i: int) -> Encoded:
+        """One of the faces."""
+        return Encoded(*(getattr(self, field.name)[i : i + 1] for field in fields(Encoded)))
+
+    @staticmethod
+    def joined(parts: list[Encoded]) -> Encoded:
+        """Several in one."""
+        return Encoded(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Encoded)))
+
 
 def prepare(crops: np.ndarray, scale: float) -> np.ndarray:
     """Crops `[N,S,S]` uint8 → the graph's `[N,1,S,S]` float32."""
@@ -71,8 +80,7 @@ class FaceEncoder:
 
     def read(self, crops: np.ndarray, *, batch: int = 64) -> Encoded:
         """Read any number (one at least) of `[N,S,S]` uint8 crops, so many at a time."""
-        parts = [self(crops[i : i + batch]) for i in range(0, len(crops), batch)]
-        return Encoded(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Encoded)))
+        return Encoded.joined([self(crops[i : i + batch]) for i in range(0, len(crops), batch)])
 
 
 def hidden_cues(visible: np.ndarray, config: BundleConfig, beyond: np.ndarray | None = None, least: float | None = None) -> tuple[str, ...]:

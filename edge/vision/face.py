@@ -6,6 +6,7 @@ count from the edge of the picture: the middle of its first pixel is (0.5, 0.5).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ INPUT, OUTPUT = "picture", "faces"
 MOST_CANDIDATES = 4096
 """Candidates of a picture that are told apart, the best first."""
 _BLEND = 0.6
+_REZOOM, _RESHIFT = 1.6, 0.3  # by so much, and so many sides of the crop, a face is aligned anew at most
 _WITHIN = 0.75
 """Of a box's area: who lies so far within a surer face is a part of it, an eye or a mouth, and not somebody before it."""
 
@@ -46,10 +48,11 @@ def select_faces(rows: np.ndarray, *, threshold: float, overlap: float) -> list[
     rows = rows[np.argsort(-rows[:, 0], kind="stable")][:MOST_CANDIDATES]
     kept: list[np.ndarray] = []
     while len(rows) and rows[0, 0] >= threshold:
-        shared = box_overlap(rows[:1, 1:5], rows[:, 1:5])[0]
-        near = rows[shared >= _BLEND]
-        kept.append(np.concatenate([rows[0, :1], np.average(near[:, 1:], axis=0, weights=near[:, 0])]))
-        apart = (shared <= overlap) & (_inside(rows[:, 1:5], rows[0, 1:5]) <= _WITHIN)
+        shared, area = _shared(rows[0, 1:5], rows[:, 1:5]), _area(rows[:, 1:5])
+        both = shared / np.maximum(area[0] + area - shared, 1e-9)
+        near = rows[both >= _BLEND]
+        kept.append(np.concatenate([rows[0, :1], near[:, 0] @ near[:, 1:] / near[:, 0].sum()]))
+        apart = (both <= overlap) & (shared <= _WITHIN * area)
         rows = rows[1:][apart[1:]]  # without the first, whatever the overlap: so this ends
     kept.sort(key=lambda row: -float((row[3] - row[1]) * (row[4] - row[2])))
     return [
@@ -65,17 +68,17 @@ def select_faces(rows: np.ndarray, *, threshold: float, overlap: float) -> list[
 def box_overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union `[A,B]` of boxes `[A,4]` and `[B,4]` (x1,y1,x2,y2)."""
     inner = _shared(a[:, None], b[None])
-    union = (a[:, 2:] - a[:, :2]).prod(1)[:, None] + (b[:, 2:] - b[:, :2]).prod(1)[None] - inner
-    return np.asarray(inner / np.maximum(union, 1e-9))
+    return np.asarray(inner / np.maximum(_area(a)[:, None] + _area(b)[None] - inner, 1e-9))
 
 
-def _inside(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The share of their own area `[A]` with which boxes `[A,4]` lie in another."""
-    return np.asarray(_shared(boxes, box) / np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1e-9))
+def _area(boxes: np.ndarray) -> np.ndarray:
+    return np.asarray((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))
 
 
 def _shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.asarray(np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(-1))
+    across = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
+    down = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
+    return np.asarray(np.maximum(across, 0) * np.maximum(down, 0))
 
 
 def crop_matrix(points_xy: np.ndarray, template_xy: np.ndarray) -> np.ndarray:
@@ -88,13 +91,18 @@ def crop_matrix(points_xy: np.ndarray, template_xy: np.ndarray) -> np.ndarray:
     Returns:
         `[2,3]` float64 from picture to crop. Points that all coincide give an unturned crop around them.
     """
-    z = points_xy[:, 0] + 1j * points_xy[:, 1].astype(np.float64)
-    w = template_xy[:, 0] + 1j * template_xy[:, 1].astype(np.float64)
-    spread = (np.abs(z - z.mean()) ** 2).sum()
-    turn = ((z - z.mean()).conj() * (w - w.mean())).sum() / spread if spread > 1e-9 else 1.0 + 0j
+    z, w = ([complex(x, y) for x, y in points.tolist()] for points in (points_xy, template_xy))
+    z_middle, w_middle = sum(z) / len(z), sum(w) / len(w)
+    spread = sum(abs(a - z_middle) ** 2 for a in z)
+    turn = sum((a - z_middle).conjugate() * (b - w_middle) for a, b in zip(z, w, strict=True)) / spread if spread > 1e-9 else 1.0 + 0j
     turn = turn if abs(turn) > 1e-9 else 1e-9 + 0j
-    shift = w.mean() - turn * z.mean()
+    shift = w_middle - turn * z_middle
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def zoom_of(matrix: np.ndarray) -> float:
+    """By how much a similarity `[2,3]` enlarges."""
+    return math.hypot(matrix[0, 0], matrix[1, 0])
 
 
 def crop_face(grey: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
@@ -103,7 +111,7 @@ def crop_face(grey: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 
     A face much larger than the crop is averaged down first, since plain bilinear sampling would alias.
     """
-    zoom = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    zoom = zoom_of(matrix)
     if zoom < 0.5:
         inverse = cv2.invertAffineTransform(matrix)
         corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64) @ inverse[:, :2].T + inverse[:, 2]
@@ -223,3 +231,21 @@ def align(grey: np.ndarray, detection: Detection, spec: ImageSpec) -> tuple[np.n
     """The encoder's crop `[S,S]` uint8 of a found face, and the `[2,3]` matrix from picture to crop."""
     matrix = crop_matrix(detection.points_xy, np.asarray(spec.template_xy))
     return crop_face(grey, matrix, spec.size), matrix
+
+
+def realigned(detection: Detection, five_xy: np.ndarray, spec: ImageSpec) -> Detection:
+    """A found face with its five points where they are seen in its crop; as it is where the two are too far apart to be of the same face.
+
+    Args:
+        detection: as it was found.
+        five_xy: `[5,2]` pixels of the picture.
+        spec: how it was cropped.
+    """
+    if not detection.upright:
+        return detection
+    template = np.asarray(spec.template_xy)
+    before, after = crop_matrix(detection.points_xy, template), crop_matrix(five_xy, template)
+    middle = (before[:, :2] @ five_xy.mean(0) + before[:, 2] - template.mean(0)) / spec.size
+    if not 1 / _REZOOM < zoom_of(after) / zoom_of(before) < _REZOOM or math.hypot(*middle) > _RESHIFT:
+        return detection
+    return replace(detection, points_xy=five_xy.astype(np.float32))

@@ -10,15 +10,14 @@ from typing import Protocol
 import numpy as np
 
 from edge.bundle import BundleConfig
-from edge.cv import cv2
 from edge.sources.camera import Frame
 from edge.sources.picture import as_grey
 from edge.types import Detection, Face, Pose, Reading
 from edge.vision.border import beyond, share_outside
 from edge.vision.encoder import Encoded, FaceEncoder, action_units, hidden_cues, veiled_cues
-from edge.vision.face import align
+from edge.vision.face import zoom_of
 from edge.vision.quality import MIN_SIDE_PX
-from edge.vision.realign import realign
+from edge.vision.realign import Sighting, realign, sighted
 from edge.vision.track import Tracker
 
 _MOST_OUTSIDE = 0.1  # of a crop: where more of it only repeats the picture's edge, it does not show what somebody looks like
@@ -55,11 +54,10 @@ class Seen:
 class _Located:
     """The faces of a frame before they are read."""
 
-    detections: list[Detection]
+    faces: list[Sighting]
     numbers: list[int]
-    crops: list[np.ndarray]
-    backs: list[np.ndarray]
-    """`[2,3]` from crop to picture."""
+    encode_ms: float = 0.0
+    """What reading took on the way."""
 
 
 def look(frame: Frame, finder: Finder, encoder: FaceEncoder, config: BundleConfig, tracker: Tracker | None) -> Seen:
@@ -69,22 +67,33 @@ def look(frame: Frame, finder: Finder, encoder: FaceEncoder, config: BundleConfi
     height, width = grey.shape
     located = _locate(frame, grey, finder, encoder, config, tracker)
     between = time.perf_counter()
-    crops = np.stack(located.crops) if located.crops else np.zeros((0, 0, 0), np.uint8)
-    tokens, faces, size = np.zeros((0, 0, 0), np.float32), [], config.image.size
-    sides = tuple(_side_px(back, size) for back in located.backs)
-    if len(crops):
-        read = encoder(crops)
+    seen, size = located.faces, config.image.size
+    crops = np.stack([one.crop for one in seen]) if seen else np.zeros((0, 0, 0), np.uint8)
+    tokens, faces, backs = np.zeros((0, 0, 0), np.float32), [], [one.back for one in seen]
+    sides = tuple(_side_px(back, size) for back in backs)
+    if seen:
+        read = _read(seen, encoder)
         tokens = read.tokens
-        points = np.stack([p * size @ back[:, :2].T + back[:, 2] for p, back in zip(read.points_xy, located.backs, strict=True)])
-        places = tracker.settle(located.numbers, points, frame.t_ms) if tracker else located.detections
+        points = np.stack([p * size @ back[:, :2].T + back[:, 2] for p, back in zip(read.points_xy, backs, strict=True)])
+        places = tracker.settle(located.numbers, points, frame.t_ms) if tracker else [one.place for one in seen]
         for i, place in enumerate(places):
             out = beyond(points[i], sides[i], width, height)
-            faces.append(_face(located.numbers[i], place, read, i, points[i], located.backs[i], config, out))
+            faces.append(_face(located.numbers[i], place, read, i, points[i], backs[i], config, out))
     done = time.perf_counter()
-    spent = {"face": (between - started) * 1e3, "encode": (done - between) * 1e3, "explain": 0.0, "verify": 0.0}
-    spent["total"] = (done - started) * 1e3
+    found_ms, encode_ms = (between - started) * 1e3 - located.encode_ms, (done - between) * 1e3 + located.encode_ms
+    spent = {"face": found_ms, "encode": encode_ms, "explain": 0.0, "verify": 0.0, "total": (done - started) * 1e3}
     reading = Reading(frame.source, frame.index, frame.t_ms, width, height, tuple(faces), spent, frame.captured_s)
-    return Seen(reading, tokens, crops, sides, tuple(share_outside(back, size, width, height) for back in located.backs))
+    return Seen(reading, tokens, crops, sides, tuple(share_outside(back, size, width, height) for back in backs))
+
+
+def _read(seen: list[Sighting], encoder: FaceEncoder) -> Encoded:
+    """What the encoder reads from faces, some of which it may have read before."""
+    unread = [one.crop for one in seen if one.read is None]
+    new = encoder(np.stack(unread)) if unread else None
+    if new is None or len(unread) == len(seen):
+        return new or Encoded.joined([one.read for one in seen if one.read])
+    rows = iter(range(len(unread)))
+    return Encoded.joined([one.read or new.row(next(rows)) for one in seen])
 
 
 def _locate(
@@ -93,39 +102,33 @@ def _locate(
     """The faces where the tracker expects them, if they are there, else as the finder finds them; in a stream most looks are coarse, and
     faces that are too small for those, or of which the screen is not sure for once, are looked after where they were."""
     if tracker and (expected := tracker.expected(frame.t_ms)):
-        crops, backs = _crops(grey, expected, config)
-        if numbers := tracker.recognised(crops):
-            return _Located(expected, numbers, crops, backs)
+        followed = sighted(grey, expected, config)
+        if numbers := tracker.recognised([one.crop for one in followed]):
+            return _Located(followed, numbers)
     picture = frame.image_bgr if config.face.channels == 3 else grey
     coarse = tracker is not None and not tracker.fine_due(frame.t_ms)
-    found = realign(grey, finder(picture, coarse=coarse), encoder, config)
-    crops, backs = _crops(grey, found, config)
-    if tracker:
-        for place, believed in tracker.unfound(found, frame.t_ms):
-            hesitates = config.face.screened and believed
-            if not hesitates and not (coarse and finder.only_fine(place, grey.shape)):
-                continue
-            kept_crops, kept_backs = _crops(grey, [place], config)
-            if tracker.known(kept_crops[0]):
-                found, crops, backs = [*found, place], crops + kept_crops, backs + kept_backs
+    found = finder(picture, coarse=coarse)
+    started = time.perf_counter()
+    faces = realign(grey, found, encoder, config)
+    encode_ms = (time.perf_counter() - started) * 1e3
     if tracker is None:
-        return _Located(found, list(range(1, len(found) + 1)), crops, backs)
+        return _Located(faces, list(range(1, len(faces) + 1)), encode_ms)
+    for place, believed in tracker.unfound([one.place for one in faces], frame.t_ms):
+        hesitates = config.face.screened and believed
+        if not hesitates and not (coarse and finder.only_fine(place, grey.shape)):
+            continue
+        (kept,) = sighted(grey, [place], config)
+        if tracker.known(kept.crop):
+            faces.append(kept)
     size, (height, width) = config.image.size, grey.shape
-    whole = [
-        shows_whole(place, _side_px(back, size), share_outside(back, size, width, height)) for place, back in zip(found, backs, strict=True)
-    ]
-    numbers = tracker.match(found, crops, frame.t_ms, whole=whole)
+    whole = [shows_whole(one.place, _side_px(one.back, size), share_outside(one.back, size, width, height)) for one in faces]
+    numbers = tracker.match([one.place for one in faces], [one.crop for one in faces], frame.t_ms, whole=whole)
     shown = [i for i, number in enumerate(numbers) if number]
-    return _Located([found[i] for i in shown], [numbers[i] for i in shown], [crops[i] for i in shown], [backs[i] for i in shown])
-
-
-def _crops(grey: np.ndarray, places: list[Detection], config: BundleConfig) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    aligned = [align(grey, place, config.image) for place in places]
-    return [crop for crop, _ in aligned], [np.asarray(cv2.invertAffineTransform(matrix)) for _, matrix in aligned]
+    return _Located([faces[i] for i in shown], [numbers[i] for i in shown], encode_ms)
 
 
 def _side_px(back: np.ndarray, size: int) -> float:
-    return math.hypot(back[0, 0], back[1, 0]) * size
+    return zoom_of(back) * size
 
 
 def shows_whole(place: Detection, side_px: float, outside: float) -> bool:

@@ -1,26 +1,46 @@
-"""Where the encoder sees a found face's points, which the finder gives roughly; and of two finds of one face, one."""
+"""Found faces, cropped, with their points where the encoder sees them; and of two finds of one face, one."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edge.bundle import BundleConfig, ImageSpec
 from edge.cv import cv2
 from edge.types import Detection
-from edge.vision.encoder import FaceEncoder
-from edge.vision.face import align, crop_matrix
+from edge.vision.encoder import Encoded, FaceEncoder
+from edge.vision.face import align, crop_matrix, realigned
 
 _AT_ONCE = 4  # crops: more take memory, and hardly less time
+_NEAR = 0.03  # of a crop's side: a face is read again where its points say that it should have been cropped farther off than that
 _SAME = 0.25  # of what the five points span: so near on average, two faces are one
 _WITHIN, _CENTRED = 0.75, 0.2  # of the area of the surer box; of the longer side of the other, between their middles
-_REZOOM, _RESHIFT = 1.6, 0.3  # by so much, and so many sides of the crop, a face is aligned anew at most
 
 
-def realign(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, config: BundleConfig) -> list[Detection]:
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A face somewhere in a picture, its crop, and what the encoder read from that, if it was asked already."""
+
+    place: Detection
+    crop: np.ndarray
+    """`[S,S]` uint8."""
+    back: np.ndarray
+    """`[2,3]` from crop to picture."""
+    read: Encoded | None = None
+    """Of this face alone."""
+
+
+def sighted(grey: np.ndarray, places: list[Detection], config: BundleConfig) -> list[Sighting]:
+    """Faces, cropped and not yet read."""
+    aligned = [align(grey, place, config.image) for place in places]
+    return [Sighting(place, crop, np.asarray(cv2.invertAffineTransform(m))) for place, (crop, m) in zip(places, aligned, strict=True)]
+
+
+def realign(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, config: BundleConfig) -> list[Sighting]:
     """Found faces with their points where the encoder sees them, as far as the bundle asks for it (`FaceSpec.rough`).
+
+    Those that were cropped as such points would have them keep what was read; the others are cropped anew.
 
     Args:
         grey: `[H,W]` uint8.
@@ -28,24 +48,39 @@ def realign(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, conf
         encoder: of the bundle.
         config: its configuration.
     """
+    first = sighted(grey, found, config)
     if not found or not config.face.rough:
-        return found
-    crops, matrices = zip(*(align(grey, face, config.image) for face in found), strict=True)
-    read = encoder.read(np.stack(crops), batch=_AT_ONCE)
+        return first
+    read = encoder.read(np.stack([one.crop for one in first]), batch=_AT_ONCE)
     faces = []
-    for face, own, matrix in zip(found, read.points_xy, matrices, strict=True):
-        back = np.asarray(cv2.invertAffineTransform(matrix))
-        faces.append(realigned(face, own * config.image.size @ back[:, :2].T + back[:, 2], config.image))
+    for i, one in enumerate(first):
+        points_xy = read.points_xy[i] * config.image.size @ one.back[:, :2].T + one.back[:, 2]
+        five_xy = np.stack([points_xy[columns].mean(0) for columns in config.image.five])
+        place = realigned(one.place, five_xy, config.image)
+        if _moved(one.place, place, config.image) <= _NEAR:
+            faces.append(replace(one, place=place, read=read.row(i)))
+        else:
+            faces += sighted(grey, [place], config)
     return _told_apart(faces)
 
 
-def _told_apart(faces: list[Detection]) -> list[Detection]:
+def _moved(before: Detection, after: Detection, spec: ImageSpec) -> float:
+    """By how much a crop by other points shows something else: the mean way of the template's five points, in sides of the crop."""
+    template = np.asarray(spec.template_xy)
+    back = np.asarray(cv2.invertAffineTransform(crop_matrix(after.points_xy, template)))
+    there = crop_matrix(before.points_xy, template)
+    moved = (template @ back[:, :2].T + back[:, 2]) @ there[:, :2].T + there[:, 2]
+    return float(np.linalg.norm(moved - template, axis=1).mean()) / spec.size
+
+
+def _told_apart(faces: list[Sighting]) -> list[Sighting]:
     """The faces, largest first, without those whose points are a surer one's: of two boxes the encoder may see the same face."""
-    told: list[Detection] = []
-    for face in sorted(faces, key=lambda face: -face.score):
-        if not any(_same_points(face.points_xy, other.points_xy) or _around(face.box_xyxy, other.box_xyxy) for other in told):
+    told: list[Sighting] = []
+    for face in sorted(faces, key=lambda face: -face.place.score):
+        places = [other.place for other in told]
+        if not any(_same_points(face.place.points_xy, p.points_xy) or _around(face.place.box_xyxy, p.box_xyxy) for p in places):
             told.append(face)
-    return sorted(told, key=lambda face: -float((face.box_xyxy[2:] - face.box_xyxy[:2]).prod()))
+    return sorted(told, key=lambda face: -float((face.place.box_xyxy[2:] - face.place.box_xyxy[:2]).prod()))
 
 
 def _around(box: np.ndarray, surer: np.ndarray) -> bool:
@@ -59,24 +94,3 @@ def _around(box: np.ndarray, surer: np.ndarray) -> bool:
 def _same_points(one_xy: np.ndarray, other_xy: np.ndarray) -> bool:
     extent = float(np.ptp(other_xy, axis=0).max())
     return float(np.linalg.norm(one_xy - other_xy, axis=1).mean()) < _SAME * extent
-
-
-def realigned(detection: Detection, points_xy: np.ndarray, spec: ImageSpec) -> Detection:
-    """A found face with the five points where the encoder sees them in its first crop; as it is where the two are too far apart to be
-    of the same face.
-
-    Args:
-        detection: the finder's.
-        points_xy: the encoder's `[P,2]`, pixels of the picture.
-        spec: of the bundle.
-    """
-    if not detection.upright:
-        return detection
-    seen = np.stack([points_xy[columns].mean(0) for columns in spec.five])
-    template = np.asarray(spec.template_xy)
-    before, after = crop_matrix(detection.points_xy, template), crop_matrix(seen, template)
-    zoom = math.sqrt(abs(np.linalg.det(after[:, :2]) / np.linalg.det(before[:, :2])))
-    middle = (seen.mean(0) @ before[:, :2].T + before[:, 2] - template.mean(0)) / spec.size
-    if not 1 / _REZOOM < zoom < _REZOOM or np.hypot(*middle) > _RESHIFT:
-        return detection
-    return replace(detection, points_xy=seen.astype(np.float32))

@@ -1,24 +1,27 @@
-"""What the finder found, without what is no face: a small network looks at every find.
+"""What the finder found, without what is no face, and each face's five points: a small network looks at every find.
 
-A finder of eighty thousand parameters sees all of a picture at once and takes badges, hands and wheels for faces, and is then less sure.
-The screen sees one find at a time, by the finder's own points and, where that shows no face, laid into the find's box the four ways it may
-lie: so a face on its side is turned, too.
+A finder of eighty thousand parameters sees all of a picture at once, takes badges, hands and wheels for faces, is then less sure, and gives
+points roughly. The screen sees one find at a time, by the finder's own points and, where those may be wrong about how a face lies, laid
+into the find's box the four ways it may: so a face on its side is turned, too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from edge.bundle import ImageSpec, check_graph
 from edge.cv import cv2
 from edge.engine.backend import Session
+from edge.errors import BundleError
 from edge.types import Detection
-from edge.vision.face import align, crop_face, crop_matrix
+from edge.vision.face import align, crop_face, crop_matrix, realigned, zoom_of
 
-INPUT, OUTPUT = "crops", "log_odds"
+INPUT, OUTPUTS = "crops", ("log_odds", "at_all", "points")
 SIDE = 48
 """Of its crops, pixels."""
 SURE = 0.7
@@ -27,9 +30,21 @@ have as much, seven of the eleven in pictures that stand on their head."""
 COLLAPSED = 0.5
 """A crop so small for its box shows a part: of a face that lies on its side, the points may meet in the middle."""
 _TURNED = 0.75  # log odds: on validation sources it halves what is false, and costs hardly a face
+_HOPE = -0.5  # log odds, the finder's with those that a find shows a face however it lies, from which it is looked at four ways
 _BELOW = 0.05  # of the box, from its middle to that of the five points
-_ENOUGH_PX = 2.0 * SIDE
+_ENOUGH_PX = 1.25 * SIDE
 _AT_ONCE = 64  # crops
+
+
+class Told(NamedTuple):
+    """What the screen says of N crops."""
+
+    log_odds: np.ndarray
+    """`[N]` that a crop shows a face the right way up."""
+    at_all: np.ndarray
+    """`[N]` log odds that it shows one however it lies."""
+    points_xy: np.ndarray
+    """`[N,5,2]` where a face that is the right way up has its five, pixels of the crop."""
 
 
 class Screen:
@@ -40,62 +55,85 @@ class Screen:
 
         Args:
             session: of the bundle's `screen.onnx`.
-            image: how crops are made.
+            image: how the encoder's crops are made; the screen's show the same in fewer pixels.
             least_sure: what the log odds of the finder's score and the screen's must come to together.
 
         Raises:
             BundleError: the graph has other inputs.
         """
         check_graph("screen", {INPUT}, session.inputs)
-        self.session, self.image, self.least_sure = session, image, least_sure
+        self.session, self.image, self.least_sure = session, seen_small(image), least_sure
 
     def __call__(self, grey: np.ndarray, found: list[Detection], small: np.ndarray | None = None) -> list[Detection]:
-        """The faces among what was found, the right way up; their score counts what was seen, and is 0.5 at the least.
+        """The faces among what was found, the right way up and with their points where they are seen; their score counts what was seen, and
+        is 0.5 at the least.
 
         Args:
             grey: `[H,W]` uint8.
             found: the finder's.
             small: the same picture shrunk, in which the large ones are looked at.
         """
-        whole = [i for i, face in enumerate(found) if crop_share(face, self.image) >= COLLAPSED]
-        odds, ways = np.full(len(found), -math.inf), list(found)
-        seen = [_large_enough(face, grey, small) for face in found]
-        odds[whole] = self.log_odds([align(*seen[i], self.image)[0] for i in whole])
-        again = [i for i, face in enumerate(found) if self._surer(face, odds[i]) < 0]
-        laid_odds = self.log_odds([crop for i in again for crop in laid_crops(*seen[i], self.image)]).reshape(-1, 4)
-        for i, four in zip(again, laid_odds, strict=True):
-            four = four - [0.0, _TURNED, _TURNED, _TURNED]
-            if four.max() > odds[i]:
-                odds[i], ways[i] = four.max(), laid(found[i], int(four.argmax()), self.image)
+        views = [_view(face, grey, small) for face in found]
+        places = [face if crop_share(face, self.image) >= COLLAPSED else laid(face, 0, self.image) for face in found]
+        told = self.tell([align(view, _scaled(place, scale), self.image)[0] for place, (view, scale) in zip(places, views, strict=True)])
+        odds, seen = told.log_odds.copy(), list(zip(places, told.points_xy, strict=True))
+        again = [i for i, face in enumerate(found) if self._surer(face, odds[i]) < 0 and self._surer(face, told.at_all[i]) >= _HOPE]
+        crops = [crop for i in again for crop in laid_crops(views[i][0], _scaled(found[i], views[i][1]), self.image)]
+        laid_told = self.tell(crops)
+        for row, i in enumerate(again):
+            four = laid_told.log_odds[4 * row : 4 * row + 4] - [0.0, _TURNED, _TURNED, _TURNED]
+            best = int(four.argmax())
+            if four[best] > odds[i]:
+                odds[i], seen[i] = four[best], (laid(found[i], best, self.image), laid_told.points_xy[4 * row + best])
         surer = [self._surer(face, sure) for face, sure in zip(found, odds, strict=True)]
-        return [replace(way, score=1 / (1 + math.exp(-sure))) for way, sure in zip(ways, surer, strict=True) if sure >= 0]
+        return [replace(self._placed(*at), score=1 / (1 + math.exp(-sure))) for at, sure in zip(seen, surer, strict=True) if sure >= 0]
 
     def _surer(self, face: Detection, odds: float) -> float:
         score = min(max(face.score, 1e-6), 1 - 1e-6)
         return math.log(score / (1 - score)) + odds - self.least_sure
 
-    def log_odds(self, crops: list[np.ndarray]) -> np.ndarray:
-        """`[N]` that each of the encoder's crops `[S,S]` uint8 shows a face the right way up."""
-        small = [cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for crop in crops]
-        parts = [np.stack(small[i : i + _AT_ONCE])[:, None].astype(np.float32) for i in range(0, len(small), _AT_ONCE)]
-        return np.concatenate([np.zeros(0, np.float32), *(self.session.run({INPUT: part})[OUTPUT] for part in parts)])
+    def _placed(self, face: Detection, points_xy: np.ndarray) -> Detection:
+        """A face with its points where they are seen in its crop."""
+        back = np.asarray(cv2.invertAffineTransform(crop_matrix(face.points_xy, np.asarray(self.image.template_xy))))
+        return realigned(face, points_xy @ back[:, :2].T + back[:, 2], self.image)
+
+    def tell(self, crops: Sequence[np.ndarray]) -> Told:
+        """What any number of crops `[SIDE,SIDE]` uint8 shows.
+
+        Raises:
+            BundleError: the graph does not tell all of it.
+        """
+        shown = np.stack(crops)[:, None].astype(np.float32) if crops else np.zeros((0, 1, SIDE, SIDE), np.float32)
+        parts = [self.session.run({INPUT: shown[i : i + _AT_ONCE]}) for i in range(0, len(shown), _AT_ONCE)]
+        if parts and (missing := set(OUTPUTS) - set(parts[0])):
+            raise BundleError(f"graph 'screen' does not give {', '.join(sorted(missing))}: export the bundle again")
+        none = {"log_odds": np.zeros(0, np.float32), "at_all": np.zeros(0, np.float32), "points": np.zeros((0, 5, 2), np.float32)}
+        log_odds, at_all, points = (np.concatenate([none[name], *(part[name] for part in parts)]) for name in OUTPUTS)
+        return Told(log_odds, at_all, points * SIDE)
 
 
-def _large_enough(face: Detection, grey: np.ndarray, small: np.ndarray | None) -> tuple[np.ndarray, Detection]:
-    """The picture in which a find is looked at, and the find in it: the shrunk one where that shows all that the screen sees."""
-    if small is None:
-        return grey, face
-    scale = small.shape[1] / grey.shape[1]
-    if float((face.box_xyxy[2:] - face.box_xyxy[:2]).min()) * scale < _ENOUGH_PX:
-        return grey, face
-    return small, replace(face, box_xyxy=face.box_xyxy * np.float32(scale), points_xy=face.points_xy * np.float32(scale))
+def seen_small(spec: ImageSpec) -> ImageSpec:
+    """How the screen's crops are made: as the encoder's, in `SIDE` pixels."""
+    return replace(spec, size=SIDE, template_xy=(np.asarray(spec.template_xy) * (SIDE / spec.size)).tolist())
+
+
+def _view(face: Detection, grey: np.ndarray, small: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """The picture in which a find is looked at, and its scale: the shrunk one where that shows all that the screen sees."""
+    scale = 1.0 if small is None else small.shape[1] / grey.shape[1]
+    if small is None or float((face.box_xyxy[2:] - face.box_xyxy[:2]).min()) * scale < _ENOUGH_PX:
+        return grey, 1.0
+    return small, scale
+
+
+def _scaled(face: Detection, scale: float) -> Detection:
+    return replace(face, box_xyxy=face.box_xyxy * np.float32(scale), points_xy=face.points_xy * np.float32(scale))
 
 
 def crop_share(face: Detection, spec: ImageSpec) -> float:
     """The side of a face's crop over the longer side of its box: about 1 where its points lie as those of a face."""
     matrix = crop_matrix(face.points_xy, np.asarray(spec.template_xy))
     extent = float((face.box_xyxy[2:] - face.box_xyxy[:2]).max())
-    return spec.size / math.sqrt(abs(np.linalg.det(matrix[:, :2]))) / max(extent, 1e-6)
+    return spec.size / zoom_of(matrix) / max(extent, 1e-6)
 
 
 def laid_crops(grey: np.ndarray, face: Detection, spec: ImageSpec) -> list[np.ndarray]:

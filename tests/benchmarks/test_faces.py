@@ -92,7 +92,7 @@ def test_misses_and_false_faces_are_drawn(tmp_path):
 
 def test_the_screen_looks_at_finds_in_grey_and_in_colour_where_the_bundle_asks_for_it(pipeline, portrait):
     own = pipeline.finder.screen
-    for screen, there in ((own, 1), (Screen(own.session, own.image, 9.0), 0)):
+    for screen, there in ((own, 1), (Screen(own.session, pipeline.config.image, 9.0), 0)):
         looker = Looker(pipeline.finder.session, pipeline.config.face, FaceEncoder(pipeline.encoder.session, pipeline.config), screen)
         for picture in (portrait, cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)):
             assert len(looker.at(0)(picture)) == there

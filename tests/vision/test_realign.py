@@ -11,7 +11,7 @@ from edge.vision.realign import realign
 def looked(pipeline, portrait):
     """Look again at what was found in the portrait."""
     grey = cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)
-    return lambda found: realign(grey, found, pipeline.encoder, pipeline.config)
+    return lambda found: [face.place for face in realign(grey, found, pipeline.encoder, pipeline.config)]
 
 
 def _surest(faces):

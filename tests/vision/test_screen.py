@@ -35,7 +35,7 @@ def test_what_shows_no_face_is_none(pipeline, grey, face):
     assert (kept.box_xyxy == face.box_xyxy).all()
     assert kept.score > 0.65, "what is seen of it counts"
     assert screen(grey, []) == []
-    assert len(Screen(screen.session, screen.image, -10.0)(grey, [face, _moved(face, curtain, 0.9)])) == 2
+    assert len(Screen(screen.session, pipeline.config.image, -10.0)(grey, [face, _moved(face, curtain, 0.9)])) == 2
 
 
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
@@ -48,8 +48,10 @@ def test_a_face_whose_points_tell_nothing_is_found_whichever_way_it_lies(pipelin
     box = np.array([x1, y1, x2, y2], np.float32)
     lost = Detection(box, np.tile((box[:2] + box[2:]) / 2, (5, 1)) + np.float32([[-2, -2], [2, -2], [0, 0], [-2, 2], [2, 2]]), 0.8)
     turned = np.ascontiguousarray(np.rot90(grey, quarters))
-    (again,) = realign(turned, pipeline.finder.screen(turned, [lost]), pipeline.encoder, pipeline.config)
-    assert np.linalg.norm(again.points_xy - points, axis=1).max() < 0.25 * np.linalg.norm(points[0] - points[1])
+    (seen,) = pipeline.finder.screen(turned, [lost])
+    (again,) = realign(turned, [seen], pipeline.encoder, pipeline.config)
+    for place, least in ((seen, 0.3), (again.place, 0.25)):
+        assert np.linalg.norm(place.points_xy - points, axis=1).max() < least * np.linalg.norm(points[0] - points[1])
 
 
 @pytest.mark.parametrize(("other", "told"), [(None, r"screen\.onnx"), ("verifier.onnx", "graph 'screen' has the inputs")])
@@ -67,9 +69,9 @@ def test_a_bundle_that_asks_for_a_screen_and_has_none_is_refused(pipeline, tmp_p
 
 def test_the_four_ways_of_a_find_are_sampled_once(pipeline, grey, face):
     """They are what the crop rule makes of the points as they are laid."""
-    spec = pipeline.config.image
+    spec = pipeline.finder.screen.image
     for quarters, crop in enumerate(laid_crops(grey, face, spec)):
         wanted, _ = align(grey, laid(face, quarters, spec), spec)
         assert crop.shape == wanted.shape
-        assert np.abs(crop.astype(int) - wanted).mean() < 5
-        assert np.corrcoef(crop.ravel(), wanted.ravel())[0, 1] > 0.99
+        assert np.abs(crop.astype(int) - wanted).mean() < 8
+        assert np.corrcoef(crop.ravel(), wanted.ravel())[0, 1] > 0.98
