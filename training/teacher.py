@@ -10,7 +10,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,13 +83,18 @@ class Heads:
     """`[N]` how far the head is turned."""
     part: np.ndarray
     """`[N]` 0 train, 1 validation, 2 test."""
+    marks: np.ndarray
+    """`[N,V,3]` the landmarks, z away from the camera, pixels."""
+    index: np.ndarray
+    """`[V]` which of Face Mesh's points they are."""
     shift: np.ndarray
     """`[5]` complex: how the landmarks' points differ from the teacher's, see `shifted`."""
 
     def take(self, part: int) -> Heads:
         """One part."""
         mine = self.part == part
-        return Heads(*(getattr(self, name)[mine] for name in ("images", "boxes", "points", "outline", "yaw_deg", "part")), self.shift)
+        names = ("images", "boxes", "points", "outline", "yaw_deg", "part", "marks")
+        return replace(self, **{name: getattr(self, name)[mine] for name in names})
 
 
 def load_heads(folder: Path, cache: Path) -> Heads:
@@ -121,6 +126,8 @@ def load_heads(folder: Path, cache: Path) -> Heads:
         outline,
         np.degrees(np.arctan2(across[:, 2], across[:, 0])),
         np.select([held == 0, held == 1], [1, 2], 0),
+        marks,
+        index,
         points_shift(points, rows),
     )
 
