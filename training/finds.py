@@ -70,6 +70,7 @@ def gather(folder: Path, face: Path, part: str, spec: ImageSpec, count: int, lea
     Raises:
         InputError: a pack or the run is missing or broken, or nothing is found.
     """
+    cv2.setNumThreads(1)  # its threads do not outlive the fork into two
     sources = load_sources(folder, face / "teacher", part)
     if part == "train":
         sources = replace(sources, heads=turned_further(sources.heads, seed))
