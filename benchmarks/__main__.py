@@ -17,7 +17,7 @@ from edge.boundary import guarded
 from edge.errors import BackendError
 
 COMMANDS = {
-    "accuracy": ("quality.accuracy_command", "recognition, calibration, explanations, verdicts"),
+    "accuracy": ("quality.accuracy", "recognition, calibration, explanations, verdicts"),
     "latency": ("speed.latency", "milliseconds and matmuls per stage"),
     "hardware": ("speed.hardware", "what this machine is, and what state it is in"),
     "power": ("speed.power", "energy per frame and per explanation"),

@@ -15,6 +15,7 @@ import numpy as np
 
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
+from edge.whole import write_whole
 
 Options = argparse.ArgumentParser
 Figures = dict[str, Any]
@@ -34,16 +35,11 @@ class Command:
 
 def bundle_options(parser: argparse.ArgumentParser, *, threads: int = 0, several: bool = False) -> None:
     """Add `--bundle` (repeatable when `several`), `--device` and `--threads`."""
-    if several:
-        parser.add_argument(
-            "--bundle", type=Path, action="append", metavar="DIR", help="bundle folder; repeat for variants (default: the shipped one)"
-        )
-    else:
-        parser.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: the shipped one)")
+    which = "bundle folder; repeat for variants (default: the shipped one)" if several else "bundle folder (default: the shipped one)"
+    how_many = f"threads per graph (default: {threads or 'automatic'})"
+    parser.add_argument("--bundle", type=Path, action="append" if several else "store", metavar="DIR", help=which)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "tensorrt"), default="cpu")
-    parser.add_argument(
-        "--threads", type=whole, default=threads, metavar="N", help=f"threads per graph (default: {threads or 'automatic'})"
-    )
+    parser.add_argument("--threads", type=whole, default=threads, metavar="N", help=how_many)
 
 
 def of_pipeline(measure: Callable[[Pipeline, argparse.Namespace], Figures]) -> Callable[[argparse.Namespace], Figures]:
@@ -75,6 +71,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, and its folder.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror}") from None
 
 
 def check(args: argparse.Namespace, **least: float) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 from benchmarks.audit.changes import CHANGES
 from benchmarks.audit.groups import Means, Split, gap_changes, gaps, means, split
 from benchmarks.audit.outcomes import Outcomes, Table, changed, observe, tables
-from benchmarks.audit.photographs import AXES as LABELLED
-from benchmarks.audit.photographs import Photographs
 from benchmarks.command import Figures
 from benchmarks.quality.interval import difference, share
+from benchmarks.quality.photographs import AXES as LABELLED
+from benchmarks.quality.photographs import Photographs
 from edge.pipeline import Pipeline
 
 AXES: dict[str, tuple[str, ...]] = {"all": (), "race": ("race",), "gender": ("gender",), "age": ("age",), "race_gender": ("race", "gender")}

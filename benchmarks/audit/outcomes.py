@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm.auto import tqdm
 
-from benchmarks.audit.photographs import Photographs
+from benchmarks.quality.photographs import Photographs
+from benchmarks.quality.reading import explain_subjects
 from edge.language.explain import Subject, subject_of
 from edge.pipeline import Pipeline
 from edge.sources.camera import Frame
-from edge.types import Explanation, Face, Verdict
+from edge.types import Face, Verdict
 from edge.vision import quality
 from edge.vision.look import Seen
 
-_BATCH = 64
 Table = dict[str, np.ndarray]
 """Measure → `[N]` float, NaN where a photograph has no say in it."""
 
@@ -75,14 +75,14 @@ def observe(
             subjects.append(subject_of(face, seen.tokens[which]))
             whose.append(i)
     verdict = np.full(len(photographs), "", "U16")
-    verdict[whose] = [explanation.status.value for explanation in _explained(pipeline, subjects, title)]
+    verdict[whose] = [explanation.status.value for explanation in explain_subjects(pipeline, subjects, title=f"{title}, explain")[1]]
     return Outcomes(
         np.array([face is not None for face in faces], bool),
         unclear,
         np.array([face.emotion if face else "" for face in faces], "U32"),
         verdict,
         _column(faces, lambda face: {name: z for name, z in face.cues.items() if name not in face.hidden}),
-        _column(faces, _intensities),
+        _column(faces, lambda face: {name: unit.intensity for name, unit in face.action_units.items()}),
     )
 
 
@@ -130,17 +130,6 @@ def changed(before: Outcomes, after: Outcomes) -> Table:
         "verdict": np.where(both, before.verdict != after.verdict, np.nan),
         "lost": np.where(before.read, ~after.read, np.nan),
     }
-
-
-def _explained(pipeline: Pipeline, subjects: list[Subject], title: str) -> list[Explanation]:
-    drafts: list[Explanation] = []
-    for i in tqdm(range(0, len(subjects), _BATCH), desc=f"{title}, explain", leave=False, disable=None):
-        drafts += pipeline.explainer.draft(subjects[i : i + _BATCH])
-    return [pipeline.explainer.settle(draft, subject) for draft, subject in zip(drafts, subjects, strict=True)]
-
-
-def _intensities(face: Face) -> dict[str, float]:
-    return {name: unit.intensity for name, unit in face.action_units.items()}
 
 
 def _column(faces: list[Face | None], values: Callable[[Face], dict[str, float]]) -> Table:

@@ -22,21 +22,19 @@ from tqdm.auto import tqdm
 
 from benchmarks.command import Command, Figures, bundle_options, check, distinct, whole
 from benchmarks.peers.worker import RivalMissing, Worker
-from benchmarks.quality.accuracy import Faces
-from benchmarks.quality.reading import data_options, load_faces
-from benchmarks.speed.clock import UNIT, Stage, interleave, summary
+from benchmarks.quality.reading import Faces, data_options, framed, load_faces
+from benchmarks.speed.clock import UNIT, Stage, interleave, summary, timed
 from benchmarks.speed.stages import Scene, demo_frame
 from edge.cv import cv2
 from edge.errors import UsageError
 from edge.language.labels import parse_emotion
 from edge.pipeline import Pipeline
-from edge.sources.camera import Frame
 from edge.types import Detection
+from edge.vision.face import align
 from training.metrics import war_uar
 
 ROUNDS = 20
 OURS = "erv-edge"
-_LARGE_PX = 4 * 48
 _PACKAGES = ("fer", "emotiefflib", "deepface", "py-feat", "opencv")
 
 
@@ -118,9 +116,12 @@ def _stages(scene: Scene, rivals: Rivals, folder: Path) -> list[Stage]:
     picture = folder / "frame.npy"
     np.save(picture, scene.frame.image_bgr)
     face = _as_face(scene.detection)
-    names = {"face": "find", "encode": "classify", "fast": "read"}
-    own = scene.stages(lambda stage: f"{OURS}\n{names.get(stage, stage)}")
-    stages = [stage for stage, name in zip(own, ("face", "align", "encode", "fast"), strict=False) if name in names]
+    crop = align(scene.grey, scene.detection, scene.pipeline.config.image)[0][None]
+    stages = [
+        timed(f"{OURS}\nfind", lambda: scene.pipeline.finder(scene.grey)),
+        timed(f"{OURS}\nclassify", lambda: scene.pipeline.encoder(crop)),
+        timed(f"{OURS}\nread", lambda: scene.pipeline.look(scene.frame)),
+    ]
     for title, worker in rivals.there().items():
         stages += [_theirs(title, worker, stage, picture, face, rivals.missing) for stage in worker.about["stages"]]
     return stages
@@ -145,12 +146,6 @@ def _as_face(detection: Detection) -> dict[str, Any]:
     return {"box": detection.box_xyxy.tolist(), "points": detection.points_xy.tolist()}
 
 
-def framed(crop: np.ndarray) -> np.ndarray:
-    """A face crop `[S,S]` as a picture `[H,W,3]`: enlarged, with its border drawn on."""
-    large = cv2.resize(crop, (_LARGE_PX, _LARGE_PX), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(cv2.cvtColor(cv2.copyMakeBorder(large, 24, 24, 64, 64, cv2.BORDER_REPLICATE), cv2.COLOR_GRAY2BGR))
-
-
 def _accuracies(pipeline: Pipeline, faces: Faces, rivals: Rivals, folder: Path) -> Figures:
     """`accuracy` of every system; a rival that fails on a picture goes to `missing`."""
     labels = pipeline.bundle.config.labels
@@ -158,9 +153,9 @@ def _accuracies(pipeline: Pipeline, faces: Faces, rivals: Rivals, folder: Path) 
     own = np.full(len(faces.crops), -1)
     for i, crop in enumerate(faces.crops):
         picture = framed(crop)
-        np.save(folder / f"{i}.npy", picture)
+        np.save(folder / f"{i}.npy", picture.image_bgr)
         np.save(folder / f"{i}.crop.npy", cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR))
-        seen = pipeline.look(Frame(picture, "benchmark", i, 0.0)).reading.faces
+        seen = pipeline.look(picture).reading.faces
         found.append(_as_face(seen[0].detection) if seen else None)
         own[i] = labels.index(seen[0].emotion) if seen else -1
     given = pipeline.encoder.read(faces.crops).probabilities.argmax(1)
@@ -256,8 +251,7 @@ def rival_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    data_options(parser, faces=300)
-    next(action for action in parser._actions if action.dest == "data").required = False
+    data_options(parser, faces=300, required=False)
     bundle_options(parser, threads=2)
     parser.add_argument("--rounds", type=whole, default=ROUNDS, metavar="N", help=f"turns of every stage (default: {ROUNDS})")
     rival_options(parser)

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Rival:
     labels: tuple[str, ...] = ()
     """In the order of `classify`; empty for a finder alone."""
     finds = False
+    stages: tuple[str, ...] = ("classify", "read")
+    """Which parts can be timed apart."""
 
     def find(self, image_bgr: np.ndarray) -> list[Face]:
         """Faces, the largest first."""
@@ -56,6 +58,7 @@ class YuNet(Rival):
     """OpenCV's face finder; the model file is given."""
 
     package, finds, note = "opencv-python", True, "FaceDetectorYN, score 0.6, NMS 0.3, picture at full size"
+    stages = ("find", "read")
 
     def __init__(self, file: str) -> None:
         import cv2
@@ -82,6 +85,7 @@ class OpenCvFer(Rival):
         self.cv2, self.net = cv2, cv2.dnn.readNet(_file(file))
         self.finder = YuNet(yunet) if yunet else None
         self.finds = self.finder is not None
+        self.stages = ("find", *Rival.stages) if self.finder else Rival.stages
 
     def find(self, image_bgr: np.ndarray) -> list[Face]:
         assert self.finder
@@ -100,6 +104,7 @@ class Fer(Rival):
     """The `fer` package: a Haar cascade and a Keras classifier (or its quantised TensorFlow Lite twin, the package's default)."""
 
     package, finds = "fer", True
+    stages = ("find", "classify", "network", "read")
     labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
     def __init__(self, lite: bool = False) -> None:
@@ -142,6 +147,7 @@ class DeepFaceRival(Rival):
     """DeepFace with its default detector."""
 
     package, finds, note = "deepface", True, "analyze(actions=['emotion']), its OpenCV detector, aligned by it"
+    stages = ("find", "classify", "read")
     labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
     def __init__(self) -> None:
@@ -166,6 +172,7 @@ class PyFeat(Rival):
     """py-feat's detector; finding and classifying are one call."""
 
     package, finds, note = "py-feat", True, "Detector(retinaface, resmasknet).detect on the whole picture"
+    stages = ("read",)
     labels = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 
     def __init__(self) -> None:
@@ -268,52 +275,29 @@ def _similarity(points: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 def _open(name: str, options: dict[str, Any]) -> tuple[Rival, dict[str, Any]]:
     kind = RIVALS[name]
-    if util.find_spec({"emotiefflib": "emotiefflib", "deepface": "deepface", "py-feat": "feat"}.get(name, "numpy")) is None:
-        raise MissingError(f"the package '{kind.package}' is not installed for this Python")
     try:
         rival = kind(**options)
     except ImportError as error:
-        raise MissingError(f"'{error.name}' is not installed for this Python") from None
+        raise MissingError(f"the package '{error.name}' is not installed for this Python") from None
     except TypeError as error:
         raise MissingError(f"its options do not fit: {error}") from None
     try:
         version = metadata.version(kind.package)
     except metadata.PackageNotFoundError:
         version = ""
-    about = {"version": version, "note": rival.note, "labels": list(rival.labels), "finds": rival.finds}
-    return rival, {**about, "package": kind.package, "stages": _stages(rival)}
-
-
-def _stages(rival: Rival) -> list[str]:
-    """Which parts can be timed apart."""
-    own = type(rival)
-    parts = [("find", rival.finds and own.find is not Rival.find), ("classify", own.classify is not Rival.classify)]
-    return [name for name, there in [*parts, ("network", isinstance(rival, Fer)), ("read", True)] if there]
-
-
-def _time(rival: Rival, stage: str, image: np.ndarray, face: Face, calls: int) -> list[float]:
-    works = {
-        "find": lambda: rival.find(image),
-        "classify": lambda: rival.classify(image, face),
-        "network": lambda: rival.network() if isinstance(rival, Fer) else None,
-        "read": lambda: rival.read(image, face),
-    }
-    spent = []
-    for _ in range(calls):
-        started = time.perf_counter()
-        works[stage]()
-        spent.append((time.perf_counter() - started) * 1e3)
-    return spent
+    return rival, {"version": version} | {name: getattr(rival, name) for name in ("note", "labels", "finds", "package", "stages")}
 
 
 def _serve(rival: Rival, request: dict[str, Any]) -> dict[str, Any]:
+    """Call one part as often as is asked: milliseconds of every call, and what the last one found."""
     image, face = np.load(request["image"]), request["face"]
-    if request["do"] == "time":
-        return {"ms": _time(rival, request["stage"], image, face, request["calls"])}
-    if request["do"] == "classify":
-        return {"values": rival.classify(image, face).tolist()}
-    found, values = rival.read(image, face)
-    return {"face": found, "values": None if values is None else values.tolist()}
+    work, given = getattr(rival, request["stage"]), {"find": (image,), "network": ()}.get(request["stage"], (image, face))
+    spent, found = [], None
+    for _ in range(request["calls"]):
+        started = time.perf_counter()
+        found = work(*given)
+        spent.append((time.perf_counter() - started) * 1e3)
+    return {"ms": spent, "found": found}
 
 
 def main() -> None:
@@ -332,7 +316,7 @@ def main() -> None:
     print(json.dumps(about), file=answers)
     for line in sys.stdin:
         try:
-            print(json.dumps(_serve(rival, json.loads(line))), file=answers)
+            print(json.dumps(_serve(rival, json.loads(line)), default=np.ndarray.tolist), file=answers)
         except Exception as error:
             print(json.dumps({"missing": f"it failed on a picture: {type(error).__name__}: {str(error)[:200]}"}), file=answers)
 

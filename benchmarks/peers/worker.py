@@ -56,17 +56,17 @@ class Worker:
 
     def time(self, stage: str, image: Path, face: dict[str, Any], calls: int) -> list[float]:
         """Milliseconds of every call of a stage, by the rival's own clock."""
-        spent: list[float] = self._ask(do="time", stage=stage, image=str(image), face=face, calls=calls)["ms"]
+        spent: list[float] = self._ask(stage, image, face, calls)["ms"]
         return spent
 
     def read(self, image: Path, face: dict[str, Any] | None) -> tuple[dict[str, Any] | None, np.ndarray | None]:
         """The largest face that it finds (or the one given, when it finds none itself) and its values per label."""
-        said = self._ask(do="read", image=str(image), face=face)
-        return said["face"], None if said["values"] is None else np.array(said["values"])
+        found, values = self._ask("read", image, face)["found"]
+        return found, None if values is None else np.array(values)
 
     def classify(self, image: Path, face: dict[str, Any]) -> np.ndarray:
         """Its values per label for a face that is given."""
-        return np.array(self._ask(do="classify", image=str(image), face=face)["values"])
+        return np.array(self._ask("classify", image, face)["found"])
 
     def close(self) -> None:
         """End the process."""
@@ -76,10 +76,11 @@ class Worker:
             if stream:
                 stream.close()
 
-    def _ask(self, **request: Any) -> dict[str, Any]:
+    def _ask(self, stage: str, image: Path, face: dict[str, Any] | None, calls: int = 1) -> dict[str, Any]:
         assert self._process.stdin
+        request = json.dumps({"stage": stage, "image": str(image), "face": face, "calls": calls})
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.write(request + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise RivalMissing(f"its process ended: {self._last_words()}") from None

@@ -6,93 +6,27 @@ Claims are judged by the landmarks' cues, never by the encoder's.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from edge.cv import cv2
-from edge.errors import InputError
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.quality.reading import Faces, Read, explain, load_faces
 from edge.language.explain import Subject, subjects_of
-from edge.language.labels import mask_emotions, parse_emotion
+from edge.language.labels import mask_emotions
 from edge.language.rationale import Completion, split_sentences, write_completion
 from edge.language.verdict import judge, sentences_of
 from edge.pipeline import Pipeline
-from edge.sources.picture import as_grey, read_image
 from edge.types import Claim, Explanation, Verdict
-from edge.vision.realign import realign
-from training.cues import CueModel
-from training.data import load_ferplus
 from training.lies import plain_closing
 from training.metrics import claim_rates, coherence, expected_calibration_error, foreign_answers, recalls, selective_accuracy, war_uar
 
-_SUFFIXES = {".png", ".jpg", ".jpeg"}
-_BATCH = 64
 
-
-@dataclass(frozen=True, slots=True)
-class Faces:
-    """Labelled face crops."""
-
-    crops: np.ndarray
-    """`[N,S,S]` uint8."""
-    labels: np.ndarray
-    """`[N]` index into the bundle's labels."""
-    cues: np.ndarray | None
-    """`[N,C]` z-scores from landmarks, NaN rows where no landmarks were found; `None` without landmarks."""
-    lost: tuple[int, ...] = ()
-    """Labels of the photos in which no face was found; they count as wrong."""
-
-
-def load_pack(path: Path, split: str, pipeline: Pipeline) -> Faces:
-    """The FER+ faces of a split that the reference protocol counts, with cues measured from the landmark pack beside it."""
-    faces = load_ferplus(path, split).at(pipeline.config.image.size)
-    faces = faces.take(faces.label >= 0)
-    if not len(faces):
-        raise InputError(f"'{path}' has no face in its {split} split that the reference protocol counts")
-    if not np.isfinite(faces.landmarks).any():
-        return Faces(faces.images, faces.label, None)
-    config = pipeline.bundle.config
-    mean, std = (np.array([getattr(cue, key) for cue in config.cues]) for key in ("mean", "std"))
-    measured, _ = CueModel(np.array(config.rigid_shape), mean, std).measure(faces.landmarks, faces.point_index)
-    return Faces(faces.images, faces.label, measured)
-
-
-def load_folder(folder: Path, pipeline: Pipeline, *, find_faces: bool) -> Faces:
-    """Read `folder/<emotion>/*.png|jpg`: face crops, or whole photos whose largest face is taken.
-
-    Raises:
-        InputError: no emotion folder with a picture in it.
-    """
-    config = pipeline.bundle.config
-    named = {sub: parse_emotion(sub.name, config.labels) for sub in sorted(folder.iterdir()) if sub.is_dir()} if folder.is_dir() else {}
-    pictures = [(p, emotion) for sub, emotion in named.items() if emotion for p in sorted(sub.iterdir()) if p.suffix.lower() in _SUFFIXES]
-    if not pictures:
-        raise InputError(f"'{folder}' has no sub-folder named after an emotion with pictures in it ({', '.join(config.labels)})")
-    crops, labels, lost = [], [], []
-    for path, emotion in tqdm(pictures, desc="pictures", leave=False, disable=None):
-        grey = as_grey(read_image(path))
-        if find_faces:
-            found = realign(grey, pipeline.finder(grey), pipeline.encoder, pipeline.config)
-            if not found:
-                lost.append(config.labels.index(emotion))
-                continue
-            grey = found[0].crop
-        else:
-            size = config.image.size
-            grey = np.asarray(cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA)) if grey.shape != (size, size) else grey
-        crops.append(grey)
-        labels.append(config.labels.index(emotion))
-    if not crops:
-        raise InputError(f"no face was found in the {len(lost)} photos under '{folder}'")
-    return Faces(np.stack(crops), np.array(labels), None, tuple(lost))
-
-
-def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]:
+def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> Figures:
     """Measure a bundle on faces.
 
     Args:
@@ -106,18 +40,13 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]
     config = pipeline.bundle.config
     names = list(config.labels)
     truth, count = faces.labels, len(names)
-    read = pipeline.encoder.read(faces.crops)
-    probabilities = read.probabilities
+    encoded = pipeline.encoder.read(faces.crops)
     if closed:
-        absent = np.bincount(truth, minlength=count) == 0
-        probabilities = np.where(absent, 0, probabilities)
-        probabilities = probabilities / probabilities.sum(1, keepdims=True)
-    shown, confidence = probabilities.argmax(1), probabilities.max(1)
-    subjects = subjects_of(replace(read, probabilities=probabilities), config)
-    drafts: list[Explanation] = []
-    for i in tqdm(range(0, len(subjects), _BATCH), desc="explain", leave=False, disable=None):
-        drafts += pipeline.explainer.draft(subjects[i : i + _BATCH])
-    final = [pipeline.explainer.settle(d, s) for d, s in zip(tqdm(drafts, desc="settle", leave=False, disable=None), subjects, strict=True)]
+        probabilities = np.where(np.bincount(truth, minlength=count) == 0, 0, encoded.probabilities)
+        encoded = replace(encoded, probabilities=probabilities / probabilities.sum(1, keepdims=True))
+    read = Read(encoded)
+    drafts, final = explain(pipeline, read)
+    shown = read.shown
 
     answer = np.array([names.index(d.answer) if d.answer else -1 for d in drafts])
     right = (answer == truth) & (answer == shown)
@@ -133,8 +62,8 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]
         "war": war,
         "uar": uar,
         "recall": dict(zip(names, map(float, recalls(every, labels, count)), strict=True)),
-        "ece": expected_calibration_error(confidence, shown == truth),
-        "selective_accuracy_80": selective_accuracy(confidence, shown == truth, 0.8),
+        "ece": expected_calibration_error(read.confidence, shown == truth),
+        "selective_accuracy_80": selective_accuracy(read.confidence, shown == truth, 0.8),
         "answer_war": float((answers == every).mean()),
         "parseable": float((answer >= 0).mean()),
         **coherence(every, answers, heard),
@@ -143,7 +72,7 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> dict[str, Any]
         "verified_rate": status.count(Verdict.VERIFIED) / len(every),
         "verified_and_wrong": sum(s is Verdict.VERIFIED and w for s, w in zip(status, shown != truth, strict=True)) / len(every),
         "abstained_rate": status.count(Verdict.ABSTAINED) / len(every),
-        **_verdicts(pipeline, drafts, subjects, answer, right),
+        **_verdicts(pipeline, drafts, subjects_of(encoded, config), answer, right),
     }
 
 
@@ -171,6 +100,11 @@ def _claims(drafts: list[Explanation], cues: np.ndarray | None, names: list[str]
         for claim in draft.claims
         if claim.direction
     ]
+    return claim_figures(claims, cues)
+
+
+def claim_figures(claims: list[Claim], cues: np.ndarray) -> dict[str, float | None]:
+    """`training.metrics.claim_rates`, and `claims_per_face` of those whose `[N,C]` cues the landmarks tell."""
     rates = claim_rates(sum(c.supported for c in claims), sum(c.contradicted for c in claims), len(claims))
     return {**rates, "claims_per_face": len(claims) / max(1, int(np.isfinite(cues).all(1).sum()))}
 
@@ -204,7 +138,17 @@ def _verdicts(
     }
 
 
-def run(pipeline: Pipeline, data: Path, *, split: str, find_faces: bool, closed: bool) -> dict[str, Any]:
-    """Measure on a pack (`.npz`) or a folder of emotion folders."""
-    faces = load_pack(data, split, pipeline) if data.suffix == ".npz" else load_folder(data, pipeline, find_faces=find_faces)
-    return measure(pipeline, faces, closed=closed)
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="ferplus_images.npz, or a folder DIR/<emotion>/*.png|jpg")
+    parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of a pack (default: test)")
+    parser.add_argument("--find-faces", action="store_true", help="the folder holds whole photos: find the largest face first")
+    parser.add_argument("--closed", action="store_true", help="leave classes that the data lacks out of the answer space")
+    bundle_options(parser)
+
+
+def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
+    faces = load_faces(args.data, args.split, 0, pipeline, find_faces=args.find_faces)
+    return measure(pipeline, faces, closed=args.closed)
+
+
+COMMAND = Command(_options, of_pipeline(_run))

@@ -22,7 +22,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from benchmarks.command import Command, Figures
-from benchmarks.quality.align_curves import draw_curves
+from benchmarks.quality.accuracy import claim_figures
 from benchmarks.quality.endpoint import Endpoint
 from benchmarks.quality.interval import difference
 from edge.errors import InputError
@@ -39,7 +39,7 @@ from training.data import data_folder, load_ferplus
 from training.encoder import load_encoder
 from training.judge import load_judge
 from training.language import load_language, load_temperature
-from training.metrics import claim_rates, coherence, war_uar
+from training.metrics import coherence, war_uar
 from training.policy import load_policy
 from training.run import load_checkpoint
 from training.verifier import load_verifier, read_texts
@@ -61,7 +61,6 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
     parser.add_argument("--faces", type=int, default=0, metavar="N", help="measure on N faces only, drawn at random (default: all)")
-    parser.add_argument("--curve-faces", type=int, default=0, metavar="N", help="also measure checkpoints on N validation faces")
     for name in ("encoder", "verifier", "grammar"):
         parser.add_argument(f"--{name}", type=Path, default=Path("runs") / name, help=f"run of the {name} (default: runs/{name})")
     parser.add_argument("--judge", action="append", metavar="NAME=RUN", help="an independent judge; repeat (default: judge=runs/judge)")
@@ -156,21 +155,15 @@ def _claims(completions: list[Completion], faces: Faces, reader: Reader) -> dict
     """Claims against the landmarks: signed ones by the design's definition, claims of rest apart."""
     moved: list[Claim] = []
     still: list[Claim] = []
-    known = np.isfinite(faces.cues).all(1)
     for done, row in zip(completions, faces.cues, strict=True):
         if done.rationale and np.isfinite(row).all():
             for claim in reader.claims(done.rationale, dict(zip(CUE_NAMES, map(float, row), strict=True))):
                 (moved if claim.direction else still).append(claim)
-    rates = claim_rates(sum(c.supported for c in moved), sum(c.contradicted for c in moved), len(moved))
-    return {
-        **rates,
-        "claims_per_face": len(moved) / max(1, int(known.sum())),
-        "rest_supported": sum(c.supported for c in still) / len(still) if still else None,
-    }
+    return {**claim_figures(moved, faces.cues), "rest_supported": sum(c.supported for c in still) / len(still) if still else None}
 
 
 def run(args: argparse.Namespace) -> Figures:
-    """Measure every policy of every recipe; write `align.json`, `align.md`, `samples.md` and `curves.png` to `--out`."""
+    """Measure every policy of every recipe; write `align.json`, `align.md` and `samples.md` to `--out`."""
     arms = named_runs(args.arm)
     out: Path = args.out
     out.mkdir(parents=True, exist_ok=True)
@@ -192,9 +185,6 @@ def run(args: argparse.Namespace) -> Figures:
     (out / "align.json").write_text(json.dumps(figures, indent=1) + "\n")
     (out / "align.md").write_text(f"{table(figures['summary'])}\n{differences_table(figures['differences'])}")
     (out / "samples.md").write_text(samples(written, faces))
-    if args.curve_faces:
-        valid = read_faces(data, "valid", args.encoder, args.curve_faces)
-        draw_curves(arms, lambda folder: measure(completions_of(folder, valid), valid, reader, judges).figures, out)
     return figures
 
 

@@ -23,10 +23,10 @@ from tqdm.auto import tqdm
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline, positive, whole
 from benchmarks.quality.accuracy import judged
 from benchmarks.quality.acted import acted_clips
+from benchmarks.quality.reading import of_emotions
 from edge.clip import ClipWriter
 from edge.cv import cv2
 from edge.errors import InputError, UsageError
-from edge.language.labels import parse_emotion
 from edge.live.pool import Pool
 from edge.pipeline import Pipeline
 from edge.sources.camera import Frame, Source
@@ -168,8 +168,7 @@ def find_clips(args: argparse.Namespace, pipeline: Pipeline) -> Iterable[Labelle
 
 
 def _of_folder(folder: Path, labels: list[str]) -> list[tuple[str, str, Path]]:
-    named = {sub: parse_emotion(sub.name, labels) for sub in sorted(folder.iterdir()) if sub.is_dir()} if folder.is_dir() else {}
-    found = [(path.name, emotion, path) for sub, emotion in named.items() if emotion for path in sorted(sub.iterdir())]
+    found = [(path.name, emotion, path) for path, emotion in of_emotions(folder, labels)]
     if not found:
         raise InputError(f"'{folder}' has no sub-folder named after an emotion with clips in it ({', '.join(labels)})")
     return found

@@ -17,9 +17,20 @@ Corrupt = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 SEVERITIES = (1, 2, 3)
 
 
+def blurred(crop: np.ndarray, sigma: float) -> np.ndarray:
+    """The crop under a Gaussian of `sigma` pixels; 0: as it is."""
+    return np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma * len(crop) / 48)) if sigma else crop
+
+
+def shrunk(crop: np.ndarray, side: int) -> np.ndarray:
+    """The crop as it comes from a face of `side` real pixels."""
+    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, crop.shape[::-1], interpolation=cv2.INTER_LINEAR))
+
+
 def blur(crop: np.ndarray, severity: int, _: np.random.Generator) -> np.ndarray:
-    """Out of focus: Gaussian, σ 0.8, 1.4, 2.2 px."""
-    return np.asarray(cv2.GaussianBlur(crop, (0, 0), (0.8, 1.4, 2.2)[severity - 1] * len(crop) / 48))
+    """Out of focus: σ 0.8, 1.4, 2.2 px."""
+    return blurred(crop, (0.8, 1.4, 2.2)[severity - 1])
 
 
 def noise(crop: np.ndarray, severity: int, random: np.random.Generator) -> np.ndarray:
@@ -45,9 +56,7 @@ def rotation(crop: np.ndarray, severity: int, random: np.random.Generator) -> np
 
 def low_resolution(crop: np.ndarray, severity: int, _: np.random.Generator) -> np.ndarray:
     """A face of 24, 16, 11 px, enlarged."""
-    side = round((24, 16, 11)[severity - 1] * len(crop) / 48)
-    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, crop.shape[::-1], interpolation=cv2.INTER_LINEAR))
+    return shrunk(crop, round((24, 16, 11)[severity - 1] * len(crop) / 48))
 
 
 def crop_error(crop: np.ndarray, severity: int, random: np.random.Generator) -> np.ndarray:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.quality.reading import cue_model
 from edge.bundle import BundleConfig
 from edge.cv import cv2
 from edge.errors import InputError
 from edge.sources.camera import Frame
-from training.cues import CUE_NAMES, CueModel, frontalise, raw_measures
+from training.cues import CUE_NAMES, frontalise, raw_measures
 from training.intervene import Mover, at_rest
 
 SIDE = 320
@@ -106,10 +107,7 @@ class Stage:
 
     def __init__(self, mover: Mover, portrait: Portrait, config: BundleConfig) -> None:
         self._mover, self._portrait = mover, portrait
-        cues = {cue.name: cue for cue in config.cues}
-        known = [cues[name] for name in CUE_NAMES]
-        mean, std = np.array([cue.mean for cue in known]), np.array([cue.std for cue in known])
-        self._model = CueModel(np.array(config.rigid_shape), mean, std)
+        self._model = cue_model(config, CUE_NAMES)
         self._drawn: dict[tuple[str, float, int], np.ndarray] = {}
         pose = self._model.measure(portrait.landmarks[None], mover.mesh.point_index)[1][0]
         self.turned_deg = float(np.abs(pose[:2]).max())

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from benchmarks.command import Command, bundle_options, of_pipeline
-from edge.cv import cv2
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.quality.reading import framed
 from edge.errors import InputError
 from edge.pipeline import Pipeline
-from edge.sources.camera import Frame
 from training.data import load_ferplus, resized
 
-_ENLARGE = 4
 
-
-def measure(pipeline: Pipeline, pack: Path, split: str) -> dict[str, Any]:
+def measure(pipeline: Pipeline, pack: Path, split: str) -> Figures:
     """Compare readings of the faces that the reference protocol counts.
 
     Returns:
@@ -37,9 +33,7 @@ def measure(pipeline: Pipeline, pack: Path, split: str) -> dict[str, Any]:
     label, names = faces.label, list(pipeline.bundle.config.labels)
     given, cropped, kept, cues = [], [], [], []
     for i, image in enumerate(tqdm(faces.images, desc="faces", leave=False, disable=None)):
-        large = cv2.resize(image, None, fx=_ENLARGE, fy=_ENLARGE, interpolation=cv2.INTER_CUBIC)
-        picture = np.asarray(cv2.copyMakeBorder(large, 24, 24, 64, 64, cv2.BORDER_REPLICATE))
-        seen = pipeline.look(Frame(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), "image", 0, 0.0)).reading
+        seen = pipeline.look(framed(image)).reading
         if not seen.faces or not seen.faces[0].emotion:  # none, or it is not clear which way up it is
             continue
         read = pipeline.encoder(resized(image[None], pipeline.config.image.size))

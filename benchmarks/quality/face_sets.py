@@ -5,18 +5,13 @@ Nothing of the training part goes into them. Thresholds are chosen on `valid`; `
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from edge.cv import cv2
-from edge.errors import InputError
+from benchmarks.quality.photographs import Photographs
 from training.compose import PROFILE_DEG, Composer, Piece, Scene, Sources, Turns, placed_face, relit
 
 SCENE_SIZES = ((1280, 720), (1920, 1080))
@@ -115,19 +110,11 @@ def empties(pictures: list[np.ndarray]) -> Iterator[Known]:
         yield Known(picture, none, np.zeros((0, 5, 2)), none, np.zeros(0), ())
 
 
-def audit(archive: Path) -> Iterator[Known]:
-    """The audit photographs: one face each, somewhere around the middle; the tag is race and gender.
-
-    Raises:
-        InputError: not a readable pack.
-    """
-    try:
-        with zipfile.ZipFile(archive) as pack:
-            for row in csv.DictReader(io.StringIO(pack.read("labels.csv").decode())):
-                picture = cv2.imdecode(np.frombuffer(pack.read(row["file"]), np.uint8), cv2.IMREAD_COLOR)
-                height, width = picture.shape[:2]
-                box = np.array([[width * 0.25, height * 0.25, width * 0.75, height * 0.75]])
-                tag = f"{row['race']}, {row['gender']}"
-                yield Known(picture, box, np.full((1, 5, 2), np.nan), np.array([[0, 0, width, height]]), np.zeros(1), (tag,))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"'{archive}' is not a readable pack of audit photographs: {error}") from None
+def audit(photographs: Photographs) -> Iterator[Known]:
+    """The audit photographs: one face each, somewhere around the middle; the tag is race and gender."""
+    for i, (race, gender) in enumerate(zip(photographs.race, photographs.gender, strict=True)):
+        picture = photographs.picture(i)
+        height, width = picture.shape[:2]
+        box = np.array([[width * 0.25, height * 0.25, width * 0.75, height * 0.75]])
+        unsure = np.array([[0, 0, width, height]])
+        yield Known(picture, box, np.full((1, 5, 2), np.nan), unsure, np.zeros(1), (f"{race}, {gender}",))

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from benchmarks.command import Command, bundle_options, whole
 from benchmarks.quality import face_sets
 from benchmarks.quality.face_sets import Known
+from benchmarks.quality.photographs import PACK, Photographs, load_photographs
 from edge.arguments import face_width
 from edge.bundle import SCREEN, Bundle, FaceSpec
 from edge.cv import cv2
@@ -174,15 +175,15 @@ def measure(
         "masked": face_sets.heads_of_kind(sources, "masked", max(1, scenes // 8)),
     }
     found = {name: compare(finders, pictures, name, keep) for name, pictures in sets.items()}
-    if (data / "faces_audit.zip").is_file():
-        found["audit"] = audit(finders, data / "faces_audit.zip")
+    if (data / PACK).is_file():
+        found["audit"] = audit(finders, load_photographs(data))
     return found
 
 
-def audit(finders: dict[str, Find], archive: Path) -> dict[str, Any]:
+def audit(finders: dict[str, Find], photographs: Photographs) -> dict[str, Any]:
     """Share of the audit photographs in which a face lies on the middle, by finder and group, with the least group's first."""
     hits: dict[str, dict[str, list[bool]]] = {name: {} for name in finders}
-    for seen in tqdm(face_sets.audit(archive), desc="audit", leave=False, disable=None):
+    for seen in tqdm(face_sets.audit(photographs), desc="audit", total=len(photographs), leave=False, disable=None):
         middle = np.array(seen.picture.shape[1::-1]) / 2
         for name, find in finders.items():
             boxes = np.reshape([face.box_xyxy for face in find(seen.picture)], (-1, 4))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline
-from benchmarks.quality.accuracy import Faces
-from benchmarks.quality.reading import data_options, load_faces, read_crops
-from edge.cv import cv2
+from benchmarks.command import Figures
+from benchmarks.quality.corruptions import blurred, shrunk
+from benchmarks.quality.reading import Faces, over_faces, read_crops
 from edge.pipeline import Pipeline
 from edge.vision.encoder import hidden_cues
 from edge.vision.quality import MAX_PITCH_DEG, MAX_YAW_DEG, MIN_SHARPNESS, sharpness
@@ -35,11 +32,10 @@ def measure(pipeline: Pipeline, faces: Faces) -> Figures:
         unsharp = np.mean([sharpness(crop) < MIN_SHARPNESS for crop in crops])
         return {"war": float((read_crops(pipeline, crops).shown == faces.labels).mean()), "unsharp": float(unsharp)}
 
-    size = pipeline.bundle.config.image.size
     return {
         "n": len(right),
-        "size": [{"side_px": side, **row(np.stack([_shrunk(crop, side, size) for crop in faces.crops]))} for side in SIDES_PX],
-        "blur": [{"sigma_px": sigma, **row(np.stack([_blurred(crop, sigma) for crop in faces.crops]))} for sigma in BLURS_PX],
+        "size": [{"side_px": side, **row(np.stack([shrunk(crop, side) for crop in faces.crops]))} for side in SIDES_PX],
+        "blur": [{"sigma_px": sigma, **row(np.stack([blurred(crop, sigma) for crop in faces.crops]))} for sigma in BLURS_PX],
         "turned": float(turned.mean()),
         "war_turned": float(right[turned].mean()) if turned.any() else None,
         "hidden": float(np.mean([bool(hidden_cues(row, pipeline.bundle.config)) for row in read.encoded.visible])),
@@ -47,18 +43,4 @@ def measure(pipeline: Pipeline, faces: Faces) -> Figures:
     }
 
 
-def _shrunk(crop: np.ndarray, side: int, size: int) -> np.ndarray:
-    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR))
-
-
-def _blurred(crop: np.ndarray, sigma: float) -> np.ndarray:
-    return np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma * len(crop) / 48)) if sigma else crop
-
-
-def _options(parser: argparse.ArgumentParser) -> None:
-    data_options(parser, faces=1500, split="valid")
-    bundle_options(parser)
-
-
-COMMAND = Command(_options, of_pipeline(lambda pipeline, args: measure(pipeline, load_faces(args.data, args.split, args.faces, pipeline))))
+COMMAND = over_faces(measure, faces=1500, split="valid")

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
+from benchmarks.command import Command, Figures, of_pipeline, whole
 from benchmarks.quality import followed, gallery
 from benchmarks.quality.followed import Case
-from benchmarks.quality.moved import CONTROLS, SOURCES, Item, Maker, Outcome, Subject, cue_model, progress, read, subjects
+from benchmarks.quality.moved import CONTROLS, SOURCES, Item, Maker, Outcome, Subject, progress, read, source_options, subjects
+from benchmarks.quality.reading import cue_model
 from edge.pipeline import Pipeline
 from edge.types import Statement
 from training.cues import CUE_NAMES
@@ -54,7 +55,7 @@ def measure(
         `emotions` the same of a part: `reading`, `text`, `necessity`, `sufficiency`, `controls`, `absent`; `cues` and `units`, `reading` of
         each; `between`; `conflict` (see `followed`).
     """
-    steer = Steer(Mover.load(data), cue_model(pipeline.config))
+    steer = Steer(Mover.load(data), cue_model(pipeline.config, CUE_NAMES))
     random = np.random.default_rng(seed)
     found = [subject for source in sources for subject in subjects(source, data, steer, faces, split)]
     makers = [Maker(i, subject, steer.mover, pipeline.config.image.size) for i, subject in enumerate(found)]
@@ -191,13 +192,9 @@ def _built(maker: Maker, donors: dict[str, list[dict[str, float]]], random: np.r
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
-    parser.add_argument("--source", action="append", choices=SOURCES, help="repeat; default: all of them")
-    parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of FER+ (default: test)")
-    parser.add_argument("--faces", type=whole, default=FACES, metavar="N", help=f"of each source (default: {FACES})")
+    source_options(parser, FACES)
     parser.add_argument("--seed", type=whole, default=0, help="of everything that is drawn at random (default: 0)")
     parser.add_argument("--gallery", type=Path, metavar="FILE", help="instead draw ten held-out faces of today and eight moves (FairFace)")
-    bundle_options(parser)
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:

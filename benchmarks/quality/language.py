@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
 from benchmarks.quality.interval import share
-from benchmarks.quality.reading import explain, read_crops
+from benchmarks.quality.reading import cue_model, evenly, explain, read_crops
 from benchmarks.quality.said import Told, statements, texts, token_counter, verdicts
 from benchmarks.quality.sheet import draw_sheet, draw_texts
 from edge.cv import cv2
@@ -27,7 +27,6 @@ from edge.language.rationale import parse_completion
 from edge.language.statements import Facts
 from edge.pipeline import Pipeline
 from edge.types import Face
-from training.cues import CueModel
 from training.data import FerPlus, data_folder, elsewhere, load_ferplus, load_today, unlabelled
 
 SOURCES = ("ferplus", "elsewhere", "today", "audit")
@@ -49,7 +48,7 @@ def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
         if name == args.sheet_source:
             figures["sheets"] += _draw(told, args)
     if args.samples:
-        faces = _some(_labelled(load_ferplus(data, args.split).at(pipeline.config.image.size)), args.faces)
+        faces = _crops(pipeline, data, "ferplus", args)
         subjects = subjects_of(pipeline.encoder(faces.images), pipeline.config)
         figures["sampled"] = sampled(pipeline, subjects, args.samples, args.seed)
     return figures
@@ -60,16 +59,25 @@ def _of_source(pipeline: Pipeline, data: Path, name: str, args: argparse.Namespa
     if name == "audit":
         told, seen, photos = of_photos(pipeline, data / "faces_audit.zip", args.faces)
         about |= {"found": seen / photos, "read": len(told) / photos}
+    else:
+        told = of_faces(pipeline, _crops(pipeline, data, name, args))
+    return told, {"faces": len(told), **about, **measure_told(pipeline, told, args.seed)}
+
+
+def _crops(pipeline: Pipeline, data: Path, name: str, args: argparse.Namespace) -> FerPlus:
+    """As many faces of a source of crops as are asked for."""
+    size = pipeline.config.image.size
+    if name == "today":
+        faces = unlabelled(load_today(data, held_out=True), size)
     elif name == "elsewhere":
-        found = elsewhere(data, pipeline.config.image.size)
+        found = elsewhere(data, size)
         if found is None:
             raise InputError(f"no data pack at '{data / 'faces_elsewhere.zip'}'")
-        told = of_faces(pipeline, _some(found, args.faces))
-    elif name == "today":
-        told = of_faces(pipeline, _some(unlabelled(load_today(data, held_out=True), pipeline.config.image.size), args.faces))
+        faces = found
     else:
-        told = of_faces(pipeline, _some(_labelled(load_ferplus(data, args.split).at(pipeline.config.image.size)), args.faces))
-    return told, {"faces": len(told), **about, **measure_told(pipeline, told, args.seed)}
+        faces = load_ferplus(data, args.split).at(size)
+        faces = faces.take(faces.label >= 0)
+    return faces.take(evenly(len(faces), args.faces))
 
 
 def measure_told(pipeline: Pipeline, told: Told, seed: int = 0) -> Figures:
@@ -97,8 +105,7 @@ def _measured(pipeline: Pipeline, faces: FerPlus) -> list[Facts | None]:
     names, known = [cue.name for cue in config.cues], np.isfinite(faces.landmarks).all((1, 2))
     if not known.any():
         return [None] * len(faces)
-    mean, std = (np.array([getattr(cue, key) for cue in config.cues]) for key in ("mean", "std"))
-    cues, pose = CueModel(np.array(config.rigid_shape), mean, std).measure(faces.landmarks, faces.point_index)
+    cues, pose = cue_model(config).measure(faces.landmarks, faces.point_index)
     return [
         Facts(dict(zip(names, map(float, z), strict=True)), float(angles[0]), float(angles[1])) if there else None
         for z, angles, there in zip(cues, pose, known, strict=True)
@@ -117,7 +124,7 @@ def of_photos(pipeline: Pipeline, archive: Path, limit: int = 0) -> tuple[Told, 
     try:
         with zipfile.ZipFile(archive) as pack:
             names = [name for name in pack.namelist() if name.endswith(".jpg")]
-            names = [names[i] for i in _rows(len(names), limit)]
+            names = [names[i] for i in evenly(len(names), limit)]
             for name in tqdm(names, desc="photographs", leave=False, disable=None):
                 picture = cv2.imdecode(np.frombuffer(pack.read(name), np.uint8), cv2.IMREAD_COLOR)
                 if faces := pipeline(picture).faces:
@@ -166,19 +173,6 @@ def _draw(told: Told, args: argparse.Namespace) -> list[str]:
     if args.texts:
         written += draw_texts(told, random.permutation(np.flatnonzero(told.verified))[: args.count].tolist(), args.texts)
     return [str(path) for path in written]
-
-
-def _labelled(faces: FerPlus) -> FerPlus:
-    return faces.take(faces.label >= 0)
-
-
-def _some(faces: FerPlus, limit: int) -> FerPlus:
-    return faces.take(_rows(len(faces), limit))
-
-
-def _rows(count: int, limit: int) -> np.ndarray:
-    """All of `count` rows, or `limit` of them, evenly spaced."""
-    return np.arange(count) if not 0 < limit < count else np.linspace(0, count - 1, limit).astype(int)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

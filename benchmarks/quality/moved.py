@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from benchmarks.command import bundle_options, whole
 from benchmarks.quality.reading import explain, read_crops
 from edge.bundle import BundleConfig
 from edge.cv import cv2
@@ -18,7 +20,7 @@ from edge.language.labels import EMOTIONS_8
 from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict
 from edge.vision.encoder import Encoded
-from training.cues import CUE_NAMES, CueModel
+from training.cues import CUE_NAMES
 from training.data import HELD_OUT_EVERY, load_ferplus, read_pack, reframe
 from training.intervene import Mover, at_rest
 from training.levers import Held, Steer
@@ -87,19 +89,6 @@ class Outcome:
         return self.explanation.status is Verdict.VERIFIED
 
 
-def cue_model(config: BundleConfig) -> CueModel:
-    """The bundle's own standardisation of landmarks.
-
-    Raises:
-        InputError: the bundle lacks a cue that the landmarks tell.
-    """
-    specs = {cue.name: cue for cue in config.cues}
-    if missing := [name for name in CUE_NAMES if name not in specs]:
-        raise InputError(f"the bundle has no cue '{missing[0]}': it cannot be moved")
-    mean, std = (np.array([getattr(specs[name], key) for name in CUE_NAMES]) for key in ("mean", "std"))
-    return CueModel(np.array(config.rigid_shape), mean, std)
-
-
 def subjects(source: str, folder: Path, steer: Steer, count: int, split: str) -> list[Subject]:
     """`count` faces of a source that can be moved: evenly of every emotion as far as there are so many, of `today` half at rest.
 
@@ -133,6 +122,15 @@ def subjects(source: str, folder: Path, steer: Steer, count: int, split: str) ->
         raise InputError(f"no data pack at '{path}'") from None
     except (OSError, KeyError, IndexError, zipfile.BadZipFile, cv2.error) as error:
         raise InputError(f"'{path}' is damaged: {error}") from None
+
+
+def source_options(parser: argparse.ArgumentParser, faces: int) -> None:
+    """Add `--data`, `--source`, `--split` and `--faces`, by default so many of each source; and the options of a bundle."""
+    parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
+    parser.add_argument("--source", action="append", choices=SOURCES, help="repeat; default: all of them")
+    parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of FER+ (default: test)")
+    parser.add_argument("--faces", type=whole, default=faces, metavar="N", help=f"of each source (default: {faces})")
+    bundle_options(parser)
 
 
 def present(folder: Path) -> tuple[str, ...]:

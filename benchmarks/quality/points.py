@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from benchmarks.command import Command, bundle_options, of_pipeline
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline
 from edge.cv import cv2
 from edge.errors import InputError
 from edge.pipeline import Pipeline
@@ -28,7 +27,7 @@ _EYES = ((33, 133, 159, 145), (362, 263, 386, 374))
 _MOUTH = ((61,), (291,))
 
 
-def measure(pipeline: Pipeline, archive: Path, split: str) -> dict[str, Any]:
+def measure(pipeline: Pipeline, archive: Path, split: str) -> Figures:
     """Compare teacher, finder and encoder on photos with one face of at least 60 px.
 
     Only eyes and mouth corners are compared: the encoder has no point at the teacher's nose tip.

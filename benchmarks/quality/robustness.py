@@ -6,17 +6,15 @@ describes nothing that can be seen: such claims must vanish from the draft, or t
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Callable
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline
-from benchmarks.quality.accuracy import Faces
+from benchmarks.command import Figures
 from benchmarks.quality.corruptions import COVERS, SEVERITIES, SIMPLE, Corrupt, cover, covering
-from benchmarks.quality.reading import Read, data_options, explain, load_faces, read_crops
+from benchmarks.quality.reading import Faces, Read, explain, over_faces, read_crops
 from edge.bundle import CueSpec
 from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict
@@ -73,9 +71,7 @@ def _covered(crops: np.ndarray, points: np.ndarray, kind: str, seed: int) -> Cal
     return lambda severity: np.stack([cover(crop, each, severity, cut) for crop, each, cut in zip(crops, points, over, strict=True)])
 
 
-def mouth_claims(
-    before: list[Explanation], drafts: list[Explanation], final: list[Explanation], cues: set[str]
-) -> dict[str, float | int | None]:
+def mouth_claims(before: list[Explanation], drafts: list[Explanation], final: list[Explanation], cues: set[str]) -> Figures:
     """What becomes of claims about the mouth when it is covered.
 
     Args:
@@ -91,19 +87,11 @@ def mouth_claims(
     """
     spoke, speaks = (np.array([any(c.cue in cues for c in e.claims) for e in group], bool) for group in (before, drafts))
     shows = np.array([e.status is Verdict.VERIFIED and any(c.cue in cues for c in e.claims) for e in final], bool)
-    faces = int(spoke.sum())
-    if not faces:
-        return {"faces": 0, "claimed_clean": 0.0, "claimed_hidden": float(speaks.mean()), "vanished": None, "withheld": None, "shown": None}
-    shown = float(shows[spoke].mean())
-    vanished = float((~speaks & ~shows)[spoke].mean())
-    return {
-        "faces": faces,
-        "claimed_clean": float(spoke.mean()),
-        "claimed_hidden": float(speaks.mean()),
-        "vanished": vanished,
-        "withheld": 1 - shown - vanished,
-        "shown": shown,
-    }
+    found: Figures = {"faces": int(spoke.sum()), "claimed_clean": float(spoke.mean()), "claimed_hidden": float(speaks.mean())}
+    if not found["faces"]:
+        return found | dict.fromkeys(("vanished", "withheld", "shown"))
+    vanished, shown = (float(which[spoke].mean()) for which in (~speaks & ~shows, shows))
+    return found | {"vanished": vanished, "withheld": 1 - shown - vanished, "shown": shown}
 
 
 def _figures(pipeline: Pipeline, faces: Faces, read: Read, final: list[Explanation]) -> Figures:
@@ -120,13 +108,4 @@ def _figures(pipeline: Pipeline, faces: Faces, read: Read, final: list[Explanati
     }
 
 
-def _options(parser: argparse.ArgumentParser) -> None:
-    data_options(parser, faces=300)
-    bundle_options(parser)
-
-
-def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    return measure(pipeline, load_faces(args.data, args.split, args.faces, pipeline))
-
-
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = over_faces(measure, faces=300)

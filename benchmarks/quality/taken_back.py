@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
-from benchmarks.quality.moved import SOURCES, Subject, cue_model, progress, subjects
+from benchmarks.command import Command, Figures, of_pipeline
+from benchmarks.quality.moved import SOURCES, Subject, progress, source_options, subjects
+from benchmarks.quality.reading import cue_model
 from edge.counterfactual import CONTROL
 from edge.cv import cv2
 from edge.errors import OutputError, UsageError
@@ -81,7 +82,7 @@ def measure(
     """
     if pipeline.moves is None:
         raise UsageError(f"bundle '{pipeline.bundle.folder}' has no moves: add them with 'python -m export moves'")
-    steer = Steer(Mover.load(data), cue_model(pipeline.config))
+    steer = Steer(Mover.load(data), cue_model(pipeline.config, CUE_NAMES))
     found = [subject for source in sources for subject in subjects(source, data, steer, faces, split)]
     crops = np.stack([subject.crop(subject.image, pipeline.config.image.size) for subject in found])
     before = pipeline.encoder.read(crops)
@@ -213,12 +214,8 @@ def _draw(path: Path, crops: np.ndarray, pairs: list[Pair]) -> None:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
-    parser.add_argument("--source", action="append", choices=SOURCES, help="repeat; default: all of them")
-    parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of FER+ (default: test)")
-    parser.add_argument("--faces", type=whole, default=FACES, metavar="N", help=f"of each source (default: {FACES})")
+    source_options(parser, FACES)
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="also draw ten faces of today, taken back both ways (FairFace)")
-    bundle_options(parser)
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.command import Command, Figures, bundle_options, loaded
-from benchmarks.quality.accuracy import Faces
-from benchmarks.quality.reading import data_options, explain, load_faces, read_crops
+from benchmarks.quality.reading import Faces, data_options, explain, load_faces, read_crops
 from edge.bundle import FILES, GRAPHS
 from edge.pipeline import Pipeline
 from edge.types import Verdict
@@ -46,15 +45,12 @@ def measure(variants: dict[str, Pipeline], faces: Faces) -> Figures:
             "war": war,
             "uar": uar,
             "verified_rate": float(np.mean([e.status is Verdict.VERIFIED for e in final])),
-            "agreement": None,
-            "equal_texts": None,
-            "probability_gap": None,
+            **dict.fromkeys(("agreement", "equal_texts", "probability_gap")),
         }
-        if pipeline.bundle.config.labels == first.bundle.config.labels:
-            rows[name]["agreement"] = float((read.shown == start.shown).mean())
-            rows[name]["equal_texts"] = float(np.mean([a == b for a, b in zip(texts, start_texts, strict=True)]))
+        if pipeline.config.labels == first.config.labels:
             gap = np.abs(read.encoded.probabilities - start.encoded.probabilities).max(1)
-            rows[name]["probability_gap"] = float(gap.mean())
+            rows[name] |= {"agreement": float((read.shown == start.shown).mean()), "probability_gap": float(gap.mean())}
+            rows[name]["equal_texts"] = float(np.mean([a == b for a, b in zip(texts, start_texts, strict=True)]))
     return rows
 
 

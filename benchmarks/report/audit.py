@@ -17,13 +17,12 @@ import numpy as np
 from benchmarks.audit.changes import CHANGES
 from benchmarks.audit.figures import measure
 from benchmarks.audit.groups import LEAST
-from benchmarks.audit.photographs import Photographs, load_photographs
-from benchmarks.command import Command, Figures, bundle_options, loaded, plain, whole
+from benchmarks.command import Command, Figures, bundle_options, loaded, plain, whole, write_file
+from benchmarks.quality.photographs import Photographs, load_photographs
 from benchmarks.report import plots
-from benchmarks.report.blocks import Block, Pictures, Table, Text, markdown
+from benchmarks.report.blocks import Block, Pictures, Table, Text, interval, markdown
 from edge.cv import cv2
 from edge.errors import UsageError
-from edge.whole import write_whole
 
 PAIRS = 560
 """Photographs that are changed as well, 80 of each race."""
@@ -38,10 +37,14 @@ _BEGIN, _END = "<!-- audit {} -->", "<!-- end -->"
 
 def blocks(figures: Figures) -> list[Block]:
     """What a report says of an audit: the summary first, then the picture and the tables of every bundle."""
-    found: list[Block] = [summary(figures), Text(_told(figures)), Pictures([plots.svg("Who is read", plots.audit(figures), *_SIZE)])]
+    found: list[Block] = [summary(figures), Text(_told(figures)), Pictures([_picture(figures)])]
     for name, bundle in figures["bundles"].items():
         found += details(bundle, f", {name}" if len(figures["bundles"]) > 1 else "")
     return found
+
+
+def _picture(figures: Figures) -> str:
+    return plots.svg("Who is read", plots.audit, figures, *_SIZE)
 
 
 def summary(figures: Figures) -> Table:
@@ -129,8 +132,7 @@ def _least(bundle: Figures) -> str:
 
 
 def _interval(row: Figures) -> str | None:
-    value = row.get("share", row.get("by"))
-    return None if value is None or row["low"] is None else f"{value:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    return interval(row, "{:.3f} [{:.3f}, {:.3f}]")
 
 
 def _three(row: Figures) -> str | None:
@@ -138,7 +140,7 @@ def _three(row: Figures) -> str | None:
 
 
 def _signed(row: Figures | None) -> str | None:
-    return f"{row['by']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]" if row else None
+    return interval(row, "{:+.3f} [{:+.3f}, {:+.3f}]")
 
 
 def _gap(row: Figures | None) -> str | None:
@@ -202,13 +204,12 @@ def _run(args: argparse.Namespace) -> Figures:
     with loaded([args.bundle, args.against] if args.against else [args.bundle], args.device, args.threads) as pipelines:
         figures: Figures = plain(measure(pipelines, photographs, pairs=args.pairs, seed=args.seed))
     if args.picture:
-        drawn = plots.audit(figures)
-        picture = plots.png(drawn, *_SIZE) if args.picture.suffix == ".png" else plots.svg("Who is read", drawn, *_SIZE).encode()
-        _write(args.picture, picture)
+        as_png = args.picture.suffix == ".png"
+        write_file(args.picture, plots.png(plots.audit, figures, *_SIZE) if as_png else _picture(figures).encode())
     if args.sheet:
-        _write(args.sheet, cv2.imencode(args.sheet.suffix, draw_sheet(photographs))[1].tobytes())
+        write_file(args.sheet, cv2.imencode(args.sheet.suffix, draw_sheet(photographs))[1].tobytes())
     if args.page:
-        _write(args.page, fill_page(_page(args.page), figures).encode())
+        write_file(args.page, fill_page(_page(args.page), figures).encode())
     return figures
 
 
@@ -225,13 +226,6 @@ def _page(path: Path) -> str:
 
 def _between(name: str) -> re.Pattern[str]:
     return re.compile(f"{re.escape(_BEGIN.format(name))}\n.*?{re.escape(_END)}", re.DOTALL)
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise UsageError(f"cannot write '{path}': {error.strerror}") from None
 
 
 COMMAND = Command(_options, _run, told)

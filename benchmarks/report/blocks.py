@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,19 @@ class Pictures:
 
 
 Block = Text | Table | Pictures
+
+
+def named(title: str, first: str, rows: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> Table:
+    """A table of name → figures, with a column for each key that any of them has."""
+    keys = [key for key in keys if any(row.get(key) is not None for row in rows.values())]
+    columns = [first, *(key.replace("_", " ") for key in keys)]
+    return Table(title, columns, [[name.replace("_", " "), *(row.get(key) for key in keys)] for name, row in rows.items()])
+
+
+def interval(row: Mapping[str, Any] | None, form: str = "{:.3g} ({:.3g} to {:.3g})") -> str | None:
+    """A share, a difference or a ratio with its interval; `None` where nothing was measured."""
+    middle = next((row[key] for key in ("share", "by", "median") if key in row), None) if row else None
+    return None if row is None or middle is None or row["low"] is None else form.format(middle, row["low"], row["high"])
 
 
 def markdown(blocks: Sequence[Block]) -> list[str]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline
-from benchmarks.quality.reading import data_options, load_faces, read_crops
+from benchmarks.command import Figures
+from benchmarks.quality.reading import Faces, over_faces, read_crops
 from edge.pipeline import Pipeline
-from training.metrics import expected_calibration_error
+from training.metrics import expected_calibration_error, risk_coverage
 
 _BINS = 10
 
 
-def measure(labels: list[str], truth: np.ndarray, shown: np.ndarray, confidence: np.ndarray) -> Figures:
+def measure(pipeline: Pipeline, faces: Faces) -> Figures:
+    """Read the faces; see `curves`."""
+    read = read_crops(pipeline, faces.crops)
+    return curves(list(pipeline.config.labels), faces.labels, read.shown, read.confidence)
+
+
+def curves(labels: list[str], truth: np.ndarray, shown: np.ndarray, confidence: np.ndarray) -> Figures:
     """Confusion, reliability and risk–coverage.
 
     Args:
@@ -37,30 +41,18 @@ def measure(labels: list[str], truth: np.ndarray, shown: np.ndarray, confidence:
         there = which == i
         means = {"confidence": float(confidence[there].mean()), "accuracy": float(right[there].mean())}
         reliability.append({"from": i / _BINS, "to": (i + 1) / _BINS, "count": int(there.sum()), **means})
-    surest = np.argsort(-confidence, kind="stable")
-    risk = np.cumsum(~right[surest]) / np.arange(1, len(truth) + 1)
+    coverage, risk = risk_coverage(confidence, right)
+    surest = -np.sort(-confidence)
     at = np.unique(np.linspace(1, len(truth), min(40, len(truth))).astype(int)) - 1
-    rows = [{"coverage": (i + 1) / len(truth), "risk": float(risk[i]), "confidence": float(confidence[surest[i]])} for i in map(int, at)]
     return {
         "n": len(truth),
         "labels": list(labels),
         "confusion": confusion.tolist(),
         "reliability": reliability,
-        "risk_coverage": rows,
+        "risk_coverage": [{"coverage": coverage[i], "risk": risk[i], "confidence": surest[i]} for i in at],
         "aurc": float(risk.mean()),
         "ece": expected_calibration_error(confidence, right),
     }
 
 
-def _options(parser: argparse.ArgumentParser) -> None:
-    data_options(parser, faces=0)
-    bundle_options(parser)
-
-
-def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    faces = load_faces(args.data, args.split, args.faces, pipeline)
-    read = read_crops(pipeline, faces.crops)
-    return measure(list(pipeline.bundle.config.labels), faces.labels, read.shown, read.confidence)
-
-
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = over_faces(measure, faces=0)

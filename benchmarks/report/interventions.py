@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from benchmarks.command import Figures
-from benchmarks.report.blocks import Block, Table, Text
+from benchmarks.report.blocks import Block, Table, Text, interval, named
 
 _FOLLOWED = (
     ("reading", "sign", "the moved cue is read to move the same way (two deviations)"),
@@ -31,26 +29,16 @@ def blocks(found: Figures) -> list[Block]:
         f"built, or nothing that matters changed. Faces could be taken to {found['reached']:.0%} of the moves. Intervals are over faces."
     )
     parts = {"all": found["all"], **found["sources"], **found["emotions"]}
-    rows = [[text, *(_interval(part[group][key]) for part in parts.values())] for group, key, text in _FOLLOWED]
-    rows.append(["movements said that are absent", *(_interval(part["absent"]["all"]) for part in parts.values())])
-    changed = {name: {key: _interval(value) for key, value in row.items()} for name, row in found["all"]["controls"].items()}
-    cues = {name: {key: _interval(value) for key, value in row.items()} for name, row in found["cues"].items()}
+    rows = [[text, *(interval(part[group][key]) for part in parts.values())] for group, key, text in _FOLLOWED]
+    rows.append(["movements said that are absent", *(interval(part["absent"]["all"]) for part in parts.values())])
+    changed = {name: {key: interval(value) for key, value in row.items()} for name, row in found["all"]["controls"].items()}
+    cues = {name: {key: interval(value) for key, value in row.items()} for name, row in found["cues"].items()}
     for name, row in cues.items():
-        row["between faces"] = _interval(found["between"].get(name))
+        row["between faces"] = interval(found["between"].get(name))
     said: list[Block] = [Text(told), Table("What follows", ["", *parts], rows)]
-    said.append(_rows("What must change nothing: changed", "control", changed, ("label", "statements", "turned", "verdict")))
-    said.append(_rows("Reading, cue by cue", "cue", cues, ("sign", "slope", "between faces", "specificity", "moved")))
+    said.append(named("What must change nothing: changed", "control", changed, ("label", "statements", "turned", "verdict")))
+    said.append(named("Reading, cue by cue", "cue", cues, ("sign", "slope", "between faces", "specificity", "moved")))
     if found["units"]:
-        said.append(Table("Action units that rise", ["unit", "share"], [[name, _interval(v)] for name, v in found["units"].items()]))
-    smile = [[name, _interval(value)] for name, value in found["conflict"].items()]
+        said.append(Table("Action units that rise", ["unit", "share"], [[name, interval(v)] for name, v in found["units"].items()]))
+    smile = [[name, interval(value)] for name, value in found["conflict"].items()]
     return [*said, Table("A smile under lowered brows", ["", "share"], smile)]
-
-
-def _interval(value: Figures | None) -> str | None:
-    """A share or a quantity with its interval; empty where there was nothing to measure."""
-    middle = None if value is None else value.get("share", value.get("by"))
-    return None if value is None or middle is None else f"{middle:.3g} ({value['low']:.3g} to {value['high']:.3g})"
-
-
-def _rows(title: str, first: str, rows: Figures, keys: Sequence[str]) -> Table:
-    return Table(title, [first, *keys], [[name.replace("_", " "), *(row[key] for key in keys)] for name, row in rows.items()])

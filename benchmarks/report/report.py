@@ -11,12 +11,11 @@ import json
 from pathlib import Path
 from string import Template
 
-from benchmarks.command import Command, Figures
+from benchmarks.command import Command, Figures, write_file
 from benchmarks.report.blocks import Block, Pictures, Table, Text, cells, markdown
 from benchmarks.report.findings import SCHEMA, Change, changes, part
 from benchmarks.report.sections import sections, threads, tiles
-from edge.errors import InputError, UsageError
-from edge.whole import write_whole
+from edge.errors import InputError
 
 SCHEMA_FILE = Path(__file__).with_name("results.schema.json")
 _TEMPLATE = Path(__file__).with_name("report.html")
@@ -65,12 +64,8 @@ def write(runs: list[Path], out: Path) -> Figures:
         found = changes(results[0], other)
         regressions[:0] = [f"{run.name}: {change.figure}" for change in found if change.verdict == "worse"]
         blocks.insert(0, ("Against the first run", [Text(_CAUTION), _comparison(runs[0].name, run.name, found)]))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / "report.html", _html(last, blocks).encode())
-        write_whole(out / "report.md", _markdown(last, blocks).encode())
-    except OSError as error:
-        raise UsageError(f"cannot write the report into '{out}': {error.strerror}") from None
+    write_file(out / "report.html", _html(last, blocks).encode())
+    write_file(out / "report.md", _markdown(last, blocks).encode())
     return {"html": str(out / "report.html"), "markdown": str(out / "report.md"), "regressions": regressions}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.command import Figures
 from benchmarks.report import audit, interventions, plots
-from benchmarks.report.blocks import Block, Pictures, Table, Text
+from benchmarks.report.blocks import Block, Pictures, Table, Text, interval, named
 from benchmarks.report.findings import part, stages
+
+_RATIO = "{:.3f} ({:.3f} to {:.3f})"
 
 
 def tiles(results: Figures) -> list[tuple[str, str]]:
@@ -57,24 +58,12 @@ def threads(count: int) -> str:
     return "one thread" if count == 1 else f"{count} threads"
 
 
-def _table(title: str, first: str, rows: Figures, keys: Sequence[str]) -> Table:
-    """Name → figures, with a column for each key that any of them has."""
-    keys = [key for key in keys if any(row.get(key) is not None for row in rows.values())]
-    columns = [first, *(key.replace("_", " ") for key in keys)]
-    return Table(title, columns, [[name.replace("_", " "), *(row.get(key) for key in keys)] for name, row in rows.items()])
-
-
 def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k.replace('_', ' ')} {said}" for k, v in value.items() if (said := _words(v)))
     if isinstance(value, list):
         return ", ".join(map(_words, value))
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _times(ratio: Figures | None) -> str | None:
-    """A ratio in pairs with its interval."""
-    return f"{ratio['median']:.3f} ({ratio['low']:.3f} to {ratio['high']:.3f})" if ratio else None
 
 
 def _machine(found: Figures) -> list[Block]:
@@ -92,15 +81,15 @@ def _latency(found: Figures) -> list[Block]:
     blocks.append(Pictures([plots.latency(found), *([plots.scaling(found)] if "scaling" in found else [])]))
     for name, variant in found["variants"].items():
         title = f"{name}: {variant['provider']}, a rationale of {variant['tokens']} tokens"
-        rows = {stage: {**row, "against the first": _times(row.get("ratio"))} for stage, row in variant["stages"].items()}
-        blocks.append(_table(title, "stage", rows, ("median_ms", "p95_ms", "matmuls", "against the first")))
+        rows = {stage: {**row, "against the first": interval(row.get("ratio"), _RATIO)} for stage, row in variant["stages"].items()}
+        blocks.append(named(title, "stage", rows, ("median_ms", "p95_ms", "matmuls", "against the first")))
         if drop := variant.get("dropped"):
             said = f"fast path drops {drop['fast']:.1%}, the full line {drop['full']:.1%}."
             blocks.append(Text(f"Of a camera's {drop['fps']:g} frames a second the {said}"))
     for name, rows in found.get("scaling", {}).items():
         blocks.append(Table(f"By {name}", [key.replace("_", " ") for key in rows[0]], [list(row.values()) for row in rows]))
     if "cold" in found:
-        blocks.append(_table("A fresh process", "", {"": found["cold"]}, ("import_ms", "load_ms", "first_ms", "total_ms")))
+        blocks.append(named("A fresh process", "", {"": found["cold"]}, ("import_ms", "load_ms", "first_ms", "total_ms")))
     return blocks
 
 
@@ -109,12 +98,12 @@ def _power(found: Figures) -> list[Block]:
         return [Text(f"Not measured: {found['reason']}.")]
     rows = {name: {**found[name], "watts": found[name]["watts"].get("total")} for name in ("frame", "explanation")}
     rest = f"; at rest {found['idle_w']:.2f} W" if found["idle_w"] is not None else ""
-    return [Text(f"By {found['meter']}{rest}."), _table("", "", rows, ("count", "watts", "joules", "joules_above_idle"))]
+    return [Text(f"By {found['meter']}{rest}."), named("", "", rows, ("count", "watts", "joules", "joules_above_idle"))]
 
 
 def _roofline(found: Figures) -> list[Block]:
     keys = ("threads", "median_ms", "mflops", "weight_mb", "intensity", "gflops", "share_of_gemm", "share_of_attainable", "bound")
-    table = _table("", "graph", found["stages"], keys)
+    table = named("", "graph", found["stages"], keys)
     if found["gemm_gflops"] is None:
         return [Text(f"The ceilings of {found['provider']} are not known: shares stay empty."), table]
     told = (
@@ -126,7 +115,7 @@ def _roofline(found: Figures) -> list[Block]:
     for name, stage in found["stages"].items():
         if rows := stage.get("operators"):
             keys = ("calls", "us", "share", "mflops", "share_of_gemm")
-            blocks.append(_table(f"{name}, operator by operator", "operator", {row["operator"]: row for row in rows}, keys))
+            blocks.append(named(f"{name}, operator by operator", "operator", {row["operator"]: row for row in rows}, keys))
     return blocks
 
 
@@ -143,7 +132,7 @@ def _variants(found: Figures, timed: Figures | None) -> list[Block]:
     full = {name: variant["stages"]["full"]["median_ms"] for name, variant in timed["variants"].items()} if timed else {}
     rows = {name: {**row, "MB": row["bytes"] / 1e6, "full_ms": full.get(name)} for name, row in found.items()}
     keys = ("MB", "full_ms", "war", "uar", "agreement", "equal_texts", "probability_gap", "verified_rate")
-    table = _table("", "bundle", rows, keys)
+    table = named("", "bundle", rows, keys)
     return [table, Pictures([plots.pareto(rows)])] if len(found) > 1 and full else [table]
 
 
@@ -156,7 +145,7 @@ def _compare(found: Figures) -> list[Block]:
     speeds, accuracies = [], {}
     for name, row in found["systems"].items():
         for stage, spent in row["stages"].items():
-            over = _times(spent.get("ratio"))
+            over = interval(spent.get("ratio"), _RATIO)
             speeds.append([f"{name} {row['version']}", stage, *(spent[k] for k in ("median_ms", "p95_ms", "matmuls")), over, row["note"]])
         if right := row.get("accuracy"):
             ours = right.get("ours", {})
@@ -165,7 +154,7 @@ def _compare(found: Figures) -> list[Block]:
     blocks.append(Table("Latency", ["system", "stage", "median ms", "p95 ms", "matmuls", "over ours", "how"], speeds))
     if accuracies:
         keys = ("n", "found", "war", "uar", "war_found", "war_crop", "ours", "ours_crop")
-        blocks.append(_table("Accuracy", "system", accuracies, keys))
+        blocks.append(named("Accuracy", "system", accuracies, keys))
     return [*blocks, Table("Missing", ["system", "why"], list(found["missing"].items()))] if found["missing"] else blocks
 
 
@@ -175,5 +164,5 @@ def _robustness(found: Figures) -> list[Block]:
     blocks: list[Block] = [Text(f"{found['n']} faces, every corruption at up to three severities."), Pictures([plots.robustness(found)])]
     if found["mouth_hidden"]:
         blocks.append(Text("With the mouth covered, what became of the claims about it, over the faces whose clean text made one:"))
-        blocks.append(_table("Mouth hidden", "behind", found["mouth_hidden"], ("faces", "vanished", "withheld", "shown")))
-    return [*blocks, _table("", "", {"clean": found["clean"], **rows}, keys)]
+        blocks.append(named("Mouth hidden", "behind", found["mouth_hidden"], ("faces", "vanished", "withheld", "shown")))
+    return [*blocks, named("", "", {"clean": found["clean"], **rows}, keys)]

@@ -13,18 +13,19 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
 from benchmarks.audit import figures
-from benchmarks.audit.photographs import PACK, load_photographs
-from benchmarks.command import Command, Figures, bundle_options, check, loaded, plain, whole
+from benchmarks.command import Command, Figures, bundle_options, check, loaded, plain, whole, write_file
 from benchmarks.peers import compare
 from benchmarks.quality import accuracy, intervene, robustness, variants
 from benchmarks.quality.moved import present
-from benchmarks.quality.reading import load_faces, read_crops
+from benchmarks.quality.photographs import PACK, load_photographs
+from benchmarks.quality.reading import Faces, load_faces
 from benchmarks.report import curves
 from benchmarks.report.findings import SCHEMA
 from benchmarks.speed import hardware, latency, power, roofline, scaling
@@ -32,11 +33,25 @@ from edge.bundle import HASHES
 from edge.cv import cv2
 from edge.errors import UsageError
 from edge.pipeline import Pipeline
-from edge.whole import write_whole
 
-_NEEDS_DATA = ("accuracy", "curves", "variants", "robustness")
-_NEEDS_PACK = {"audit": PACK, "intervene": intervene.PACK}
-"""Part → what it needs beside the faces, too."""
+_DATA = ("data", "split", "faces")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One measurement of a run."""
+
+    run: Callable[[], Figures]
+    hangs_on: tuple[str, ...] = ()
+    """Options that its figures depend on, beside bundles, device and threads."""
+    needs: str | None = None
+    """What it cannot do without: `--data`, or a pack beside the faces."""
+
+    def lacks(self, data: Path | None) -> str:
+        """What it needs and is not there; empty when it can be measured."""
+        if not self.needs or (data and (self.needs == "--data" or (data.parent / self.needs).is_file())):
+            return ""
+        return f"needs {self.needs} beside the faces" if data else "needs --data"
 
 
 def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures:
@@ -48,14 +63,16 @@ def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures
         raise UsageError(f"--out '{folder}': {error.strerror}") from None
     cv2.setNumThreads(args.threads)
     bundles = {name: _identity(pipeline) for name, pipeline in pipelines.items()}
+    key: Figures = {"schema": SCHEMA, "bundles": [[title, about["hash"]] for title, about in bundles.items()]}
+    key |= {"device": args.device, "threads": args.threads}
     parts: dict[str, Figures] = {}
     with tqdm(_work(args, pipelines).items(), desc="benchmarks", disable=None) as bar:
-        for name, run in bar:
+        for name, part in bar:
             bar.set_postfix_str(name)
-            if lacking := _lacking(name, args):
+            if lacking := part.lacks(args.data):
                 parts[name] = {"figures": None, "seconds": 0.0, "skipped": lacking}
             else:
-                parts[name] = _part(folder / f"{name}.json", _key(name, args, bundles), run)
+                parts[name] = _measured(folder / f"{name}.json", part, key | {name: str(getattr(args, name)) for name in part.hangs_on})
             tqdm.write(f"{name}: {parts[name].get('skipped') or format(parts[name]['seconds'], '.0f') + ' s'}", file=sys.stderr)
     results = {
         "schema": SCHEMA,
@@ -69,20 +86,12 @@ def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures
     return results
 
 
-def _lacking(name: str, args: argparse.Namespace) -> str:
-    """What a part needs and does not have; empty when it can be measured."""
-    if args.data is None:
-        return "needs --data" if name in (*_NEEDS_DATA, *_NEEDS_PACK) else ""
-    pack = _NEEDS_PACK.get(name)
-    return f"needs {pack} beside the faces" if pack and not (args.data.parent / pack).is_file() else ""
-
-
-def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str, Callable[[], Figures]]:
-    """What to do for each part, in this order."""
+def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str, Part]:
+    """The parts, in this order."""
     threads, rounds, first = args.threads, args.rounds, next(iter(pipelines.values()))
     wanted = compare.wanted_rivals(args)
 
-    def faces(count: int) -> accuracy.Faces:
+    def faces(count: int) -> Faces:
         return load_faces(args.data, args.split, count, first)
 
     def timed() -> Figures:
@@ -95,11 +104,6 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
             chosen = faces(args.faces) if args.data else None
             return compare.measure(first, rivals, threads, rounds=min(compare.ROUNDS, rounds), faces=chosen)
 
-    def drawn() -> Figures:
-        every = faces(0)
-        read = read_crops(first, every.crops)
-        return curves.measure(list(first.bundle.config.labels), every.labels, read.shown, read.confidence)
-
     def audited() -> Figures:
         return figures.measure({next(iter(pipelines)): first}, load_photographs(args.data.parent), pairs=args.faces)
 
@@ -108,38 +112,34 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         return intervene.measure(first, folder, sources=present(folder), faces=args.faces // 4 or intervene.FACES, split=args.split)
 
     return {
-        "hardware": lambda: {**hardware.probe(), "state": hardware.state()},
-        "latency": timed,
-        "power": lambda: power.measure(first, seconds=3.0),
-        "roofline": lambda: roofline.measure(first, threads, rounds=min(30, rounds), profile=True),
-        "curves": drawn,
-        "accuracy": lambda: accuracy.measure(first, faces(0), closed=False),
-        "variants": lambda: variants.measure(pipelines, faces(args.faces)),
-        "compare": compared,
-        "robustness": lambda: robustness.measure(first, faces(args.faces)),
-        "audit": audited,
-        "intervene": moved,
+        "hardware": Part(hardware.measure),
+        "latency": Part(timed, ("rounds",)),
+        "power": Part(lambda: power.measure(first, seconds=3.0)),
+        "roofline": Part(lambda: roofline.measure(first, threads, rounds=min(30, rounds), profile=True), ("rounds",)),
+        "curves": Part(lambda: curves.measure(first, faces(0)), _DATA, "--data"),
+        "accuracy": Part(lambda: accuracy.measure(first, faces(0), closed=False), _DATA, "--data"),
+        "variants": Part(lambda: variants.measure(pipelines, faces(args.faces)), _DATA, "--data"),
+        "compare": Part(compared, ("rounds", *_DATA, "yunet", "fer", "python", "onnx")),
+        "robustness": Part(lambda: robustness.measure(first, faces(args.faces)), _DATA, "--data"),
+        "audit": Part(audited, _DATA, PACK),
+        "intervene": Part(moved, _DATA, intervene.PACK),
     }
 
 
-def _part(path: Path, key: Figures, run: Callable[[], Figures]) -> Figures:
+def _measured(path: Path, part: Part, key: Figures) -> Figures:
     """Take a finished part from its file, or measure it and write the file."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         there = json.loads(path.read_text(encoding="utf-8"))
         if there["key"] == key:
             return {"figures": there["figures"], "seconds": there["seconds"]}
     started = time.perf_counter()
-    part = {"figures": plain(run()), "seconds": time.perf_counter() - started}
-    _write(path, {"key": key, **part})
-    return part
+    found = {"figures": plain(part.run()), "seconds": time.perf_counter() - started}
+    _write(path, {"key": key, **found})
+    return found
 
 
 def _write(path: Path, value: Figures) -> None:
-    """Whole or not at all."""
-    try:
-        write_whole(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
-    except OSError as error:
-        raise UsageError(f"cannot write '{path}': {error.strerror}") from None
+    write_file(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
 def _identity(pipeline: Pipeline) -> Figures:
@@ -148,30 +148,12 @@ def _identity(pipeline: Pipeline) -> Figures:
     return {"hash": hashlib.sha256(sums).hexdigest(), "commit": record.get("commit"), **variants.size(pipeline.bundle.folder)}
 
 
-def _key(name: str, args: argparse.Namespace, bundles: Figures) -> Figures:
-    """What a part's figures depend on."""
-    key: Figures = {"schema": SCHEMA, "bundles": [[title, about["hash"]] for title, about in bundles.items()]}
-    key |= {"device": args.device, "threads": args.threads}
-    if name in ("latency", "roofline", "compare"):
-        key["rounds"] = args.rounds
-    if name in (*_NEEDS_DATA, *_NEEDS_PACK, "compare"):
-        key |= {"data": str(args.data), "split": args.split, "faces": args.faces}
-    if name == "compare":
-        key["rivals"] = [args.yunet, args.fer, args.python, args.onnx]
-    return key
-
-
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run; an interrupted one goes on")
     parser.add_argument("--data", type=Path, help="ferplus_images.npz or its folder, or DIR/<emotion>/*.png|jpg (default: no accuracy)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of a pack (default: test)")
-    parser.add_argument(
-        "--faces",
-        type=whole,
-        default=200,
-        metavar="N",
-        help="of all parts but accuracy, of intervene a quarter; 0: all (default: 200)",
-    )
+    how_many = "of all parts but accuracy, of intervene a quarter; 0: all (default: 200)"
+    parser.add_argument("--faces", type=whole, default=200, metavar="N", help=how_many)
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=latency.ROUNDS, metavar="N", help=f"turns of a stage (default: {latency.ROUNDS})")
     compare.rival_options(parser)

@@ -13,10 +13,10 @@ import platform
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from benchmarks.command import Command, Figures, whole
 from benchmarks.speed import jetson
@@ -27,6 +27,7 @@ _FEATURES = (
     "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve", "sve2",
 )  # fmt: skip
 _PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python", "opencv-python-headless")
+_VERSION = ("dpkg-query", "-W", "-f=${Version}")
 _CPU = Path("sys/devices/system/cpu/cpu0/cpufreq")
 
 
@@ -39,9 +40,11 @@ def probe(root: Path = Path("/")) -> Figures:
     about, release = _read(root / "proc/cpuinfo"), _read(root / "etc/os-release")
     flags = set((_field(about, "flags") or _field(about, "Features") or "").split())
     memory = re.search(r"MemTotal:\s+(\d+) kB", _read(root / "proc/meminfo"))
+    who, part = _field(about, "CPU implementer"), _field(about, "CPU part")
+    arm = f"Arm implementer {who} part {part}" if who and part else None  # whose cores have numbers there, and no name
     pretty = re.search(r'^PRETTY_NAME="?([^"\n]*)', release, re.MULTILINE)
     return {
-        "cpu": _field(about, "model name") or _implementer(about) or platform.processor() or None,
+        "cpu": _field(about, "model name") or arm or platform.processor() or None,
         "architecture": platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "features": [name for name in _FEATURES if name in flags],
@@ -84,6 +87,11 @@ def state(root: Path = Path("/")) -> Figures:
     }
 
 
+def measure() -> Figures:
+    """What this machine is, and its `state`."""
+    return {**probe(), "state": state()}
+
+
 @contextlib.contextmanager
 def jetson_mode(power_mode: int | None, lock_clocks: bool) -> Iterator[None]:
     """Set a Jetson's power mode and lock its clocks, and put both back at the end. Does nothing unless asked.
@@ -91,24 +99,19 @@ def jetson_mode(power_mode: int | None, lock_clocks: bool) -> Iterator[None]:
     Raises:
         BackendError: the tools are missing, or refuse (both need root; some modes need a restart, and are refused here).
     """
-    before: int | None = None
-    stored = Path(f"/tmp/erv-edge-clocks-{os.getpid()}.conf")
-    try:
+    with contextlib.ExitStack() as undo:
         if power_mode is not None:
             before = jetson.parse_nvpmodel(_must("nvpmodel", "-q")).get("power_mode_id")
             if before is None:
                 raise BackendError("nvpmodel does not say which power mode is set: it would not be put back, so it is left as it is")
+            undo.callback(_must, "nvpmodel", "-m", str(before))
             _must("nvpmodel", "-m", str(power_mode))
         if lock_clocks:
+            stored = Path(undo.enter_context(tempfile.TemporaryDirectory())) / "clocks.conf"
             _must("jetson_clocks", "--store", str(stored))
+            undo.callback(_must, "jetson_clocks", "--restore", str(stored))
             _must("jetson_clocks")
         yield
-    finally:
-        if stored.exists():
-            _must("jetson_clocks", "--restore", str(stored))
-            stored.unlink()
-        if before is not None:
-            _must("nvpmodel", "-m", str(before))
 
 
 def _must(*command: str) -> str:
@@ -141,7 +144,7 @@ def _jetson(root: Path) -> Figures | None:
         "module": module,
         **jetson.parse_tegra_release(_read(root / "etc/nv_tegra_release")),
         "cuda": cuda.group(1) if cuda else None,
-        "tensorrt": _package_version("libnvinfer-bin") or _package_version("libnvinfer10"),
+        "tensorrt": next(filter(None, (_ask(*_VERSION, name).strip() for name in ("libnvinfer-bin", "libnvinfer10"))), None),
         **jetson.parse_nvpmodel(_ask("nvpmodel", "-q")),
         **jetson.parse_jetson_clocks(_ask("jetson_clocks", "--show")),
     }
@@ -154,22 +157,12 @@ def _gpu() -> list[Figures]:
     return [dict(zip(fields, row, strict=True)) for row in rows if len(row) == len(fields)]
 
 
-def _package_version(name: str) -> str | None:
-    return _ask("dpkg-query", "-W", "-f=${Version}", name).strip() or None
-
-
 def _versions() -> dict[str, str]:
     found = {}
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
-
-
-def _implementer(cpuinfo: str) -> str | None:
-    """Arm cores have no name there, only numbers."""
-    who, part = _field(cpuinfo, "CPU implementer"), _field(cpuinfo, "CPU part")
-    return f"Arm implementer {who} part {part}" if who and part else None
 
 
 def _field(text: str, name: str) -> str | None:
@@ -197,11 +190,6 @@ def mode_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lock-clocks", action="store_true", help="lock the clocks with jetson_clocks, and free them again (Jetson, root)")
 
 
-def mode_of(args: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
-    """The context that the flags of `mode_options` ask for."""
-    return jetson_mode(args.power_mode, args.lock_clocks)
-
-
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tegrastats", type=Path, metavar="FILE", help="read a recorded tegrastats log instead")
 
@@ -209,7 +197,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> Figures:
     if args.tegrastats:
         return read_log(args.tegrastats)
-    return {**probe(), "state": state()}
+    return measure()
 
 
 def read_log(path: Path) -> Figures:
@@ -225,24 +213,19 @@ def read_log(path: Path) -> Figures:
     samples = [sample for sample in map(jetson.parse_tegrastats, lines) if sample]
     if not samples:
         raise UsageError(f"'{path}' has no line that tegrastats could have printed")
+    rails = jetson.mean_mw(samples)
     heat: dict[str, float] = {}
     for name, value in (pair for sample in samples for pair in sample.temperatures_c.items()):
         heat[name] = max(value, heat.get(name, value))
     return {
         "lines": len(lines),
         "unreadable": len(lines) - len(samples),
-        "rails_mw": {name: mean(s.rails_mw.get(name) for s in samples) for name in sorted({r for s in samples for r in s.rails_mw})},
-        "total_mw": mean(s.total_mw for s in samples),
+        "total_mw": rails.pop("total", None),
+        "rails_mw": rails,
         "total_of": samples[0].total_of,
         "hottest_c": heat,
-        "gpu_load": mean(s.gpu_load for s in samples),
+        "gpu_load": jetson.mean(s.gpu_load for s in samples),
     }
-
-
-def mean(values: Iterator[float | None] | Any) -> float | None:
-    """Mean of what is known, `None` when nothing is."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 COMMAND = Command(_options, _run)

@@ -7,16 +7,14 @@ result: no parser raises, and none fills in a number.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _RAIL = re.compile(rf"(?<!\S)([A-Z][A-Z0-9_]*) ({_NUMBER})mW/({_NUMBER})mW(?:/{_NUMBER}mW)?(?!\S)")
 _TEMPERATURE = re.compile(rf"(?<!\S)([A-Za-z][A-Za-z0-9_-]*)@({_NUMBER})C(?:/{_NUMBER}C)?(?!\S)")
-_MEMORY = re.compile(r"(?<!\S)RAM (\d+)/(\d+)MB")
-_CORE = re.compile(r"(\d+)%@(\d+)")
-_GPU = re.compile(r"(?<!\S)GR3D_FREQ (?:(\d+)%)?(?:@\[?(\d+)(?:,\d+)*\]?)?(?=\s|$)")
-_EMC = re.compile(r"(?<!\S)EMC_FREQ (\d+)%(?:@(\d+))?(?=\s|$)")
+_GPU = re.compile(r"(?<!\S)GR3D_FREQ (\d+)%")
 _SENSOR_OFF_C = -200.0
 """Tegra's drivers report −256 °C for a sensor whose part is powered down."""
 
@@ -27,19 +25,10 @@ The first set that is wholly there counts."""
 
 @dataclass(frozen=True, slots=True)
 class TegraSample:
-    """One line of tegrastats; whatever the line lacks is `None` or missing."""
+    """What is read of one line of tegrastats; what the line lacks is `None` or missing."""
 
-    ram_used_mb: int | None = None
-    ram_total_mb: int | None = None
-    cpu_load: list[int | None] = field(default_factory=list)
-    """Percent of each core, `None` for one that is switched off."""
-    cpu_mhz: list[int | None] = field(default_factory=list)
     gpu_load: int | None = None
     """Percent; Thor does not say."""
-    gpu_mhz: int | None = None
-    emc_load: int | None = None
-    """Percent of the memory controller."""
-    emc_mhz: int | None = None
     temperatures_c: dict[str, float] = field(default_factory=dict)
     """Sensor → °C; sensors that are off are left out."""
     rails_mw: dict[str, float] = field(default_factory=dict)
@@ -61,25 +50,23 @@ class TegraSample:
 
 
 def parse_tegrastats(line: str) -> TegraSample | None:
-    """Read one line; `None` when nothing in it is tegrastats'."""
-    memory, cores, gpu, emc = _MEMORY.search(line), re.search(r"(?<!\S)CPU \[([^\]]*)\]", line), _GPU.search(line), _EMC.search(line)
+    """Read one line; `None` when it tells neither power nor temperatures."""
+    gpu = _GPU.search(line)
     rails = {name: float(now) for name, now, _ in _RAIL.findall(line) if name != "NC"}
     temperatures = {name.lower(): float(value) for name, value in _TEMPERATURE.findall(line) if float(value) > _SENSOR_OFF_C}
-    if not (memory or cores or rails or temperatures):
-        return None
-    each = [_CORE.fullmatch(part.strip()) for part in cores.group(1).split(",")] if cores else []
-    return TegraSample(
-        ram_used_mb=int(memory.group(1)) if memory else None,
-        ram_total_mb=int(memory.group(2)) if memory else None,
-        cpu_load=[int(core.group(1)) if core else None for core in each],
-        cpu_mhz=[int(core.group(2)) if core else None for core in each],
-        gpu_load=_whole(gpu, 1),
-        gpu_mhz=_whole(gpu, 2),
-        emc_load=_whole(emc, 1),
-        emc_mhz=_whole(emc, 2),
-        temperatures_c=temperatures,
-        rails_mw=rails,
-    )
+    return TegraSample(int(gpu.group(1)) if gpu else None, temperatures, rails) if rails or temperatures else None
+
+
+def mean_mw(samples: Sequence[TegraSample]) -> dict[str, float]:
+    """Rail → mean milliwatts, and `total`, the module's input, where the rails tell it."""
+    found = {name: mean(sample.rails_mw.get(name) for sample in samples) for name in sorted({r for s in samples for r in s.rails_mw})}
+    return {name: value for name, value in {**found, "total": mean(s.total_mw for s in samples)}.items() if value is not None}
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Mean of what is known, `None` when nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def parse_nvpmodel(text: str) -> dict[str, Any]:
@@ -122,7 +109,3 @@ def parse_device_tree(model: str) -> str | None:
     """`/proc/device-tree/model` → the module's name, for NVIDIA Jetson modules only."""
     name = model.replace("\0", "").strip()
     return name if "jetson" in name.lower() else None
-
-
-def _whole(found: re.Match[str] | None, group: int) -> int | None:
-    return int(found.group(group)) if found and found.group(group) else None

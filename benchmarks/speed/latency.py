@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.command import Command, Figures, bundle_options, check, loaded, whole
 from benchmarks.speed import scaling
 from benchmarks.speed.clock import UNIT, interleave, summary
-from benchmarks.speed.hardware import mode_of, mode_options, state
+from benchmarks.speed.hardware import jetson_mode, mode_options, state
 from benchmarks.speed.stages import ASKED, STAGES, Scene, capture, demo_frame, write_clip
 from edge.cv import cv2
 from edge.pipeline import Pipeline
@@ -130,7 +130,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> Figures:
     check(args, rounds=1, fps=0, threads=1)
     source = args.camera if args.camera is not None else args.video
-    with mode_of(args), loaded(args.bundle, args.device, args.threads) as variants:
+    with jetson_mode(args.power_mode, args.lock_clocks), loaded(args.bundle, args.device, args.threads) as variants:
         first = next(iter(variants.values()))
         figures = measure(variants, args.threads, rounds=args.rounds, source=source, fps=args.fps)
         if args.sweep:

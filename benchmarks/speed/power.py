@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.command import Command, Figures, bundle_options, check
-from benchmarks.speed.hardware import mean, mode_of, mode_options, state
-from benchmarks.speed.jetson import TegraSample, parse_tegrastats
+from benchmarks.speed.hardware import jetson_mode, mode_options, state
+from benchmarks.speed.jetson import TegraSample, mean_mw, parse_tegrastats
 from benchmarks.speed.stages import Scene, demo_frame
 from edge.pipeline import Pipeline
 
@@ -31,7 +31,6 @@ class Tegrastats:
 
     def __init__(self, program: str) -> None:
         self.samples: list[tuple[float, TegraSample]] = []
-        self.unreadable = 0
         self._process = subprocess.Popen([program, "--interval", str(_INTERVAL_MS)], stdout=subprocess.PIPE, text=True, errors="replace")
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -39,22 +38,16 @@ class Tegrastats:
     def _read(self) -> None:
         assert self._process.stdout
         for line in self._process.stdout:
-            sample = parse_tegrastats(line)
-            if sample:
+            if sample := parse_tegrastats(line):
                 self.samples.append((time.perf_counter(), sample))
-            else:
-                self.unreadable += 1
 
     def mark(self) -> None:
         """It samples by itself."""
 
     def watts(self, started: float, ended: float) -> dict[str, float]:
         """Mean watts of every rail between two readings of the clock, and `total` where the rails tell it."""
-        inside = [sample for at, sample in self.samples if started <= at <= ended]
-        names = sorted({name for sample in inside for name in sample.rails_mw})
-        rails = {name: mean(sample.rails_mw.get(name) for sample in inside) for name in names}
-        rails["total"] = mean(sample.total_mw for sample in inside)
-        return {name: value / 1e3 for name, value in rails.items() if value is not None}
+        found = mean_mw([sample for at, sample in self.samples if started <= at <= ended])
+        return {name: value / 1e3 for name, value in found.items()}
 
     def close(self) -> None:
         """Stop it."""
@@ -116,8 +109,9 @@ def measure(pipeline: Pipeline, *, seconds: float = 5.0, rapl: Path = _RAPL) -> 
     """
     before = state()
     found, reason = meter(rapl)
+    told: Figures = {"meter": None, "reason": reason, "idle_w": None, "frame": None, "explanation": None, "before": before}
     if found is None:
-        return {"meter": None, "reason": reason, "idle_w": None, "frame": None, "explanation": None, "before": before, "after": state()}
+        return {**told, "after": state()}
     try:
         scene = Scene.of(pipeline, demo_frame())
         idle, _ = _under(found, lambda: time.sleep(0.05), min(seconds, 2.0))
@@ -125,9 +119,9 @@ def measure(pipeline: Pipeline, *, seconds: float = 5.0, rapl: Path = _RAPL) -> 
         explained, explanations = _under(found, lambda: pipeline.explainer([scene.subject]), seconds)
     finally:
         found.close()
-    reason, rest = reason if idle else f"{found.name} gave no readings that could be understood", idle.get("total")
-    each = {"frame": _each(frame, frames, seconds, rest), "explanation": _each(explained, explanations, seconds, rest)}
-    return {"meter": found.name, "reason": reason, "idle_w": rest, **each, "before": before, "after": state()}
+    told |= {"meter": found.name, "reason": reason if idle else f"{found.name} gave no readings that could be understood"}
+    told |= {"idle_w": (rest := idle.get("total")), "frame": _each(frame, frames, seconds, rest)}
+    return {**told, "explanation": _each(explained, explanations, seconds, rest), "after": state()}
 
 
 def _under(found: Tegrastats | Rapl, work: Callable[[], object], seconds: float) -> tuple[dict[str, float], int]:
@@ -155,7 +149,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> Figures:
     check(args, seconds=1)
-    with mode_of(args), Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
+    with jetson_mode(args.power_mode, args.lock_clocks), Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
         return measure(pipeline, seconds=args.seconds)
 
 

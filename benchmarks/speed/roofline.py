@@ -14,8 +14,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,18 +25,16 @@ from benchmarks.speed.clock import UNIT, UNIT_FLOPS, interleave, timed
 from benchmarks.speed.flops import Count, count, node_flops
 from benchmarks.speed.stages import Feed, Scene, Watched, demo_frame
 from edge.cv import cv2
-from edge.engine.backend import Session
 from edge.engine.fold import fold_constants
 from edge.errors import UsageError
-from edge.language.policy import RationalePolicy
 from edge.language.rationale import parse_completion
 from edge.language.verdict import sentences_of
-from edge.language.verifier import SentenceVerifier
 from edge.pipeline import Pipeline
-from edge.vision.encoder import FaceEncoder
-from edge.vision.face import FaceFinder, align
+from edge.vision.face import align
 
 _CPU = "CPUExecutionProvider"
+Owner = TypeVar("Owner")
+"""Of a session: a finder, an encoder, a policy, a verifier."""
 
 _SHOWN = 0.02
 """Least share of a run for a row of its own in the profile."""
@@ -49,21 +48,20 @@ def feeds(scene: Scene) -> dict[str, tuple[str, Feed]]:
     pipeline, explainer = scene.pipeline, scene.pipeline.explainer
     fed: dict[str, list[Feed]] = {}
 
-    def listening(name: str, session: Session) -> Watched:
-        kept = fed.setdefault(name, [])
-        return Watched(session, before=lambda feed: kept.append({key: array.copy() for key, array in feed.items()}))
+    def listening(name: str, owner: Owner, session: str = "session") -> Owner:
+        """A twin of a part of the pipeline that keeps what its graph is given."""
+        twin, kept = copy(owner), fed.setdefault(name, [])
+        keep = Watched(getattr(owner, session), before=lambda feed: kept.append({key: array.copy() for key, array in feed.items()}))
+        setattr(twin, session, keep)
+        return twin
 
-    face, vision = listening("face", pipeline.finder.session), listening("encode", pipeline.encoder.session)
-    embed, decoder = explainer.policy.embed, listening("token", explainer.policy.decoder)
-    verifier, config = listening("verify", explainer.verifier.session), pipeline.bundle.config
-    FaceFinder(face, config.face)(scene.grey)
-    FaceEncoder(vision, config)(align(scene.grey, scene.detection, config.image)[0][None])
-    policy, subject = explainer.policy, scene.subject
-    written = RationalePolicy(embed, decoder, policy.tokenizer, config.policy, policy.grammar, tower=policy.tower)
-    written.greedy(subject.tokens[None], [explainer.grammar.scope(subject.facts.hidden)])
-    done = parse_completion(scene.text, tuple(config.labels))
+    listening("face", pipeline.finder)(scene.grey)
+    listening("encode", pipeline.encoder)(align(scene.grey, scene.detection, pipeline.config.image)[0][None])
+    scope = explainer.grammar.scope(scene.subject.facts.hidden)
+    listening("token", explainer.policy, "decoder").greedy(scene.subject.tokens[None], [scope])
+    done = parse_completion(scene.text, tuple(pipeline.config.labels))
     sentences = sentences_of(done, explainer.grammar.parse(done.rationale))
-    SentenceVerifier(verifier, explainer.verifier.tokenizer, config)(sentences or [scene.text])
+    listening("verify", explainer.verifier)(sentences or [scene.text])
     return {
         "face": ("face", fed["face"][0]),
         "encode": ("vision_encoder", fed["encode"][0]),
@@ -101,35 +99,31 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
     given = feeds(scene)
     work = [timed(name, _runner(pipeline, *one)) for name, one in given.items()]
     times = interleave(work, threads, rounds=rounds, title="roofline")
-    ceilings, streams = _ceilings(times[UNIT], threads) if pipeline.provider == _CPU else ({}, {})
+    roofs = _roofs(times[UNIT], threads) if pipeline.provider == _CPU else {}
     stages = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (graph, feed) in given.items():
             own = 1 if graph == "decoder_model_merged" else threads
             unpacked = Path(folder) / f"{name}.onnx"
             fold_constants(pipeline.bundle.graph(graph), unpacked)
-            stage = _place(count(unpacked, feed), float(np.median(times[name])), ceilings.get(own), streams.get(own))
+            stage = _place(count(unpacked, feed), float(np.median(times[name])), *roofs.get(own, (None, None)))
             stages[name] = {"graph": graph, "threads": own, **stage}
-            if profile and own in ceilings:
-                stages[name]["operators"] = operators(unpacked, feed, own, ceilings[own])
-    rates = {
-        f"{name}{end}": of.get(count)
-        for name, of in (("gemm_gflops", ceilings), ("bandwidth_gbs", streams))
-        for end, count in (("", threads), ("_one_thread", 1))
-    }
-    known = {name: None if rate is None else rate / 1e9 for name, rate in rates.items()}
-    return {"threads": threads, **known, "provider": pipeline.provider, "stages": stages}
+            if profile and roofs:
+                stages[name]["operators"] = operators(unpacked, feed, own, roofs[own][0])
+    ceilings: Figures = {}
+    for end, own in (("", threads), ("_one_thread", 1)):
+        gemm, stream = roofs.get(own, (np.nan, np.nan))
+        ceilings |= {f"gemm_gflops{end}": gemm / 1e9, f"bandwidth_gbs{end}": stream / 1e9}
+    return {"threads": threads, **ceilings, "provider": pipeline.provider, "stages": stages}
 
 
-def _ceilings(unit: np.ndarray, threads: int) -> tuple[dict[int, float], dict[int, float]]:
-    """FLOP/s and bytes/s of this machine's CPU, on `threads` threads and on one."""
-    single = interleave([], 1, rounds=len(unit), title="one thread")[UNIT] if threads > 1 else unit
-    return {threads: _rate(unit), 1: _rate(single)}, {count: bandwidth(count) for count in sorted({1, threads})}
+def _roofs(unit: np.ndarray, threads: int) -> dict[int, tuple[float, float]]:
+    """Threads, as many as given and one → FLOP/s and bytes/s of this machine's CPU.
 
-
-def _rate(unit: np.ndarray) -> float:
-    """FLOP/s of the fastest matmul: a ceiling is what the machine can do, not what it does while others use it."""
-    return float(UNIT_FLOPS / unit.min() * 1e3)
+    FLOP/s of the fastest matmul: a ceiling is what the machine can do, not what it does while others use it.
+    """
+    units = {1: unit if threads == 1 else interleave([], 1, rounds=len(unit), title="one thread")[UNIT], threads: unit}
+    return {own: (float(UNIT_FLOPS / spent.min() * 1e3), bandwidth(own)) for own, spent in units.items()}
 
 
 def _place(cost: Count, median_ms: float, ceiling: float | None, stream: float | None) -> Figures:
@@ -206,11 +200,8 @@ def _row(operator: str, calls: int, spent_us: float, total_us: float, flops: int
 
 
 def _work(args: dict[str, Any]) -> int | None:
-    return node_flops(args["op_name"], _shapes(args["input_type_shape"]), _shapes(args["output_type_shape"]))
-
-
-def _shapes(described: list[dict[str, list[int]]]) -> list[tuple[int, ...]]:
-    return [tuple(shape) for entry in described for shape in entry.values()]
+    inputs, outputs = ([tuple(shape) for entry in args[f"{way}_type_shape"] for shape in entry.values()] for way in ("input", "output"))
+    return node_flops(args["op_name"], inputs, outputs)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -104,15 +105,21 @@ def cold_start(bundle: Path, device: str, threads: int, repeats: int = 3) -> Fig
     Raises:
         BackendError: the process failed.
     """
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "picture.npy"
         np.save(picture, demo_frame().image_bgr)
-        for _ in range(repeats):
-            command = [sys.executable, "-c", _CHILD, str(picture), str(bundle), device, str(threads)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise BackendError(f"a fresh process could not read a picture: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
-            rows.append(json.loads(done.stdout))
+        rows = [fresh(_CHILD, picture, bundle, device, threads) for _ in range(repeats)]
     figures = {name: float(np.median([row[name] for row in rows])) * 1e3 for name in rows[0]}
     return {**figures, "total_ms": sum(figures.values()), "repeats": repeats}
+
+
+def fresh(code: str, *args: object, reader: str = "a fresh process", folder: str | None = None) -> Any:
+    """What `code` prints last, JSON, in a Python of its own that is started in `folder`; an error names the `reader`.
+
+    Raises:
+        BackendError: the process failed.
+    """
+    done = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=False, cwd=folder)
+    if done.returncode:
+        raise BackendError(f"{reader} cannot read a picture: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])

@@ -15,12 +15,11 @@ import time
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from benchmarks.command import Command, bundle_options, of_pipeline, positive
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline, positive
 from benchmarks.quality.scenes import DrawnCamera, Grain, blend, draw, head
 from edge.errors import BackendError
 from edge.pipeline import Pipeline
@@ -39,7 +38,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=positive, default=30.0, metavar="M", help="how long, warm-up not counted (default: 30)")
 
 
-def measure(pipeline: Pipeline, minutes: float, *, warmup_s: float = 20.0, calibrate_s: float = 2.0) -> dict[str, Any]:
+def measure(pipeline: Pipeline, minutes: float, *, warmup_s: float = 20.0, calibrate_s: float = 2.0) -> Figures:
     """Run the stream.
 
     Args:
@@ -79,11 +78,9 @@ def measure(pipeline: Pipeline, minutes: float, *, warmup_s: float = 20.0, calib
 class _Meter:
     """What is noted of a soak, in arrays that hardly grow."""
 
-    first: tuple[float, int, int] = (math.nan, 0, 0)
-    last: tuple[float, int, int] = (math.nan, 0, 0)
-    peak_mb: float = 0.0
-    began_s: float = 0.0
-    ended_s: float = 0.0
+    resources: list[tuple[float, int, int]] = field(default_factory=list)
+    """Of every thirtieth reading."""
+    noted_s: array[float] = field(default_factory=lambda: array("d"))
     delivered_ms: array[float] = field(default_factory=lambda: array("f"))
     handed_ms: array[float] = field(default_factory=lambda: array("f"))
     fast_ms: dict[bool, array[float]] = field(default_factory=lambda: {True: array("f"), False: array("f")})
@@ -95,12 +92,9 @@ class _Meter:
 
     def note(self, reading: Reading, now_s: float, explaining: bool) -> None:
         """Note one reading as it is delivered."""
-        if not self.delivered_ms:
-            self.first, self.began_s = _resources(), now_s
-        if len(self.delivered_ms) % 30 == 0:
-            self.last = _resources()
-            self.peak_mb = max(self.peak_mb, self.last[0])
-        self.ended_s = now_s
+        if len(self.noted_s) % 30 == 0:
+            self.resources.append(_resources())
+        self.noted_s.append(now_s)
         self.delivered_ms.append((now_s - reading.captured_s) * 1e3)
         self.handed_ms.append(self.delivered_ms[-1] - reading.latency_ms["total"])
         self.fast_ms[explaining].append(reading.latency_ms["face"] + reading.latency_ms["encode"])
@@ -113,22 +107,23 @@ class _Meter:
                 self.still = face.emotion
                 self.still_changes += 1
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> Figures:
         """The figures of the soak."""
         on, off = _spread(self.fast_ms[True]), _spread(self.fast_ms[False])
-        passed_s = self.ended_s - self.began_s
+        passed_s = self.noted_s[-1] - self.noted_s[0]
+        first, last = self.resources[0], self.resources[-1]
         return {
             "minutes": passed_s / 60,
-            "readings": len(self.delivered_ms),
-            "readings_per_s": (len(self.delivered_ms) - 1) / passed_s if passed_s else math.nan,
+            "readings": len(self.noted_s),
+            "readings_per_s": (len(self.noted_s) - 1) / passed_s if passed_s else math.nan,
             "tracks": len(self.tracks),
             "explanations": self.explanations,
             "still_face_label_changes": self.still_changes,
-            "memory_mb": self.last[0],
-            "memory_growth_mb": self.last[0] - self.first[0],
-            "memory_growth_peak_mb": self.peak_mb - self.first[0],
-            "threads_growth": self.last[1] - self.first[1],
-            "handles_growth": self.last[2] - self.first[2],
+            "memory_mb": last[0],
+            "memory_growth_mb": last[0] - first[0],
+            "memory_growth_peak_mb": max(memory for memory, _, _ in self.resources) - first[0],
+            "threads_growth": last[1] - first[1],
+            "handles_growth": last[2] - first[2],
             "frame_age_handed_over_ms": _spread(self.handed_ms),
             "frame_age_delivered_ms": _spread(self.delivered_ms),
             "handed_over_older_than_two_frames": int((np.array(self.handed_ms) > 2000 / FPS).sum()),

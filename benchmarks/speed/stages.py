@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from edge.cv import cv2
 from edge.engine.backend import Session
 from edge.errors import InputError
 from edge.language.explain import Explainer, Subject, subject_of
-from edge.language.policy import RationalePolicy
 from edge.language.rationale import parse_completion
 from edge.pipeline import Pipeline, Seen
 from edge.sources.camera import Frame, Source, demo_picture, find_feed, recorded
@@ -137,9 +137,8 @@ def _decoding(explainer: Explainer, subject: Subject, label: Callable[[str], str
 
     Under a grammar a run is a choice, and may read several tokens that were forced.
     """
-    policy, ends = explainer.policy, list[float]()
-    clocked = Watched(policy.decoder, after=lambda: ends.append(clock()))
-    same = RationalePolicy(policy.embed, clocked, policy.tokenizer, policy.spec, policy.grammar, tower=policy.tower)
+    same, ends = copy(explainer.policy), list[float]()
+    same.decoder = Watched(same.decoder, after=lambda: ends.append(clock()))
     tokens, scopes = subject.tokens[None], [explainer.grammar.scope(subject.facts.hidden)]
 
     def stage(calls: int) -> dict[str, list[float]]:
@@ -167,7 +166,7 @@ def write_clip(path: Path, frame: Frame, count: int = 60) -> None:
     writer.release()
 
 
-def capture(source: Source, label: Callable[[str], str] = str) -> Stage:
+def capture(source: Source) -> Stage:
     """Taking the next frame of a source; a video starts again at its end, which is not timed."""
     running: Iterator[Frame] = recorded(find_feed(source))
 
@@ -181,6 +180,6 @@ def capture(source: Source, label: Callable[[str], str] = str) -> Stage:
                 next(running)  # opens the file
             else:
                 spent.append((time.perf_counter() - started) * 1e3)
-        return {label("capture"): spent}
+        return {"capture": spent}
 
     return stage

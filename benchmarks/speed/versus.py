@@ -8,9 +8,6 @@ medians.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,9 +15,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from benchmarks.command import Command, Figures, bundle_options, check, whole
+from benchmarks.speed.scaling import fresh
 from benchmarks.speed.stages import demo_frame
 from edge.cv import cv2
-from edge.errors import BackendError, UsageError
+from edge.errors import UsageError
 
 STAGES = ("face", "encode", "explain", "verify", "total")
 _CHILD = """
@@ -61,25 +59,12 @@ def measure(
     """
     turns: dict[str, dict[str, list[float]]] = {name: {stage: [] for stage in STAGES} for name in checkouts}
     with tempfile.TemporaryDirectory() as folder:
-        given = Path(folder) / "pictures.npy"
-        np.save(given, pictures)
+        file = Path(folder) / "pictures.npy"
+        np.save(file, pictures)
         for name in tqdm([name for _ in range(rounds) for name in checkouts], desc="turns", leave=False, disable=None):
-            checkout, bundle = checkouts[name]
-            command = [
-                sys.executable,
-                "-c",
-                _CHILD,
-                str(checkout.resolve()),
-                str(given),
-                str(bundle or ""),
-                device,
-                str(threads),
-                str(calls),
-            ]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
-            if done.returncode:
-                raise BackendError(f"'{checkout}' cannot read a picture: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
-            spent = json.loads(done.stdout.splitlines()[-1])
+            at, bundle = checkouts[name]
+            given = (at.resolve(), file, bundle.resolve() if bundle else "", device, threads, calls)
+            spent = fresh(_CHILD, *given, reader=f"'{at}'", folder=folder)
             for stage, values in turns[name].items():
                 values.append(float(np.median([row[stage] for row in spent])))
     first = next(iter(turns.values()))
@@ -111,9 +96,8 @@ def _run(args: argparse.Namespace) -> Figures:
     if not (args.old / "edge").is_dir():
         raise UsageError(f"--old '{args.old}' is no checkout: it has no folder 'edge'")
     here = Path(__file__).resolve().parents[2]
-    bundle = args.bundle.resolve() if args.bundle else None
-    old_bundle = args.old_bundle.resolve() if args.old_bundle else None
-    return measure({"old": (args.old, old_bundle), "new": (here, bundle)}, _pictures(), args.device, args.threads, args.rounds, args.calls)
+    checkouts = {"old": (args.old, args.old_bundle), "new": (here, args.bundle)}
+    return measure(checkouts, _pictures(), args.device, args.threads, args.rounds, args.calls)
 
 
 COMMAND = Command(_options, _run)

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.__main__ import main
 from benchmarks.peers import compare, rivals, worker
 from benchmarks.peers.worker import RivalMissing, Worker
-from benchmarks.quality.accuracy import Faces
+from benchmarks.quality.reading import Faces
 
 LABELS = "angry,happy,sad"
 

@@ -11,7 +11,8 @@ from benchmarks.quality import followed
 from benchmarks.quality.followed import Case
 from benchmarks.quality.gallery import MOVES
 from benchmarks.quality.intervene import _unnamed
-from benchmarks.quality.moved import CONTROLS, Item, Outcome, cue_model, present, subjects
+from benchmarks.quality.moved import CONTROLS, Item, Outcome, present, subjects
+from benchmarks.quality.reading import cue_model
 from edge.bundle import UnitSpec
 from edge.errors import InputError
 from edge.types import Explanation, Statement, Verdict
@@ -193,7 +194,7 @@ def test_faces_are_moved_and_read_from_end_to_end(tmp_path, capsys):
 def test_held_out_and_labelled_faces_are_taken_in_turns(tmp_path, pipeline):
     write_moving_packs(tmp_path)
     write_moving_crops(tmp_path)
-    steer = Steer(Mover.load(tmp_path), cue_model(pipeline.config))
+    steer = Steer(Mover.load(tmp_path), cue_model(pipeline.config, CUE_NAMES))
     today = subjects("today", tmp_path, steer, 10, "test")
     assert len(today) == 4, "ten, twenty, thirty, forty: nothing that is trained on"
     assert all(one.truth is None and one.at_rest for one in today)

@@ -8,7 +8,7 @@ from packs import write_packs
 from benchmarks.__main__ import main
 from benchmarks.quality.corruptions import COVERS, SEVERITIES, SIMPLE, cover, covering
 from benchmarks.quality.robustness import cues_of, mouth_claims
-from benchmarks.report.curves import measure as curves
+from benchmarks.report.curves import curves
 from edge.types import Explanation, Statement, Verdict
 
 

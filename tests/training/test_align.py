@@ -193,7 +193,7 @@ def test_the_alignment_benchmark_compares_recipes(runs, data, tmp_path, capsys):
     parts = [f"--{name}={runs / name}" for name in ("encoder", "grammar")]
     parts += [f"--verifier={runs / 'distill'}", f"--judge=judge={runs / 'judge'}", f"--foreign={write_text_encoder(tmp_path / 'foreign')}"]
     arms = [f"--arm=SFT={runs / 'sft'}", f"--arm=ours={runs / 'grpo'},{runs / 'grpo'}"]
-    assert benchmark(["align", *arms, *parts, "--data", str(data), "--curve-faces", "8", "--out", str(tmp_path), "--json"]) == 0
+    assert benchmark(["align", *arms, *parts, "--data", str(data), "--out", str(tmp_path), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert list(figures["summary"]) == [WRITER, "SFT", "ours"]
     alone = figures["arms"][WRITER][0]
@@ -205,6 +205,5 @@ def test_the_alignment_benchmark_compares_recipes(runs, data, tmp_path, capsys):
     assert figures["differences"]["ours − SFT"].keys() >= {"war", "judge.mepc", "foreign.mepc", "verifier.meea"}
     assert {"war", "judge.mepc", "even_judge.mepc", "verifier.mfcr", "cue_precision", "rest_supported"} <= set(figures["summary"]["SFT"])
     assert np.isclose(figures["summary"]["ours"]["war"][1], 0)
-    assert (tmp_path / "curves.png").stat().st_size > 10_000
     assert (tmp_path / "samples.md").read_text().count("## ") == 10
     assert "judge.mepc" in (tmp_path / "align.md").read_text()
