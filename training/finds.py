@@ -24,7 +24,6 @@ from edge.vision.screen import COLLAPSED, SIDE, crop_share, laid, seen_small
 from training.compose import Composer, Turns, placed_face, relit
 from training.face import SPEC, FinderSession, load_face
 from training.pieces import load_sources
-from training.profiles import turned_further
 from training.run import in_two, load_checkpoint
 from training.scenes import draw_scene, turn
 
@@ -71,10 +70,7 @@ def gather(folder: Path, face: Path, part: str, spec: ImageSpec, count: int, lea
         InputError: a pack or the run is missing or broken, or nothing is found.
     """
     cv2.setNumThreads(1)  # its threads do not outlive the fork into two
-    sources = load_sources(folder, face / "teacher", part)
-    if part == "train":
-        sources = replace(sources, heads=turned_further(sources.heads, seed))
-    composer = Composer(sources, Turns(down_share=0.0))
+    composer = Composer(load_sources(folder, face / "teacher", part), Turns(down_share=0.0))
     tasks = [list(range(start, count, _TASKS)) for start in range(_TASKS)]
     found = joined(in_two(partial(_look, face, composer, spec, least_score, seed), tasks))
     if not len(found.crops):

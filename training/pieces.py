@@ -11,13 +11,14 @@ from edge.cv import cv2
 from edge.vision.face import box_overlap
 from training.compose import Piece, Sources
 from training.photos import Photo, load_photos
+from training.profiles import turned_further
 from training.teacher import SURE, ask_photos, load_heads, shifted
 
 PARTS = {"train": 0, "valid": 1, "test": 2}
 
 
 def load_sources(folder: Path, cache: Path, part: str) -> Sources:
-    """The sources of one part.
+    """The sources of one part; those of training have half profiles turned farther, too.
 
     The pack of photos has two parts only: validation and test share its held-out sources, by halves.
 
@@ -31,6 +32,9 @@ def load_sources(folder: Path, cache: Path, part: str) -> Sources:
     """
     archive, teacher = folder / "faces_in_context.zip", folder / "yunet_n_dynamic.onnx"
     heads = load_heads(folder, cache)
+    mine = heads.take(PARTS[part])
+    if part == "train":
+        mine = turned_further(mine, seed=0)
     photos = load_photos(archive, "train" if part == "train" else "valid")
     with zipfile.ZipFile(archive) as pack:
 
@@ -41,7 +45,7 @@ def load_sources(folder: Path, cache: Path, part: str) -> Sources:
     if part != "train":
         photos = photos[PARTS[part] - 1 :: 2]
     pieces = [piece(photo, asked[photo.name], heads.shift) for photo in photos if not photo.checked_empty]
-    return Sources(pieces, heads.take(PARTS[part]), [photo.image for photo in photos if photo.checked_empty])
+    return Sources(pieces, mine, [photo.image for photo in photos if photo.checked_empty])
 
 
 def piece(photo: Photo, asked: np.ndarray, shift: np.ndarray) -> Piece:
