@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -93,6 +94,7 @@ class OrtSession:
         self._binding: onnxruntime.IOBinding | None = None
         self._bound: dict[str, np.ndarray] = {}
         self._order: list[str] = []
+        self._one_at_a_time = threading.Lock()
         self.runs = 0
         """Runs that have ended."""
         self.inputs = tuple(node.name for node in self.ort.get_inputs())
@@ -107,22 +109,23 @@ class OrtSession:
     def run_into(self, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the graph, writing the named `outputs` into the given arrays; return the outputs that were not named."""
         rest = [name for name in self.outputs if name not in outputs]
-        if self._binding is None or self._bound.keys() != inputs.keys() | outputs.keys():
-            self._binding, self._bound, self._order = self.ort.io_binding(), {}, [*outputs, *rest]
-        binding = self._binding
-        for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
-            for name, array in arrays.items():
-                if self._bound.get(name) is not array:  # what was bound for the run before, as caches are, stays bound
-                    bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-                    self._bound[name] = array
-        for name in rest:
-            binding.bind_output(name, "cpu")
-        self.ort.run_with_iobinding(binding, self._options)
-        self.runs += 1
-        if not rest:
-            return {}
-        found = dict(zip(self._order, binding.get_outputs(), strict=True))
-        return {name: found[name].numpy() for name in rest}
+        with self._one_at_a_time:
+            if self._binding is None or self._bound.keys() != inputs.keys() | outputs.keys():
+                self._binding, self._bound, self._order = self.ort.io_binding(), {}, [*outputs, *rest]
+            binding = self._binding
+            for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
+                for name, array in arrays.items():
+                    if self._bound.get(name) is not array:  # what was bound for the run before, as caches are, stays bound
+                        bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+                        self._bound[name] = array
+            for name in rest:
+                binding.bind_output(name, "cpu")
+            self.ort.run_with_iobinding(binding, self._options)
+            self.runs += 1
+            if not rest:
+                return {}
+            found = dict(zip(self._order, binding.get_outputs(), strict=True))
+            return {name: found[name].numpy() for name in rest}
 
     def halt(self) -> None:
         """Break off the run under way and every later one; callable from any thread."""

@@ -165,6 +165,29 @@ def test_a_split_session_writes_and_returns_what_the_whole_batch_would(pipeline)
         assert np.allclose(a, b, atol=1e-5)
 
 
+def test_steps_that_write_where_the_step_before_wrote_decode_as_sessions_of_their_own_do(pipeline):
+    """Arrays that are given again stay bound, others are bound anew, and one more output may be asked for on the way."""
+    path, spec, random = SHIPPED / "decoder_model_merged.onnx", pipeline.bundle.config.policy, np.random.default_rng(0)
+    kept = OrtSession(path, threads=1)
+    names = [name for name in kept.inputs if name.startswith("past")]
+    steps = [random.normal(size=(2, length, 128)).astype(np.float32) for length in (9, 2, 1, 3)]
+    results = []
+    for fresh in (False, True):
+        caches, at, logits = {name: np.zeros((2, spec.kv_heads, 40, spec.head_dim), np.float32) for name in names}, 0, None
+        found = []
+        for embeds in steps:
+            feed = {"inputs_embeds": embeds, "cache_position": np.tile(np.arange(at, at + embeds.shape[1]), (2, 1)), **caches}
+            into = {name.replace("past_key_values", "present"): cache for name, cache in caches.items()}
+            session = OrtSession(path, threads=1) if fresh else kept
+            into |= {} if fresh or logits is None else {"logits": logits}
+            logits, at = session.run_into(feed, into).get("logits", logits), at + embeds.shape[1]
+            found.append(logits.copy())
+        results.append([*found, *caches.values()])
+    assert results[0][-1].any()
+    for a, b in zip(*results, strict=True):
+        assert np.allclose(a, b, atol=1e-5)
+
+
 def test_the_plan_has_an_engine_for_every_graph_and_two_profiles_for_the_decoder():
     planned = plan(Bundle.load())
     assert [name for name, _, _ in planned] == list(GRAPHS)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 from edge.bundle import write_hashes
@@ -75,3 +76,17 @@ def test_the_four_ways_of_a_find_are_sampled_once(pipeline, grey, face):
         assert crop.shape == wanted.shape
         assert np.abs(crop.astype(int) - wanted).mean() < 8
         assert np.corrcoef(crop.ravel(), wanted.ravel())[0, 1] > 0.98
+
+
+def test_a_screen_that_places_no_points_is_refused(pipeline, tmp_path):
+    """One of before: it gave the log odds alone."""
+    for path in pipeline.bundle.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    model = onnx.load(tmp_path / "screen.onnx")
+    kept = [value for value in model.graph.output if value.name == "log_odds"]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    onnx.save(model, str(tmp_path / "screen.onnx"))
+    write_hashes(tmp_path)
+    with pytest.raises(BundleError, match="graph 'screen' does not give at_all, points: export the bundle again"):
+        Pipeline.load(tmp_path, device="cpu")
