@@ -19,7 +19,7 @@ from edge.cv import cv2
 from edge.errors import InputError
 from edge.types import Detection
 from edge.vision.face import FaceFinder as Finder
-from edge.vision.face import align, box_overlap, pixel_matrix
+from edge.vision.face import align, box_overlap, pixel_matrix, zoom_of
 from edge.vision.screen import COLLAPSED, SIDE, crop_share, laid, seen_small
 from training.compose import Composer, Turns, placed_face, relit
 from training.face import SPEC, FinderSession, load_face
@@ -30,8 +30,8 @@ from training.scenes import draw_scene, turn
 NONE, UPRIGHT, TURNED = 0, 1, 2
 """What a crop shows: no face, one the right way up, or one that lies otherwise."""
 _CANVAS, _TURNED, _TILT_DEG = 416, 0.5, 25.0
-_SAME, _OTHER, _DOUBTED = 0.45, 0.2, 0.1
-_UPRIGHT_DEG, _OTHERWISE_DEG = 32.0, 58.0
+_SAME, _OTHER, _DOUBTED, _SAME_POINTS = 0.45, 0.2, 0.1, 0.3
+_UPRIGHT_DEG, _OTHERWISE_DEG, _LEVEL_DEG = 32.0, 58.0, 10.0
 _FAIR, _MOST = 0.35, 4  # of what is none and scores less, so many a picture are enough
 _TASKS = 8
 
@@ -46,6 +46,8 @@ class Finds:
     """`[N]` one of `NONE`, `UPRIGHT`, `TURNED`."""
     points: np.ndarray
     """`[N,5,2]` where a face that is the right way up has its five, in fractions of the crop; NaN where unknown, and of what is none."""
+    boxes: np.ndarray
+    """`[N,4]` its middle x, y, width and height, likewise."""
     find: np.ndarray
     """`[N]` which find each is a crop of."""
     true: np.ndarray
@@ -93,7 +95,7 @@ def _look(face: Path, composer: Composer, spec: ImageSpec, least_score: float, s
     kinds = load_checkpoint(face)["record"]["config"]["kinds"]
     find = Finder(FinderSession(model), replace(SPEC, threshold=least_score))
     shape = (0, SIDE, SIDE)
-    crops, shows, points, finds_of, finds = [np.zeros(shape, np.uint8)], [], [np.zeros((0, 5, 2))], [], []
+    crops, shows, points, boxes, finds_of, finds = [np.zeros(shape, np.uint8)], [], [np.zeros((0, 5, 2))], [np.zeros((0, 4))], [], []
     for number in numbers:
         rng = np.random.default_rng([seed, number])
         picture, faces, unsure = _picture(composer, kinds, rng)
@@ -103,15 +105,18 @@ def _look(face: Path, composer: Composer, spec: ImageSpec, least_score: float, s
             low += int(known is None and not doubted and one.score < _FAIR)
             if doubted or (known is None and one.score < _FAIR and low > _MOST):
                 continue
-            for crop, kind, where in _shown(picture, one, spec, known):
+            for crop, kind, five, box in _shown(picture, one, spec, known):
                 crops.append(crop[None])
                 shows.append(kind)
-                points.append(where[None])
+                points.append(five[None])
+                boxes.append(box[None])
                 finds_of.append(len(finds))
             finds.append((known is not None, one.score))
     true, score = np.reshape(finds, (-1, 2)).T
-    found = np.concatenate(crops), np.array(shows, np.uint8), np.concatenate(points).astype(np.float32), np.array(finds_of, int)
-    return Finds(*found, true.astype(bool), score.astype(np.float32))
+    places = (np.concatenate(part).astype(np.float32) for part in (points, boxes))
+    return Finds(
+        np.concatenate(crops), np.array(shows, np.uint8), *places, np.array(finds_of, int), true.astype(bool), score.astype(np.float32)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +147,28 @@ def _picture(composer: Composer, kinds: dict[str, float], rng: np.random.Generat
     return picture, faces, np.reshape(unsure, (-1, 4))
 
 
-def _shown(picture: np.ndarray, find: Detection, spec: ImageSpec, face: _Face | None) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
-    """The crops of a find, what each shows, and where it has its five points; `face` is the one that lies there, `None` where none does."""
-    ways, small = [laid(find, quarters, spec) for quarters in range(4)], seen_small(spec)
-    if crop_share(find, spec) >= COLLAPSED:
-        ways.append(find)
+def _shown(
+    picture: np.ndarray, find: Detection, spec: ImageSpec, face: _Face | None
+) -> Iterator[tuple[np.ndarray, int, np.ndarray, np.ndarray]]:
+    """The crops of a find, what each shows, where it has its five points, and its box (`Finds`); `face` is the one that lies there, `None`
+    where none does."""
+    ways, small = [find] if crop_share(find, spec) >= COLLAPSED else [], seen_small(spec)
+    if face is None or box_overlap(face.box_xyxy[None], find.box_xyxy[None])[0, 0] >= _SAME:
+        ways += [laid(find, quarters, spec) for quarters in range(4)]
     for way in ways:
         apart = 180.0 if face is None else abs((_roll(way.points_xy) - face.roll_deg + 180) % 360 - 180)
         if _UPRIGHT_DEG < apart < _OTHERWISE_DEG:
             continue
         crop, matrix = align(picture, way, small)
-        where = np.full((5, 2), np.nan)
+        five, box = np.full((5, 2), np.nan), np.full(4, np.nan)
         if face and apart <= _UPRIGHT_DEG:
-            where = (face.points_xy @ matrix[:, :2].T + matrix[:, 2]) / SIDE
-        yield crop, NONE if face is None else UPRIGHT if apart <= _UPRIGHT_DEG else TURNED, where
+            five = (face.points_xy @ matrix[:, :2].T + matrix[:, 2]) / SIDE
+            if abs((face.roll_deg + 45) % 90 - 45) <= _LEVEL_DEG:  # else the box is that of a turned ellipse
+                low, high = face.box_xyxy[:2], face.box_xyxy[2:]
+                on_its_side = abs((face.roll_deg + 90) % 180 - 90) > 45
+                size = zoom_of(matrix) * (high - low)[:: -1 if on_its_side else 1]
+                box = np.concatenate([matrix[:, :2] @ ((low + high) / 2) + matrix[:, 2], size]) / SIDE
+        yield crop, NONE if face is None else UPRIGHT if apart <= _UPRIGHT_DEG else TURNED, five, box
 
 
 def _roll(points: np.ndarray) -> float:
@@ -170,5 +183,8 @@ def _known(find: Detection, faces: list[_Face], unsure: np.ndarray) -> tuple[_Fa
     best = int(shared.argmax()) if len(shared) else 0
     if len(shared) and shared[best] >= _SAME:
         return faces[best], False
-    doubted = len(shared) and shared[best] >= _OTHER
-    return None, bool(doubted or (len(unsure) and box_overlap(unsure, find.box_xyxy[None]).max() >= _DOUBTED))
+    if len(shared) and shared[best] >= _OTHER:
+        apart = np.linalg.norm(find.points_xy - faces[best].points_xy, axis=1).mean()  # NaN where they are unknown
+        same = apart < _SAME_POINTS * np.ptp(faces[best].points_xy, axis=0).max()  # in a box that is too large, or too small
+        return (faces[best], False) if same else (None, True)
+    return None, bool(len(unsure) and box_overlap(unsure, find.box_xyxy[None]).max() >= _DOUBTED)

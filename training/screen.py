@@ -48,8 +48,8 @@ class ScreenConfig:
     steps: int
     batch: int
     """Crops a step: half of them faces the right way up, most others none."""
-    point_weight: float
-    """Of the points' distances, in fractions of the crop, beside the cross-entropy."""
+    place_weight: float
+    """Of how far points and box are off, in fractions of the crop, beside the cross-entropy."""
     lr: float
     weight_decay: float
     average: float
@@ -58,36 +58,38 @@ class ScreenConfig:
 
 
 class Screen(nn.Module):
-    """Grey crops → the log odds that they show a face the right way up, or one however it lies, and the five points of one that is."""
+    """Grey crops → the log odds that they show a face the right way up, or one however it lies, and the five points and the box of one that
+    is."""
 
     def __init__(self, widths: list[int], hidden: int) -> None:
         super().__init__()
         self.body = body(widths)
         flat = widths[-1] * (SIDE // 2 ** (len(widths) + 1)) ** 2
-        self.head = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, 13))
+        self.head = nn.Sequential(nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, 17))
         # what the log odds count beside the finder's, and what is added: 1 and 0 until they are fitted
         self.register_buffer("beside", torch.tensor([1.0, 0.0]))
 
-    def read(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`[N,1,48,48]`, 0…255 → logits `[N,3]` of what it shows (`training.finds`), and points `[N,5,2]` in fractions of the crop."""
+    def read(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """`[N,1,48,48]`, 0…255 → logits `[N,3]` of what it shows, points `[N,5,2]` and box `[N,4]` (`training.finds`)."""
         centred = crops - crops.mean((2, 3), keepdim=True)
         scaled = centred / (centred.square().mean((2, 3), keepdim=True) + 65.0).sqrt()
         read = self.head(self.body(scaled).flatten(1))
-        return read[:, :3], 0.5 + read[:, 3:].reshape(-1, 5, 2)
+        return read[:, :3], 0.5 + read[:, 3:13].reshape(-1, 5, 2), 0.5 + read[:, 13:]
 
-    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """`[N,1,48,48]`, 0…255 → `[N]` log odds of a face the right way up, `[N]` of a face at all, `[N,5,2]` points."""
-        logits, points = self.read(crops)
+    def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """`[N,1,48,48]`, 0…255 → `[N]` log odds of a face the right way up, `[N]` of a face at all, `[N,5,2]` points, `[N,4]` box."""
+        logits, points, boxes = self.read(crops)
         upright = logits[:, UPRIGHT] - logits[:, [NONE, TURNED]].logsumexp(1)
         at_all = logits[:, [UPRIGHT, TURNED]].logsumexp(1) - logits[:, NONE]
-        return self._beside(upright), self._beside(at_all), points
+        return self._beside(upright), self._beside(at_all), points, boxes
 
     def _beside(self, log_odds: torch.Tensor) -> torch.Tensor:
         return (self.beside[0] * log_odds + self.beside[1]).clamp(-_MOST, _MOST)
 
 
-def draw(found: Finds, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Crops of finds `[N,1,S,S]`, 0…1, as other cameras may give them; what each shows `[N]`; its points `[N,5,2]`, NaN where unknown."""
+def draw(found: Finds, count: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+    """Crops of finds `[N,1,S,S]`, 0…1, as other cameras may give them; what each shows `[N]`; points `[N,5,2]` and box `[N,4]`, NaN where
+    unknown."""
     rows = {kind: torch.from_numpy(np.flatnonzero(found.shows == kind)) for kind in _SHARES}
     chosen = torch.cat(
         [part[torch.randint(len(part), (int(count * _SHARES[kind]),), generator=generator)] for kind, part in rows.items() if len(part)]
@@ -99,10 +101,12 @@ def draw(found: Finds, count: int, generator: torch.Generator) -> tuple[torch.Te
     matrix = torch.stack([torch.stack([cos * flip, sin, shift[:, 0]], 1), torch.stack([-sin * flip, cos, shift[:, 1]], 1)], 1)
     grid = F.affine_grid(matrix, list(crops.shape), align_corners=False)
     crops = F.grid_sample(crops, grid, padding_mode="border", align_corners=False)
-    points = torch.from_numpy(found.points[chosen.numpy()])  # the matrix leads from the new crop to the old one, both from -1 to 1
-    moved = torch.linalg.solve(matrix[:, :, :2], (2 * points - 1 - matrix[:, None, :, 2]).transpose(1, 2)).transpose(1, 2) / 2 + 0.5
-    moved = torch.where(flip[:, None, None] < 0, moved[:, MIRROR], moved)
-    return degrade(relight(crops, generator), generator).clamp(0, 1), torch.from_numpy(found.shows)[chosen].long(), moved
+    points, boxes = (torch.from_numpy(part[chosen.numpy()]) for part in (found.points, found.boxes))
+    places = torch.cat([points, boxes[:, None, :2]], 1)  # the matrix leads from the new crop to the old one, both from -1 to 1
+    places = torch.linalg.solve(matrix[:, :, :2], (2 * places - 1 - matrix[:, None, :, 2]).transpose(1, 2)).transpose(1, 2) / 2 + 0.5
+    points = torch.where(flip[:, None, None] < 0, places[:, MIRROR], places[:, :5])
+    boxes = torch.cat([places[:, 5], boxes[:, 2:] / zoom[:, None]], 1)
+    return degrade(relight(crops, generator), generator).clamp(0, 1), torch.from_numpy(found.shows)[chosen].long(), points, boxes
 
 
 def best_way(model: Screen, found: Finds) -> np.ndarray:
@@ -117,6 +121,12 @@ def point_error(model: Screen, found: Finds) -> float:
     known = np.isfinite(found.points).all((1, 2))
     off = np.linalg.norm(_seen(model, found)[2][known] - found.points[known], axis=2).mean(1)
     return float((off / np.linalg.norm(found.points[known, 0] - found.points[known, 1], axis=1)).mean())
+
+
+def box_error(model: Screen, found: Finds) -> float:
+    """How far middle, width and height of the box are off in the mean, in fractions of the crop."""
+    known = np.isfinite(found.boxes).all(1)
+    return float(np.abs(_seen(model, found)[3][known] - found.boxes[known]).mean())
 
 
 @torch.no_grad()
@@ -166,12 +176,14 @@ def train(folder: Path, out: Path, config: ScreenConfig, *, face: str) -> Path:
     generator = torch.Generator().manual_seed(config.seed)
     model.train()
     for _ in progress(range(config.steps), "steps", config.steps):
-        crops, shows, points = (part.to(run.device) for part in draw(found, config.batch, generator))
+        crops, shows, points, boxes = (part.to(run.device) for part in draw(found, config.batch, generator))
         with torch.autocast(run.device.type, torch.bfloat16):
-            logits, seen = model.read((crops * 255).contiguous(memory_format=torch.channels_last))
-        known = points.isfinite().all(2).all(1)
-        apart = (seen.float()[known] - points[known]).norm(dim=2).mean()
-        loss = F.cross_entropy(logits.float(), shows) + config.point_weight * apart
+            logits, *seen = model.read((crops * 255).contiguous(memory_format=torch.channels_last))
+        apart = [
+            (own.float() - wanted).nan_to_num().abs().sum() / wanted.isfinite().sum().clamp(min=1)
+            for own, wanted in zip(seen, (points, boxes), strict=True)
+        ]
+        loss = F.cross_entropy(logits.float(), shows) + config.place_weight * sum(apart)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -182,7 +194,7 @@ def train(folder: Path, out: Path, config: ScreenConfig, *, face: str) -> Path:
     averaged.beside.copy_(torch.tensor(fit_beside(sure, odds, others.true)))
     together = best_way(averaged, others) + odds
     figures = {"finder": area(odds, others.true), "screen": area(sure, others.true), "together": area(together, others.true)}
-    figures["points"] = point_error(averaged, others)
+    figures |= {"points": point_error(averaged, others), "box": box_error(averaged, others)}
     run.metrics(loss=loss.item(), finds=len(found.true), held_out=len(others.true), **figures, beside=averaged.beside.tolist())
     run.save(state=averaged.state_dict(), figures=figures)
     return out

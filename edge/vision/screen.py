@@ -21,7 +21,7 @@ from edge.errors import BundleError
 from edge.types import Detection
 from edge.vision.face import align, crop_face, crop_matrix, realigned, zoom_of
 
-INPUT, OUTPUTS = "crops", ("log_odds", "at_all", "points")
+INPUT, OUTPUTS = "crops", ("log_odds", "at_all", "points", "boxes")
 SIDE = 48
 """Of its crops, pixels."""
 SURE = 0.7
@@ -45,6 +45,8 @@ class Told(NamedTuple):
     """`[N]` log odds that it shows one however it lies."""
     points_xy: np.ndarray
     """`[N,5,2]` where a face that is the right way up has its five, pixels of the crop."""
+    boxes: np.ndarray
+    """`[N,4]` the middle x, y, the width and the height of its box, likewise."""
 
 
 class Screen:
@@ -76,7 +78,7 @@ class Screen:
         views = [_view(face, grey, small) for face in found]
         places = [face if crop_share(face, self.image) >= COLLAPSED else laid(face, 0, self.image) for face in found]
         told = self.tell([align(view, _scaled(place, scale), self.image)[0] for place, (view, scale) in zip(places, views, strict=True)])
-        odds, seen = told.log_odds.copy(), list(zip(places, told.points_xy, strict=True))
+        odds, seen = told.log_odds.copy(), list(zip(places, told.points_xy, told.boxes, strict=True))
         again = [i for i, face in enumerate(found) if self._surer(face, odds[i]) < 0 and self._surer(face, told.at_all[i]) >= _HOPE]
         crops = [crop for i in again for crop in laid_crops(views[i][0], _scaled(found[i], views[i][1]), self.image)]
         laid_told = self.tell(crops)
@@ -84,7 +86,8 @@ class Screen:
             four = laid_told.log_odds[4 * row : 4 * row + 4] - [0.0, _TURNED, _TURNED, _TURNED]
             best = int(four.argmax())
             if four[best] > odds[i]:
-                odds[i], seen[i] = four[best], (laid(found[i], best, self.image), laid_told.points_xy[4 * row + best])
+                at = 4 * row + best
+                odds[i], seen[i] = four[best], (laid(found[i], best, self.image), laid_told.points_xy[at], laid_told.boxes[at])
         surer = [self._surer(face, sure) for face, sure in zip(found, odds, strict=True)]
         return [replace(self._placed(*at), score=1 / (1 + math.exp(-sure))) for at, sure in zip(seen, surer, strict=True) if sure >= 0]
 
@@ -92,10 +95,17 @@ class Screen:
         score = min(max(face.score, 1e-6), 1 - 1e-6)
         return math.log(score / (1 - score)) + odds - self.least_sure
 
-    def _placed(self, face: Detection, points_xy: np.ndarray) -> Detection:
-        """A face with its points where they are seen in its crop."""
+    def _placed(self, face: Detection, points_xy: np.ndarray, box: np.ndarray) -> Detection:
+        """A face with its points and its box where they are seen in its crop."""
         back = np.asarray(cv2.invertAffineTransform(crop_matrix(face.points_xy, np.asarray(self.image.template_xy))))
-        return realigned(face, points_xy @ back[:, :2].T + back[:, 2], self.image)
+        placed = realigned(face, points_xy @ back[:, :2].T + back[:, 2], self.image)
+        if placed is face:
+            return face
+        turned = crop_matrix(placed.points_xy, np.asarray(self.image.template_xy))
+        along = np.abs(turned[0, :2]) / zoom_of(turned)  # a turned face's box is that of the ellipse in its own
+        half, middle = box[2:] / 2 * zoom_of(back), back[:, :2] @ box[:2] + back[:, 2]
+        reach = np.array([math.hypot(*(half * along)), math.hypot(*(half * along[::-1]))])
+        return replace(placed, box_xyxy=np.concatenate([middle - reach, middle + reach]).astype(np.float32))
 
     def tell(self, crops: Sequence[np.ndarray]) -> Told:
         """What any number of crops `[SIDE,SIDE]` uint8 shows.
@@ -107,9 +117,9 @@ class Screen:
         parts = [self.session.run({INPUT: shown[i : i + _AT_ONCE]}) for i in range(0, len(shown), _AT_ONCE)]
         if parts and (missing := set(OUTPUTS) - set(parts[0])):
             raise BundleError(f"graph 'screen' does not give {', '.join(sorted(missing))}: export the bundle again")
-        none = {"log_odds": np.zeros(0, np.float32), "at_all": np.zeros(0, np.float32), "points": np.zeros((0, 5, 2), np.float32)}
-        log_odds, at_all, points = (np.concatenate([none[name], *(part[name] for part in parts)]) for name in OUTPUTS)
-        return Told(log_odds, at_all, points * SIDE)
+        shapes = zip(OUTPUTS, ((0,), (0,), (0, 5, 2), (0, 4)), strict=True)
+        log_odds, at_all, points, boxes = (np.concatenate([np.zeros(s, np.float32), *(part[name] for part in parts)]) for name, s in shapes)
+        return Told(log_odds, at_all, points * SIDE, boxes * SIDE)
 
 
 def seen_small(spec: ImageSpec) -> ImageSpec:

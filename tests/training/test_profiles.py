@@ -50,11 +50,17 @@ def test_the_points_of_a_crop_move_with_it():
     crops, points = np.full((2, SIDE, SIDE), 40, np.uint8), np.full((2, 5, 2), np.nan, np.float32)
     points[0] = np.array([(0.3, 0.35), (0.7, 0.35), (0.5, 0.55), (0.35, 0.75), (0.65, 0.75)])
     cv2.circle(crops[0], tuple(round(float(v) * SIDE) for v in points[0, 0]), 3, 255, -1)
-    found = Finds(crops, np.array([UPRIGHT, NONE], np.uint8), points, np.arange(2), np.array([True, False]), np.full(2, 0.5, np.float32))
-    drawn, shows, moved = draw(found, 64, torch.Generator().manual_seed(0))
+    boxes = np.array([(*points[0, 0], 0.8, 1.0), [np.nan] * 4], np.float32)
+    shows, true = np.array([UPRIGHT, NONE], np.uint8), np.array([True, False])
+    found = Finds(crops, shows, points, boxes, np.arange(2), true, np.full(2, 0.5, np.float32))
+    drawn, shows, moved, boxed = draw(found, 64, torch.Generator().manual_seed(0))
     faces = shows == UPRIGHT
     assert int(faces.sum()) == 32
     assert moved[~faces].isnan().all()
+    assert boxed[~faces].isnan().all()
+    nearest = (moved[faces] - boxed[faces, None, :2]).norm(dim=2).min(1).values
+    assert nearest.max() < 1e-4, "the box was put around the first eye, and stays there"
+    assert (boxed[faces, 2] / boxed[faces, 3]).numpy() == pytest.approx(0.8)
     assert (moved[faces, 0, 0] < moved[faces, 1, 0]).all(), "the left eye stays the first one, in a mirror too"
     nearer = []
     for crop, place in zip(drawn[faces, 0].numpy(), moved[faces].numpy(), strict=True):

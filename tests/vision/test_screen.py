@@ -88,5 +88,5 @@ def test_a_screen_that_places_no_points_is_refused(pipeline, tmp_path):
     model.graph.output.extend(kept)
     onnx.save(model, str(tmp_path / "screen.onnx"))
     write_hashes(tmp_path)
-    with pytest.raises(BundleError, match="graph 'screen' does not give at_all, points: export the bundle again"):
+    with pytest.raises(BundleError, match="graph 'screen' does not give at_all, boxes, points: export the bundle again"):
         Pipeline.load(tmp_path, device="cpu")
