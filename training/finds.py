@@ -105,7 +105,10 @@ def _look(face: Path, composer: Composer, spec: ImageSpec, least_score: float, s
             low += int(known is None and not doubted and one.score < _FAIR)
             if doubted or (known is None and one.score < _FAIR and low > _MOST):
                 continue
-            for crop, kind, five, box in _shown(picture, one, spec, known):
+            shown = list(_shown(picture, one, spec, known))
+            if not shown:  # it lies askew every way
+                continue
+            for crop, kind, five, box in shown:
                 crops.append(crop[None])
                 shows.append(kind)
                 points.append(five[None])

@@ -168,7 +168,8 @@ def train(folder: Path, out: Path, config: ScreenConfig, *, face: str) -> Path:
     found, others = (
         gather(folder, Path(face), part, spec, config.pictures // share, config.least_score, config.seed) for part, share in shares.items()
     )
-    odds = np.log(others.score / (1 - others.score))
+    score = others.score.astype(np.float64).clip(1e-6, 1 - 1e-6)
+    odds = np.log(score / (1 - score))
     model = Screen(config.widths, config.hidden).to(run.device, memory_format=torch.channels_last)
     average, averaged = Average(model, config.average), Screen(config.widths, config.hidden).to(run.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)

@@ -1,7 +1,7 @@
-"""What the finder found, without what is no face, and each face's five points: a small network looks at every find.
+"""What the finder found, without what is no face, and each face's five points and box: a small network looks at every find.
 
 A finder of eighty thousand parameters sees all of a picture at once, takes badges, hands and wheels for faces, is then less sure, and gives
-points roughly. The screen sees one find at a time, by the finder's own points and, where those may be wrong about how a face lies, laid
+points and boxes roughly. The screen sees one find at a time, by the finder's own points and, where those may be wrong about how a face lies, laid
 into the find's box the four ways it may: so a face on its side is turned, too.
 """
 
