@@ -1,8 +1,9 @@
 """What the finder found, without what is no face, and each face's five points and box: a small network looks at every find.
 
 A finder of eighty thousand parameters sees all of a picture at once, takes badges, hands and wheels for faces, is then less sure, and gives
-points and boxes roughly. The screen sees one find at a time, by the finder's own points and, where those may be wrong about how a face lies, laid
-into the find's box the four ways it may: so a face on its side is turned, too.
+points and boxes roughly. The screen sees one find at a time, by the finder's own points and, where those may be wrong about how a face
+lies, laid into the find's box the four ways it may, so that a face on its side is turned, too; and where that does not settle it, by the
+points that it saw itself.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ SIDE = 48
 SURE = 0.7
 """Score from which a find is taken for a face at once in a stream: in validation pictures 0.96 of 2,194 faces and 11 of 24 others that pass
 have as much, seven of the eleven in pictures that stand on their head."""
-COLLAPSED = 0.5
+COLLAPSED = 0.7
 """A crop so small for its box shows a part: of a face that lies on its side, the points may meet in the middle."""
 _TURNED = 0.75  # log odds: on validation sources it halves what is false, and costs hardly a face
-_HOPE = -0.5  # log odds, the finder's with those that a find shows a face however it lies, from which it is looked at four ways
+_ANEW = 0.5  # log odds: a crop by the points that were seen in the one before shows more of a face, and more of what is none
+_HOPE = -1.0  # log odds, the finder's with those that a find shows a face however it lies, from which it is looked at again
 _BELOW = 0.05  # of the box, from its middle to that of the five points
 _ENOUGH_PX = 1.25 * SIDE
 _AT_ONCE = 64  # crops
+_View = tuple[np.ndarray, float]  # a picture, and its scale
 
 
 class Told(NamedTuple):
@@ -47,6 +50,20 @@ class Told(NamedTuple):
     """`[N,5,2]` where a face that is the right way up has its five, pixels of the crop."""
     boxes: np.ndarray
     """`[N,4]` the middle x, y, the width and the height of its box, likewise."""
+
+
+class _Look(NamedTuple):
+    """One look at a find."""
+
+    odds: float
+    """Log odds that it shows a face the right way up."""
+    place: Detection
+    """By whose points it was cropped."""
+    points_xy: np.ndarray
+    box: np.ndarray
+    """Both of the crop, as in `Told`."""
+    less: float = 0.0
+    """By how much the odds were made less."""
 
 
 class Screen:
@@ -76,27 +93,48 @@ class Screen:
             small: the same picture shrunk, in which the large ones are looked at.
         """
         views = [_view(face, grey, small) for face in found]
-        places = [face if crop_share(face, self.image) >= COLLAPSED else laid(face, 0, self.image) for face in found]
+        first = self._look([face if crop_share(face, self.image) >= COLLAPSED else laid(face, 0, self.image) for face in found], views)
+        best = [look for look, _ in first]
+
+        def unsure() -> list[int]:
+            return [i for i, face in enumerate(found) if self._surer(face, best[i].odds) < 0 and self._surer(face, first[i][1]) >= _HOPE]
+
+        def better(i: int, look: _Look, less: float) -> None:
+            if look.odds - less > best[i].odds:
+                best[i] = look._replace(odds=look.odds - less, less=less)
+
+        again = unsure()
+        for i, four in zip(again, self._laid([found[i] for i in again], [views[i] for i in again]), strict=True):
+            for quarters, look in enumerate(four):
+                better(i, look, _TURNED if quarters else 0.0)
+        again = unsure()
+        anew = self._look([self._placed(best[i]) for i in again], [views[i] for i in again])
+        for i, (look, _) in zip(again, anew, strict=True):
+            better(i, look, best[i].less + _ANEW)
+        surer = [self._surer(face, look.odds) for face, look in zip(found, best, strict=True)]
+        return [replace(self._placed(look), score=1 / (1 + math.exp(-sure))) for look, sure in zip(best, surer, strict=True) if sure >= 0]
+
+    def _look(self, places: list[Detection], views: list[_View]) -> list[tuple[_Look, float]]:
+        """What is seen of each face where it is said to lie, and the log odds that it is one however it lies."""
         told = self.tell([align(view, _scaled(place, scale), self.image)[0] for place, (view, scale) in zip(places, views, strict=True)])
-        odds, seen = told.log_odds.copy(), list(zip(places, told.points_xy, told.boxes, strict=True))
-        again = [i for i, face in enumerate(found) if self._surer(face, odds[i]) < 0 and self._surer(face, told.at_all[i]) >= _HOPE]
-        crops = [crop for i in again for crop in laid_crops(views[i][0], _scaled(found[i], views[i][1]), self.image)]
-        laid_told = self.tell(crops)
-        for row, i in enumerate(again):
-            four = laid_told.log_odds[4 * row : 4 * row + 4] - [0.0, _TURNED, _TURNED, _TURNED]
-            best = int(four.argmax())
-            if four[best] > odds[i]:
-                at = 4 * row + best
-                odds[i], seen[i] = four[best], (laid(found[i], best, self.image), laid_told.points_xy[at], laid_told.boxes[at])
-        surer = [self._surer(face, sure) for face, sure in zip(found, odds, strict=True)]
-        return [replace(self._placed(*at), score=1 / (1 + math.exp(-sure))) for at, sure in zip(seen, surer, strict=True) if sure >= 0]
+        rows = zip(told.log_odds, places, told.points_xy, told.boxes, told.at_all, strict=True)
+        return [(_Look(float(odds), *rest), float(at_all)) for odds, *rest, at_all in rows]
+
+    def _laid(self, faces: list[Detection], views: list[_View]) -> list[list[_Look]]:
+        """What is seen of each face laid into its box the four ways it may lie."""
+        pairs = zip(faces, views, strict=True)
+        told = self.tell([crop for face, (view, scale) in pairs for crop in laid_crops(view, _scaled(face, scale), self.image)])
+        ways = [laid(face, quarters, self.image) for face in faces for quarters in range(4)]
+        looks = [_Look(float(odds), *rest) for odds, *rest in zip(told.log_odds, ways, told.points_xy, told.boxes, strict=True)]
+        return [looks[i : i + 4] for i in range(0, len(looks), 4)]
 
     def _surer(self, face: Detection, odds: float) -> float:
         score = min(max(face.score, 1e-6), 1 - 1e-6)
         return math.log(score / (1 - score)) + odds - self.least_sure
 
-    def _placed(self, face: Detection, points_xy: np.ndarray, box: np.ndarray) -> Detection:
+    def _placed(self, look: _Look) -> Detection:
         """A face with its points and its box where they are seen in its crop."""
+        face, points_xy, box = look.place, look.points_xy, look.box
         back = np.asarray(cv2.invertAffineTransform(crop_matrix(face.points_xy, np.asarray(self.image.template_xy))))
         placed = realigned(face, points_xy @ back[:, :2].T + back[:, 2], self.image)
         if placed is face:
@@ -127,7 +165,7 @@ def seen_small(spec: ImageSpec) -> ImageSpec:
     return replace(spec, size=SIDE, template_xy=(np.asarray(spec.template_xy) * (SIDE / spec.size)).tolist())
 
 
-def _view(face: Detection, grey: np.ndarray, small: np.ndarray | None) -> tuple[np.ndarray, float]:
+def _view(face: Detection, grey: np.ndarray, small: np.ndarray | None) -> _View:
     """The picture in which a find is looked at, and its scale: the shrunk one where that shows all that the screen sees."""
     scale = 1.0 if small is None else small.shape[1] / grey.shape[1]
     if small is None or float((face.box_xyxy[2:] - face.box_xyxy[:2]).min()) * scale < _ENOUGH_PX:

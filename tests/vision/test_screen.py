@@ -11,7 +11,7 @@ from edge.bundle import write_hashes
 from edge.errors import BundleError
 from edge.pipeline import Pipeline
 from edge.types import Detection
-from edge.vision.face import align
+from edge.vision.face import align, box_overlap
 from edge.vision.realign import realign
 from edge.vision.screen import Screen, laid, laid_crops
 
@@ -33,10 +33,20 @@ def _moved(face, shift_xy, score):
 def test_what_shows_no_face_is_none(pipeline, grey, face):
     screen, curtain = pipeline.finder.screen, (-150.0, -20.0)
     (kept,) = screen(grey, [replace(face, score=0.5), _moved(face, curtain, 0.5)])
-    assert (kept.box_xyxy == face.box_xyxy).all()
+    assert box_overlap(kept.box_xyxy[None], face.box_xyxy[None])[0, 0] > 0.8
     assert kept.score > 0.65, "what is seen of it counts"
     assert screen(grey, []) == []
     assert len(Screen(screen.session, pipeline.config.image, -10.0)(grey, [face, _moved(face, curtain, 0.9)])) == 2
+
+
+@pytest.mark.parametrize("larger", [0.75, 1.0, 1.4])
+def test_a_face_gets_the_box_that_the_screen_sees(pipeline, grey, face, larger):
+    middle, half = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2, (face.box_xyxy[2:] - face.box_xyxy[:2]) / 2
+    given = replace(face, box_xyxy=np.concatenate([middle - larger * half, middle + larger * half]), score=0.8)
+    (seen,) = pipeline.finder.screen(grey, [given])
+    assert box_overlap(seen.box_xyxy[None], face.box_xyxy[None])[0, 0] > 0.8, "found again from what was found"
+    assert (seen.box_xyxy[:2] < seen.points_xy.min(0)).all()
+    assert (seen.points_xy.max(0) < seen.box_xyxy[2:]).all()
 
 
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
