@@ -115,13 +115,13 @@ def crop_face(grey: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     if zoom < 0.5:
         inverse = cv2.invertAffineTransform(matrix)
         corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64) @ inverse[:, :2].T + inverse[:, 2]
-        limit = np.array(grey.shape[1::-1])
+        limit, times = np.array(grey.shape[1::-1]), math.ceil(0.5 / zoom)  # a whole number: OpenCV is many times as fast
         low = np.clip(np.floor(corners.min(0) - 2 / zoom), 0, limit - 1).astype(int)
         high = np.clip(np.ceil(corners.max(0) + 2 / zoom), low + 1, limit).astype(int)
-        part = grey[low[1] : high[1], low[0] : high[0]]
-        shape = np.maximum(np.round((high - low) * zoom * 2), 1).astype(int)
+        shape = np.maximum((high - low) // times, 1)
+        part = grey[low[1] : low[1] + times * shape[1], low[0] : low[0] + times * shape[0]]
         grey = np.asarray(cv2.resize(part, (int(shape[0]), int(shape[1])), interpolation=cv2.INTER_AREA))
-        matrix = np.column_stack([matrix[:, :2] * ((high - low) / shape), matrix[:, :2] @ low + matrix[:, 2]])
+        matrix = np.column_stack([matrix[:, :2] * times, matrix[:, :2] @ low + matrix[:, 2]])
     sampled = cv2.warpAffine(grey, pixel_matrix(matrix), (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(sampled)
 
