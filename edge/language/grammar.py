@@ -267,6 +267,7 @@ class Scope:
     def __init__(self, grammar: Grammar, barred: int, regions: int, allowed: list[bool] | None) -> None:
         self.grammar, self.barred, self._regions, self._allowed = grammar, barred, regions, allowed
         self._open: dict[str, list[Edge]] = {}
+        self._free: dict[str, bool] = {}
         self._ends: dict[tuple[str, int], bool] = {}
 
     def edges(self, state: str, said: int) -> list[Edge]:
@@ -278,11 +279,20 @@ class Scope:
         if state not in self._open:
             here, allowed = self.grammar.states[state], self._allowed
             edges = [e for e in here.covering if not e.covers & ~self._regions] if self._regions and here.covering else here.plain
-            self._open[state] = [e for e in edges if not e.touches & self.barred and (allowed is None or allowed[e.number])]
+            if allowed is not None:
+                edges = [e for e in edges if allowed[e.number]]
+            self._open[state] = [e for e in edges if not e.touches & self.barred] if self.barred else edges
         return self._open[state]
 
+    def _ends_anyhow(self, state: str) -> bool:
+        """Whether there is an end from here that speaks of nothing in the face, so that it is open whatever has been said."""
+        if state not in self._free:
+            edges = self._passable(state) if state != END else []
+            self._free[state] = state == END or any(not e.touches and not e.calm and self._ends_anyhow(e.after) for e in edges)
+        return self._free[state]
+
     def _leads_on(self, state: str, said: int) -> bool:
-        if state == END:
+        if self._ends_anyhow(state):
             return True
         found = self._ends.get((state, said))  # another thread may empty it at any time
         if found is None:

@@ -91,10 +91,11 @@ def crop_matrix(points_xy: np.ndarray, template_xy: np.ndarray) -> np.ndarray:
     Returns:
         `[2,3]` float64 from picture to crop. Points that all coincide give an unturned crop around them.
     """
-    z, w = ([complex(x, y) for x, y in points.tolist()] for points in (points_xy, template_xy))
-    z_middle, w_middle = sum(z) / len(z), sum(w) / len(w)
-    spread = sum(abs(a - z_middle) ** 2 for a in z)
-    turn = sum((a - z_middle).conjugate() * (b - w_middle) for a, b in zip(z, w, strict=True)) / spread if spread > 1e-9 else 1.0 + 0j
+    z, w = (np.ascontiguousarray(points, np.float64).view(np.complex128).ravel() for points in (points_xy, template_xy))
+    z_middle, w_middle = complex(z.sum()) / len(z), complex(w.sum()) / len(w)
+    off, wanted = z - z_middle, w - w_middle
+    spread = float((off.real**2 + off.imag**2).sum())
+    turn = complex((off.conj() * wanted).sum()) / spread if spread > 1e-9 else 1.0 + 0j
     turn = turn if abs(turn) > 1e-9 else 1e-9 + 0j
     shift = w_middle - turn * z_middle
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
@@ -128,7 +129,9 @@ def crop_face(grey: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 
 def pixel_matrix(matrix: np.ndarray) -> np.ndarray:
     """A `[2,3]` matrix between coordinates that count from the edge → the same for OpenCV, which counts from the first pixel's middle."""
-    return np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2].sum(1) / 2 - 0.5])
+    moved = np.array(matrix, np.float64)
+    moved[:, 2] += (moved[:, 0] + moved[:, 1]) / 2 - 0.5
+    return moved
 
 
 class FaceFinder:

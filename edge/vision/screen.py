@@ -36,6 +36,7 @@ _HOPE = -1.0  # log odds, the finder's with those that a find shows a face howev
 _BELOW = 0.05  # of the box, from its middle to that of the five points
 _ENOUGH_PX = 1.25 * SIDE
 _AT_ONCE = 64  # crops
+_QUARTERS = [np.linalg.matrix_power(np.array([[0.0, 1.0], [-1.0, 0.0]]), quarters) for quarters in range(4)]
 _View = tuple[np.ndarray, float]  # a picture, and its scale
 
 
@@ -201,5 +202,4 @@ def laid(face: Detection, quarters: int, spec: ImageSpec) -> Detection:
     low, high = face.box_xyxy[:2].astype(np.float64), face.box_xyxy[2:].astype(np.float64)
     extent, template = float((high - low).max()), np.asarray(spec.template_xy)
     upright = (template - template.mean(0)) * (extent / spec.size) + [0.0, _BELOW * extent]
-    turned = upright @ np.linalg.matrix_power(np.array([[0, 1], [-1, 0]]), quarters)
-    return replace(face, points_xy=((low + high) / 2 + turned).astype(np.float32))
+    return replace(face, points_xy=((low + high) / 2 + upright @ _QUARTERS[quarters]).astype(np.float32))
