@@ -70,6 +70,8 @@ class Detection(_Valued):
     """0…1: whether it is a face, and how well its box fits."""
     upright: bool = True
     """Whether the points lie as the face does; `False` when it is not clear which way up it is."""
+    cropped_xy: np.ndarray | None = None
+    """`[5,2]` the points by which its crop was made, where they are not quite those."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,3 +181,11 @@ def test_a_stream_of_a_bundle_without_moves_refuses_the_wish(movable, pipeline):
     scene._config = bare
     with pytest.raises(UsageError, match="no counterfactuals"):
         scene.counterfactual(1)
+
+
+def test_what_is_taken_back_is_taken_from_the_crop_that_was_read(movable, portrait, found):
+    """Its points are a little better than those by which it was cropped; the answer must not change for that."""
+    face = movable(portrait).faces[0]
+    assert face.detection.cropped_xy is not None
+    assert (face.detection.cropped_xy != face.detection.points_xy).any()
+    assert found.probability == pytest.approx(face.probabilities["happiness"], abs=1e-6)

@@ -232,7 +232,8 @@ class FaceFinder:
 
 def align(grey: np.ndarray, detection: Detection, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:
     """The encoder's crop `[S,S]` uint8 of a found face, and the `[2,3]` matrix from picture to crop."""
-    matrix = crop_matrix(detection.points_xy, np.asarray(spec.template_xy))
+    points_xy = detection.points_xy if detection.cropped_xy is None else detection.cropped_xy
+    matrix = crop_matrix(points_xy, np.asarray(spec.template_xy))
     return crop_face(grey, matrix, spec.size), matrix
 
 
@@ -251,4 +252,4 @@ def realigned(detection: Detection, five_xy: np.ndarray, spec: ImageSpec) -> Det
     middle = (before[:, :2] @ five_xy.mean(0) + before[:, 2] - template.mean(0)) / spec.size
     if not 1 / _REZOOM < zoom_of(after) / zoom_of(before) < _REZOOM or math.hypot(*middle) > _RESHIFT:
         return detection
-    return replace(detection, points_xy=five_xy.astype(np.float32))
+    return replace(detection, points_xy=five_xy.astype(np.float32), cropped_xy=None)

@@ -58,7 +58,7 @@ def realign(grey: np.ndarray, found: list[Detection], encoder: FaceEncoder, conf
         five_xy = np.stack([points_xy[columns].mean(0) for columns in config.image.five])
         place = realigned(one.place, five_xy, config.image)
         if _moved(one.place, place, config.image) <= _NEAR:
-            faces.append(replace(one, place=place, read=read.row(i)))
+            faces.append(replace(one, place=replace(place, cropped_xy=one.place.points_xy), read=read.row(i)))
         else:
             faces += sighted(grey, [place], config)
     return _told_apart(faces)

@@ -230,10 +230,12 @@ def moved(place: Detection, matrix: np.ndarray) -> Detection:
     """A detection carried by a similarity `[2,3]`; its box stays upright."""
     middle = matrix[:, :2] @ _middle(place) + matrix[:, 2]
     half = (place.box_xyxy[2:] - place.box_xyxy[:2]) / 2 * math.hypot(matrix[0, 0], matrix[1, 0])
-    points = place.points_xy @ matrix[:, :2].T + matrix[:, 2]
-    return Detection(
-        np.concatenate([middle - half, middle + half]).astype(np.float32), points.astype(np.float32), place.score, place.upright
-    )
+
+    def carried(points: np.ndarray) -> np.ndarray:
+        return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], np.float32)
+
+    box, cropped = np.concatenate([middle - half, middle + half]).astype(np.float32), place.cropped_xy
+    return Detection(box, carried(place.points_xy), place.score, place.upright, None if cropped is None else carried(cropped))
 
 
 def _middle(place: Detection) -> np.ndarray:
