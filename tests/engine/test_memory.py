@@ -24,12 +24,12 @@ def _resident_mb() -> float:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_loading_a_bundle_again_and_again_keeps_no_memory():
-    for _ in range(5):  # what is loaded once and for all
+    resident_mb = []
+    for _ in range(LOADS + 15):
         Pipeline.load(device="cpu", threads=1).close()
-    before_mb = _resident_mb()
-    for _ in range(LOADS):
-        Pipeline.load(device="cpu", threads=1).close()
-    assert _resident_mb() - before_mb <= 10 + 15 * (LOADS < 200)  # few loads are measured within the allocator's own swings
+        resident_mb.append(_resident_mb())
+    before_mb, after_mb = min(resident_mb[5:15]), min(resident_mb[-10:])  # the allocator swings by 40 MB; five load what is loaded once
+    assert after_mb - before_mb <= 10 + 15 * (LOADS < 200)
 
 
 def test_a_folded_graph_is_the_one_that_onnx_runtime_makes():
