@@ -1,4 +1,4 @@
-"""The screen: a small network that tells which of the finder's finds are faces, and where their five points are.
+"""The screen: a small network that tells which of the finder's finds are faces, and where their points and boxes are.
 
 It sees crops of a find, by the finder's own points and laid into its box four ways, and learns on what the finder takes for faces far below
 its threshold (`training.finds`). Beside the finder's score it counts as much as validation finds ask for.
