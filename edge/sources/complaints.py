@@ -6,10 +6,12 @@ silences it. So a file that looks suspicious is decoded once more where every wo
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 
 from edge.cv import isolated
 from edge.sources.names import spelled
@@ -58,6 +60,8 @@ def _said(path: str, start_ms: int, heard_ms: int, first: int, last: int) -> lis
     """FFmpeg's errors, empty when it has none; `None` when it could not be asked: no helper starts, or it takes more than a minute."""
     if getattr(sys, "frozen", False):  # the application is no Python that could be asked
         return None
+    with suppress(OSError, AttributeError, TypeError):  # glibc keeps 100 MB of freed frames; the helper is about to take as much again
+        ctypes.CDLL(None).malloc_trim(0)
     around = {name: value for name, value in os.environ.items() if name not in _LEVELS}
     try:
         with spelled(path) as name:

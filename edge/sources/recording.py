@@ -116,6 +116,8 @@ class Recording:
         """Read two frames before the first is handed out: alone, it cannot be compared with anything."""
         while len(self._ahead) < 2 and self._decoder.grab():
             self._ahead.append((self._decoder.retrieve(), self._decoder.position_ms()))
+        if len(self._ahead) == 1:  # it has no more: its memory goes before a helper takes as much
+            self._decoder.release()
         alike = [image for image, _ in self._ahead if image is not None and not self._is_new(image)]
         if (alike or len(self._ahead) == 1) and self._hand_over(len(self._ahead)):
             self._ahead.clear()
