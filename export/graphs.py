@@ -20,8 +20,8 @@ from edge.errors import InputError
 from edge.profiles import cache_names
 from edge.vision.screen import INPUT, OUTPUTS, SIDE
 from training.augment import SIZE
-from training.encoder import Encoder
 from training.face import FaceFinder
+from training.network import Encoder
 from training.policy import ErvPolicy
 from training.screen import Screen
 from training.verifier import Verifier

@@ -23,7 +23,7 @@ from edge.engine.fold import fold_constants
 from edge.errors import InputError
 from export.visibility import FIGURES
 from training.cues import CueModel
-from training.encoder import Encoder
+from training.network import Encoder
 from training.run import Run
 from training.visibility import Visibility
 

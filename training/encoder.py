@@ -3,14 +3,13 @@
 Two networks look at a face. The *trunk* tells its emotion from what FER+'s people said of faces. The *motion* branch keeps where things are
 and reads cues, units, points and pose; it learns from FER+ and from faces of today (`faces_today`), among them composed emotions and faces
 beside themselves with a part moved (`training.nudged`), where what is read must differ by what has moved. What the branch saw may then
-correct the trunk's emotion, as far as both validations gain by it.
+correct the trunk's emotion, as far as both validations gain by it. A trunk that is begun with is settled first (`training.settle`).
 
     python -m training encoder --start runs/earlier --out runs/encoder
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -21,137 +20,24 @@ from torch import nn
 from torch.nn import functional as F
 
 from edge.bundle import UnitSpec
+from edge.cv import cv2
 from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8
 from training.augment import SIZE, Targets, plain
 from training.certainty import Answers, calibration_errors, class_offsets, fit_doubt, fit_evidence, fit_world
-from training.cues import CUE_NAMES, POINTS, CueModel
+from training.cues import CueModel
 from training.data import MARGIN, FerPlus, elsewhere, load_ferplus, load_today, resized
 from training.material import Material
 from training.metrics import recalls, war_uar
+from training.network import POSE_SCALE, TRUNK, Encoder, standardise
 from training.recipe import EncoderConfig
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
-from training.units import SHAPES, UnitModel, unit_specs
+from training.settle import PROBED, settle, thaw
+from training.units import UnitModel, unit_specs
 
 _EVERY = 4
 """Every so-many-th face of each world tells what is strange."""
-TRUNK = ("stem", "stages", "emotion")
-"""The parts that tell the emotion."""
-FEATURES = 160
-"""Width of the motion branch's features."""
-_MOTION_DEPTHS = (2, 2, 1)
-_NARROW = 32
 _EVIDENCE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-_POSE_SCALE = 20.0  # degrees; brings pose to the size of the other targets
-
-
-class Block(nn.Module):
-    """Two 3×3 convolutions with squeeze-and-excitation and a shortcut."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
-        self.squeeze = nn.Conv2d(outputs, outputs // 8, 1)
-        self.excite = nn.Conv2d(outputs // 8, outputs, 1)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.AvgPool2d(stride), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = F.relu(self.norm1(self.conv1(x)))
-        y = self.norm2(self.conv2(y))
-        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(y.mean((2, 3), keepdim=True)))))
-        return F.relu(y * gate + self.shortcut(x))
-
-
-class Motion(nn.Module):
-    """Standardised crops → what has moved: features that keep where things are (the map of 6×6 places, not its mean)."""
-
-    def __init__(self, widths: list[int], dropout: float) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(1, widths[0], 6, 2, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
-        self.stages = _stages(widths, _MOTION_DEPTHS)
-        self.narrow = nn.Sequential(nn.Conv2d(widths[-1], _NARROW, 1, bias=False), nn.BatchNorm2d(_NARROW), nn.ReLU())
-        places = (SIZE // 2 ** (1 + len(_MOTION_DEPTHS))) ** 2
-        self.dropout = nn.Dropout(dropout)
-        self.gather = nn.Sequential(nn.Linear(_NARROW * places, FEATURES), nn.ReLU())
-        self.cues = nn.Linear(FEATURES, len(CUE_NAMES))
-        self.units = nn.Linear(FEATURES, len(SHAPES))
-        self.points = nn.Linear(FEATURES, 2 * len(POINTS))
-        self.pose = nn.Linear(FEATURES, 3)
-
-    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        features = self.gather(self.dropout(self.narrow(self.stages(self.stem(pixels))).flatten(1)))
-        return {
-            "moved": features,
-            "cues": self.cues(features),
-            "units": self.units(features),
-            "points": self.points(features).reshape(-1, len(POINTS), 2) + 0.5,
-            "pose": self.pose(features) * _POSE_SCALE,
-        }
-
-
-class Encoder(nn.Module):
-    """Grey face crops → feature map and readings."""
-
-    def __init__(self, widths: list[int], depths: list[int], motion: list[int], dropout: float = 0.0) -> None:
-        super().__init__()
-        self.widths, self.depths, self.motion_widths = widths, depths, motion
-        # twice the resolution of FER+ costs one layer: it sees 6×6 pixels and halves at once
-        self.stem = nn.Sequential(nn.Conv2d(1, widths[0], 6, 2, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
-        self.stages = _stages(widths, depths)
-        self.dropout = nn.Dropout(dropout)
-        self.emotion = nn.Linear(widths[-1], len(EMOTIONS_8))
-        self.motion = Motion(motion, dropout)
-        self.evidence = nn.Linear(FEATURES, len(EMOTIONS_8), bias=False)
-        nn.init.zeros_(self.evidence.weight)
-        # how strange a face is, from the pooled features, and the logarithms of the temperature of a familiar and of a strange one
-        self.register_buffer("world", torch.zeros(widths[-1] + 1))
-        self.register_buffer("doubt", torch.zeros(2))
-
-    @property
-    def shape(self) -> tuple[list[int], list[int], list[int]]:
-        """What another of the same shape is made with."""
-        return self.widths, self.depths, self.motion_widths
-
-    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Read faces.
-
-        Args:
-            pixels: `[N,1,96,96]` float, 0…1. Brightness and contrast are removed inside.
-
-        Returns:
-            `map [N,C,3,3]`, `emotion [N,8]` calibrated logits, `cues [N,K]` z-scores, `units [N,U]` in standard deviations,
-            `points [N,P,2]` in fractions of the crop, `pose [N,3]` degrees (yaw, pitch, roll), `strangeness [N]` 0…1, and the motion
-            branch's features `moved [N,F]`.
-        """
-        pixels = standardise(pixels)
-        features = self.stages(self.stem(pixels))
-        read = self.motion(pixels)
-        pooled = features.mean((2, 3))
-        logits = self.emotion(self.dropout(pooled)) + self.evidence(read["moved"])
-        strangeness = torch.sigmoid(pooled @ self.world[1:] + self.world[0])
-        # a temperature of each face's own (after On Calibration of Modern Neural Networks, 2017); 1 until it is fitted
-        temperature = torch.exp(self.doubt[0] + (self.doubt[1] - self.doubt[0]) * strangeness)
-        return {**read, "map": features, "emotion": logits / temperature[:, None], "strangeness": strangeness}
-
-
-def _stages(widths: list[int], depths: Sequence[int]) -> nn.Sequential:
-    blocks, channels = [], widths[0]
-    for width, depth in zip(widths[1:], depths, strict=True):
-        for i in range(depth):
-            blocks.append(Block(channels, width, 2 if i == 0 else 1))
-            channels = width
-    return nn.Sequential(*blocks)
-
-
-def standardise(pixels: torch.Tensor) -> torch.Tensor:
-    """Pictures `[N,1,S,S]` without their brightness and contrast."""
-    centred = pixels - pixels.mean((2, 3), keepdim=True)
-    return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-3).sqrt()
 
 
 def grow(state: dict[str, torch.Tensor], model: Encoder) -> dict[str, torch.Tensor]:
@@ -193,7 +79,7 @@ def losses(out: dict[str, torch.Tensor], target: Targets, pairs: torch.Tensor, c
         config.cue_weight * huber("cues", target.cues, known, 1.0)
         + config.unit_weight * huber("units", target.units, told, 1.0)
         + config.point_weight * huber("points", target.points, known, 0.02) * 10
-        + config.pose_weight * huber("pose", target.pose, known, 0.5, _POSE_SCALE)
+        + config.pose_weight * huber("pose", target.pose, known, 0.5, POSE_SCALE)
     )
     if pairs.shape[1]:
         before, after = pairs
@@ -261,10 +147,15 @@ def train(folder: Path, out: Path, config: EncoderConfig, *, start: str | None =
     model = Encoder(config.widths, config.depths, config.motion, config.dropout)
     if start:
         model.load_state_dict(grow(load_checkpoint(Path(start))["state"], model))
-        for name, part in model.named_children():
-            part.requires_grad_(name not in TRUNK)
     model = model.to(run.device, memory_format=torch.channels_last)
     material = Material(folder, config)
+    if start:
+        thaw(model, plain(material.raw.images[:PROBED]).to(run.device, memory_format=torch.channels_last))
+        if config.settle_passes:
+            teacher = load_encoder(Path(start))[0].to(run.device, memory_format=torch.channels_last)
+            model.load_state_dict(settle(run, model, teacher, material, config))
+        for name, part in model.named_children():
+            part.requires_grad_(name not in TRUNK)
     valid, others = load_ferplus(folder, "valid"), elsewhere(folder, SIZE)
     held_out = Targets.of(load_today(folder, held_out=True), material.cue_model, material.unit_model)
     average, averaged = Average(model, config.average), Encoder(*model.shape).to(run.device)
@@ -298,6 +189,7 @@ def train(folder: Path, out: Path, config: EncoderConfig, *, start: str | None =
         run.metrics(epoch=epoch, loss=total / material.steps, **evaluate(averaged, valid, others, held_out, material.cue_model))
         run.save(state=average.state, cue_model=material.cue_model, units=[], offsets=np.zeros(len(EMOTIONS_8), np.float32))
 
+    averaged.load_state_dict(average.state)
     if config.evidence_passes:
         learn_evidence(run, averaged, material, config, valid, others)
     run.save(cue_model=material.cue_model, **finish(run, averaged, material, valid, others, held_out))
@@ -352,9 +244,24 @@ def finish(run: Run, model: Encoder, material: Material, valid: FerPlus, others:
     model.doubt.copy_(state["doubt"])
     run.metrics(split="with offsets and temperatures", **evaluate(model, valid, others, held_out, material.cue_model))
     run.metrics(**calibration_errors(answers), **dict(zip(("familiar", "strange"), map(float, state["doubt"].exp()), strict=True)))
+    run.metrics(**{f"{key}.{name}": value for name, faces in sets.items() for key, value in steadiness(model, faces).items()})
     units = told_units(model, held_out, material.unit_model)
     run.metrics(**{unit.name: unit.reliability for unit in units})
     return {"state": state, "units": [asdict(unit) for unit in units], "offsets": offsets}
+
+
+def steadiness(model: Encoder, faces: FerPlus) -> dict[str, float]:
+    """Share of the faces whose label is another one in the mirror, darker, lighter, or packed as JPEG."""
+    images, before = faces.images, read_faces(model, faces.images)["emotion"].argmax(1)
+    changed = {"mirror": np.ascontiguousarray(images[:, :, ::-1]), "jpeg": np.stack([_packed(image) for image in images])}
+    changed |= {name: (((images / 255) ** gamma) * 255).round().astype(np.uint8) for name, gamma in (("darker", 1.4), ("lighter", 0.7))}
+    return {
+        f"other_label_{name}": float((read_faces(model, other)["emotion"].argmax(1) != before).mean()) for name, other in changed.items()
+    }
+
+
+def _packed(image: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 50])[1], cv2.IMREAD_GRAYSCALE))
 
 
 def told_units(model: Encoder, held_out: Targets, unit_model: UnitModel) -> list[UnitSpec]:

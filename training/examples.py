@@ -20,8 +20,9 @@ from edge.vision.encoder import softmax
 from training.augment import SIZE
 from training.clips import Clip, clip_frames, load_dfew, load_mafw
 from training.data import load_ferplus
-from training.encoder import Encoder, load_encoder, read_faces
+from training.encoder import load_encoder, read_faces
 from training.language import load_language, load_temperature
+from training.network import Encoder
 from training.writer import Readings, Writer, at_random, facts_of, text_of
 
 DATASETS = ("ferplus", "dfew", "mafw")

@@ -36,7 +36,7 @@ from training.augment import SIZE
 from training.constraint import IMAGE_TOKEN, constrain
 from training.cues import CUE_NAMES
 from training.data import resized
-from training.encoder import Encoder
+from training.network import Encoder
 
 MAP_TOKENS = 9
 TOKENS_PER_FRAME = MAP_TOKENS + 1

@@ -23,8 +23,9 @@ from edge.language.labels import EMOTIONS_8
 from edge.language.rationale import parse_completion
 from training.constraint import Template, constrain, make_tokenizer
 from training.data import load_ferplus
-from training.encoder import Encoder, load_encoder
+from training.encoder import load_encoder
 from training.language import load_language, load_temperature
+from training.network import Encoder
 from training.policy import IMAGE_TOKEN, TOKENS_PER_FRAME, ErvPolicy, ErvPolicyConfig, ErvProcessor, prompt_text
 from training.run import Run, cosine_schedule, in_two, progress, read_config
 from training.views import Views, complete, look

@@ -10,7 +10,7 @@ from transformers import LogitsProcessorList, PreTrainedTokenizerFast
 from training.augment import Targets, augment, plain
 from training.cues import CueModel
 from training.data import FerPlus
-from training.encoder import Encoder
+from training.network import Encoder
 from training.policy import ErvPolicy, prompt_text
 from training.run import progress
 from training.writer import Readings

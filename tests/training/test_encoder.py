@@ -1,5 +1,6 @@
 """What the encoder is trained on and with: framing, augmentation, action units, composed and moved faces, calibration, earlier weights."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +15,13 @@ from training.augment import SIZE, Targets, augment, degrade, move, plain
 from training.certainty import Answers, calibration_errors, class_offsets, fit_doubt, fit_evidence, fit_world
 from training.cues import CUE_NAMES, POINTS, fit_cue_model, mean_five_points
 from training.data import MARGIN, Today, load_ferplus, load_today, resized, unlabelled
-from training.encoder import Encoder, configure, grow, losses, standardise
+from training.encoder import configure, grow, losses
 from training.intervene import POINT_INDEX, Mover
 from training.levelled import levelled
 from training.mesh import FaceMesh
+from training.network import Encoder, standardise
 from training.nudged import nudged
+from training.settle import mean_answer, thaw
 from training.units import SHAPE_MIRROR, SHAPES, UNITS, fit_unit_model, unit_specs
 
 SHAPE = ([8, 8, 8, 8, 16], [1, 1, 1, 1], [8, 8, 8, 8])
@@ -292,3 +295,35 @@ def test_offsets_answer_only_what_a_set_has():
     logits[60:, 1] += 1.3
     offsets, _ = class_offsets([(logits, label)])
     assert (np.where(np.arange(8) < 3, logits + offsets, -np.inf).argmax(1) == label).mean() > 0.95
+
+
+def _folded(model: Encoder) -> Encoder:
+    """As it comes back out of a bundle: normalisations that only add, weights and all as they fell."""
+    for norm in model.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(norm.bias, 0.2, 0.3)
+            norm.running_var.fill_(1 - norm.eps)
+    return model.eval()
+
+
+@torch.no_grad()
+def test_folded_normalisations_get_the_statistics_of_what_they_see_back():
+    torch.manual_seed(0)
+    model, pixels = _folded(Encoder(*SHAPE)), torch.rand(64, 1, SIZE, SIZE)
+    before, deaf = model(pixels), deepcopy(model).train()(pixels)
+    thaw(model, pixels)
+    after, learning = model(pixels), model.train()(pixels)
+    for name in ("emotion", "cues", "points"):
+        torch.testing.assert_close(after[name], before[name], atol=1e-4, rtol=1e-3)
+        assert (learning[name] - before[name]).abs().max() < 0.05 * (deaf[name] - before[name]).abs().max()
+
+
+def test_the_mean_answer_to_many_views_hardly_hangs_on_the_side(generator):
+    torch.manual_seed(0)
+    model, images = Encoder(*SHAPE).eval(), (torch.rand(24, SIZE, SIZE) * 255).byte()
+    with torch.no_grad():
+        model.emotion.weight *= 30  # an opinion
+        one, mirrored = (model(plain(faces))["emotion"].softmax(1) for faces in (images, images.flip(2)))
+    many, others = (mean_answer(model, faces, 1.0, 16, generator) for faces in (images, images.flip(2)))
+    torch.testing.assert_close(many.sum(1), torch.ones(24))
+    assert (many - others).abs().mean() < 0.5 * (one - mirrored).abs().mean()

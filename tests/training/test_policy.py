@@ -11,8 +11,8 @@ from edge.language.grammar import FILE, Walk
 from edge.language.labels import EMOTIONS_8
 from edge.language.rationale import parse_completion, write_completion
 from training.constraint import GrammarLogits, Template, constrain, make_tokenizer
-from training.encoder import Encoder
 from training.language import build
+from training.network import Encoder
 from training.policy import TOKENS_PER_FRAME, ErvPolicy, ErvProcessor, load_policy
 from training.sft import SftConfig, new_policy
 
