@@ -16,8 +16,8 @@ from edge.errors import UsageError
 from edge.language.statements import CUE_KINDS
 from edge.sources.picture import as_bgr, as_grey
 from edge.types import Counterfactual, Face, Statement, Undone
+from edge.vision.crop import align
 from edge.vision.encoder import Encoded, FaceEncoder
-from edge.vision.face import align
 from edge.vision.moves import Laid, Moves, UnmovableError
 
 _NOT_A_CUE = {

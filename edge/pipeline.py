@@ -32,7 +32,7 @@ from edge.sources.camera import Frame, Source
 from edge.sources.picture import as_bgr
 from edge.types import Counterfactual, Face, Reading
 from edge.vision.encoder import FaceEncoder
-from edge.vision.face import FaceFinder
+from edge.vision.finder import FaceFinder
 from edge.vision.look import Seen, look
 from edge.vision.moves import Moves
 from edge.vision.screen import Screen

@@ -14,8 +14,9 @@ from edge.language.explain import Explainer, subject_of
 from edge.language.rationale import Completion
 from edge.sources.camera import Frame
 from edge.types import Detection, Reading
+from edge.vision.crop import crop_matrix
 from edge.vision.encoder import FaceEncoder
-from edge.vision.face import FaceFinder, crop_matrix
+from edge.vision.finder import FaceFinder
 from edge.vision.look import look
 
 _FACE = np.array([[0.342, 0.461], [0.657, 0.460], [0.500, 0.640], [0.371, 0.825], [0.632, 0.824]])

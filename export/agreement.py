@@ -17,7 +17,7 @@ from edge.language.rationale import parse_completion
 from edge.pipeline import Pipeline
 from edge.types import Detection
 from edge.vision.encoder import Encoded
-from edge.vision.face import box_overlap
+from edge.vision.finder import box_overlap
 from export.crops import Crops, scenes
 from training.metrics import war_uar
 

@@ -22,7 +22,7 @@ from edge.language.tokens import parse_tokenizer
 from edge.language.verifier import SentenceVerifier
 from edge.pipeline import Pipeline
 from edge.vision.encoder import FaceEncoder
-from edge.vision.face import FaceFinder
+from edge.vision.finder import FaceFinder
 from edge.vision.screen import INPUT, OUTPUTS, Screen
 from export.graphs import READINGS, EmbedGraph, VerifierGraph, VisionGraph
 from export.visibility import VisibilityGraph

@@ -20,7 +20,7 @@ from edge.bundle import HASHES, SCREEN, Bundle, FaceSpec
 from edge.engine.backend import OrtSession
 from edge.errors import EdgeError, InputError
 from edge.pipeline import Pipeline
-from edge.vision.face import INPUT, OUTPUT
+from edge.vision.finder import INPUT, OUTPUT
 from edge.vision.screen import INPUT as SHOWN
 from edge.vision.screen import OUTPUTS as TOLD
 from edge.vision.screen import SIDE

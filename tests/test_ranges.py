@@ -23,7 +23,7 @@ from edge.bundle import SHIPPED, Bundle, BundleConfig, read_config, write_hashes
 from edge.errors import BundleError
 from edge.pipeline import Pipeline
 from edge.ranges import Range, build
-from edge.vision.face import select_faces
+from edge.vision.finder import select_faces
 
 VALUES = json.loads((SHIPPED / "config.json").read_text(encoding="utf-8"))
 FREE = ("provenance", "metrics")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.cv import cv2
-from edge.vision.face import pixel_matrix
+from edge.vision.crop import pixel_matrix
 from training.teacher import Heads
 
 MIRROR = [1, 0, 2, 4, 3]

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from edge.bundle import FaceSpec
 from edge.cv import cv2
-from edge.vision.face import INPUT, OUTPUT
-from edge.vision.face import FaceFinder as Finder
+from edge.vision.finder import INPUT, OUTPUT
+from edge.vision.finder import FaceFinder as Finder
 from training.compose import Composer, Turns
 from training.photos import load_photos, score_finder
 from training.pieces import load_sources

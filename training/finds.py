@@ -18,8 +18,9 @@ from edge.bundle import ImageSpec
 from edge.cv import cv2
 from edge.errors import InputError
 from edge.types import Detection
-from edge.vision.face import FaceFinder as Finder
-from edge.vision.face import align, box_overlap, pixel_matrix, zoom_of
+from edge.vision.crop import align, pixel_matrix, zoom_of
+from edge.vision.finder import FaceFinder as Finder
+from edge.vision.finder import box_overlap
 from edge.vision.screen import COLLAPSED, SIDE, crop_share, laid, seen_small
 from training.compose import Composer, Turns, placed_face, relit
 from training.face import SPEC, FinderSession, load_face

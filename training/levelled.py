@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.bundle import ImageSpec
 from edge.cv import cv2
-from edge.vision.face import crop_matrix, pixel_matrix
+from edge.vision.crop import crop_matrix, pixel_matrix
 from training.augment import SIZE
 from training.cues import FIVE, five_points, mean_five_points
 from training.data import FerPlus, resized

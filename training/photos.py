@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from edge.cv import cv2
 from edge.errors import InputError
 from edge.types import Detection
-from edge.vision.face import box_overlap
+from edge.vision.finder import box_overlap
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,11 @@ RESTS: dict[str, tuple[str, ...]] = {
         "the lip corners turn neither up nor down",
         "there is no smile",
     ),
-    "mouth_opening= lip_corners=": ("the mouth is closed and level", "the lips are closed without a smile", "the lips are closed and level"),
+    "mouth_opening= lip_corners=": (
+        "the mouth is closed and level",
+        "the lips are closed without a smile",
+        "the lips are closed and level",
+    ),
     "mouth_width=": ("the mouth is neither stretched nor drawn in",),
     "mouth_opening= mouth_width= lip_corners=": ("the mouth is at rest", "the mouth is relaxed"),
     "cheek_raise=": ("the cheeks are relaxed", "the cheeks are at rest"),

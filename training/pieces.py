@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.cv import cv2
-from edge.vision.face import box_overlap
+from edge.vision.finder import box_overlap
 from training.compose import Piece, Sources
 from training.photos import Photo, load_photos
 from training.profiles import turned_further

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from edge.cv import cv2
-from edge.vision.face import box_overlap, pixel_matrix
+from edge.vision.crop import pixel_matrix
+from edge.vision.finder import box_overlap
 from training.compose import Composer, Scene, relit
 from training.recipe import FaceConfig
 from training.teacher import Teacher, shifted

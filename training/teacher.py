@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from edge.cv import cv2
 from edge.engine.backend import OrtSession
 from edge.errors import EdgeError, InputError
-from edge.vision.face import box_overlap
+from edge.vision.finder import box_overlap
 from edge.vision.yunet import yunet_rows
 from training.cues import five_points
 from training.data import read_pack

@@ -30,7 +30,7 @@ from edge.errors import UsageError
 from edge.language.labels import parse_emotion
 from edge.pipeline import Pipeline
 from edge.types import Detection
-from edge.vision.face import align
+from edge.vision.crop import align
 from training.metrics import war_uar
 
 ROUNDS = 20

@@ -29,7 +29,7 @@ from edge.errors import InputError, UsageError
 from edge.sources.picture import as_grey
 from edge.types import Detection
 from edge.vision.encoder import FaceEncoder
-from edge.vision.face import FaceFinder, box_overlap
+from edge.vision.finder import FaceFinder, box_overlap
 from edge.vision.realign import realign
 from edge.vision.screen import Screen
 from training.pieces import load_sources

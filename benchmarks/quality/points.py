@@ -18,7 +18,7 @@ from benchmarks.command import Command, Figures, bundle_options, of_pipeline
 from edge.cv import cv2
 from edge.errors import InputError
 from edge.pipeline import Pipeline
-from edge.vision.face import crop_face, crop_matrix
+from edge.vision.crop import crop_face, crop_matrix
 from training.cues import POINTS
 from training.photos import load_photos
 

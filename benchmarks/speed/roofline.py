@@ -30,7 +30,7 @@ from edge.errors import UsageError
 from edge.language.rationale import parse_completion
 from edge.language.verdict import sentences_of
 from edge.pipeline import Pipeline
-from edge.vision.face import align
+from edge.vision.crop import align
 
 _CPU = "CPUExecutionProvider"
 Owner = TypeVar("Owner")

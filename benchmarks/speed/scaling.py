@@ -20,7 +20,7 @@ from edge.cv import cv2
 from edge.errors import BackendError
 from edge.language.explain import subjects_of
 from edge.pipeline import Pipeline
-from edge.vision.face import align
+from edge.vision.crop import align
 
 _BATCHES = (1, 2, 4, 8, 16, 100)
 _FACES = (1, 2, 4, 9)

@@ -21,7 +21,7 @@ from edge.pipeline import Pipeline, Seen
 from edge.sources.camera import Frame, Source, demo_picture, find_feed, recorded
 from edge.sources.picture import as_grey, read_image
 from edge.types import Detection
-from edge.vision.face import align
+from edge.vision.crop import align
 
 STAGES = ("capture", "face", "align", "encode", "fast", "first_token", "per_token", "explain", "verify", "verdict", "full")
 """In the order of the data. `fast` = face, align, encode; `full` = `fast`, explained and verified, the end to end of a picture."""

@@ -14,8 +14,8 @@ from edge.sources.camera import Frame
 from edge.sources.picture import as_grey
 from edge.types import Detection, Face, Pose, Reading
 from edge.vision.border import beyond, share_outside
+from edge.vision.crop import zoom_of
 from edge.vision.encoder import Encoded, FaceEncoder, action_units, hidden_cues, veiled_cues
-from edge.vision.face import zoom_of
 from edge.vision.quality import MIN_SIDE_PX
 from edge.vision.realign import Sighting, realign, sighted
 from edge.vision.track import Tracker

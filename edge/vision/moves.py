@@ -18,7 +18,7 @@ import numpy as np
 from edge.cv import cv2
 from edge.errors import BundleError, InputError
 from edge.files import read_bounded
-from edge.vision.face import crop_matrix
+from edge.vision.crop import crop_matrix
 from edge.vision.warp import cross, eyeball, in_sight, stop_jaw, stop_lids, stop_lips, warp
 
 TURNED_DEG = 35.0

@@ -9,8 +9,8 @@ import numpy as np
 from edge.bundle import BundleConfig, ImageSpec
 from edge.cv import cv2
 from edge.types import Detection
+from edge.vision.crop import align, crop_matrix, realigned
 from edge.vision.encoder import Encoded, FaceEncoder
-from edge.vision.face import align, crop_matrix, realigned
 
 _AT_ONCE = 4  # crops: more take memory, and hardly less time
 _NEAR = 0.03  # of a crop's side: a face is read again where its points say that it should have been cropped farther off than that

@@ -20,7 +20,7 @@ from edge.cv import cv2
 from edge.engine.backend import Session
 from edge.errors import BundleError
 from edge.types import Detection
-from edge.vision.face import align, crop_face, crop_matrix, realigned, zoom_of
+from edge.vision.crop import align, crop_face, crop_matrix, realigned, zoom_of
 
 INPUT, OUTPUTS = "crops", ("log_odds", "at_all", "points", "boxes")
 SIDE = 48

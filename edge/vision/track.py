@@ -18,7 +18,8 @@ import numpy as np
 
 from edge.types import Detection
 from edge.vision.again import Left, Views, appearance, recognise, shows_well
-from edge.vision.face import box_overlap, crop_matrix
+from edge.vision.crop import crop_matrix
+from edge.vision.finder import box_overlap
 
 KEYFRAME_MS = 200.0
 """The finder runs at least this often; a newcomer that is surely a face waits no longer."""

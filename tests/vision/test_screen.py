@@ -11,7 +11,8 @@ from edge.bundle import write_hashes
 from edge.errors import BundleError
 from edge.pipeline import Pipeline
 from edge.types import Detection
-from edge.vision.face import align, box_overlap
+from edge.vision.crop import align
+from edge.vision.finder import box_overlap
 from edge.vision.realign import realign
 from edge.vision.screen import Screen, laid, laid_crops
 

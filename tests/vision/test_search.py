@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from edge.bundle import FaceSpec
 from edge.errors import UsageError
 from edge.profiles import CELL, LEAST, TILE
-from edge.vision.face import FaceFinder, box_overlap
+from edge.vision.finder import FaceFinder, box_overlap
 from edge.vision.search import MOST_PIXELS, check_min_face, looks, only_fine, padded
 from edge.vision.yunet import STRIDES, yunet_rows
 

@@ -9,7 +9,7 @@ from edge.sources.camera import Frame
 from edge.types import Detection
 from edge.vision.again import ALIKE, PEOPLE, VIEW_MS, VIEWS, Left, Views, appearance, recognise
 from edge.vision.encoder import FaceEncoder
-from edge.vision.face import FaceFinder, box_overlap
+from edge.vision.finder import FaceFinder, box_overlap
 from edge.vision.look import look
 from edge.vision.track import BELIEVED_MS, FORGET_MS, KEYFRAME_MS, NEWCOMER_MS, Tracker, moved
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.sources.camera import Frame
-from edge.vision.face import align, box_overlap, crop_face, crop_matrix, realigned, select_faces
+from edge.vision.crop import align, crop_face, crop_matrix, realigned
+from edge.vision.finder import box_overlap, select_faces
 from edge.vision.look import look
 from training.cues import FIVE
 
