@@ -134,7 +134,7 @@ def test_rest_alone_speaks_for_nothing_but_a_neutral_expression(grammar):
     assert grammar.parse("The upper face is relaxed. The expression is neutral.")
     assert not grammar.parse("The upper face is relaxed. The face shows happiness.")
     assert not grammar.parse(
-        "The eyes are neither wide nor narrowed while the mouth stays shut. Most likely this is sadness; anger is close."
+        "The eyes are neither wide nor narrowed while the mouth is closed. Most likely this is sadness; anger is close."
     )
     assert not grammar.parse("The mouth is relaxed while the head is lowered. The person looks sad.")
     assert grammar.parse("The upper face is relaxed. The mouth is stretched wide. The face shows happiness.")
