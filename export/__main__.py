@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument("--data", **data)
     bundle.add_argument("--out", type=Path, default=SHIPPED, help="bundle folder (default: the shipped one)")
 
-    recover = commands.add_parser("recover", help="the trained encoder and visibility network back out of a bundle")
+    recover = commands.add_parser("recover", help="the trained encoder, visibility network and verifier back out of a bundle")
     recover.add_argument("bundle", type=Path, nargs="?", default=SHIPPED, help="bundle folder (default: the shipped one)")
     recover.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
 

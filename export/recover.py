@@ -1,8 +1,8 @@
-"""`python -m export recover BUNDLE --out runs`: the trained encoder and visibility network back out of a bundle.
+"""`python -m export recover BUNDLE --out runs`: the trained encoder, visibility network and verifier back out of a bundle.
 
 Graphs keep the names of their weights, and a normalisation that the exporter folded into its convolution becomes a plain bias again; so a
-stage of the language can be trained anew on the very encoder that is shipped, without training that first. Weights are those that the
-bundle stores, in as many bits.
+stage of the language can be trained anew on the very encoder that is shipped, without training that first, and a verifier of new words can
+be distilled from the one that is shipped. Weights are those that the bundle stores, in as many bits.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from tokenizers import Tokenizer
 from torch import nn
 
 from edge.bundle import Bundle
@@ -23,12 +24,13 @@ from edge.engine.fold import fold_constants
 from edge.errors import InputError
 from export.visibility import FIGURES
 from training.cues import CueModel
+from training.distill import DistillConfig, small_verifier
 from training.network import Encoder
 from training.run import Run
 from training.visibility import Visibility
 
 log = logging.getLogger(__name__)
-PARTS = ("encoder", "visibility")
+PARTS = ("encoder", "visibility", "verifier")
 
 
 def recover(folder: Path, out: Path) -> list[str]:
@@ -36,7 +38,7 @@ def recover(folder: Path, out: Path) -> list[str]:
 
     Args:
         folder: a bundle.
-        out: folder of the runs; `encoder` and `visibility` in it are written, and must not be there yet.
+        out: folder of the runs; `encoder`, `visibility` and `verifier` in it are written, and must not be there yet.
 
     Raises:
         BundleError: not a bundle.
@@ -46,11 +48,13 @@ def recover(folder: Path, out: Path) -> list[str]:
     config, records = bundle.config, bundle.config.provenance.get("runs", {})
     if taken := [name for name in PARTS if (out / name).exists()]:
         raise InputError(f"'{out}' holds {', '.join(taken)} already: choose another --out")
-    weights = _weights(bundle.graph("vision_encoder"))
+    weights = _weights(bundle.graph("vision_encoder")) | _weights(bundle.graph("verifier"))
     try:
         shapes = {name: records[name]["config"] for name in PARTS}
         encoder = Encoder(*(shapes["encoder"][part] for part in ("widths", "depths", "motion")))
         visibility = Visibility(shapes["visibility"]["widths"], shapes["visibility"]["hidden"])
+        words = Tokenizer.from_file(str(bundle.folder / "verifier_tokenizer.json"))
+        verifier = small_verifier(DistillConfig(**shapes["verifier"]), words.get_vocab_size())
     except (KeyError, TypeError) as error:
         raise InputError(f"the bundle '{folder}' does not tell how its parts were trained: {error}") from None
     mean, std = (np.array([getattr(cue, key) for cue in config.cues], np.float32) for key in ("mean", "std"))
@@ -64,6 +68,11 @@ def recover(folder: Path, out: Path) -> list[str]:
             {"cue_model": cue_model, "units": list(config.units), "offsets": none},
         ),
         "visibility": (visibility, "visibility/network.", figures),
+        "verifier": (
+            verifier,
+            "verifier.",
+            {"body": verifier.body.config.to_dict(), "prior": np.array(config.verdict.prior, np.float32), "tokenizer": words.to_str()},
+        ),
     }
     for name, (network, prefix, rest) in parts.items():
         fill(network, weights, prefix)
@@ -91,10 +100,9 @@ def fill(network: nn.Module, weights: dict[str, np.ndarray], prefix: str) -> Non
             found |= {"running_mean": np.zeros(module.num_features), "running_var": np.full(module.num_features, 1 - module.eps)}
             for key, value in found.items():
                 state[f"{name}.{key}"] = torch.from_numpy(np.asarray(value, np.float32).copy())
-        elif isinstance(module, nn.Conv2d | nn.Linear):
-            state[f"{name}.weight"] = torch.from_numpy(_get(weights, f"{prefix}{name}.weight").copy())
-            if module.bias is not None:
-                state[f"{name}.bias"] = torch.from_numpy(_get(weights, f"{prefix}{name}.bias").copy())
+        else:
+            for key, _ in module.named_parameters(name, recurse=False):
+                state[key] = torch.from_numpy(_get(weights, f"{prefix}{key}").copy())
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -108,8 +116,15 @@ def _get(weights: dict[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def _weights(path: Path) -> dict[str, np.ndarray]:
-    """Every weight of a graph by name, unpacked to float32."""
+    """Every weight of a graph by name, unpacked to float32; one that the exporter turned over lost its name, its bias has kept it."""
     with tempfile.TemporaryDirectory(prefix="erv-") as folder:
         plain = Path(folder) / path.name
         fold_constants(path, plain)
-        return {t.name: numpy_helper.to_array(t).astype(np.float32) for t in onnx.load(str(plain)).graph.initializer if t.data_type == 1}
+        graph = onnx.load(str(plain)).graph
+    found = {t.name: numpy_helper.to_array(t).astype(np.float32) for t in graph.initializer if t.data_type == 1}
+    products = {node.output[0]: node.input[1] for node in graph.node if node.op_type == "MatMul" and node.input[1] in found}
+    for node in graph.node:
+        for bias, product in (node.input, node.input[::-1]) if node.op_type == "Add" else ():
+            if bias.endswith(".bias") and product in products:
+                found.setdefault(f"{bias.removesuffix('bias')}weight", found[products[product]].T)
+    return found

@@ -57,6 +57,20 @@ def make_tokenizer(texts: list[str], vocabulary: int, max_tokens: int) -> Tokeni
     return tokenizer
 
 
+def small_verifier(config: DistillConfig, words: int) -> Verifier:
+    """An untrained verifier for a vocabulary of so many words."""
+    shape = BertConfig(
+        vocab_size=words,
+        hidden_size=config.hidden,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        intermediate_size=config.intermediate,
+        max_position_embeddings=config.max_tokens,
+        type_vocab_size=1,
+    )
+    return Verifier(without_pooler(AutoModel.from_config(shape)))
+
+
 def teach(teacher: Path, folder: Path, material: Material, config: DistillConfig) -> list[Lesson]:
     """Let the teacher score written sentences and wider text."""
     model, tokenizer = load_verifier(teacher)
@@ -76,16 +90,7 @@ def train(folder: Path, out: Path, config: DistillConfig, *, encoder: str, gramm
     lessons = teach(Path(teacher), folder, material, config)
     texts = [text for lesson in lessons for text in lesson.texts] + [e.text for e in material.talk]
     tokenizer = make_tokenizer(texts, config.vocabulary, config.max_tokens)
-    shape = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=config.hidden,
-        num_hidden_layers=config.layers,
-        num_attention_heads=config.heads,
-        intermediate_size=config.intermediate,
-        max_position_embeddings=config.max_tokens,
-        type_vocab_size=1,
-    )
-    model = Verifier(without_pooler(AutoModel.from_config(shape))).to(run.device)
+    model = small_verifier(config, tokenizer.get_vocab_size()).to(run.device)
     log.info("%.2f M parameters", sum(p.numel() for p in model.parameters()) / 1e6)
     plan = VerifierConfig(
         config.max_tokens, config.steps, config.batch, config.lr, config.weight_decay, config.comment_share, False, config.seed

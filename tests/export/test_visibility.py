@@ -17,13 +17,11 @@ from edge.pipeline import Pipeline
 from edge.types import Verdict
 from edge.vision.encoder import FaceEncoder, hidden_cues
 from export.__main__ import main as export
-from export.graphs import READINGS
 from export.strategies import Strategy, apply
-from export.visibility import VisibilityGraph, graft
-from training.augment import SIZE, Targets
+from export.visibility import graft
+from training.augment import Targets
 from training.covers import _dark_glasses, cover, frames
 from training.cues import CUE_NAMES, CUES, POINTS
-from training.encoder import load_encoder, load_units
 from training.units import SHAPES
 from training.visibility import Visibility, load_visibility, view
 
@@ -155,18 +153,3 @@ def test_a_bundle_that_does_not_tell_hides_nothing_and_must_not_be_asked(pipelin
     with pytest.raises(BundleError, match="min_visible"):
         FaceEncoder(_Untold(pipeline.encoder.session), config)(crops)
     assert len(hidden_cues(np.full(len(config.cues), np.nan), config)) == len(config.cues), "what is not a number is not in sight"
-
-
-def test_encoder_and_visibility_come_back_out_of_the_shipped_bundle_as_they_are(pipeline, tmp_path):
-    assert export(["recover", str(pipeline.bundle.folder), "--out", str(tmp_path)]) == 0
-    encoder, _ = load_encoder(tmp_path / "encoder")
-    assert load_units(tmp_path / "encoder") == pipeline.config.units
-    sight = load_visibility(tmp_path / "visibility").network
-    crops = np.random.default_rng(0).random((3, 1, SIZE, SIZE), np.float32)
-    shipped = pipeline.encoder.session.run({"pixel_values": crops})
-    with torch.no_grad():
-        read, seen = encoder(torch.from_numpy(crops)), VisibilityGraph(sight)(torch.from_numpy(crops))
-    for name, output in READINGS.items():
-        assert np.abs(read[name].numpy() - shipped[output]).max() < 1e-4, name
-    assert np.abs(seen.numpy() - shipped["visible"]).max() < 1e-4
-    assert encoder.doubt.abs().max() > 0, "a strange face is less sure"
