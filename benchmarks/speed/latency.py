@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.command import Command, Figures, bundle_options, check, loaded, whole
+from benchmarks.quality.said import token_counter
 from benchmarks.speed import scaling
 from benchmarks.speed.clock import UNIT, interleave, summary
 from benchmarks.speed.hardware import jetson_mode, mode_options, state
@@ -46,26 +47,26 @@ def measure(
         figures of `clock.summary`, set against the first variant's.
     """
     cv2.setNumThreads(threads)
+    first = next(iter(variants))
     with tempfile.TemporaryDirectory() as folder:
         origin = "Motion JPEG clip of the demo portrait" if source is None else str(source)
-        frame = demo_frame() if source is None else _with_face(next(iter(variants.values())), source)
+        frame = demo_frame() if source is None else _with_face(variants[first], source)
         if source is None:
             source = Path(folder) / "clip.avi"
             write_clip(source, frame)
         scenes = {name: Scene.of(pipeline, frame) for name, pipeline in variants.items()}
         # a bundle that tells no counterfactuals has a stage less
         turns = itertools.zip_longest(*(scene.stages(partial(_label, name)) for name, scene in scenes.items()))
-        work = [capture(source), *filter(None, itertools.chain.from_iterable(turns))]
         before = state()
-        times = interleave(work, threads, rounds=rounds, title="latency")
+        times = interleave([capture(source), *filter(None, itertools.chain(*turns))], threads, rounds=rounds, title="latency")
         after = state()
-    first = next(iter(variants))
     told: Figures = {}
     for name, scene in scenes.items():
-        told[name] = {"provider": scene.pipeline.provider, "tokens": scene.length}
-        timed = [stage for stage in (*STAGES, ASKED) if _label(name, stage) in times]
-        against = {stage: _label(first, stage) for stage in timed if _label(first, stage) in times}
-        told[name]["stages"] = {stage: summary(_label(name, stage), times, against.get(stage)) for stage in timed}
+        told[name] = {"provider": scene.pipeline.provider, "tokens": token_counter(scene.pipeline)(scene.text), "stages": {}}
+        for stage in (*STAGES, ASKED):
+            own, other = _label(name, stage), _label(first, stage)
+            if own in times:
+                told[name]["stages"][stage] = summary(own, times, other if other in times else None)
         if fps:
             told[name]["dropped"] = _dropped(scene.pipeline, frame, fps)
     return {
@@ -105,14 +106,12 @@ def _dropped(pipeline: Pipeline, frame: Frame, fps: float, seconds: float = 2.0)
             newest = int(now * fps)
             if newest == seen:
                 time.sleep((newest + 1) / fps - now)
-                continue
-            seen = newest
-            work()
-            read += 1
+            else:
+                seen, read = newest, read + 1
+                work()
         return max(0.0, 1 - read / max(1, int(seconds * fps)))
 
-    fast, full = share(lambda: pipeline.look(frame)), share(lambda: pipeline.explain(pipeline.look(frame)))
-    return {"fps": fps, "fast": fast, "full": full}
+    return {"fps": fps, "fast": share(lambda: pipeline.look(frame)), "full": share(lambda: pipeline.explain(pipeline.look(frame)))}
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

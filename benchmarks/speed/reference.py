@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, check, of_pipeline, whole
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
 from benchmarks.speed.clock import UNIT, interleave
 from benchmarks.speed.hardware import probe
 from benchmarks.speed.stages import Scene, demo_frame
@@ -78,8 +78,7 @@ def read_reference(path: Path = REFERENCE) -> dict[str, float]:
 def _write(pipeline: Pipeline, path: Path, rounds: int) -> Figures:
     runs = [measure(pipeline, rounds=rounds) for _ in range(_ATTEMPTS)]
     stages = {name: round(float(np.median([run[name] for run in runs])), 4) for name in STAGES}
-    machine = probe()
-    about = {"cpu": machine["cpu"], "features": machine["features"], "packages": machine["packages"]}
+    about = {name: value for name, value in probe().items() if name in ("cpu", "features", "packages")}
     write_whole(path, (json.dumps({"stages": stages, **about}, indent=1) + "\n").encode())
     return stages
 
@@ -92,10 +91,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    check(args, rounds=1)
     if args.write:
         return _write(pipeline, args.file, args.rounds)
     return compare(pipeline, read_reference(args.file), rounds=args.rounds)
 
 
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = Command(_options, of_pipeline(_run, rounds=1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import numpy as np
 
 from benchmarks.command import Figures
 from benchmarks.speed.clock import UNIT, interleave, timed
+from benchmarks.speed.hardware import cores
 from benchmarks.speed.stages import Scene, demo_frame
 from edge.cv import cv2
 from edge.errors import BackendError
@@ -50,11 +50,10 @@ def measure(pipeline: Pipeline, device: str, threads: int, *, rounds: int = _ROU
     return {"threads": swept, "batch": batches, "faces": faces}
 
 
-def thread_sweep(folder: Path, device: str, *, rounds: int = _ROUNDS) -> list[Figures]:
+def thread_sweep(folder: Path, device: str, *, rounds: int) -> list[Figures]:
     """Stages on 1, 2, 4 … threads, up to the cores this process may use; the matmul on as many."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    rows = []
-    for count in sorted({*(2**i for i in range(cores.bit_length()) if 2**i <= cores), cores}):
+    most, rows = cores(), []
+    for count in sorted({*(2**i for i in range(most.bit_length())), most}):
         cv2.setNumThreads(count)
         with Pipeline.load(folder, device=device, threads=count) as pipeline:
             times = interleave(Scene.of(pipeline, demo_frame()).stages(), count, rounds=rounds, title=f"{count} threads")
@@ -63,7 +62,7 @@ def thread_sweep(folder: Path, device: str, *, rounds: int = _ROUNDS) -> list[Fi
     return rows
 
 
-def batch_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> list[Figures]:
+def batch_sweep(pipeline: Pipeline, threads: int, *, rounds: int) -> list[Figures]:
     """The encoder on 1 … 100 faces at once, and the policy on as many, whose texts differ."""
     scene = Scene.of(pipeline, demo_frame())
     crop = align(scene.grey, scene.detection, pipeline.bundle.config.image)[0]
@@ -84,7 +83,7 @@ def _variants(crop: np.ndarray, count: int) -> np.ndarray:
     return np.stack(found)
 
 
-def face_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> list[Figures]:
+def face_sweep(pipeline: Pipeline, threads: int, *, rounds: int) -> list[Figures]:
     """The whole line on pictures with 1 … 9 faces; `found` says how many of them were found."""
     frames = {count: demo_frame(faces=count) for count in _FACES}
     work = {"fast": lambda n: pipeline.look(frames[n]), "full": lambda n: pipeline.explain(pipeline.look(frames[n]))}
