@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class MissingError(Exception):
 
 
 class Rival:
-    """A face finder, a classifier of faces, or both."""
+    """A face finder (`find`: picture → faces, the largest first), a classifier (`classify`: picture, face → a value per label), or both."""
 
     package = ""
     """Distribution whose version is reported."""
@@ -38,14 +39,6 @@ class Rival:
     finds = False
     stages: tuple[str, ...] = ("classify", "read")
     """Which parts can be timed apart."""
-
-    def find(self, image_bgr: np.ndarray) -> list[Face]:
-        """Faces, the largest first."""
-        raise NotImplementedError
-
-    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
-        """A value per label, the highest for the answer."""
-        raise NotImplementedError
 
     def read(self, image_bgr: np.ndarray, face: Face | None) -> tuple[Face | None, np.ndarray | None]:
         """Find (unless it cannot, then `face` is taken) and classify the largest face."""
@@ -68,8 +61,7 @@ class YuNet(Rival):
     def find(self, image_bgr: np.ndarray) -> list[Face]:
         self.net.setInputSize(image_bgr.shape[1::-1])
         rows = self.net.detect(image_bgr)[1]
-        faces = [_face(r[0], r[1], r[0] + r[2], r[1] + r[3], r[4:14].reshape(5, 2)) for r in (() if rows is None else rows)]
-        return _largest_first(faces)
+        return _faces((*row[:4], row[4:14].reshape(5, 2)) for row in (() if rows is None else rows))
 
 
 class OpenCvFer(Rival):
@@ -83,13 +75,8 @@ class OpenCvFer(Rival):
         import cv2
 
         self.cv2, self.net = cv2, cv2.dnn.readNet(_file(file))
-        self.finder = YuNet(yunet) if yunet else None
-        self.finds = self.finder is not None
-        self.stages = ("find", *Rival.stages) if self.finder else Rival.stages
-
-    def find(self, image_bgr: np.ndarray) -> list[Face]:
-        assert self.finder
-        return self.finder.find(image_bgr)
+        if yunet:
+            self.find, self.finds, self.stages = YuNet(yunet).find, True, ("find", *Rival.stages)
 
     def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
         if face["points"] is None:
@@ -97,7 +84,7 @@ class OpenCvFer(Rival):
         else:
             crop = self.cv2.warpAffine(image_bgr, _similarity(np.array(face["points"], float), self._PLACES), (112, 112))
         self.net.setInput(self.cv2.dnn.blobFromImage(crop, 1 / 127.5, (112, 112), (127.5,) * 3, swapRB=True))
-        return np.asarray(self.net.forward()).ravel()
+        return self.net.forward().ravel()
 
 
 class Fer(Rival):
@@ -114,7 +101,7 @@ class Fer(Rival):
         self.fer = FER(mtcnn=False, use_tflite=lite)
 
     def find(self, image_bgr: np.ndarray) -> list[Face]:
-        return _largest_first([_face(x, y, x + w, y + h) for x, y, w, h in self.fer.find_faces(image_bgr)])
+        return _faces(self.fer.find_faces(image_bgr))
 
     def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
         x1, y1, x2, y2 = (round(v) for v in face["box"])
@@ -131,24 +118,23 @@ class EmotiEffLib(Rival):
 
     package, note = "emotiefflib", "enet_b0_8_best_vgaf, the face's box cut out, RGB"
     labels = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise")
-    _MODEL = "enet_b0_8_best_vgaf"
 
     def __init__(self) -> None:
         from emotiefflib.facial_analysis import EmotiEffLibRecognizer
 
-        _weights(Path.home() / ".emotiefflib" / f"{self._MODEL}.onnx")
-        self.recogniser = EmotiEffLibRecognizer(engine="onnx", model_name=self._MODEL)
+        _weights(Path.home() / ".emotiefflib/enet_b0_8_best_vgaf.onnx")
+        self.recogniser = EmotiEffLibRecognizer(engine="onnx", model_name="enet_b0_8_best_vgaf")
 
     def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
-        return np.asarray(self.recogniser.predict_emotions(np.ascontiguousarray(_crop(image_bgr, face["box"])[..., ::-1]))[1]).ravel()
+        return np.ravel(self.recogniser.predict_emotions(np.ascontiguousarray(_crop(image_bgr, face["box"])[..., ::-1]))[1])
 
 
 class DeepFaceRival(Rival):
     """DeepFace with its default detector."""
 
     package, finds, note = "deepface", True, "analyze(actions=['emotion']), its OpenCV detector, aligned by it"
-    stages = ("find", "classify", "read")
-    labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    stages = ("find", *Rival.stages)
+    labels = Fer.labels
 
     def __init__(self) -> None:
         from deepface import DeepFace
@@ -159,8 +145,7 @@ class DeepFaceRival(Rival):
 
     def find(self, image_bgr: np.ndarray) -> list[Face]:
         found = self.deepface.extract_faces(image_bgr, detector_backend="opencv", enforce_detection=False)
-        areas = [f["facial_area"] for f in found if f["confidence"] > 0]
-        return _largest_first([_face(a["x"], a["y"], a["x"] + a["w"], a["y"] + a["h"]) for a in areas])
+        return _faces([one["facial_area"][side] for side in "xywh"] for one in found if one["confidence"] > 0)
 
     def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
         crop = _crop(image_bgr, face["box"])
@@ -174,6 +159,7 @@ class PyFeat(Rival):
     package, finds, note = "py-feat", True, "Detector(retinaface, resmasknet).detect on the whole picture"
     stages = ("read",)
     labels = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+    _BOX = ("FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight")
 
     def __init__(self) -> None:
         import torch
@@ -189,8 +175,7 @@ class PyFeat(Rival):
         if not rows:
             return None, None
         row = max(rows, key=lambda r: r["FaceRectWidth"] * r["FaceRectHeight"])
-        x, y = row["FaceRectX"], row["FaceRectY"]
-        return _face(x, y, x + row["FaceRectWidth"], y + row["FaceRectHeight"]), np.array([row[name] for name in self.labels], float)
+        return _faces([[row[name] for name in self._BOX]])[0], np.array([row[name] for name in self.labels], float)
 
 
 class OnnxClassifier(Rival):
@@ -218,7 +203,6 @@ class OnnxClassifier(Rival):
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self.session = ort.InferenceSession(_file(file), options, providers=["CPUExecutionProvider"])
-        self.input = self.session.get_inputs()[0].name
         self.cv2, self.labels, self.colour, self.layout = cv2, tuple(labels.split(",")), colour, layout
         self.size, self.scale, self.margin = int(size), float(scale), float(margin)
         self.mean, self.std = (np.array([float(v) for v in text.split(",")], np.float32) for text in (mean, std))
@@ -232,10 +216,10 @@ class OnnxClassifier(Rival):
             crop = crop[..., ::-1]
         values = ((crop.astype(np.float32) * self.scale - self.mean) / self.std)[None].astype(np.float32)
         values = values.transpose(0, 3, 1, 2) if self.layout == "nchw" else values
-        return np.asarray(self.session.run(None, {self.input: values})[0]).ravel()
+        return self.session.run(None, {self.session.get_inputs()[0].name: values})[0].ravel()
 
 
-RIVALS: dict[str, type[Rival]] = {"yunet": YuNet, "opencv-fer": OpenCvFer, "fer": Fer, "fer-lite": Fer, "onnx": OnnxClassifier}
+RIVALS: dict[str, type[Rival]] = {"yunet": YuNet, "opencv-fer": OpenCvFer, "fer": Fer, "onnx": OnnxClassifier}
 RIVALS |= {"emotiefflib": EmotiEffLib, "deepface": DeepFaceRival, "py-feat": PyFeat}
 
 
@@ -250,12 +234,10 @@ def _weights(path: Path) -> None:
         raise MissingError(f"weights not at hand: the package would fetch '{path.name}', and a benchmark fetches nothing")
 
 
-def _face(x1: float, y1: float, x2: float, y2: float, points: np.ndarray | None = None) -> Face:
-    return {"box": [float(v) for v in (x1, y1, x2, y2)], "points": None if points is None else np.asarray(points, float).tolist()}
-
-
-def _largest_first(faces: list[Face]) -> list[Face]:
-    return sorted(faces, key=lambda f: -(f["box"][2] - f["box"][0]) * (f["box"][3] - f["box"][1]))
+def _faces(rows: Iterable[Sequence[Any]]) -> list[Face]:
+    """Faces of rows of left, top, width, height and maybe five points, the largest first."""
+    rows = sorted(rows, key=lambda row: -row[2] * row[3])
+    return [{"box": [float(v) for v in (x, y, x + w, y + h)], "points": at[0].tolist() if at else None} for x, y, w, h, *at in rows]
 
 
 def _crop(image: np.ndarray, box: list[float], margin: float = 0.0) -> np.ndarray:
@@ -274,15 +256,14 @@ def _similarity(points: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def _open(name: str, options: dict[str, Any]) -> tuple[Rival, dict[str, Any]]:
-    kind = RIVALS[name]
     try:
-        rival = kind(**options)
+        rival = RIVALS[name](**options)
     except ImportError as error:
         raise MissingError(f"the package '{error.name}' is not installed for this Python") from None
     except TypeError as error:
         raise MissingError(f"its options do not fit: {error}") from None
     try:
-        version = metadata.version(kind.package)
+        version = metadata.version(rival.package)
     except metadata.PackageNotFoundError:
         version = ""
     return rival, {"version": version} | {name: getattr(rival, name) for name in ("note", "labels", "finds", "package", "stages")}
@@ -301,24 +282,24 @@ def _serve(rival: Rival, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Serve one rival until stdin ends."""
+    """Serve one rival until stdin ends. Whatever a package does wrong is a reason, not our failure."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what packages print belongs to the log
+
+    def say(answer: dict[str, Any]) -> None:
+        print(json.dumps(answer, default=np.ndarray.tolist), file=answers)
+
+    doing = "does not load"
     try:
         rival, about = _open(sys.argv[1], json.loads(sys.argv[2]))
+        say(about)
+        doing = "failed on a picture"
+        for line in sys.stdin:
+            say(_serve(rival, json.loads(line)))
     except MissingError as error:
-        print(json.dumps({"missing": str(error)}), file=answers)
-        return
-    except Exception as error:  # whatever a package does wrong while it loads is a reason, not our failure
-        said = (str(error).splitlines() or [""])[0]
-        print(json.dumps({"missing": f"it does not load: {type(error).__name__}: {said}"}), file=answers)
-        return
-    print(json.dumps(about), file=answers)
-    for line in sys.stdin:
-        try:
-            print(json.dumps(_serve(rival, json.loads(line)), default=np.ndarray.tolist), file=answers)
-        except Exception as error:
-            print(json.dumps({"missing": f"it failed on a picture: {type(error).__name__}: {str(error)[:200]}"}), file=answers)
+        say({"missing": str(error)})
+    except Exception as error:
+        say({"missing": f"it {doing}: {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"})
 
 
 if __name__ == "__main__":
