@@ -19,13 +19,7 @@ def measure(pipeline: Pipeline, faces: Faces) -> Figures:
 
 
 def curves(labels: list[str], truth: np.ndarray, shown: np.ndarray, confidence: np.ndarray) -> Figures:
-    """Confusion, reliability and risk–coverage.
-
-    Args:
-        labels: names of the classes.
-        truth: `[N]` index of the class.
-        shown: `[N]` index of the label that is shown.
-        confidence: `[N]` its probability.
+    """Confusion, reliability and risk–coverage of N faces: indices of the true and the shown label, and the shown one's probability.
 
     Returns:
         `labels`; `confusion` `[truth][shown]` counts; `reliability`: bins with `from`, `to`, `count`, `confidence`, `accuracy`, the empty
@@ -46,7 +40,7 @@ def curves(labels: list[str], truth: np.ndarray, shown: np.ndarray, confidence: 
     at = np.unique(np.linspace(1, len(truth), min(40, len(truth))).astype(int)) - 1
     return {
         "n": len(truth),
-        "labels": list(labels),
+        "labels": labels,
         "confusion": confusion.tolist(),
         "reliability": reliability,
         "risk_coverage": [{"coverage": coverage[i], "risk": risk[i], "confidence": surest[i]} for i in at],
