@@ -19,7 +19,7 @@ from edge.language.labels import parse_emotion
 from edge.pipeline import Pipeline
 from edge.sources.camera import Frame
 from edge.sources.picture import as_grey, read_image
-from edge.types import Explanation
+from edge.types import Explanation, Verdict
 from edge.vision.encoder import Encoded
 from edge.vision.realign import realign
 from training.cues import CueModel
@@ -168,6 +168,13 @@ def explain_subjects(pipeline: Pipeline, subjects: list[Subject], *, title: str)
         drafts += pipeline.explainer.draft(some)
         final += [pipeline.explainer.settle(draft, subject) for draft, subject in zip(drafts[i:], some, strict=True)]
     return drafts, final
+
+
+def verdict_rates(final: Sequence[Explanation], right: np.ndarray, lost: int = 0) -> Figures:
+    """`verified_rate`, `verified_and_wrong` (by whether each shown label is `right`) and `abstained_rate`, of `lost` further faces too."""
+    verified, abstained = (np.array([e.status is status for e in final], bool) for status in (Verdict.VERIFIED, Verdict.ABSTAINED))
+    counts = {"verified_rate": verified, "verified_and_wrong": verified & ~right, "abstained_rate": abstained}
+    return {name: float(which.sum() / (len(final) + lost)) for name, which in counts.items()}
 
 
 def over_faces(measure: Callable[[Pipeline, Faces], Figures], *, faces: int, split: str = "test") -> Command:
