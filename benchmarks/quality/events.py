@@ -137,14 +137,7 @@ def stills(watched: list[Watched]) -> Figures:
 
 
 def measure(pipeline: Pipeline, data: Path, clips: int, seed: int) -> Figures:
-    """Make clips, read them, compare.
-
-    Args:
-        pipeline: any bundle's.
-        data: the packs.
-        clips: of each kind.
-        seed: of faces and courses.
-    """
+    """Make so many clips of each kind, read them, compare."""
     maker = _Maker(pipeline, data, clips, seed)
     figures: Figures = {"clips": clips, "noise_grey_levels": Clip.__dataclass_fields__["noise"].default}
     told: dict[int, list[Watched]] = {}

@@ -35,6 +35,7 @@ SHOWN = "today"
 """The source whose faces may be drawn (FairFace, CC BY 4.0)."""
 _ZOOM, _TITLE, _COLUMNS = 2, 16, 2
 _EVEN = 1e-4
+_CHANGES = ("probability", "odds", "reading")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,9 @@ def measure(
     split: str = "test",
     sheet: Path | None = None,
 ) -> Figures:
-    """Take back what stands out, both ways, and compare what the encoder makes of it.
+    """Take back what stands out in so many faces of each source, both ways, and compare what the encoder makes of it.
 
-    Args:
-        pipeline: of a bundle with moves.
-        data: folder of the data packs.
-        sources: some of `SOURCES`.
-        faces: of each source.
-        split: of FER+.
-        sheet: picture to draw ten faces of today into: as they are, taken back by the runtime, and by the trainer's mover.
+    `sheet` is a picture to draw ten faces of today into: as they are, taken back by the runtime, and by the trainer's mover.
 
     Returns:
         `faces`, `moves`; `refused`: reason → how often; `all` and `cues` (`lip_corners+`): `n`, what share of its way the reading went,
@@ -175,11 +170,8 @@ class _Compared:
             "n": int(chosen.sum()),
             "followed": float(np.average(self.followed(self.ours)[chosen], weights=weight)),
             "followed_trainer": float(np.average(self.followed(self.trainers)[chosen], weights=weight)),
-            **{
-                name: _alike(a[chosen], b[chosen])
-                for name, a, b in zip(("probability", "odds", "reading"), ours, trainers, strict=True)
-            },
-        }  # fmt: skip
+            **{name: _alike(a[chosen], b[chosen]) for name, a, b in zip(_CHANGES, ours, trainers, strict=True)},
+        }
 
 
 def _alike(a: np.ndarray, b: np.ndarray) -> float:

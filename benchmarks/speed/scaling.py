@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from edge.language.explain import subjects_of
 from edge.pipeline import Pipeline
 from edge.vision.face import align
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 _BATCHES = (1, 2, 4, 8, 16, 100)
 _FACES = (1, 2, 4, 9)
 _ROUNDS = 10
@@ -29,16 +29,21 @@ _ROUNDS = 10
 _CHILD = """
 import json, sys, time
 started = time.perf_counter()
-from edge.pipeline import Pipeline
+sys.path.insert(0, sys.argv[1])
+import edge.pipeline
 imported = time.perf_counter()
+if not edge.pipeline.__file__.startswith(sys.argv[1]):
+    sys.exit(f"another 'edge' was read, '{edge.pipeline.__file__}'")
 import numpy as np
-picture = np.load(sys.argv[1])
+pictures = np.load(sys.argv[2])
 begun = time.perf_counter()
-pipeline = Pipeline.load(sys.argv[2], device=sys.argv[3], threads=int(sys.argv[4]))
-loaded = time.perf_counter()
-pipeline(picture)
-read = time.perf_counter()
-print(json.dumps({"import_ms": imported - started, "load_ms": loaded - begun, "first_ms": read - loaded}))
+with edge.pipeline.Pipeline.load(sys.argv[3] or None, device=sys.argv[4], threads=int(sys.argv[5])) as pipeline:
+    loaded = time.perf_counter()
+    pipeline(pictures[0])
+    read = time.perf_counter()
+    turns = [pipeline(picture).latency_ms for _ in range(int(sys.argv[6])) for picture in pictures]
+times = {"import_ms": imported - started, "load_ms": loaded - begun, "first_ms": read - loaded}
+print(json.dumps([{name: spent * 1e3 for name, spent in times.items()}, turns]))
 """
 
 
@@ -104,21 +109,29 @@ def cold_start(bundle: Path, device: str, threads: int, repeats: int = 3) -> Fig
     Raises:
         BackendError: the process failed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "picture.npy"
-        np.save(picture, demo_frame().image_bgr)
-        rows = [fresh(_CHILD, picture, bundle, device, threads) for _ in range(repeats)]
-    figures = {name: float(np.median([row[name] for row in rows])) * 1e3 for name in rows[0]}
+    pictures = demo_frame().image_bgr[None]
+    rows = [fresh(CHECKOUT, bundle, pictures, device, threads, calls=0)[0] for _ in range(repeats)]
+    figures = {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
     return {**figures, "total_ms": sum(figures.values()), "repeats": repeats}
 
 
-def fresh(code: str, *args: object, reader: str = "a fresh process", folder: str | None = None) -> Any:
-    """What `code` prints last, JSON, in a Python of its own that is started in `folder`; an error names the `reader`.
+def fresh(
+    checkout: Path, bundle: Path | None, pictures: np.ndarray, device: str, threads: int, *, calls: int
+) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """A checkout reads `[N,H,W,3]` uint8 BGR pictures with a bundle (by default its own), in a Python of its own.
+
+    Returns:
+        `import_ms`, `load_ms` and `first_ms`, of its first reading; and, `calls` times of every picture, what a reading says that it took.
 
     Raises:
         BackendError: the process failed.
     """
-    done = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=False, cwd=folder)
+    with tempfile.TemporaryDirectory() as folder:  # from where no other checkout is imported
+        np.save(Path(folder) / "pictures.npy", pictures)
+        given = (checkout.resolve(), "pictures.npy", bundle.resolve() if bundle else "", device, threads, calls)
+        command = [sys.executable, "-c", _CHILD, *map(str, given)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     if done.returncode:
-        raise BackendError(f"{reader} cannot read a picture: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+        raise BackendError(f"'{checkout}' cannot read a picture: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
+    times, turns = json.loads(done.stdout.splitlines()[-1])
+    return times, turns

@@ -8,33 +8,18 @@ medians.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from benchmarks.command import Command, Figures, bundle_options, check, whole
-from benchmarks.speed.scaling import fresh
+from benchmarks.speed.scaling import CHECKOUT, fresh
 from benchmarks.speed.stages import demo_frame
 from edge.cv import cv2
 from edge.errors import UsageError
 
 STAGES = ("face", "encode", "explain", "verify", "total")
-_CHILD = """
-import json, sys
-import numpy as np
-sys.path.insert(0, sys.argv[1])
-import edge.pipeline
-from edge.pipeline import Pipeline
-if not edge.pipeline.__file__.startswith(sys.argv[1]):
-    sys.exit(f"another 'edge' was read, '{edge.pipeline.__file__}'")
-pictures = np.load(sys.argv[2])
-with Pipeline.load(sys.argv[3] or None, device=sys.argv[4], threads=int(sys.argv[5])) as pipeline:
-    for picture in pictures:
-        pipeline(picture)
-    print(json.dumps([pipeline(p).latency_ms for _ in range(int(sys.argv[6])) for p in pictures]))
-"""
 
 
 def measure(
@@ -58,15 +43,10 @@ def measure(
         BackendError: a checkout cannot read the pictures.
     """
     turns: dict[str, dict[str, list[float]]] = {name: {stage: [] for stage in STAGES} for name in checkouts}
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "pictures.npy"
-        np.save(file, pictures)
-        for name in tqdm([name for _ in range(rounds) for name in checkouts], desc="turns", leave=False, disable=None):
-            at, bundle = checkouts[name]
-            given = (at.resolve(), file, bundle.resolve() if bundle else "", device, threads, calls)
-            spent = fresh(_CHILD, *given, reader=f"'{at}'", folder=folder)
-            for stage, values in turns[name].items():
-                values.append(float(np.median([row[stage] for row in spent])))
+    for name in tqdm([name for _ in range(rounds) for name in checkouts], desc="turns", leave=False, disable=None):
+        _, spent = fresh(*checkouts[name], pictures, device, threads, calls=calls)
+        for stage, values in turns[name].items():
+            values.append(float(np.median([row[stage] for row in spent])))
     first = next(iter(turns.values()))
 
     def figures(stage: str, values: list[float]) -> Figures:
@@ -95,8 +75,7 @@ def _run(args: argparse.Namespace) -> Figures:
     check(args, rounds=1, calls=1)
     if not (args.old / "edge").is_dir():
         raise UsageError(f"--old '{args.old}' is no checkout: it has no folder 'edge'")
-    here = Path(__file__).resolve().parents[2]
-    checkouts = {"old": (args.old, args.old_bundle), "new": (here, args.bundle)}
+    checkouts = {"old": (args.old, args.old_bundle), "new": (CHECKOUT, args.bundle)}
     return measure(checkouts, _pictures(), args.device, args.threads, args.rounds, args.calls)
 
 
