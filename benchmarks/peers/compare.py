@@ -12,10 +12,10 @@ import contextlib
 import math
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -36,6 +36,7 @@ from training.metrics import war_uar
 
 ROUNDS = 20
 OURS = "erv-edge"
+Answer = TypeVar("Answer")
 _PACKAGES = ("fer", "emotiefflib", "deepface", "py-feat", "opencv")
 
 
@@ -50,40 +51,41 @@ class Wanted:
     python: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rivals:
-    """Rivals that were started: title → process, or why there is none (any more)."""
+class Rivals(dict[str, Worker]):
+    """Title → process of the rivals that are there; and title → why there is none (any more) of the others."""
 
-    workers: dict[str, Worker]
-    missing: dict[str, str]
+    def __init__(self) -> None:
+        super().__init__()
+        self.missing: dict[str, str] = {}
 
-    def there(self) -> dict[str, Worker]:
-        """Those that have not failed."""
-        return {title: worker for title, worker in self.workers.items() if title not in self.missing}
+    def ask(self, title: str, question: Callable[[Worker], Answer]) -> Answer | None:
+        """What a rival answers; at its first failure it goes to `missing`, and it never answers from then on."""
+        if title in self:
+            try:
+                return question(self[title])
+            except RivalMissing as reason:
+                self.missing[title] = str(reason)
+                del self[title]
+        return None
 
 
 @contextlib.contextmanager
 def started(wanted: list[Wanted], threads: int) -> Iterator[Rivals]:
     """Start the rivals, on `threads` threads as far as they heed it; they end with the context."""
+    rivals = Rivals()
     with contextlib.ExitStack() as stack:
-        rivals = Rivals({}, {})
         for rival in tqdm(wanted, desc="rivals", leave=False, disable=None):
             try:
-                rivals.workers[rival.title] = stack.enter_context(Worker(rival.name, rival.options, rival.python, threads))
+                rivals[rival.title] = stack.enter_context(Worker(rival.name, rival.options, rival.python, threads))
             except RivalMissing as reason:
                 rivals.missing[rival.title] = str(reason)
         yield rivals
 
 
 def measure(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = ROUNDS, faces: Faces | None = None) -> Figures:
-    """Time ours and every rival on the same picture, in turns; and count how often each is right on the same faces.
+    """Time ours and every rival on the same picture, in turns; and count how often each is right on the same `faces`, if any.
 
-    Args:
-        pipeline: ours, on `threads` threads.
-        rivals: one that fails from now on goes to `missing`.
-        threads: of the matmul.
-        rounds: turns of every stage.
-        faces: for the accuracy; without them it is left out.
+    The pipeline runs on `threads` threads, as the matmul does.
 
     Returns:
         `matmul_ms`, `threads`, `rounds`; `missing`: title → reason; `systems`: title → `version`, `note`, `finds`, `labels`, and `stages`
@@ -97,7 +99,7 @@ def measure(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = R
         scores = {} if faces is None else _accuracies(pipeline, faces, rivals, Path(folder))
     note = f"own finder and crop, bundle '{pipeline.bundle.folder.name}'"
     ours = {"version": __version__, "note": note, "finds": True, "labels": list(pipeline.bundle.config.labels), "package": OURS}
-    systems: Figures = {OURS: ours, **{title: {**worker.about} for title, worker in rivals.there().items()}}
+    systems: Figures = {OURS: ours, **{title: {**worker.about} for title, worker in rivals.items()}}
     for title, row in systems.items():
         stages = {key.partition("\n")[2]: key for key in times if key.partition("\n")[0] == title}
         row["stages"] = {stage: summary(key, times, f"{OURS}\nread") for stage, key in stages.items()}
@@ -113,17 +115,10 @@ def _stages(scene: Scene, rivals: Rivals, folder: Path) -> list[Stage]:
     face = _as_face(scene.detection)
     crop = align(scene.grey, scene.detection, scene.pipeline.config.image)[0][None]
 
-    def theirs(title: str, worker: Worker, stage: str) -> Stage:
-        """One stage of a rival; it goes to `missing` when it fails, and it never answers from then on."""
-
+    def theirs(title: str, stage: str) -> Stage:
         def call(calls: int) -> dict[str, list[float]]:
-            spent = [math.inf] * calls
-            if title not in rivals.missing:
-                try:
-                    spent = worker.time(stage, picture, face, calls)
-                except RivalMissing as reason:
-                    rivals.missing[title] = str(reason)
-            return {f"{title}\n{stage}": spent}
+            spent = rivals.ask(title, lambda worker: worker.time(stage, picture, face, calls))
+            return {f"{title}\n{stage}": spent or [math.inf] * calls}
 
         return call
 
@@ -131,7 +126,7 @@ def _stages(scene: Scene, rivals: Rivals, folder: Path) -> list[Stage]:
         timed(f"{OURS}\nfind", lambda: scene.pipeline.finder(scene.grey)),
         timed(f"{OURS}\nclassify", lambda: scene.pipeline.encoder(crop)),
         timed(f"{OURS}\nread", lambda: scene.pipeline.look(scene.frame)),
-        *(theirs(title, worker, stage) for title, worker in rivals.there().items() for stage in worker.about["stages"]),
+        *(theirs(title, stage) for title, worker in rivals.items() for stage in worker.about["stages"]),
     ]
 
 
@@ -153,13 +148,12 @@ def _accuracies(pipeline: Pipeline, faces: Faces, rivals: Rivals, folder: Path) 
         own[i] = labels.index(seen[0].emotion) if seen else -1
     ours = own, pipeline.encoder.read(faces.crops).probabilities.argmax(1), own >= 0
     scores = {OURS: _score(faces.labels, np.arange(len(labels)), *ours)}
-    for title, worker in rivals.there().items():
+    for title, worker in list(rivals.items()):
         names = [parse_emotion(name, labels) for name in worker.about["labels"]]
         index = np.array([labels.index(name) if name else -1 for name in names])
-        try:
-            theirs = _answers(worker, folder, faces.crops.shape[1], tqdm(found, desc=title, leave=False, disable=None), index)
-        except RivalMissing as reason:
-            rivals.missing[title] = str(reason)
+        pictures = tqdm(found, desc=title, leave=False, disable=None)
+        theirs = rivals.ask(title, lambda worker, i=index, p=pictures: _answers(worker, folder, faces.crops.shape[1], p, i))
+        if theirs is None:
             continue
         if names:
             scores[title] = {**_score(faces.labels, index, *theirs), "ours": _score(faces.labels, index, *ours)}

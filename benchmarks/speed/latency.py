@@ -32,14 +32,10 @@ ROUNDS = 60
 def measure(
     variants: dict[str, Pipeline], threads: int, *, rounds: int = ROUNDS, source: Source | None = None, fps: float = 30.0
 ) -> Figures:
-    """Time every stage of every variant on one face in a picture, in turns.
+    """Time every stage of every variant, and a matmul on as many threads, on one face in a picture, in turns.
 
-    Args:
-        variants: loaded bundles, on `threads` threads.
-        threads: also of the matmul.
-        rounds: turns of every stage.
-        source: where `capture` takes frames from (camera number or video file) and the picture; without one, a clip of the demo portrait.
-        fps: frames per second of the camera that is played for `dropped`; 0 leaves that out.
+    The picture, and what `capture` takes, come from `source` (camera number or video file), or are a clip of the demo portrait. `fps` is
+    that of the camera which is played for `dropped`; 0 leaves that out.
 
     Returns:
         `matmul_ms`; how it was measured; load, clock, temperatures and throttling `before` and `after`; and `variants`: name →

@@ -25,15 +25,9 @@ STAGES = ("face", "encode", "explain", "verify", "total")
 def measure(
     checkouts: dict[str, tuple[Path, Path | None]], pictures: np.ndarray, device: str, threads: int, rounds: int, calls: int
 ) -> Figures:
-    """Let checkouts take turns.
+    """Let checkouts take `rounds` turns, each of which reads `[N,H,W,3]` uint8 BGR pictures `calls` times.
 
-    Args:
-        checkouts: name → its folder, and its bundle (the one that it ships when `None`); the first is what others are held against.
-        pictures: `[N,H,W,3]` uint8 BGR.
-        device: as for `Pipeline.load`.
-        threads: per graph.
-        rounds: turns of each.
-        calls: times that a turn reads every picture.
+    `checkouts` are name → folder and bundle (the one that it ships when `None`); the first is what others are held against.
 
     Returns:
         `rounds`, and name → stage → `turns_ms`, the median of each turn, `median_ms` over turns, and `share`: the median over rounds of
