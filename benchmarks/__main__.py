@@ -1,7 +1,6 @@
 """`python -m benchmarks COMMAND`: measure a bundle and the machine it runs on; `--json` prints one object and nothing else.
 
-Every command lives in a room of its own, which is imported only when it is asked for: `latency` on a bare device needs no training
-packages.
+Every command's room is imported only when it is asked for: `latency` on a bare device needs no training packages.
 """
 
 from __future__ import annotations

@@ -74,11 +74,7 @@ def plain(value: Any) -> Any:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, and its folder.
-
-    Raises:
-        UsageError: it cannot be written.
-    """
+    """Write a file whole or not at all, and its folder; `UsageError` where that is not possible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data)

@@ -23,13 +23,7 @@ OFFSETS = ("cues", "cues_neutral", "action_units")
 
 
 def measure(pipelines: dict[str, Pipeline], photographs: Photographs, *, pairs: int = 0, seed: int = 0) -> Figures:
-    """Audit bundles on the same photographs; the second, if there is one, is what the first is held against.
-
-    Args:
-        pipelines: name → bundle.
-        photographs: what they are shown.
-        pairs: how many of these are changed as well; 0: all.
-        seed: of draws and shufflings.
+    """Audit bundles on the same photographs, `pairs` of them changed as well (0: all); a second is what the first is held against.
 
     Returns:
         `photographs`, `pairs`: how many; `bundles`: name → `commit`, `groups` (axis → group → `n` and family → measure → `share` or `by`

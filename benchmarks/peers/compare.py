@@ -1,8 +1,7 @@
 """`python -m benchmarks compare`: the same frames through us and through what else is installed.
 
-Every rival runs in a process of its own, reads its own clock, and takes its turn in the same rounds as our stages. Accuracy is counted on
-the faces whose label the rival knows, with ours on the same faces beside it; a face that is not found is wrong. What is not installed, or
-would have to fetch its weights, is listed as missing with the reason.
+Accuracy is counted on the faces whose label the rival knows, with ours on the same faces beside it; a face that is not found is wrong. What
+is not installed, or would have to fetch its weights, is listed as missing with the reason.
 """
 
 from __future__ import annotations
@@ -85,13 +84,11 @@ def started(wanted: list[Wanted], threads: int) -> Iterator[Rivals]:
 def measure(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = ROUNDS, faces: Faces | None = None) -> Figures:
     """Time ours and every rival on the same picture, in turns; and count how often each is right on the same `faces`, if any.
 
-    The pipeline runs on `threads` threads, as the matmul does.
-
     Returns:
-        `matmul_ms`, `threads`, `rounds`; `missing`: title → reason; `systems`: title → `version`, `note`, `finds`, `labels`, and `stages`
-        (`find`, `classify`, `network` the classifier's function alone, `read` everything), each with its `ratio` to our `read`; and
-        `accuracy`: `n`, `found`, `war`, `uar`, `war_found` over the found faces, `war_crop` on the data's own crop without a finder, and
-        `ours`, the same of us on these faces.
+        `matmul_ms`, `threads` (the pipeline's and the matmul's), `rounds`; `missing`: title → reason; `systems`: title → `version`, `note`,
+        `finds`, `labels`; `stages` (`find`, `classify`, `network` the classifier's function alone, `read` everything), each with its
+        `ratio` to our `read`; and `accuracy`: `n`, `found`, `war`, `uar`, `war_found` over the found faces, `war_crop` on the data's own
+        crop without a finder, and `ours`, the same of us on these faces.
     """
     cv2.setNumThreads(threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -195,11 +192,7 @@ def _score(truth: np.ndarray, known: np.ndarray, answers: np.ndarray, alone: np.
 
 
 def wanted_rivals(args: argparse.Namespace) -> list[Wanted]:
-    """What the options ask for; every package is tried.
-
-    Raises:
-        UsageError: an option that is not `NAME=PATH` or `KEY=VALUE`.
-    """
+    """What the options ask for, every package tried; `UsageError` for one that is not `NAME=PATH` or `KEY=VALUE`."""
     given = dict(_pairs("--python", args.python))
     if unknown := set(given) - set(_PACKAGES):
         raise UsageError(f"--python {unknown.pop()}: expected one of {', '.join(_PACKAGES)}")

@@ -1,8 +1,7 @@
 """Other packages behind one small shape, each with the preprocessing that its authors document.
 
-This file runs by itself, in a process of its own and under whichever Python has the package: it imports numpy and nothing of ours. It
-reads one JSON request a line from stdin and answers one a line; `benchmarks.peers.compare` is on the other side. The clock is read here, so
-that the way between the processes is not in the figures. Nothing is downloaded: the caller closes the way out.
+This file runs by itself, under whichever Python has the package: it imports numpy and nothing of ours, reads one JSON request a line from
+stdin and answers one a line. The clock is read here, so that the way between the processes is not in the figures.
 
 A face is `{"box": [x1, y1, x2, y2], "points": [[x, y] × 5] or null}` in pixels, points image left first: eyes, nose, mouth corners.
 """

@@ -27,11 +27,7 @@ class Worker(contextlib.ExitStack):
     """One rival; a context manager that ends its process."""
 
     def __init__(self, name: str, options: dict[str, Any], python: str, threads: int) -> None:
-        """Start one of `rivals.RIVALS`, made with `options`, under the interpreter that has its package, on so many threads.
-
-        Raises:
-            RivalMissing: it does not start, its package or weights are not there.
-        """
+        """Start one of `rivals.RIVALS`, made with `options`, under the interpreter that has its package; else it is `RivalMissing`."""
         super().__init__()
         self._log = self.enter_context(tempfile.TemporaryFile(mode="w+", errors="replace"))  # noqa: SIM115
         command = [python, str(Path(rivals.__file__).resolve()), name, json.dumps(options)]

@@ -1,7 +1,6 @@
 """`python -m benchmarks accuracy`: recognition, calibration, explanations and verdicts of a bundle, over faces with known labels.
 
-Explanation figures speak of the policy's greedy rationales; `verified_rate` and `abstained_rate` of what the runtime makes of them.
-Claims are judged by the landmarks' cues, never by the encoder's.
+Explanation figures speak of the policy's greedy rationales, whose claims the landmarks judge; rates of verdicts of what the runtime shows.
 """
 
 from __future__ import annotations
@@ -26,10 +25,7 @@ from training.metrics import claim_rates, coherence, expected_calibration_error,
 
 
 def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> Figures:
-    """The benchmark's flat object; figures that cannot be measured are None.
-
-    `closed` leaves classes without faces out of the head's answer space (the policy's answers stay open).
-    """
+    """The figures, flat; `closed` leaves classes without faces out of the head's answer space (the policy's answers stay open)."""
     config = pipeline.bundle.config
     names = list(config.labels)
     truth, count = faces.labels, len(names)
@@ -99,8 +95,7 @@ def _verdicts(
 ) -> dict[str, float]:
     """How often the verdict accepts a right-answered own rationale, and rejects one given another face's (different) answer.
 
-    The swapped rationale is judged as if its new answer were the shown label: as it stands (`swap_rejected`), and with a closing for that
-    answer, so that only its evidence can give it away (`swap_rejected_renamed`).
+    As it stands (`swap_rejected`), and with a closing for that answer, so that only its evidence can tell (`swap_rejected_renamed`).
     """
     names, grammar, random = pipeline.bundle.config.labels, pipeline.explainer.grammar, Random(0)
     accepted = np.array([d.status is Verdict.VERIFIED for d in drafts])

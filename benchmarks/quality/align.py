@@ -1,9 +1,8 @@
 """`python -m benchmarks align`: what each alignment recipe does to the explanations, under the verifier and under an independent judge.
 
 Every metric comes twice, on the full rationale and with emotion words hidden. The independent judge shares neither architecture nor
-training faces nor cue source with the verifier, and no reward uses it; the foreign one (`--foreign`) has never read this language. Beside
-the arms stands the *writer alone*: the same grammar without any policy. Differences between arms are paired, face by face. Needs the
-`training` extra.
+training faces nor cue source with the verifier; the foreign one has never read this language. Differences between arms are paired, face by
+face. Needs the `training` extra.
 """
 
 from __future__ import annotations

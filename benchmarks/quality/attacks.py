@@ -1,7 +1,7 @@
 """`python -m benchmarks attacks`: how often texts that deceive pass the verdict, and how often true ones do.
 
-The attacks are `training.attacks`'; they are made from the bundle's own rationales of faces whose answer is right. An attack that carries a
-lie about the face counts only where the landmarks, or for pose, intensity and certainty the runtime's own measures, say that it is one.
+They are made by `training.attacks` from the bundle's own rationales of faces whose answer is right. A lie about the face counts only where
+the landmarks, or for pose, intensity and certainty the runtime's own measures, say that it is one.
 """
 
 from __future__ import annotations

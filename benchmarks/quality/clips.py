@@ -145,12 +145,7 @@ def _pooled(found: list[Answered], truth: np.ndarray, labels: list[str], count: 
 
 
 def find_clips(args: argparse.Namespace, pipeline: Pipeline) -> Iterable[Labelled]:
-    """The clips that the options name.
-
-    Raises:
-        UsageError: `--data` is missing.
-        InputError: a table or a clip is missing, or there is none.
-    """
+    """The clips that the options name; `UsageError` without the `--data` that they need, `InputError` where there is none."""
     if args.dataset == "made":
         return (
             Labelled("made", label, clip.frames)

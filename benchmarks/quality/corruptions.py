@@ -1,7 +1,4 @@
-"""Ways in which a camera's face crop is worse than a data set's, each at three severities; pure functions on `[S,S]` uint8.
-
-Strengths are given for a crop of 48 pixels and scale with its side.
-"""
+"""Ways in which a camera's face crop is worse than a data set's, at three severities: pure functions on `[S,S]` uint8."""
 
 from __future__ import annotations
 
@@ -77,13 +74,9 @@ def covering(kind: str, crop: np.ndarray, other: np.ndarray, random: np.random.G
 
 
 def cover(crop: np.ndarray, points: np.ndarray, severity: int, over: np.ndarray) -> np.ndarray:
-    """Hide a part of the face behind a rectangle.
+    """Hide the part of a face `[S,S]` that `[P,2]` pixels show behind a rectangle cut from `over` `[S,S]`.
 
-    Args:
-        crop: `[S,S]` uint8.
-        points: `[P,2]` pixels of the crop that show the part.
-        severity: 1 and 2 hide the middle half and three quarters of its box, 3 all of it and a tenth more on every side.
-        over: `[S,S]` uint8, what the rectangle is cut from.
+    Severity 1 and 2 hide the middle half and three quarters of its box, 3 all of it and a tenth more on every side.
     """
     low, high = points.min(0), points.max(0)
     middle, half = (low + high) / 2, (high - low) / 2 * (0.5, 0.75, 1.2)[severity - 1]

@@ -1,7 +1,4 @@
-"""`python -m benchmarks crop`: does a face that the runtime finds and crops read like the same face given as a FER+ image?
-
-Each FER+ image is enlarged and set into a grey picture; the pipeline finds, aligns and reads it like any photo.
-"""
+"""`python -m benchmarks crop`: does a face that the runtime finds and crops read like the same face given as a FER+ image?"""
 
 from __future__ import annotations
 
@@ -19,14 +16,11 @@ from training.data import load_ferplus, resized
 
 
 def measure(pipeline: Pipeline, pack: Path, split: str) -> Figures:
-    """Compare readings of the faces that the reference protocol counts.
+    """Compare readings of the faces that the reference protocol counts, each set into a picture; `InputError` if none is found.
 
     Returns:
         `n`, `found` (share in which a face was found and read), and over those: `agreement` of the labels, `war_image` of the image given,
         `war_cropped` of the runtime's own crop, `cue_correlation` between the two, mean over the cues.
-
-    Raises:
-        InputError: no face was found in any picture.
     """
     faces = load_ferplus(pack, split)
     faces = faces.take(faces.label >= 0)

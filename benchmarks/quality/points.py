@@ -1,9 +1,8 @@
 """`python -m benchmarks points`: how much of the finder's point error is the teacher's own.
 
-The finder is measured against another detector's points, which err too. A third, independent reading (the encoder, which learned from
-another landmark model) tells them apart: with independent errors, the squared distances of each pair are sums of two errors' squares,
-and three pairs give three errors (the three-cornered hat, known from the comparison of clocks). Fixed offsets between the definitions
-are taken out.
+A third, independent reading (the encoder, which learned from another landmark model) tells them apart: with independent errors the squared
+distances of each pair are sums of two errors' squares, and three pairs give three errors (the three-cornered hat, known from the comparison
+of clocks). Fixed offsets between the definitions are taken out.
 """
 
 from __future__ import annotations
@@ -28,16 +27,11 @@ _PARTS = ((33, 133, 159, 145), (362, 263, 386, 374), (61,), (291,))
 
 
 def measure(pipeline: Pipeline, archive: Path, split: str) -> Figures:
-    """Compare teacher, finder and encoder on photos with one face of at least 60 px.
-
-    Only eyes and mouth corners are compared: the encoder has no point at the teacher's nose tip.
+    """Compare teacher, finder and encoder on photos with one face of at least 60 px, by eyes and mouth corners; `InputError` with too few.
 
     Returns:
-        `faces`; mean distances over the eye distance `teacher_encoder`, `finder_encoder`, `finder_teacher`; and the errors that follow
-        for `teacher`, `finder`, `encoder`.
-
-    Raises:
-        InputError: too few such faces.
+        `faces`; mean distances over the eye distance `teacher_encoder`, `finder_encoder`, `finder_teacher`; and the errors that follow for
+        `teacher`, `finder`, `encoder`.
     """
     rows = []
     for photo in tqdm(load_photos(archive, split), desc="photos", leave=False, disable=None):

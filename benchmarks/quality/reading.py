@@ -45,11 +45,7 @@ class Faces:
 
 
 def cue_model(config: BundleConfig, names: Sequence[str] | None = None) -> CueModel:
-    """The bundle's own standardisation of what landmarks tell: of its cues in their order, or of those that are named.
-
-    Raises:
-        InputError: the bundle lacks a cue that is named.
-    """
+    """The bundle's own standardisation of what landmarks tell: of its cues in their order, or of those named."""
     specs = {cue.name: cue for cue in config.cues}
     if missing := [name for name in names or () if name not in specs]:
         raise InputError(f"the bundle has no cue '{missing[0]}': it cannot be moved")
@@ -76,11 +72,7 @@ def of_emotions(folder: Path, labels: Sequence[str]) -> list[tuple[Path, str]]:
 
 
 def load_folder(folder: Path, pipeline: Pipeline, *, find_faces: bool) -> Faces:
-    """Read `folder/<emotion>/*.png|jpg`: face crops, or whole photos whose largest face is taken.
-
-    Raises:
-        InputError: no emotion folder with a picture in it.
-    """
+    """`folder/<emotion>/*.png|jpg`: face crops, or whole photos whose largest face is taken; `InputError` without any."""
     config = pipeline.bundle.config
     pictures = [(path, emotion) for path, emotion in of_emotions(folder, config.labels) if path.suffix.lower() in _SUFFIXES]
     if not pictures:

@@ -1,7 +1,6 @@
 """`python -m benchmarks robustness`: how reading, checking and calibration fare when the picture is bad.
 
-Every corruption (see `corruptions`) at up to three severities. With the mouth hidden, a text that still speaks of the mouth
-describes nothing that can be seen: such claims must vanish from the draft, or the explanation must not be shown.
+With the mouth hidden, claims about it must vanish from the draft, or the explanation must not be shown.
 """
 
 from __future__ import annotations
@@ -71,14 +70,11 @@ def _covered(crops: np.ndarray, points: np.ndarray, kind: str, seed: int) -> Cal
 
 
 def mouth_claims(before: list[Explanation], drafts: list[Explanation], final: list[Explanation], cues: set[str]) -> Figures:
-    """What becomes of claims about the mouth, whose `cues` are named, when it is covered.
-
-    Of drafts `before`, and of `drafts` and `final` explanations with the mouth covered.
+    """What becomes of claims about the mouth, by the names of its `cues`: clean drafts `before`, and both with the mouth covered.
 
     Returns:
-        `claimed_clean`, `claimed_hidden`: share of drafts that speak of the mouth. Among the faces whose clean draft did (`faces`):
-        `vanished` from the draft, `withheld` (claimed, but rejected or abstained), `shown` (claimed in a text that is shown to the user);
-        the three sum to 1. `None` without such faces. A draft that is withheld for another reason than the mouth counts as withheld.
+        `claimed_clean`, `claimed_hidden`: share of drafts that speak of the mouth. Among the `faces` whose clean draft did:
+        `vanished` from the draft, `withheld` (claimed, but rejected or abstained for whatever reason), `shown`; these sum to 1.
     """
     spoke, speaks, tells = (np.array([any(c.cue in cues for c in e.claims) for e in group], bool) for group in (before, drafts, final))
     shows = tells & [e.status is Verdict.VERIFIED for e in final]

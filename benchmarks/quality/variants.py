@@ -23,11 +23,11 @@ def size(folder: Path) -> Figures:
 
 
 def measure(variants: dict[str, Pipeline], faces: Faces) -> Figures:
-    """Compare bundles of one label list over the same faces; the first is what the others are held against.
+    """Compare bundles over the same faces; the first is what the others are held against.
 
     Returns:
         Name → `bytes`, `graphs`, `war`, `uar`, `verified_rate`, and `agreement` of the labels, `equal_texts`, `probability_gap` (mean over
-        faces of the largest difference of a probability) with the first one. A bundle of other labels has `None` for these three.
+        faces of the largest difference of a probability) with the first one; `None` for a bundle of other labels.
     """
     reads = {name: read_crops(pipeline, faces.crops) for name, pipeline in variants.items()}
     told = {name: explain(pipeline, reads[name], title=name) for name, pipeline in variants.items()}

@@ -1,7 +1,6 @@
 """`python -m benchmarks audit`: is everybody found, read and explained alike, and does light, skin or a mirror change what is read?
 
-On the whole photographs of the audit pack, which nothing was trained on or tuned to. Prints Markdown; `--page` puts the same tables into a
-page, `--picture` draws the groups, `--sheet` shows what is done to the photographs.
+On the photographs of the audit pack, which nothing was trained on or tuned to.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""`python -m benchmarks report RUN…`: one HTML file that needs nothing else, and the same in Markdown.
-
-The first run is the one that the others are compared with; regressions are flagged. A run is a folder that `all` wrote.
-"""
+"""`python -m benchmarks report RUN…`: one HTML file that needs nothing else, and the same in Markdown, of folders that `all` wrote."""
 
 from __future__ import annotations
 
@@ -27,11 +24,7 @@ _CAUTION = (
 
 
 def read_run(run: Path) -> Figures:
-    """Read and check the `results.json` of a run (its folder, or the file itself).
-
-    Raises:
-        InputError: it is not there, is of another schema, or does not follow the published one.
-    """
+    """The `results.json` of a run (its folder, or the file); `InputError` if it is missing or does not follow the published schema."""
     import jsonschema
 
     path = run / "results.json" if run.is_dir() else run
@@ -54,8 +47,7 @@ def read_run(run: Path) -> Figures:
 def write(runs: list[Path], out: Path) -> Figures:
     """Write `report.html` and `report.md` into the folder `out`; the report speaks of the last run, compared with the first.
 
-    Returns:
-        `html`, `markdown` (paths), and the `regressions` of every later run against the first.
+    Returns `html`, `markdown` (paths), and the `regressions` of every later run against the first.
     """
     results = [read_run(run) for run in runs]
     last, blocks = results[-1], sections(results[-1])

@@ -1,7 +1,6 @@
 """`python -m benchmarks all --out RUN`: every measurement into one folder, and its report.
 
-Each part writes `RUN/<part>.json` when it is done. A part whose file is there, made with the same bundles, data and options, is not
-measured again: an interrupted run goes on where it stopped. `results.json` (see `results.schema.json`) holds all of them.
+Each part writes `RUN/<part>.json` when it is done, and is not measured again with the same bundles, data and options.
 """
 
 from __future__ import annotations

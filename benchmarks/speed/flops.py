@@ -1,8 +1,7 @@
-"""FLOPs and bytes of an ONNX graph, counted at the shapes of one run.
+"""FLOPs and bytes of an ONNX graph, at the shapes of one run by ONNX Runtime's own profile, without optimisation.
 
-The shapes are those of ONNX Runtime's own profile, without optimisation: exact for dynamic axes, caches and quantised graphs alike. Counted
-are the operators that do the arithmetic (convolutions, matrix products, attention), multiply and add apart; element-wise operators, norms
-and softmax are not. What a branch or loop does is not known: such operators are named in `uncounted`.
+Counted are the operators that do the arithmetic (convolutions, matrix products, attention), multiply and add apart; element-wise ones,
+norms and softmax are not. What a branch or loop does is not known: such operators are named in `uncounted`.
 """
 
 from __future__ import annotations

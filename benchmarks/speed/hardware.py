@@ -1,7 +1,6 @@
-"""`python -m benchmarks hardware`: what this machine is, and what state it is in.
+"""`python -m benchmarks hardware`: what this machine is, and what state it is in (clocks, temperature, throttling), which changes.
 
-Reads only. `state` changes while a benchmark runs (clocks, temperature, throttling), so a run takes it before and after; the rest does
-not. What cannot be found out is `None`, never guessed.
+Reads only. What cannot be found out is `None`, never guessed.
 """
 
 from __future__ import annotations
@@ -63,11 +62,9 @@ def cores() -> int:
 
 
 def state(root: Path = Path("/")) -> Figures:
-    """What changes: load, clocks, temperatures, throttling.
+    """What changes: `load` (runnable processes, one minute), `mhz`, `temperatures_c` per zone, and the cooling devices that are at work.
 
-    Returns:
-        `load` (runnable processes, one minute), `mhz`, `temperatures_c` per thermal zone, `throttled`: cooling devices that are at work;
-        each `None` or empty where the machine does not say.
+    Each `None` or empty where the machine does not say.
     """
     thermal = root / "sys/class/thermal"
     zones = [(_read(zone / "type").strip() or zone.name, _scaled(zone / "temp")) for zone in sorted(thermal.glob("thermal_zone*"))]
@@ -91,8 +88,7 @@ def measure() -> Figures:
 def jetson_mode(power_mode: int | None, lock_clocks: bool) -> Iterator[None]:
     """Set a Jetson's power mode and lock its clocks, and put both back at the end. Does nothing unless asked.
 
-    Raises:
-        BackendError: the tools are missing, or refuse (both need root; some modes need a restart, and are refused here).
+    `BackendError` where the tools are missing, or refuse (both need root; some modes need a restart).
     """
     with contextlib.ExitStack() as undo:
         if power_mode is not None:
@@ -177,11 +173,7 @@ def mode_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_log(path: Path) -> Figures:
-    """Means over a recorded tegrastats log, and how many of its lines could not be read.
-
-    Raises:
-        UsageError: no such file, or no line of it is tegrastats'.
-    """
+    """Means over a recorded tegrastats log, and how many of its lines could not be read; `UsageError` where none could."""
     try:
         lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     except OSError as error:

@@ -1,7 +1,6 @@
-"""Reading what a Jetson says of itself: tegrastats, nvpmodel, jetson_clocks, nv_tegra_release, the device tree.
+"""What a Jetson says of itself, in the formats of JetPack 5 to 7 (Orin Nano, Orin NX, AGX Orin, Thor): pure functions on text.
 
-Pure functions on text, in the formats of JetPack 5 to 7 (Orin Nano, Orin NX, AGX Orin, Thor). What a text does not say is absent from the
-result: no parser raises, and none fills in a number.
+What a text does not say is absent from the result: no parser raises, and none fills in a number.
 """
 
 from __future__ import annotations

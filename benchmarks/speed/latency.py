@@ -1,8 +1,4 @@
-"""`python -m benchmarks latency`: milliseconds per stage, and the same in *matmuls* (see `benchmarks.speed.clock`).
-
-Several `--bundle` are timed in the same rounds, and each is compared with the first one. `--sweep` adds threads, batch and face count;
-`--cold` a fresh process.
-"""
+"""`python -m benchmarks latency`: milliseconds per stage, and the same in *matmuls* (see `benchmarks.speed.clock`)."""
 
 from __future__ import annotations
 
@@ -38,9 +34,8 @@ def measure(
     that of the camera which is played for `dropped`; 0 leaves that out.
 
     Returns:
-        `matmul_ms`; how it was measured; load, clock, temperatures and throttling `before` and `after`; and `variants`: name →
-        `provider`, `tokens`, `dropped`, and `stages` (see `stages.STAGES`; of bundles that can, `stages.ASKED` too), each with the
-        figures of `clock.summary`, set against the first variant's.
+        `matmul_ms`; how it was measured; `state` of the machine `before` and `after`; and `variants`: name → `provider`, `tokens`,
+        `dropped`, and `stages` (`STAGES`, and `ASKED` of bundles that can): `clock.summary`, set against the first variant's.
     """
     cv2.setNumThreads(threads)
     first = next(iter(variants))

@@ -1,7 +1,6 @@
-"""`python -m benchmarks power`: energy per frame and per explanation.
+"""`python -m benchmarks power`: energy per frame and per explanation, and the machine's draw at rest.
 
-On a Jetson from tegrastats (input of the module, and its rails); elsewhere from the processor's own counter (RAPL), where it may be
-read. Without either the figures are empty and `reason` says why. The machine's draw at rest is measured first, and given beside.
+On a Jetson from tegrastats, elsewhere from the processor's own counter (RAPL); without either the figures are empty and `reason` says why.
 """
 
 from __future__ import annotations
@@ -58,11 +57,7 @@ def rapl(packages: list[Path], work: Callable[[], object]) -> dict[str, float]:
 
 
 def meter(folder: Path = _RAPL) -> tuple[str, Meter]:
-    """The machine's power meter and its name.
-
-    Raises:
-        BackendError: why there is none.
-    """
+    """The machine's power meter and its name; `BackendError` says why there is none."""
     if program := shutil.which("tegrastats"):
         return "tegrastats", partial(tegrastats, program)
     packages = sorted(folder.glob("intel-rapl:[0-9]"))
@@ -79,8 +74,8 @@ def measure(pipeline: Pipeline, *, seconds: float = 5.0, folder: Path = _RAPL) -
     """Run the fast path, then the slow path, for `seconds` each, under the meter; `folder` holds RAPL's counters.
 
     Returns:
-        `meter` and `reason`; `idle_w`; for `frame` (fast path) and `explanation` (written and checked, on top of the frame's tokens):
-        `watts` per rail, `count`, `joules` each, `joules_above_idle`; temperatures and throttling `before` and `after`.
+        `meter`, `reason`, `idle_w`; `frame` (fast path) and `explanation` (on top of the frame's tokens): `watts` per rail, `count`,
+        `joules` each, `joules_above_idle`; `state` of the machine `before` and `after`.
     """
     before = state()
     told: Figures = {"meter": None, "reason": "", "idle_w": None, "frame": None, "explanation": None, "before": before}

@@ -1,8 +1,7 @@
 """`python -m benchmarks reference`: has a stage become slower than the committed figures (`reference.json`)?
 
-For machines that are busy with other things: one thread, whose processor time is read instead of the wall's clock, and for stage and
-matmul alike the fastest call that was seen. A stage fails when it takes over 1.5 times its committed matmuls in every one of a few
-attempts. `--write` commits new figures, after a change of the bundle or of the machine that they are meant for.
+For busy machines: one thread, whose processor time is read, and for stage and matmul alike the fastest call. A stage fails when it takes
+over 1.5 times its committed matmuls in every one of a few attempts.
 """
 
 from __future__ import annotations
@@ -42,13 +41,9 @@ def measure(pipeline: Pipeline, *, rounds: int = 6) -> dict[str, float]:
 
 
 def compare(pipeline: Pipeline, committed: dict[str, float], *, attempts: int = _ATTEMPTS, rounds: int = 6) -> Figures:
-    """Measure until no stage is too slow, at most `attempts` times; the best of each stage counts.
+    """Measure until no stage is too slow, at most `attempts` times: stage → `committed`, and its best `measured` (matmuls) and `ratio`.
 
-    Returns:
-        Stage → `committed`, `measured` (matmuls), `ratio`.
-
-    Raises:
-        SlowdownError: a stage stayed over 1.5 times its committed matmuls.
+    `SlowdownError` for a stage that stayed over 1.5 times its committed matmuls.
     """
     best = dict.fromkeys(committed, np.inf)
     for _ in range(attempts):
@@ -63,11 +58,7 @@ def compare(pipeline: Pipeline, committed: dict[str, float], *, attempts: int = 
 
 
 def read_reference(path: Path = REFERENCE) -> dict[str, float]:
-    """The committed matmuls per stage.
-
-    Raises:
-        UsageError: the file is missing or is not one.
-    """
+    """The committed matmuls per stage; `UsageError` if the file is missing or is not one."""
     try:
         stages: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))["stages"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,9 +1,8 @@
 """`python -m benchmarks roofline`: how far each graph is from what this machine can do.
 
-The ceiling is measured, not read from a data sheet: the rate of a large matrix product and the bandwidth of memory. A graph's
-*attainable* rate is the lesser of the two at its arithmetic intensity (Roofline: An Insightful Visual Performance Model for Multicore
-Architectures, 2009), with only the bytes counted that no cache can save; weights count unpacked. `--profile` adds, per operator, where
-the time goes.
+The ceiling is measured: the rate of a large matrix product and the bandwidth of memory. A graph's *attainable* rate is the lesser of the
+two at its arithmetic intensity (Roofline: An Insightful Visual Performance Model for Multicore Architectures, 2009), with only the bytes
+counted that no cache can save.
 """
 
 from __future__ import annotations
@@ -94,10 +93,10 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
     """Count and time every graph on one face in a 640×480 picture.
 
     Returns:
-        `threads`, `gemm_gflops`, `bandwidth_gbs`, and `stages`: stage → `graph`, `median_ms`, `mflops`, `weight_mb`, `intensity` (FLOPs per
-        byte), `gflops` reached, `share_of_gemm`, `share_of_attainable`, `bound` (`compute` or `memory`), `uncounted`; with
-        `profile` also `operators`. The decoder runs on one thread whatever `threads` says, so its ceiling is that of one.
-        What rests on uncounted operators is `None`, and so is every share on a provider other than the CPU, whose ceiling is not known.
+        `threads`, `gemm_gflops`, `bandwidth_gbs`, and `stages`: stage → `graph`, `threads` (the decoder's: 1), `median_ms`, `mflops`,
+        `weight_mb`, `intensity` (FLOPs per byte), `gflops` reached, `share_of_gemm`, `share_of_attainable`, `bound`, `uncounted`; with
+        `profile` also `operators`. `None`: what rests on uncounted operators, and shares on a provider other than the CPU, whose ceiling is
+        not known.
     """
     cv2.setNumThreads(threads)
     given = feeds(Scene.of(pipeline, demo_frame()))
@@ -121,10 +120,7 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
 
 
 def _roofs(unit: np.ndarray, threads: int) -> dict[int, tuple[float, float]]:
-    """Threads, as many as given and one → FLOP/s and bytes/s of this machine's CPU.
-
-    FLOP/s of the fastest matmul: a ceiling is what the machine can do, not what it does while others use it.
-    """
+    """Threads, as many as given and one → FLOP/s of the fastest matmul, and bytes/s, of this machine's CPU."""
     units = {1: unit if threads == 1 else interleave([], 1, rounds=len(unit), title="one thread")[UNIT], threads: unit}
     return {own: (float(UNIT_FLOPS / spent.min() * 1e3), bandwidth(own)) for own, spent in units.items()}
 
@@ -146,8 +142,7 @@ def operators(path: Path, feed: Feed, threads: int, ceiling: float, runs: int = 
 
     Returns:
         Rows of `operator`, `calls` in a run, `us` in a run (mean over the faster half of the runs), `share` of the run, `mflops` as it was
-        run (padded channels included), `share_of_gemm`. `others` are those below 2 % together, `outside` is the part of a run that no
-        operator accounts for; the clock readings of the profile itself are in it.
+        run (padded channels included), `share_of_gemm`. `others` are those below 2 % together, `outside` what no operator accounts for.
     """
     events, _ = flops.profile(path, feed, ort.SessionOptions(), threads=threads, runs=runs)
     wholes = np.array([event["dur"] for event in events if event.get("name") == "model_run"])

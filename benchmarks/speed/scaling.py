@@ -104,11 +104,7 @@ def _medians(what: str, counts: tuple[int, ...], work: dict[str, Callable[[int],
 
 
 def cold_start(bundle: Path, device: str, threads: int, repeats: int = 3) -> Figures:
-    """A fresh process: milliseconds to import, to load the bundle, and of its first reading with explanation; medians of `repeats`.
-
-    Raises:
-        BackendError: the process failed.
-    """
+    """A fresh process: milliseconds to import, to load the bundle, and of its first explained reading; medians of `repeats`."""
     pictures = demo_frame().image_bgr[None]
     rows = [fresh(CHECKOUT, bundle, pictures, device, threads, calls=0)[0] for _ in range(repeats)]
     figures = {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
@@ -118,13 +114,9 @@ def cold_start(bundle: Path, device: str, threads: int, repeats: int = 3) -> Fig
 def fresh(
     checkout: Path, bundle: Path | None, pictures: np.ndarray, device: str, threads: int, *, calls: int
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
-    """A checkout reads `[N,H,W,3]` uint8 BGR pictures with a bundle (by default its own), in a Python of its own.
+    """A checkout reads `[N,H,W,3]` uint8 BGR pictures with a bundle (by default its own), in a Python of its own; or `BackendError`.
 
-    Returns:
-        `import_ms`, `load_ms` and `first_ms`, of its first reading; and, `calls` times of every picture, what a reading says that it took.
-
-    Raises:
-        BackendError: the process failed.
+    Returns `import_ms`, `load_ms` and `first_ms`, of its first reading; and, `calls` times of every picture, what a reading took.
     """
     with tempfile.TemporaryDirectory() as folder:  # from where no other checkout is imported
         np.save(Path(folder) / "pictures.npy", pictures)

@@ -1,8 +1,7 @@
 """`python -m benchmarks soak --minutes 30`: a live stream with two faces at 640×480 and 30 frames a second, everything on, for a long time.
 
-One face moves and changes its expression every few seconds, the other is still and halfway between two expressions; both have sensor noise.
-Memory, threads and handles are compared with those after the warm-up. Spells with and without explanations take turns, so that drift of the
-machine hits both, and the fast path is compared between them.
+One face moves and changes its expression, the other is still and halfway between two. Memory, threads and handles are compared with those
+after the warm-up; spells with and without explanations take turns.
 """
 
 from __future__ import annotations
@@ -42,9 +41,8 @@ def measure(pipeline: Pipeline, minutes: float, *, warmup_s: float = 20.0, calib
     """Run the stream for so many `minutes` after `warmup_s` seconds; each face is calibrated for `calibrate_s`.
 
     Returns:
-        Growth of the resident set, threads and handles since the warm-up; age of the frames when they were handed over and of the readings
-        when they were delivered, and how many were held up instead; the fast path with and without explanations; how often the still face's
-        label changed.
+        Growth of memory, threads and handles since the warm-up; age of frames handed over and of readings delivered, and how many were held
+        up; the fast path with and without explanations; how often the still face's label changed.
     """
     _resources()
     camera, meter = DrawnCamera(_scene(), FPS), _Meter()

@@ -62,11 +62,7 @@ class Scene:
 
     @classmethod
     def of(cls, pipeline: Pipeline, frame: Frame) -> Scene:
-        """Read a picture; its largest face is the one that the stages work on.
-
-        Raises:
-            InputError: no face is found in it.
-        """
+        """Read a picture, on whose largest face the stages work; `InputError` where there is none."""
         seen = pipeline.look(frame)
         if not seen.reading.faces:
             raise InputError(f"the face finder of '{pipeline.bundle.folder}' finds no face in the picture: there is nothing to time")
@@ -115,10 +111,7 @@ def watched(session: Session, *, before: Callable[[Feed], object] = id, after: C
 
 
 def _decoding(explainer: Explainer, subject: Subject, label: Callable[[str], str], clock: Clock) -> Stage:
-    """Greedy decoding: the whole, the time to the first token (embedding the prompt and one decoder run), and each later run.
-
-    Under a grammar a run is a choice, and may read several tokens that were forced.
-    """
+    """Greedy decoding: the whole, the time to the first token (the prompt and one decoder run), and each later run."""
     same, ends = copy(explainer.policy), list[float]()
     same.decoder = watched(same.decoder, after=lambda: ends.append(clock()))
     tokens, scopes = subject.tokens[None], [explainer.grammar.scope(subject.facts.hidden)]

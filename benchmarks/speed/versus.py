@@ -1,9 +1,4 @@
-"""`python -m benchmarks versus --old CHECKOUT`: this checkout beside an older one, in turns.
-
-Each reads the same pictures with its own runtime and bundle: bundles of another schema do not load here, so that `latency --bundle A
---bundle B` cannot compare them. Fresh processes of the two take turns; a turn reads every picture several times, and its figures are its
-medians.
-"""
+"""`python -m benchmarks versus --old CHECKOUT`: this checkout beside an older one, each with its own runtime and bundle, in turns."""
 
 from __future__ import annotations
 
@@ -25,16 +20,13 @@ STAGES = ("face", "encode", "explain", "verify", "total")
 def measure(
     checkouts: dict[str, tuple[Path, Path | None]], pictures: np.ndarray, device: str, threads: int, rounds: int, calls: int
 ) -> Figures:
-    """Let checkouts take `rounds` turns, each of which reads `[N,H,W,3]` uint8 BGR pictures `calls` times.
+    """Let checkouts take `rounds` turns, each of which reads `[N,H,W,3]` uint8 BGR pictures `calls` times in a fresh process.
 
     `checkouts` are name → folder and bundle (the one that it ships when `None`); the first is what others are held against.
 
     Returns:
         `rounds`, and name → stage → `turns_ms`, the median of each turn, `median_ms` over turns, and `share`: the median over rounds of
         what a turn takes of the first checkout's turn beside it, so that a busy spell hits both.
-
-    Raises:
-        BackendError: a checkout cannot read the pictures.
     """
     turns: dict[str, dict[str, list[float]]] = {name: {stage: [] for stage in STAGES} for name in checkouts}
     for name in tqdm([name for _ in range(rounds) for name in checkouts], desc="turns", leave=False, disable=None):
