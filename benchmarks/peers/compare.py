@@ -198,7 +198,7 @@ def wanted_rivals(args: argparse.Namespace) -> list[Wanted]:
         raise UsageError(f"--python {unknown.pop()}: expected one of {', '.join(_PACKAGES)}")
     rows: list[tuple[str, str, str, dict[str, Any]]] = [
         ("OpenCV YuNet", "yunet", "opencv", {"file": args.yunet or ""}),
-        ("OpenCV FER", "opencv-fer", "opencv", {"file": args.fer or "", "yunet": args.yunet}),
+        ("OpenCV FER", "opencv-fer", "opencv", {"file": args.fer or "", "yunet_file": args.yunet}),
         ("fer (TensorFlow)", "fer", "fer", {}),
         ("fer (TensorFlow Lite)", "fer", "fer", {"lite": True}),
         ("EmotiEffLib", "emotiefflib", "emotiefflib", {}),
