@@ -1,7 +1,6 @@
 """`python -m benchmarks COMMAND`: measure a bundle and the machine it runs on; `--json` prints one object and nothing else.
 
-Every command lives in a room of its own, which is imported only when it is asked for: `latency` on a bare device needs no training
-packages.
+Every command's room is imported only when it is asked for: `latency` on a bare device needs no training packages.
 """
 
 from __future__ import annotations
@@ -59,20 +58,18 @@ def main(argv: list[str] | None = None) -> int:
 def _main(given: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure a bundle and the machine it runs on.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    chosen: Command | None = None
+    chosen = None
     for name, (room, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         command.add_argument("--json", action="store_true", help="print one JSON object")
-        if given and given[0] == name:
+        if given[:1] == [name]:
             chosen = _room(room)
             chosen.options(command)
     args = parser.parse_args(given)
     assert chosen
     figures = plain(chosen.run(args))
-    if args.json:
-        print(json.dumps(figures))
-    elif chosen.told:
-        print(chosen.told(figures))
+    if args.json or chosen.told:
+        print(json.dumps(figures) if args.json else chosen.told(figures))
     else:
         show(figures)
     return 0
@@ -91,11 +88,7 @@ def _room(name: str) -> Command:
 def show(figures: dict[str, Any], indent: str = "") -> None:
     """Print figures for a reader: raw values are counted, not listed."""
     for name, value in figures.items():
-        if _is_share(value):
-            print(f"{indent}{name + ' ':<24}{_share(value)}")
-        elif isinstance(value, dict) and any(map(_is_share, value.values())) and len(value) <= 3:
-            print(f"{indent}{name + ' ':<24}" + ", ".join(f"{k} {_share(v) if _is_share(v) else _short(v)}" for k, v in value.items()))
-        elif isinstance(value, dict):
+        if isinstance(value, dict) and not {"low", "high"} <= set(value):
             print(f"{indent}{name}")
             show(value, indent + "  ")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
@@ -105,17 +98,12 @@ def show(figures: dict[str, Any], indent: str = "") -> None:
             print(f"{indent}{name + ' ':<24}{_short(value)}")
 
 
-def _is_share(value: Any) -> bool:
-    return isinstance(value, dict) and "low" in value and "high" in value
-
-
-def _share(value: dict[str, Any]) -> str:
-    """A share or a difference with its interval."""
-    count = f", n {value['n']}" if "n" in value else ""
-    return f"{_short(value.get('share', value.get('by')))} ({_short(value['low'])} to {_short(value['high'])}{count})"
-
-
 def _short(value: Any) -> str:
+    """A figure; a share, a difference or a ratio with its interval."""
+    if isinstance(value, dict):
+        middle = next((value[key] for key in ("share", "by", "median") if key in value), None)
+        count = f", n {value['n']}" if "n" in value else ""
+        return f"{_short(middle)} ({_short(value['low'])} to {_short(value['high'])}{count})"
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, list):

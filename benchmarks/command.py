@@ -17,7 +17,6 @@ from edge.errors import UsageError
 from edge.pipeline import Pipeline
 from edge.whole import write_whole
 
-Options = argparse.ArgumentParser
 Figures = dict[str, Any]
 
 
@@ -42,10 +41,11 @@ def bundle_options(parser: argparse.ArgumentParser, *, threads: int = 0, several
     parser.add_argument("--threads", type=whole, default=threads, metavar="N", help=how_many)
 
 
-def of_pipeline(measure: Callable[[Pipeline, argparse.Namespace], Figures]) -> Callable[[argparse.Namespace], Figures]:
-    """The `run` of a room that measures one loaded pipeline."""
+def of_pipeline(measure: Callable[[Pipeline, argparse.Namespace], Figures], **least: float) -> Callable[[argparse.Namespace], Figures]:
+    """The `run` of a room that measures one loaded pipeline, once its options are not below their `least` values."""
 
     def run(args: argparse.Namespace) -> Figures:
+        check(args, **least)
         with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
             return measure(pipeline, args)
 
@@ -74,11 +74,7 @@ def plain(value: Any) -> Any:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, and its folder.
-
-    Raises:
-        UsageError: it cannot be written.
-    """
+    """Write a file whole or not at all, and its folder; `UsageError` where that is not possible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data)

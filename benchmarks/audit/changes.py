@@ -1,7 +1,4 @@
-"""The same photograph under other light, with other skin, mirrored: pure functions on `[H,W,3]` BGR uint8.
-
-What they change is not the expression, so that a label or a verdict that goes with it is the product's doing.
-"""
+"""The same photograph under other light, with other skin, mirrored, the expression as it was: pure functions on `[H,W,3]` BGR uint8."""
 
 from __future__ import annotations
 
@@ -37,12 +34,7 @@ def expose(picture: np.ndarray, stops: float) -> np.ndarray:
 
 
 def retone(picture: np.ndarray, by: float) -> np.ndarray:
-    """Darker or lighter skin: its L* is scaled, so that the shading keeps its proportions; colour and background stay.
-
-    Args:
-        picture: a photograph with the face in the middle.
-        by: how far the median of the skin's L* moves.
-    """
+    """Darker or lighter skin of the face in the middle: its L* is scaled, so that its median moves `by`."""
     lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
     share = skin(lab)
     inside = share > 0.5

@@ -23,13 +23,7 @@ OFFSETS = ("cues", "cues_neutral", "action_units")
 
 
 def measure(pipelines: dict[str, Pipeline], photographs: Photographs, *, pairs: int = 0, seed: int = 0) -> Figures:
-    """Audit bundles on the same photographs; the second, if there is one, is what the first is held against.
-
-    Args:
-        pipelines: name → bundle.
-        photographs: what they are shown.
-        pairs: how many of these are changed as well; 0: all.
-        seed: of draws and shufflings.
+    """Audit bundles on the same photographs, `pairs` of them changed as well (0: all); a second is what the first is held against.
 
     Returns:
         `photographs`, `pairs`: how many; `bundles`: name → `commit`, `groups` (axis → group → `n` and family → measure → `share` or `by`
@@ -91,45 +85,35 @@ def _split(photographs: Photographs, axis: str) -> Split:
     return split([parts[part] for part in own], [value for part, value in parts.items() if part not in own])
 
 
-@dataclass(frozen=True, slots=True)
-class _Sheet:
-    """Families of measures, side by side."""
-
-    names: list[tuple[str, str]]
-    """Family and measure of each column."""
-    values: np.ndarray
-    """`[N,M]`."""
-
-
-def _sheet(families: dict[str, Table], count: int) -> _Sheet:
+def _sheet(families: dict[str, Table], count: int) -> tuple[list[tuple[str, str]], np.ndarray]:
+    """Families of measures side by side: family and measure of each column, and `[N,M]` values."""
     columns = {(family, name): values for family, table in families.items() for name, values in table.items()}
-    return _Sheet(list(columns), np.stack(list(columns.values()), 1) if columns else np.zeros((count, 0)))
+    return list(columns), np.stack(list(columns.values()), 1) if columns else np.zeros((count, 0))
 
 
 def _axis(every: dict[str, Table], groups: Split, seed: int) -> tuple[Figures, Figures, Means]:
     """Groups, gaps and means of one axis."""
-    sheet = _sheet(every, len(groups.group))
-    found = means(sheet.values, groups, seed=seed)
+    names, values = _sheet(every, len(groups.group))
+    found = means(values, groups, seed=seed)
     low, high = found.interval()
     rows: Figures = {}
-    for g, name in enumerate(groups.names):
-        rows[name] = {"n": int(groups.members[g].sum()), **{family: {} for family in every}}
-        for m, (family, measure_) in enumerate(sheet.names):
-            middle = _mean(sheet.values[:, m]) if family in OFFSETS and len(groups.names) > 1 else 0.0
-            rows[name][family][measure_] = {
+    for g, group in enumerate(groups.names):
+        rows[group] = {"n": int(groups.members[g].sum()), **{family: {} for family in every}}
+        for m, (family, name) in enumerate(names):
+            middle = _mean(values[:, m]) if family in OFFSETS and len(groups.names) > 1 else 0.0
+            rows[group][family][name] = {
                 "by" if family in OFFSETS else "share": float(found.value[g, m] - middle),
                 "low": float(low[g, m] - middle),
                 "high": float(high[g, m] - middle),
                 "n": int(found.count[g, m]),
             }
-    return rows, _nested(sheet.names, gaps(sheet.values, groups, found, [family for family, _ in sheet.names], seed=seed), every), found
+    return rows, _nested(names, gaps(values, groups, found, [family for family, _ in names], seed=seed), every), found
 
 
 def _changes(tables_: dict[str, Table], races: Split, seed: int) -> Figures:
-    sheet = _sheet(tables_, len(races.group))
-    apart = gaps(sheet.values, races, means(sheet.values, races, seed=seed), seed=seed)
-    rows = [{**_share(column, seed), "gap": gap} for column, gap in zip(sheet.values.T, apart, strict=True)]
-    return _nested(sheet.names, rows, tables_)
+    names, values = _sheet(tables_, len(races.group))
+    apart = gaps(values, races, means(values, races, seed=seed), seed=seed)
+    return _nested(names, [{**_share(column, seed), "gap": gap} for column, gap in zip(values.T, apart, strict=True)], tables_)
 
 
 def _nested(names: list[tuple[str, str]], rows: Sequence[Figures | None], families: dict[str, Table]) -> Figures:
@@ -144,7 +128,7 @@ Held = tuple[dict[str, Table], dict[str, Means], dict[str, Table]]
 
 
 def _against(now: Held, before: Held, splits: dict[str, Split]) -> Figures:
-    ours, theirs = (_sheet(held[0], 0).names for held in (now, before))
+    ours, theirs = (_sheet(held[0], 0)[0] for held in (now, before))
     shared = [name for name in ours if name in theirs]
     apart = {}
     for axis, groups in splits.items():

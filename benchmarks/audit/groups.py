@@ -76,13 +76,7 @@ def split(own: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> Split:
 
 
 def means(values: np.ndarray, groups: Split, *, seed: int = 0) -> Means:
-    """The mean of each measure in each group.
-
-    Args:
-        values: `[N,M]`, NaN where a photograph has no say.
-        groups: of the N photographs.
-        seed: of the draws.
-    """
+    """The mean of each measure `[N,M]` in each group; NaN where a photograph has no say."""
     known, filled = np.isfinite(values), np.nan_to_num(values)
     members = groups.members.astype(float)
     count = members @ known
@@ -98,13 +92,7 @@ def gaps(
 ) -> list[Figures | None]:
     """The largest gap of each measure between groups of `LEAST` photographs and more; `None` where fewer than two can be compared.
 
-    Args:
-        values: `[N,M]` as for `means`.
-        groups: of the N photographs.
-        found: their means.
-        family: of each measure, by name; one for all when `None`.
-        seed: of the shufflings.
-        shuffles: how many.
+    `values` and `found` are those of `means`; `family` names each measure's family, one for all when `None`.
 
     Returns:
         Per measure `by`, `low`, `high` (between these two groups), `highest`, `lowest` (their names), `chance` (the mean largest gap when

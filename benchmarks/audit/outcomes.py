@@ -52,11 +52,7 @@ class Outcomes:
 def observe(
     pipeline: Pipeline, photographs: Photographs, change: Callable[[np.ndarray], np.ndarray] | None = None, *, title: str = "as they are"
 ) -> Outcomes:
-    """Read and explain the face in the middle of each photograph; explanations are made in batches.
-
-    Raises:
-        InputError: a photograph cannot be read.
-    """
+    """Read and explain the face in the middle of each photograph; explanations are made in batches."""
     faces: list[Face | None] = []
     subjects: list[Subject] = []
     whose: list[int] = []

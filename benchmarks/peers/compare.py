@@ -1,8 +1,7 @@
 """`python -m benchmarks compare`: the same frames through us and through what else is installed.
 
-Every rival runs in a process of its own, reads its own clock, and takes its turn in the same rounds as our stages. Accuracy is counted on
-the faces whose label the rival knows, with ours on the same faces beside it; a face that is not found is wrong. What is not installed, or
-would have to fetch its weights, is listed as missing with the reason.
+Accuracy is counted on the faces whose label the rival knows, with ours on the same faces beside it; a face that is not found is wrong. What
+is not installed, or would have to fetch its weights, is listed as missing with the reason.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ import contextlib
 import math
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -25,6 +24,7 @@ from benchmarks.peers.worker import RivalMissing, Worker
 from benchmarks.quality.reading import Faces, data_options, framed, load_faces
 from benchmarks.speed.clock import UNIT, Stage, interleave, summary, timed
 from benchmarks.speed.stages import Scene, demo_frame
+from edge import __version__
 from edge.cv import cv2
 from edge.errors import UsageError
 from edge.language.labels import parse_emotion
@@ -35,6 +35,7 @@ from training.metrics import war_uar
 
 ROUNDS = 20
 OURS = "erv-edge"
+Answer = TypeVar("Answer")
 _PACKAGES = ("fer", "emotiefflib", "deepface", "py-feat", "opencv")
 
 
@@ -49,53 +50,53 @@ class Wanted:
     python: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rivals:
-    """Rivals that were started: title → process, or why there is none (any more)."""
+class Rivals(dict[str, Worker]):
+    """Title → process of the rivals that are there; and title → why there is none (any more) of the others."""
 
-    workers: dict[str, Worker]
-    missing: dict[str, str]
+    def __init__(self) -> None:
+        super().__init__()
+        self.missing: dict[str, str] = {}
 
-    def there(self) -> dict[str, Worker]:
-        """Those that have not failed."""
-        return {title: worker for title, worker in self.workers.items() if title not in self.missing}
+    def ask(self, title: str, question: Callable[[Worker], Answer]) -> Answer | None:
+        """What a rival answers; at its first failure it goes to `missing`, and it never answers from then on."""
+        if title in self:
+            try:
+                return question(self[title])
+            except RivalMissing as reason:
+                self.missing[title] = str(reason)
+                del self[title]
+        return None
 
 
 @contextlib.contextmanager
 def started(wanted: list[Wanted], threads: int) -> Iterator[Rivals]:
     """Start the rivals, on `threads` threads as far as they heed it; they end with the context."""
+    rivals = Rivals()
     with contextlib.ExitStack() as stack:
-        rivals = Rivals({}, {})
         for rival in tqdm(wanted, desc="rivals", leave=False, disable=None):
             try:
-                rivals.workers[rival.title] = stack.enter_context(Worker(rival.name, rival.options, rival.python, threads))
+                rivals[rival.title] = stack.enter_context(Worker(rival.name, rival.options, rival.python, threads))
             except RivalMissing as reason:
                 rivals.missing[rival.title] = str(reason)
         yield rivals
 
 
 def measure(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = ROUNDS, faces: Faces | None = None) -> Figures:
-    """Time ours and every rival on the same picture, in turns; and count how often each is right on the same faces.
-
-    Args:
-        pipeline: ours, on `threads` threads.
-        rivals: one that fails from now on goes to `missing`.
-        threads: of the matmul.
-        rounds: turns of every stage.
-        faces: for the accuracy; without them it is left out.
+    """Time ours and every rival on the same picture, in turns; and count how often each is right on the same `faces`, if any.
 
     Returns:
-        `matmul_ms`, `threads`, `rounds`; `missing`: title → reason; `systems`: title → `version`, `note`, `finds`, `labels`, and `stages`
-        (`find`, `classify`, `network` the classifier's function alone, `read` everything), each with its `ratio` to our `read`; and
-        `accuracy`: `n`, `found`, `war`, `uar`, `war_found` over the found faces, `war_crop` on the data's own crop without a finder, and
-        `ours`, the same of us on these faces.
+        `matmul_ms`, `threads` (the pipeline's and the matmul's), `rounds`; `missing`: title → reason; `systems`: title → `version`, `note`,
+        `finds`, `labels`; `stages` (`find`, `classify`, `network` the classifier's function alone, `read` everything), each with its
+        `ratio` to our `read`; and `accuracy`: `n`, `found`, `war`, `uar`, `war_found` over the found faces, `war_crop` on the data's own
+        crop without a finder, and `ours`, the same of us on these faces.
     """
     cv2.setNumThreads(threads)
     with tempfile.TemporaryDirectory() as folder:
         times = interleave(_stages(Scene.of(pipeline, demo_frame()), rivals, Path(folder)), threads, rounds=rounds, title="compare")
         scores = {} if faces is None else _accuracies(pipeline, faces, rivals, Path(folder))
-    systems: Figures = {OURS: _ours(pipeline)}
-    systems |= {title: {k: v for k, v in worker.about.items() if k != "stages"} for title, worker in rivals.there().items()}
+    note = f"own finder and crop, bundle '{pipeline.bundle.folder.name}'"
+    ours = {"version": __version__, "note": note, "finds": True, "labels": list(pipeline.bundle.config.labels), "package": OURS}
+    systems: Figures = {OURS: ours, **{title: {**worker.about} for title, worker in rivals.items()}}
     for title, row in systems.items():
         stages = {key.partition("\n")[2]: key for key in times if key.partition("\n")[0] == title}
         row["stages"] = {stage: summary(key, times, f"{OURS}\nread") for stage, key in stages.items()}
@@ -104,42 +105,26 @@ def measure(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = R
     return {**told, "systems": systems, "missing": dict(rivals.missing)}
 
 
-def _ours(pipeline: Pipeline) -> Figures:
-    from edge import __version__
-
-    note = f"own finder and crop, bundle '{pipeline.bundle.folder.name}'"
-    return {"version": __version__, "note": note, "finds": True, "labels": list(pipeline.bundle.config.labels), "package": OURS}
-
-
 def _stages(scene: Scene, rivals: Rivals, folder: Path) -> list[Stage]:
     """Our stages and every rival's, their figures named `title\\nstage`."""
     picture = folder / "frame.npy"
     np.save(picture, scene.frame.image_bgr)
     face = _as_face(scene.detection)
     crop = align(scene.grey, scene.detection, scene.pipeline.config.image)[0][None]
-    stages = [
+
+    def theirs(title: str, stage: str) -> Stage:
+        def call(calls: int) -> dict[str, list[float]]:
+            spent = rivals.ask(title, lambda worker: worker.time(stage, picture, face, calls))
+            return {f"{title}\n{stage}": spent or [math.inf] * calls}
+
+        return call
+
+    return [
         timed(f"{OURS}\nfind", lambda: scene.pipeline.finder(scene.grey)),
         timed(f"{OURS}\nclassify", lambda: scene.pipeline.encoder(crop)),
         timed(f"{OURS}\nread", lambda: scene.pipeline.look(scene.frame)),
+        *(theirs(title, stage) for title, worker in rivals.items() for stage in worker.about["stages"]),
     ]
-    for title, worker in rivals.there().items():
-        stages += [_theirs(title, worker, stage, picture, face, rivals.missing) for stage in worker.about["stages"]]
-    return stages
-
-
-def _theirs(title: str, worker: Worker, stage: str, picture: Path, face: dict[str, Any], missing: dict[str, str]) -> Stage:
-    """One stage of a rival; it goes to `missing` when it fails, and it never answers from then on."""
-
-    def call(calls: int) -> dict[str, list[float]]:
-        spent = [math.inf] * calls
-        if title not in missing:
-            try:
-                spent = worker.time(stage, picture, face, calls)
-            except RivalMissing as reason:
-                missing[title] = str(reason)
-        return {f"{title}\n{stage}": spent}
-
-    return call
 
 
 def _as_face(detection: Detection) -> dict[str, Any]:
@@ -158,30 +143,28 @@ def _accuracies(pipeline: Pipeline, faces: Faces, rivals: Rivals, folder: Path) 
         seen = pipeline.look(picture).reading.faces
         found.append(_as_face(seen[0].detection) if seen else None)
         own[i] = labels.index(seen[0].emotion) if seen else -1
-    given = pipeline.encoder.read(faces.crops).probabilities.argmax(1)
-    scores = {OURS: _score(faces.labels, own, given, np.arange(len(labels)), own >= 0)}
-    for title, worker in rivals.there().items():
+    ours = own, pipeline.encoder.read(faces.crops).probabilities.argmax(1), own >= 0
+    scores = {OURS: _score(faces.labels, np.arange(len(labels)), *ours)}
+    for title, worker in list(rivals.items()):
         names = [parse_emotion(name, labels) for name in worker.about["labels"]]
         index = np.array([labels.index(name) if name else -1 for name in names])
-        try:
-            answers, alone, there = _answers(worker, folder, faces.crops.shape[1], found, index, title)
-        except RivalMissing as reason:
-            rivals.missing[title] = str(reason)
+        pictures = tqdm(found, desc=title, leave=False, disable=None)
+        theirs = rivals.ask(title, lambda worker, i=index, p=pictures: _answers(worker, folder, faces.crops.shape[1], p, i))
+        if theirs is None:
             continue
-        if not names:
-            scores[title] = {"n": len(own), "found": float(there.mean())}
-            continue
-        ours = _score(faces.labels, own, given, index, own >= 0)
-        scores[title] = {**_score(faces.labels, answers, alone, index, there), "ours": ours}
+        if names:
+            scores[title] = {**_score(faces.labels, index, *theirs), "ours": _score(faces.labels, index, *ours)}
+        else:
+            scores[title] = {"n": len(own), "found": float(theirs[2].mean())}
     return scores
 
 
 def _answers(
-    worker: Worker, folder: Path, side: int, found: list[dict[str, Any] | None], index: np.ndarray, title: str
+    worker: Worker, folder: Path, side: int, found: Iterable[dict[str, Any] | None], index: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Answers in our labels on pictures and on bare crops, −1 without one; and where a face was there."""
     answers, alone, there = [], [], []
-    for i, face in enumerate(tqdm(found, desc=title, leave=False, disable=None)):
+    for i, face in enumerate(found):
         own, values = worker.read(folder / f"{i}.npy", face)
         there.append(own is not None)
         answers.append(-1 if values is None else int(index[values.argmax()]))
@@ -190,45 +173,42 @@ def _answers(
     return np.array(answers), np.array(alone, int), np.array(there)
 
 
-def _score(truth: np.ndarray, answers: np.ndarray, alone: np.ndarray, known: np.ndarray, there: np.ndarray) -> Figures:
+def _score(truth: np.ndarray, known: np.ndarray, answers: np.ndarray, alone: np.ndarray, there: np.ndarray) -> Figures:
     """Accuracy on the faces whose label is among the `known` ones."""
     rows = np.isin(truth, known)
     war, uar = war_uar(truth[rows], answers[rows], int(truth.max(initial=0)) + 1)
-    right = answers == truth
+
+    def mean(values: np.ndarray) -> float | None:
+        return float(values.mean()) if len(values) else None
+
     return {
         "n": int(rows.sum()),
-        "found": float(there[rows].mean()) if rows.any() else None,
+        "found": mean(there[rows]),
         "war": war,
         "uar": uar,
-        "war_found": float(right[rows & there].mean()) if (rows & there).any() else None,
-        "war_crop": float((alone == truth)[rows].mean()) if len(alone) and rows.any() else None,
+        "war_found": mean((answers == truth)[rows & there]),
+        "war_crop": mean((alone == truth)[rows]) if len(alone) else None,
     }
 
 
 def wanted_rivals(args: argparse.Namespace) -> list[Wanted]:
-    """What the options ask for; every package is tried.
-
-    Raises:
-        UsageError: an option that is not `NAME=PATH` or `KEY=VALUE`.
-    """
+    """What the options ask for, every package tried; `UsageError` for one that is not `NAME=PATH` or `KEY=VALUE`."""
     given = dict(_pairs("--python", args.python))
     if unknown := set(given) - set(_PACKAGES):
         raise UsageError(f"--python {unknown.pop()}: expected one of {', '.join(_PACKAGES)}")
-    pythons = dict.fromkeys(_PACKAGES, sys.executable) | given
-    rivals = [
-        Wanted("OpenCV YuNet", "yunet", {"file": args.yunet or ""}, pythons["opencv"]),
-        Wanted("OpenCV FER", "opencv-fer", {"file": args.fer or "", "yunet": args.yunet}, pythons["opencv"]),
-        Wanted("fer (TensorFlow)", "fer", {}, pythons["fer"]),
-        Wanted("fer (TensorFlow Lite)", "fer-lite", {"lite": True}, pythons["fer"]),
-        Wanted("EmotiEffLib", "emotiefflib", {}, pythons["emotiefflib"]),
-        Wanted("deepface", "deepface", {}, pythons["deepface"]),
-        Wanted("py-feat", "py-feat", {}, pythons["py-feat"]),
+    rows: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("OpenCV YuNet", "yunet", "opencv", {"file": args.yunet or ""}),
+        ("OpenCV FER", "opencv-fer", "opencv", {"file": args.fer or "", "yunet_file": args.yunet}),
+        ("fer (TensorFlow)", "fer", "fer", {}),
+        ("fer (TensorFlow Lite)", "fer", "fer", {"lite": True}),
+        ("EmotiEffLib", "emotiefflib", "emotiefflib", {}),
+        ("deepface", "deepface", "deepface", {}),
+        ("py-feat", "py-feat", "py-feat", {}),
     ]
     for file, *settings in args.onnx or []:
-        options = {"file": file, **dict(_pairs("--onnx", settings)), "threads": args.threads}
-        rivals.append(Wanted(Path(file).stem, "onnx", options, sys.executable))
-    titles = distinct([rival.title for rival in rivals])
-    return [replace(rival, title=title) for rival, title in zip(rivals, titles, strict=True)]
+        rows.append((Path(file).stem, "onnx", "", {"file": file, **dict(_pairs("--onnx", settings)), "threads": args.threads}))
+    titles = distinct([row[0] for row in rows])
+    return [Wanted(title, name, options, given.get(at, sys.executable)) for title, (_, name, at, options) in zip(titles, rows, strict=True)]
 
 
 def _pairs(option: str, texts: list[str] | None) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,7 @@
 """Other packages behind one small shape, each with the preprocessing that its authors document.
 
-This file runs by itself, in a process of its own and under whichever Python has the package: it imports numpy and nothing of ours. It
-reads one JSON request a line from stdin and answers one a line; `benchmarks.peers.compare` is on the other side. The clock is read here, so
-that the way between the processes is not in the figures. Nothing is downloaded: the caller closes the way out.
+This file runs by itself, under whichever Python has the package: it imports numpy and nothing of ours, reads one JSON request a line from
+stdin and answers one a line. The clock is read here, so that the way between the processes is not in the figures.
 
 A face is `{"box": [x1, y1, x2, y2], "points": [[x, y] × 5] or null}` in pixels, points image left first: eyes, nose, mouth corners.
 """
@@ -13,6 +12,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,217 +27,189 @@ class MissingError(Exception):
     """The rival is not here; the message says why."""
 
 
+@dataclass
 class Rival:
     """A face finder, a classifier of faces, or both."""
 
-    package = ""
+    package: str
     """Distribution whose version is reported."""
-    note = ""
+    note: str
     """How it is used, as its authors document."""
-    labels: tuple[str, ...] = ()
+    labels: Sequence[str] = ()
     """In the order of `classify`; empty for a finder alone."""
-    finds = False
-    stages: tuple[str, ...] = ("classify", "read")
-    """Which parts can be timed apart."""
+    find: Callable[[np.ndarray], list[Face]] | None = None
+    """BGR picture → faces, the largest first."""
+    classify: Callable[[np.ndarray, Face], np.ndarray] | None = None
+    """BGR picture, face → a value per label, the highest for the answer."""
+    network: Callable[[], object] | None = None
+    """The classifier's function alone, on a face that is already prepared."""
+    both: Callable[[np.ndarray], tuple[Face | None, np.ndarray | None]] | None = None
+    """BGR picture → the largest face and its values, where finding and classifying are one call."""
 
-    def find(self, image_bgr: np.ndarray) -> list[Face]:
-        """Faces, the largest first."""
-        raise NotImplementedError
-
-    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
-        """A value per label, the highest for the answer."""
-        raise NotImplementedError
+    def about(self) -> dict[str, Any]:
+        """What is told of it; `stages` are the parts that can be timed apart."""
+        try:
+            version = metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            version = ""
+        stages = [name for name in ("find", "classify", "network") if getattr(self, name)]
+        told = {"version": version, "note": self.note, "labels": list(self.labels), "package": self.package}
+        return {**told, "finds": bool(self.find or self.both), "stages": [*stages, "read"]}
 
     def read(self, image_bgr: np.ndarray, face: Face | None) -> tuple[Face | None, np.ndarray | None]:
         """Find (unless it cannot, then `face` is taken) and classify the largest face."""
-        if self.finds:
+        if self.both:
+            return self.both(image_bgr)
+        if self.find:
             face = next(iter(self.find(image_bgr)), None)
-        return face, self.classify(image_bgr, face) if face and self.labels else None
+        return face, self.classify(image_bgr, face) if face and self.classify else None
 
 
-class YuNet(Rival):
+def yunet(file: str) -> Rival:
     """OpenCV's face finder; the model file is given."""
+    import cv2
 
-    package, finds, note = "opencv-python", True, "FaceDetectorYN, score 0.6, NMS 0.3, picture at full size"
-    stages = ("find", "read")
+    net = cv2.FaceDetectorYN.create(_file(file), "", (320, 320), score_threshold=0.6, nms_threshold=0.3)
 
-    def __init__(self, file: str) -> None:
-        import cv2
+    def find(image_bgr: np.ndarray) -> list[Face]:
+        net.setInputSize(image_bgr.shape[1::-1])
+        rows = net.detect(image_bgr)[1]
+        return _faces((*row[:4], row[4:14].reshape(5, 2)) for row in (() if rows is None else rows))
 
-        self.net = cv2.FaceDetectorYN.create(_file(file), "", (320, 320), score_threshold=0.6, nms_threshold=0.3)
-
-    def find(self, image_bgr: np.ndarray) -> list[Face]:
-        self.net.setInputSize(image_bgr.shape[1::-1])
-        rows = self.net.detect(image_bgr)[1]
-        faces = [_face(r[0], r[1], r[0] + r[2], r[1] + r[3], r[4:14].reshape(5, 2)) for r in (() if rows is None else rows)]
-        return _largest_first(faces)
+    return Rival("opencv-python", "FaceDetectorYN, score 0.6, NMS 0.3, picture at full size", find=find)
 
 
-class OpenCvFer(Rival):
+def opencv_fer(file: str, yunet_file: str | None = None) -> Rival:
     """The expression model of OpenCV's model zoo; the model file is given."""
+    import cv2
 
-    package, note = "opencv-python", "aligned by five points to 112×112, RGB, scaled to −1…1"
-    labels = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
-    _PLACES = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+    net = cv2.dnn.readNet(_file(file))
+    places = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
 
-    def __init__(self, file: str, yunet: str | None = None) -> None:
-        import cv2
-
-        self.cv2, self.net = cv2, cv2.dnn.readNet(_file(file))
-        self.finder = YuNet(yunet) if yunet else None
-        self.finds = self.finder is not None
-        self.stages = ("find", *Rival.stages) if self.finder else Rival.stages
-
-    def find(self, image_bgr: np.ndarray) -> list[Face]:
-        assert self.finder
-        return self.finder.find(image_bgr)
-
-    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
+    def classify(image_bgr: np.ndarray, face: Face) -> np.ndarray:
         if face["points"] is None:
-            crop = self.cv2.resize(_crop(image_bgr, face["box"]), (112, 112))
+            crop = cv2.resize(_crop(image_bgr, face["box"]), (112, 112))
         else:
-            crop = self.cv2.warpAffine(image_bgr, _similarity(np.array(face["points"], float), self._PLACES), (112, 112))
-        self.net.setInput(self.cv2.dnn.blobFromImage(crop, 1 / 127.5, (112, 112), (127.5,) * 3, swapRB=True))
-        return np.asarray(self.net.forward()).ravel()
+            crop = cv2.warpAffine(image_bgr, _similarity(np.array(face["points"], float), places), (112, 112))
+        net.setInput(cv2.dnn.blobFromImage(crop, 1 / 127.5, (112, 112), (127.5,) * 3, swapRB=True))
+        return net.forward().ravel()
+
+    labels = ("angry", "disgust", "fearful", "happy", "neutral", "sad", "surprised")
+    find = yunet(yunet_file).find if yunet_file else None
+    return Rival("opencv-python", "aligned by five points to 112×112, RGB, scaled to −1…1", labels, find, classify)
 
 
-class Fer(Rival):
+def fer(lite: bool = False) -> Rival:
     """The `fer` package: a Haar cascade and a Keras classifier (or its quantised TensorFlow Lite twin, the package's default)."""
+    from fer.fer import FER
 
-    package, finds = "fer", True
-    stages = ("find", "classify", "network", "read")
-    labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    own, labels = FER(mtcnn=False, use_tflite=lite), ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
-    def __init__(self, lite: bool = False) -> None:
-        from fer.fer import FER
-
-        self.note = f"its own Haar cascade and crop, {'TensorFlow Lite' if lite else 'TensorFlow function'}, 64×64 grey scaled to −1…1"
-        self.fer = FER(mtcnn=False, use_tflite=lite)
-
-    def find(self, image_bgr: np.ndarray) -> list[Face]:
-        return _largest_first([_face(x, y, x + w, y + h) for x, y, w, h in self.fer.find_faces(image_bgr)])
-
-    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
+    def classify(image_bgr: np.ndarray, face: Face) -> np.ndarray:
         x1, y1, x2, y2 = (round(v) for v in face["box"])
-        found = self.fer.detect_emotions(image_bgr, face_rectangles=[(x1, y1, x2 - x1, y2 - y1)])
-        return np.array([found[0]["emotions"][name] for name in self.labels]) if found else np.zeros(len(self.labels))
+        found = own.detect_emotions(image_bgr, face_rectangles=[(x1, y1, x2 - x1, y2 - y1)])
+        return np.array([found[0]["emotions"][name] for name in labels]) if found else np.zeros(len(labels))
 
-    def network(self) -> np.ndarray:
-        """The classifier's function alone, on a face that is already prepared."""
-        return np.asarray(self.fer._classify_emotions(np.zeros((1, 64, 64), np.float32)))
+    def network() -> object:
+        return np.asarray(own._classify_emotions(np.zeros((1, 64, 64), np.float32)))
+
+    note = f"its own Haar cascade and crop, {'TensorFlow Lite' if lite else 'TensorFlow function'}, 64×64 grey scaled to −1…1"
+    return Rival("fer", note, labels, lambda image_bgr: _faces(own.find_faces(image_bgr)), classify, network)
 
 
-class EmotiEffLib(Rival):
+def emotiefflib() -> Rival:
     """EmotiEffLib's ONNX engine; it finds no faces itself."""
+    from emotiefflib.facial_analysis import EmotiEffLibRecognizer
 
-    package, note = "emotiefflib", "enet_b0_8_best_vgaf, the face's box cut out, RGB"
+    _weights(Path.home() / ".emotiefflib/enet_b0_8_best_vgaf.onnx")
+    own = EmotiEffLibRecognizer(engine="onnx", model_name="enet_b0_8_best_vgaf")
+
+    def classify(image_bgr: np.ndarray, face: Face) -> np.ndarray:
+        return np.ravel(own.predict_emotions(np.ascontiguousarray(_crop(image_bgr, face["box"])[..., ::-1]))[1])
+
     labels = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise")
-    _MODEL = "enet_b0_8_best_vgaf"
-
-    def __init__(self) -> None:
-        from emotiefflib.facial_analysis import EmotiEffLibRecognizer
-
-        _weights(Path.home() / ".emotiefflib" / f"{self._MODEL}.onnx")
-        self.recogniser = EmotiEffLibRecognizer(engine="onnx", model_name=self._MODEL)
-
-    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
-        return np.asarray(self.recogniser.predict_emotions(np.ascontiguousarray(_crop(image_bgr, face["box"])[..., ::-1]))[1]).ravel()
+    return Rival("emotiefflib", "enet_b0_8_best_vgaf, the face's box cut out, RGB", labels, classify=classify)
 
 
-class DeepFaceRival(Rival):
+def deepface() -> Rival:
     """DeepFace with its default detector."""
+    from deepface import DeepFace
 
-    package, finds, note = "deepface", True, "analyze(actions=['emotion']), its OpenCV detector, aligned by it"
-    stages = ("find", "classify", "read")
+    folder = Path(os.environ.get("DEEPFACE_HOME", Path.home())) / ".deepface/weights"
+    _weights(next(folder.glob("facial_expression_model_weights.*"), folder / "facial_expression_model_weights.*"))
     labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
-    def __init__(self) -> None:
-        from deepface import DeepFace
+    def find(image_bgr: np.ndarray) -> list[Face]:
+        found = DeepFace.extract_faces(image_bgr, detector_backend="opencv", enforce_detection=False)
+        return _faces([one["facial_area"][side] for side in "xywh"] for one in found if one["confidence"] > 0)
 
-        folder = Path(os.environ.get("DEEPFACE_HOME", Path.home())) / ".deepface/weights"
-        _weights(next(folder.glob("facial_expression_model_weights.*"), folder / "facial_expression_model_weights.*"))
-        self.deepface = DeepFace
-
-    def find(self, image_bgr: np.ndarray) -> list[Face]:
-        found = self.deepface.extract_faces(image_bgr, detector_backend="opencv", enforce_detection=False)
-        areas = [f["facial_area"] for f in found if f["confidence"] > 0]
-        return _largest_first([_face(a["x"], a["y"], a["x"] + a["w"], a["y"] + a["h"]) for a in areas])
-
-    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
+    def classify(image_bgr: np.ndarray, face: Face) -> np.ndarray:
         crop = _crop(image_bgr, face["box"])
-        said = self.deepface.analyze(crop, actions=["emotion"], detector_backend="skip", enforce_detection=False, silent=True)
-        return np.array([said[0]["emotion"][name] for name in self.labels])
+        said = DeepFace.analyze(crop, actions=["emotion"], detector_backend="skip", enforce_detection=False, silent=True)
+        return np.array([said[0]["emotion"][name] for name in labels])
+
+    return Rival("deepface", "analyze(actions=['emotion']), its OpenCV detector, aligned by it", labels, find, classify)
 
 
-class PyFeat(Rival):
+def py_feat() -> Rival:
     """py-feat's detector; finding and classifying are one call."""
+    import torch
+    from feat import Detector
 
-    package, finds, note = "py-feat", True, "Detector(retinaface, resmasknet).detect on the whole picture"
-    stages = ("read",)
+    detector = Detector(au_model=None, identity_model=None, gaze_model=None)
     labels = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+    sides = ["FaceRectX", "FaceRectY", "FaceRectWidth", "FaceRectHeight"]
 
-    def __init__(self) -> None:
-        import torch
-        from feat import Detector
-
-        self.torch = torch
-        self.detector = Detector(au_model=None, identity_model=None, gaze_model=None)
-
-    def read(self, image_bgr: np.ndarray, face: Face | None) -> tuple[Face | None, np.ndarray | None]:
-        picture = self.torch.from_numpy(image_bgr[..., ::-1].transpose(2, 0, 1).copy())[None].float()
-        said = self.detector.detect(picture, data_type="tensor", progress_bar=False)
+    def both(image_bgr: np.ndarray) -> tuple[Face | None, np.ndarray | None]:
+        picture = torch.from_numpy(image_bgr[..., ::-1].transpose(2, 0, 1).copy())[None].float()
+        said = detector.detect(picture, data_type="tensor", progress_bar=False)
         rows = [row for _, row in said.iterrows() if row["FaceRectWidth"] == row["FaceRectWidth"]]
         if not rows:
             return None, None
         row = max(rows, key=lambda r: r["FaceRectWidth"] * r["FaceRectHeight"])
-        x, y = row["FaceRectX"], row["FaceRectY"]
-        return _face(x, y, x + row["FaceRectWidth"], y + row["FaceRectHeight"]), np.array([row[name] for name in self.labels], float)
+        return _faces([[row[side] for side in sides]])[0], np.array([row[name] for name in labels], float)
+
+    return Rival("py-feat", "Detector(retinaface, resmasknet).detect on the whole picture", labels, both=both)
 
 
-class OnnxClassifier(Rival):
+def onnx_classifier(
+    file: str,
+    labels: str,
+    size: str = "224",
+    colour: str = "rgb",
+    layout: str = "nchw",
+    scale: str = "0.00392156862745098",
+    mean: str = "0",
+    std: str = "1",
+    margin: str = "0",
+    threads: int = 1,
+) -> Rival:
     """Any ONNX classifier of face crops; every step of its preprocessing is an option."""
+    import cv2
+    import onnxruntime as ort
 
-    package = "onnxruntime"
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = ort.InferenceSession(_file(file), options, providers=["CPUExecutionProvider"])
+    side, by, widened, name = int(size), float(scale), float(margin), session.get_inputs()[0].name
+    middle, spread = (np.array([float(v) for v in text.split(",")], np.float32) for text in (mean, std))
 
-    def __init__(
-        self,
-        file: str,
-        labels: str,
-        size: str = "224",
-        colour: str = "rgb",
-        layout: str = "nchw",
-        scale: str = "0.00392156862745098",
-        mean: str = "0",
-        std: str = "1",
-        margin: str = "0",
-        threads: int = 1,
-    ) -> None:
-        import cv2
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        self.session = ort.InferenceSession(_file(file), options, providers=["CPUExecutionProvider"])
-        self.input = self.session.get_inputs()[0].name
-        self.cv2, self.labels, self.colour, self.layout = cv2, tuple(labels.split(",")), colour, layout
-        self.size, self.scale, self.margin = int(size), float(scale), float(margin)
-        self.mean, self.std = (np.array([float(v) for v in text.split(",")], np.float32) for text in (mean, std))
-        self.note = f"{size}×{size} {colour}, {layout}, (x·{self.scale:.5g} − {mean}) / {std}, box widened by {margin}"
-
-    def classify(self, image_bgr: np.ndarray, face: Face) -> np.ndarray:
-        crop = self.cv2.resize(_crop(image_bgr, face["box"], self.margin), (self.size, self.size), interpolation=self.cv2.INTER_AREA)
-        if self.colour == "grey":
-            crop = self.cv2.cvtColor(crop, self.cv2.COLOR_BGR2GRAY)[..., None]
-        elif self.colour == "rgb":
+    def classify(image_bgr: np.ndarray, face: Face) -> np.ndarray:
+        crop = cv2.resize(_crop(image_bgr, face["box"], widened), (side, side), interpolation=cv2.INTER_AREA)
+        if colour == "grey":
+            crop = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)[..., None]
+        elif colour == "rgb":
             crop = crop[..., ::-1]
-        values = ((crop.astype(np.float32) * self.scale - self.mean) / self.std)[None].astype(np.float32)
-        values = values.transpose(0, 3, 1, 2) if self.layout == "nchw" else values
-        return np.asarray(self.session.run(None, {self.input: values})[0]).ravel()
+        values = ((crop.astype(np.float32) * by - middle) / spread)[None].astype(np.float32)
+        return session.run(None, {name: values.transpose(0, 3, 1, 2) if layout == "nchw" else values})[0].ravel()
+
+    note = f"{size}×{size} {colour}, {layout}, (x·{by:.5g} − {mean}) / {std}, box widened by {margin}"
+    return Rival("onnxruntime", note, labels.split(","), classify=classify)
 
 
-RIVALS: dict[str, type[Rival]] = {"yunet": YuNet, "opencv-fer": OpenCvFer, "fer": Fer, "fer-lite": Fer, "onnx": OnnxClassifier}
-RIVALS |= {"emotiefflib": EmotiEffLib, "deepface": DeepFaceRival, "py-feat": PyFeat}
+RIVALS: dict[str, Callable[..., Rival]] = {"yunet": yunet, "opencv-fer": opencv_fer, "fer": fer, "onnx": onnx_classifier}
+RIVALS |= {"emotiefflib": emotiefflib, "deepface": deepface, "py-feat": py_feat}
 
 
 def _file(path: str) -> str:
@@ -250,12 +223,10 @@ def _weights(path: Path) -> None:
         raise MissingError(f"weights not at hand: the package would fetch '{path.name}', and a benchmark fetches nothing")
 
 
-def _face(x1: float, y1: float, x2: float, y2: float, points: np.ndarray | None = None) -> Face:
-    return {"box": [float(v) for v in (x1, y1, x2, y2)], "points": None if points is None else np.asarray(points, float).tolist()}
-
-
-def _largest_first(faces: list[Face]) -> list[Face]:
-    return sorted(faces, key=lambda f: -(f["box"][2] - f["box"][0]) * (f["box"][3] - f["box"][1]))
+def _faces(rows: Iterable[Sequence[Any]]) -> list[Face]:
+    """Faces of rows of left, top, width, height and maybe five points, the largest first."""
+    rows = sorted(rows, key=lambda row: -row[2] * row[3])
+    return [{"box": [float(v) for v in (x, y, x + w, y + h)], "points": at[0].tolist() if at else None} for x, y, w, h, *at in rows]
 
 
 def _crop(image: np.ndarray, box: list[float], margin: float = 0.0) -> np.ndarray:
@@ -273,19 +244,13 @@ def _similarity(points: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def _open(name: str, options: dict[str, Any]) -> tuple[Rival, dict[str, Any]]:
-    kind = RIVALS[name]
+def _open(name: str, options: dict[str, Any]) -> Rival:
     try:
-        rival = kind(**options)
+        return RIVALS[name](**options)
     except ImportError as error:
         raise MissingError(f"the package '{error.name}' is not installed for this Python") from None
     except TypeError as error:
         raise MissingError(f"its options do not fit: {error}") from None
-    try:
-        version = metadata.version(kind.package)
-    except metadata.PackageNotFoundError:
-        version = ""
-    return rival, {"version": version} | {name: getattr(rival, name) for name in ("note", "labels", "finds", "package", "stages")}
 
 
 def _serve(rival: Rival, request: dict[str, Any]) -> dict[str, Any]:
@@ -301,24 +266,24 @@ def _serve(rival: Rival, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Serve one rival until stdin ends."""
+    """Serve one rival until stdin ends. Whatever a package does wrong is a reason, not our failure."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what packages print belongs to the log
+
+    def say(answer: dict[str, Any]) -> None:
+        print(json.dumps(answer, default=np.ndarray.tolist), file=answers)
+
+    doing = "does not load"
     try:
-        rival, about = _open(sys.argv[1], json.loads(sys.argv[2]))
+        rival = _open(sys.argv[1], json.loads(sys.argv[2]))
+        say(rival.about())
+        doing = "failed on a picture"
+        for line in sys.stdin:
+            say(_serve(rival, json.loads(line)))
     except MissingError as error:
-        print(json.dumps({"missing": str(error)}), file=answers)
-        return
-    except Exception as error:  # whatever a package does wrong while it loads is a reason, not our failure
-        said = (str(error).splitlines() or [""])[0]
-        print(json.dumps({"missing": f"it does not load: {type(error).__name__}: {said}"}), file=answers)
-        return
-    print(json.dumps(about), file=answers)
-    for line in sys.stdin:
-        try:
-            print(json.dumps(_serve(rival, json.loads(line)), default=np.ndarray.tolist), file=answers)
-        except Exception as error:
-            print(json.dumps({"missing": f"it failed on a picture: {type(error).__name__}: {str(error)[:200]}"}), file=answers)
+        say({"missing": str(error)})
+    except Exception as error:
+        say({"missing": f"it {doing}: {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"})
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import tempfile
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -23,36 +23,22 @@ class RivalMissing(Exception):  # noqa: N818  (it is a finding, not a fault)
     """The rival cannot be measured; the message says why."""
 
 
-class Worker:
-    """One rival; a context manager."""
+class Worker(contextlib.ExitStack):
+    """One rival; a context manager that ends its process."""
 
     def __init__(self, name: str, options: dict[str, Any], python: str, threads: int) -> None:
-        """Start it.
-
-        Args:
-            name: one of `rivals.RIVALS`.
-            options: of its constructor.
-            python: the interpreter that has its package.
-            threads: that it may use.
-
-        Raises:
-            RivalMissing: it does not start, its package or weights are not there.
-        """
-        self._log = tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115  (closed with the process)
+        """Start one of `rivals.RIVALS`, made with `options`, under the interpreter that has its package; else it is `RivalMissing`."""
+        super().__init__()
+        self._log = self.enter_context(tempfile.TemporaryFile(mode="w+", errors="replace"))  # noqa: SIM115
         command = [python, str(Path(rivals.__file__).resolve()), name, json.dumps(options)]
+        given = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._log}
         try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=_environment(threads)
-            )
-        except OSError as error:
-            self._log.close()
-            raise RivalMissing(f"'{python}' does not run: {error.strerror}") from None
-        self.about: dict[str, Any] = {}
-        try:
+            self._process = self.enter_context(subprocess.Popen(command, text=True, env=_environment(threads), **given))
+            self.callback(self._process.kill)
             self.about = self._answer()
-        except RivalMissing:
+        except (OSError, RivalMissing) as error:
             self.close()
-            raise
+            raise RivalMissing(f"'{python}' does not run: {error.strerror}" if isinstance(error, OSError) else str(error)) from None
 
     def time(self, stage: str, image: Path, face: dict[str, Any], calls: int) -> list[float]:
         """Milliseconds of every call of a stage, by the rival's own clock."""
@@ -67,14 +53,6 @@ class Worker:
     def classify(self, image: Path, face: dict[str, Any]) -> np.ndarray:
         """Its values per label for a face that is given."""
         return np.array(self._ask("classify", image, face)["found"])
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._log):
-            if stream:
-                stream.close()
 
     def _ask(self, stage: str, image: Path, face: dict[str, Any] | None, calls: int = 1) -> dict[str, Any]:
         assert self._process.stdin
@@ -91,10 +69,8 @@ class Worker:
         late = threading.Event()
         watch = threading.Timer(_PATIENCE_S, lambda: (late.set(), self._process.kill()))
         watch.start()
-        try:
-            line = self._process.stdout.readline()
-        finally:
-            watch.cancel()
+        line = self._process.stdout.readline()
+        watch.cancel()
         if late.is_set():
             raise RivalMissing(f"no answer within {_PATIENCE_S:.0f} s")
         if not line:
@@ -109,12 +85,6 @@ class Worker:
         self._log.seek(0)
         lines = self._log.read().strip().splitlines()
         return lines[-1][:200] if lines else f"exit code {self._process.returncode}"
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """`python -m benchmarks accuracy`: recognition, calibration, explanations and verdicts of a bundle, over faces with known labels.
 
-Explanation figures speak of the policy's greedy rationales; `verified_rate` and `abstained_rate` of what the runtime makes of them.
-Claims are judged by the landmarks' cues, never by the encoder's.
+Explanation figures speak of the policy's greedy rationales, whose claims the landmarks judge; rates of verdicts of what the runtime shows.
 """
 
 from __future__ import annotations
@@ -9,13 +8,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 import numpy as np
 
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
-from benchmarks.quality.reading import Faces, Read, explain, load_faces
+from benchmarks.quality.reading import Faces, Read, data_options, explain, load_faces, verdict_rates
 from edge.language.explain import Subject, subjects_of
 from edge.language.labels import mask_emotions
 from edge.language.rationale import Completion, split_sentences, write_completion
@@ -27,16 +25,7 @@ from training.metrics import claim_rates, coherence, expected_calibration_error,
 
 
 def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> Figures:
-    """Measure a bundle on faces.
-
-    Args:
-        pipeline: the loaded bundle.
-        faces: what to read.
-        closed: leave classes without faces out of the head's answer space (the policy's answers stay open).
-
-    Returns:
-        The benchmark's flat object; figures that cannot be measured are None.
-    """
+    """The figures, flat; `closed` leaves classes without faces out of the head's answer space (the policy's answers stay open)."""
     config = pipeline.bundle.config
     names = list(config.labels)
     truth, count = faces.labels, len(names)
@@ -55,7 +44,6 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> Figures:
     every = np.concatenate([truth, np.array(faces.lost, int)])
     answers, heard, heard_masked, labels = (np.concatenate([part, missed]) for part in (answer, full, masked, shown))
     war, uar = war_uar(every, labels, count)
-    status = [e.status for e in final]
     return {
         "n": len(every),
         "found": len(truth),
@@ -69,9 +57,7 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> Figures:
         **coherence(every, answers, heard),
         **{f"m{key}": value for key, value in coherence(every, answers, heard_masked).items()},
         **_claims(drafts, faces.cues, [cue.name for cue in config.cues]),
-        "verified_rate": status.count(Verdict.VERIFIED) / len(every),
-        "verified_and_wrong": sum(s is Verdict.VERIFIED and w for s, w in zip(status, shown != truth, strict=True)) / len(every),
-        "abstained_rate": status.count(Verdict.ABSTAINED) / len(every),
+        **verdict_rates(final, shown == truth, len(faces.lost)),
         **_verdicts(pipeline, drafts, subjects_of(encoded, config), answer, right),
     }
 
@@ -93,14 +79,9 @@ def _claims(drafts: list[Explanation], cues: np.ndarray | None, names: list[str]
     """Claims of movement; those of rest are easier to fulfil and would flatter the figure."""
     if cues is None:
         return claim_rates(0, 0, 0)
-    claims = [
-        Claim(claim.cue, claim.direction, float(row[names.index(claim.cue)]))
-        for draft, row in zip(drafts, cues, strict=True)
-        if np.isfinite(row).all()
-        for claim in draft.claims
-        if claim.direction
-    ]
-    return claim_figures(claims, cues)
+    told = [(draft, row) for draft, row in zip(drafts, cues, strict=True) if np.isfinite(row).all()]
+    moved = [(claim, row) for draft, row in told for claim in draft.claims if claim.direction]
+    return claim_figures([Claim(claim.cue, claim.direction, float(row[names.index(claim.cue)])) for claim, row in moved], cues)
 
 
 def claim_figures(claims: list[Claim], cues: np.ndarray) -> dict[str, float | None]:
@@ -114,8 +95,7 @@ def _verdicts(
 ) -> dict[str, float]:
     """How often the verdict accepts a right-answered own rationale, and rejects one given another face's (different) answer.
 
-    The swapped rationale is judged as if its new answer were the shown label: as it stands (`swap_rejected`), and with a closing for that
-    answer, so that only its evidence can give it away (`swap_rejected_renamed`).
+    As it stands (`swap_rejected`), and with a closing for that answer, so that only its evidence can tell (`swap_rejected_renamed`).
     """
     names, grammar, random = pipeline.bundle.config.labels, pipeline.explainer.grammar, Random(0)
     accepted = np.array([d.status is Verdict.VERIFIED for d in drafts])
@@ -139,15 +119,14 @@ def _verdicts(
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="ferplus_images.npz, or a folder DIR/<emotion>/*.png|jpg")
-    parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of a pack (default: test)")
+    data_options(parser, faces=0)
     parser.add_argument("--find-faces", action="store_true", help="the folder holds whole photos: find the largest face first")
     parser.add_argument("--closed", action="store_true", help="leave classes that the data lacks out of the answer space")
     bundle_options(parser)
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    faces = load_faces(args.data, args.split, 0, pipeline, find_faces=args.find_faces)
+    faces = load_faces(args.data, args.split, args.faces, pipeline, find_faces=args.find_faces)
     return measure(pipeline, faces, closed=args.closed)
 
 

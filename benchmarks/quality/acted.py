@@ -44,11 +44,7 @@ class ActedStage(Stage):
 
 
 def acted_clips(data: Path, pipeline: Pipeline, count: int, seed: int) -> Iterator[tuple[str, Clip]]:
-    """So many clips with their labels, all labels alike often.
-
-    Raises:
-        InputError: a pack is missing, or too few of its faces can be moved.
-    """
+    """So many clips with their labels, all labels alike often; `InputError` where too few faces can be moved."""
     rng, mover = np.random.default_rng(seed), Mover.load(data)
     labels = [label for label in pipeline.config.labels if label == NEUTRAL or label in PROTOTYPES]
     portraits = iter(load_portraits(data, _TRIES * count, seed=seed))

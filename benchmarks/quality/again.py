@@ -47,11 +47,7 @@ class Sample:
 
 
 def load(archive: Path, pipeline: Pipeline, half: str) -> Sample:
-    """Find the faces of the photo pack, as a stream would: `half` of the people, `choose`, `report` or `all`.
-
-    Raises:
-        InputError: the archive is missing or not readable.
-    """
+    """Find the faces of the photo pack, as a stream would: `half` of the people, `choose`, `report` or `all`."""
     pack, index = open_pack(archive)
     videos: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     crowds = []

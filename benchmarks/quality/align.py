@@ -1,9 +1,8 @@
 """`python -m benchmarks align`: what each alignment recipe does to the explanations, under the verifier and under an independent judge.
 
 Every metric comes twice, on the full rationale and with emotion words hidden. The independent judge shares neither architecture nor
-training faces nor cue source with the verifier, and no reward uses it; the foreign one (`--foreign`) has never read this language. Beside
-the arms stands the *writer alone*: the same grammar without any policy. Differences between arms are paired, face by face. Needs the
-`training` extra.
+training faces nor cue source with the verifier; the foreign one has never read this language. Differences between arms are paired, face by
+face. Needs the `training` extra.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from tqdm.auto import tqdm
 
 from benchmarks.command import Command, Figures
 from benchmarks.quality.accuracy import claim_figures
-from benchmarks.quality.endpoint import Endpoint
 from benchmarks.quality.interval import difference
 from edge.errors import InputError
 from edge.language.grammar import Grammar
@@ -65,8 +63,6 @@ def options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=Path, default=Path("runs") / name, help=f"run of the {name} (default: runs/{name})")
     parser.add_argument("--judge", action="append", metavar="NAME=RUN", help="an independent judge; repeat (default: judge=runs/judge)")
     parser.add_argument("--foreign", metavar="ENCODER", help="a further judge: a sentence encoder, by folder or hub name (see the module)")
-    parser.add_argument("--endpoint", metavar="URL", help="a further judge: an OpenAI-compatible endpoint, up to and with /v1")
-    parser.add_argument("--model", default="default", help="its model")
     parser.add_argument("--out", type=Path, default=Path("runs/align"), help="folder of the results (default: runs/align)")
 
 
@@ -101,11 +97,10 @@ class Reader:
 
     def read(self, sentences: list[str]) -> SentenceReading:
         """What stands in sentences."""
-        new = sorted(set(sentences) - set(self.known))
-        if new:
+        if new := sorted(set(sentences) - set(self.known)):
             found = read_texts(self.model, self.tokenizer, new)
             self.known |= dict(zip(new, zip(found.emotions, found.claims, found.covered, strict=True), strict=True))
-        return SentenceReading(*(np.stack([self.known[s][part] for s in sentences]) for part in range(3)))
+        return SentenceReading(*map(np.stack, zip(*(self.known[sentence] for sentence in sentences), strict=True)))
 
     def judge(self, texts: list[str]) -> np.ndarray:
         """The label that the sentences' evidence speaks for."""
@@ -124,7 +119,7 @@ class Reader:
 class Measured:
     """One policy's figures, and those that have a value for every face."""
 
-    figures: dict[str, Any]
+    figures: Figures
     marks: dict[str, np.ndarray]
     """Figure → `[N]` 0 or 1 of each face; their mean is the figure."""
 
@@ -134,56 +129,59 @@ def measure(completions: list[Completion], faces: Faces, reader: Reader, judges:
     answer = np.array([EMOTIONS_8.index(c.answer) if c.answer else -1 for c in completions])
     plain = [c.rationale for c in completions]
     war, uar = war_uar(faces.label, answer, len(EMOTIONS_8))
-    parsed = [reader.grammar.parse(t) for t in plain]
-    of_grammar = np.array([p is not None for p in parsed])
+    parsed = [reader.grammar.parse(text) for text in plain]
     # masked: without the conclusion, whose form alone tells a neutral face from the others
-    masked = [p.evidence if p else mask_emotions(t) for p, t in zip(parsed, plain, strict=True)]
-    figures: dict[str, Any] = {"parseable": float((answer >= 0).mean()), "of_grammar": float(of_grammar.mean()), "war": war, "uar": uar}
+    masked = [p.evidence if p else mask_emotions(text) for p, text in zip(parsed, plain, strict=True)]
+    answered = answer >= 0
+    of_grammar = np.mean([p is not None for p in parsed])
+    figures: Figures = {"parseable": float(answered.mean()), "of_grammar": float(of_grammar), "war": war, "uar": uar}
     marks = {"war": answer == faces.label}
     for name, judging in judges.items():
-        for prefix, texts in (("", plain), ("m", masked)):
+        for prefix, texts in ((f"{name}.", plain), (f"{name}.m", masked)):
             judged = judging(texts)
-            figures |= {f"{name}.{prefix}{k}": v for k, v in coherence(faces.label, answer, judged).items()}
-            marks |= {f"{name}.{prefix}epc": (answer >= 0) & (judged == answer)}
-            marks |= {f"{name}.{prefix}eea": (answer >= 0) & (judged >= 0) & (judged == faces.label)}
-    words = float(np.mean([len(t.split()) for t in plain]))
-    distinct = len(set(plain)) / max(1, len(plain))
-    return Measured({**figures, **_claims(completions, faces, reader), "words": words, "distinct": distinct}, marks)
+            figures |= {f"{prefix}{key}": value for key, value in coherence(faces.label, answer, judged).items()}
+            marks[f"{prefix}epc"] = answered & (judged == answer)
+            marks[f"{prefix}eea"] = answered & (judged >= 0) & (judged == faces.label)
+    figures |= _claims(completions, faces, reader)
+    figures |= {"words": float(np.mean([len(text.split()) for text in plain])), "distinct": len(set(plain)) / max(1, len(plain))}
+    return Measured(figures, marks)
 
 
 def _claims(completions: list[Completion], faces: Faces, reader: Reader) -> dict[str, float | None]:
     """Claims against the landmarks: signed ones by the design's definition, claims of rest apart."""
-    moved: list[Claim] = []
-    still: list[Claim] = []
-    for done, row in zip(completions, faces.cues, strict=True):
-        if done.rationale and np.isfinite(row).all():
-            for claim in reader.claims(done.rationale, dict(zip(CUE_NAMES, map(float, row), strict=True))):
-                (moved if claim.direction else still).append(claim)
-    return {**claim_figures(moved, faces.cues), "rest_supported": sum(c.supported for c in still) / len(still) if still else None}
+    claims = [
+        claim
+        for done, row in zip(completions, faces.cues, strict=True)
+        if done.rationale and np.isfinite(row).all()
+        for claim in reader.claims(done.rationale, dict(zip(CUE_NAMES, map(float, row), strict=True)))
+    ]
+    still = [claim.supported for claim in claims if not claim.direction]
+    moved = claim_figures([claim for claim in claims if claim.direction], faces.cues)
+    return {**moved, "rest_supported": sum(still) / len(still) if still else None}
 
 
 def run(args: argparse.Namespace) -> Figures:
     """Measure every policy of every recipe; write `align.json`, `align.md` and `samples.md` to `--out`."""
-    arms = named_runs(args.arm)
-    out: Path = args.out
+    arms, out = named_runs(args.arm), args.out
     out.mkdir(parents=True, exist_ok=True)
-    data = args.data or data_folder()
-    grammar = load_language(args.grammar)
+    data, grammar = args.data or data_folder(), load_language(args.grammar)
     faces, reader = read_faces(data, args.split, args.encoder, args.faces), Reader(args.verifier, grammar)
     judges, about = _judges(args, data, reader)
-    figures: dict[str, Any] = {"split": args.split, "n": len(faces.label), **about, "arms": {}}
     written = {WRITER: written_alone(grammar, faces, load_temperature(args.grammar))}
     measured = {WRITER: [measure(written[WRITER], faces, reader, judges)]}
-    figures["arms"][WRITER] = [{"run": args.grammar.name, **measured[WRITER][0].figures}]
     for name, folder in tqdm([(n, f) for n, folders in arms.items() for f in folders], desc="policies", leave=False, disable=None):
         done = completions_of(folder / "policy", faces)
         written.setdefault(name, done)
-        measured.setdefault(name, []).append(found := measure(done, faces, reader, judges))
-        figures["arms"].setdefault(name, []).append({"run": folder.name, **found.figures})
-    figures["summary"] = {name: summary(runs) for name, runs in figures["arms"].items()}
-    figures["differences"] = differences(measured)
+        measured.setdefault(name, []).append(measure(done, faces, reader, judges))
+    names = {WRITER: [args.grammar], **arms}
+    rows = {
+        name: [{"run": folder.name, **found.figures} for folder, found in zip(names[name], each, strict=True)]
+        for name, each in measured.items()
+    }
+    summed, apart = {name: summary(each) for name, each in rows.items()}, differences(measured)
+    figures = {"split": args.split, "n": len(faces.label), **about, "arms": rows, "summary": summed, "differences": apart}
     (out / "align.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (out / "align.md").write_text(f"{table(figures['summary'])}\n{differences_table(figures['differences'])}")
+    (out / "align.md").write_text(f"{table('figure', summed, _mean)}\n{table('difference (95 %)', apart, _gap)}")
     (out / "samples.md").write_text(samples(written, faces))
     return figures
 
@@ -200,21 +198,16 @@ def _judges(args: argparse.Namespace, data: Path, reader: Reader) -> tuple[dict[
 
         foreign = teach(args.foreign, data)
         judges["foreign"], about["foreign_judge"] = foreign.read, foreign.tried
-    if args.endpoint:
-        judges["endpoint"] = Endpoint(args.endpoint, args.model).judge
     return judges, about
 
 
 def written_alone(grammar: Grammar, faces: Faces, temperature: float) -> list[Completion]:
     """What the writer says of the encoder's readings under the encoder's label, wording following the face as in the cold start."""
     readings = faces.views.readings(0, temperature)
-    writer, wording, flat = Writer(grammar), ByFace.fit(readings.flat), readings.flat
-    done = []
-    for face in range(len(readings)):
-        label = EMOTIONS_8[int(readings.probabilities[face].argmax())]
-        text = text_of(writer.write(facts_of(readings, face), label, wording(flat[face])))
-        done.append(Completion(text, label if text else ""))
-    return done
+    writer, wording = Writer(grammar), ByFace.fit(readings.flat)
+    labels = [EMOTIONS_8[i] for i in readings.probabilities.argmax(1)]
+    texts = [text_of(writer.write(facts_of(readings, i), label, wording(readings.flat[i]))) for i, label in enumerate(labels)]
+    return [Completion(text, label if text else "") for text, label in zip(texts, labels, strict=True)]
 
 
 def differences(measured: Mapping[str, list[Measured]]) -> dict[str, dict[str, Figures]]:
@@ -224,15 +217,6 @@ def differences(measured: Mapping[str, list[Measured]]) -> dict[str, dict[str, F
         f"{later} − {earlier}": {key: difference(marks[later][key], marks[earlier][key]) for key in marks[earlier]}
         for earlier, later in combinations(marks, 2)
     }
-
-
-def differences_table(found: dict[str, dict[str, Figures]]) -> str:
-    """A Markdown table: figures down, pairs of arms across."""
-    rows = [f"| difference (95 %) | {' | '.join(found)} |", "|---" * (len(found) + 1) + "|"]
-    for key in next(iter(found.values()), {}):
-        cells = [f"{pair[key]['by']:+.3f} ({pair[key]['low']:+.3f} to {pair[key]['high']:+.3f})" for pair in found.values()]
-        rows.append(f"| {key} | {' | '.join(cells)} |")
-    return "\n".join(rows) + "\n"
 
 
 def named_runs(given: list[str]) -> dict[str, list[Path]]:
@@ -248,24 +232,27 @@ def completions_of(folder: Path, faces: Faces) -> list[Completion]:
     return [parse_completion(text, EMOTIONS_8) for text in complete(policy, processor.tokenizer, faces.views)]
 
 
-def summary(runs: list[dict[str, Any]]) -> dict[str, tuple[float, float] | None]:
+def summary(runs: list[Figures]) -> dict[str, tuple[float, float] | None]:
     """Mean and standard deviation over seeds of every figure; `None` where one run has none."""
-    found: dict[str, tuple[float, float] | None] = {}
-    for key in (k for k in runs[0] if k != "run"):
-        values = [r[key] for r in runs]
-        found[key] = None if None in values else (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
-    return found
+    values = {key: [run[key] for run in runs] for key in runs[0] if key != "run"}
+    spread = partial(np.std, ddof=1) if len(runs) > 1 else lambda _: 0.0
+    return {key: None if None in each else (float(np.mean(each)), float(spread(each))) for key, each in values.items()}
 
 
-def table(figures: dict[str, dict[str, tuple[float, float] | None]]) -> str:
-    """A Markdown table: figures down, recipes across."""
-    names = list(figures)
-    rows = [f"| figure | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for key in figures[names[0]]:
-        cells = [figures[name].get(key) for name in names]
-        shown = ["–" if c is None else f"{c[0]:.3f}" + (f" ± {c[1]:.3f}" if c[1] else "") for c in cells]
-        rows.append(f"| {key} | {' | '.join(shown)} |")
+def table(first: str, columns: Mapping[str, Figures], shown: Callable[[Any], str]) -> str:
+    """A Markdown table: figures down, arms or pairs of them across."""
+    rows = [f"| {first} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for key in next(iter(columns.values()), {}):
+        rows.append(f"| {key} | {' | '.join(shown(column.get(key)) for column in columns.values())} |")
     return "\n".join(rows) + "\n"
+
+
+def _mean(value: tuple[float, float] | None) -> str:
+    return "–" if value is None else f"{value[0]:.3f}" + (f" ± {value[1]:.3f}" if value[1] else "")
+
+
+def _gap(value: Figures) -> str:
+    return f"{value['by']:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
 
 
 def samples(written: dict[str, list[Completion]], faces: Faces, count: int = 10, seed: int = 0) -> str:

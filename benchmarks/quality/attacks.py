@@ -1,24 +1,19 @@
 """`python -m benchmarks attacks`: how often texts that deceive pass the verdict, and how often true ones do.
 
-The attacks are `training.attacks`'; they are made from the bundle's own rationales of faces whose answer is right. An attack that carries a
-lie about the face counts only where the landmarks, or for pose, intensity and certainty the runtime's own measures, say that it is one.
-A bundle whose texts are of its grammar takes no others; `--covered` opens the verifier network's path to them, to see what that would let
-through.
+They are made by `training.attacks` from the bundle's own rationales of faces whose answer is right. A lie about the face counts only where
+the landmarks, or for pose, intensity and certainty the runtime's own measures, say that it is one.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline
 from benchmarks.quality.interval import share
-from edge.errors import UsageError
-from edge.language.explain import Explainer
 from edge.pipeline import Pipeline
 from edge.types import Verdict
 from training.attacks import TRUE, attempts, judge_suite
@@ -36,20 +31,14 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="folder of the data packs, or ferplus_images.npz (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
     parser.add_argument("--cases", type=int, default=1000, metavar="N", help="rationales to attack, at most (default: 1000)")
-    parser.add_argument("--covered", type=float, metavar="P", help="take texts outside the grammar from this `min_covered`, 0…1")
 
 
 def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     """`true_accepts`, and per attack the share of false accepts with the number `n` of attempts; `true_in_other_words` is no attack."""
-    if args.covered is not None and not 0 <= args.covered <= 1:
-        raise UsageError(f"--covered {args.covered}: expected a probability of 0 to 1")
     explainer = pipeline.explainer
     faces = load_ferplus(args.data or data_folder(), args.split).at(pipeline.config.image.size)
     rows = np.random.default_rng(0).permutation(np.flatnonzero(faces.label >= 0))[: _ENOUGH * args.cases]
     cases = cases_of(explainer, draft(pipeline, faces.take(rows)), args.cases)
-    if args.covered is not None:
-        verdict = replace(explainer.config.verdict, min_covered=args.covered)
-        explainer = Explainer(explainer.policy, explainer.verifier, explainer.grammar, replace(explainer.config, verdict=verdict))
     suite = attempts(cases, list(explainer.config.labels), seed=1)
     suite["true_in_other_words"] = tell(in_other_words, cases, random.Random(1))
     judged = judge_suite(explainer, suite)

@@ -145,12 +145,7 @@ def _pooled(found: list[Answered], truth: np.ndarray, labels: list[str], count: 
 
 
 def find_clips(args: argparse.Namespace, pipeline: Pipeline) -> Iterable[Labelled]:
-    """The clips that the options name.
-
-    Raises:
-        UsageError: `--data` is missing.
-        InputError: a table or a clip is missing, or there is none.
-    """
+    """The clips that the options name; `UsageError` without the `--data` that they need, `InputError` where there is none."""
     if args.dataset == "made":
         return (
             Labelled("made", label, clip.frames)
@@ -162,16 +157,12 @@ def find_clips(args: argparse.Namespace, pipeline: Pipeline) -> Iterable[Labelle
         load = load_dfew if args.dataset == "dfew" else load_mafw
         named = [(clip.name, clip.emotions[0], clip.path) for clip in load(args.data, args.split, fold=args.fold)]
     else:
-        named = _of_folder(Path(args.dataset), list(pipeline.config.labels))
+        labels = pipeline.config.labels
+        named = [(path.name, emotion, path) for path, emotion in of_emotions(Path(args.dataset), labels)]
+        if not named:
+            raise InputError(f"'{args.dataset}' has no sub-folder named after an emotion with clips in it ({', '.join(labels)})")
     chosen = named if not args.limit else [named[i] for i in sorted(np.random.default_rng(args.seed).permutation(len(named))[: args.limit])]
     return [Labelled(name, label, _opener(path, args.fps, args.margin)) for name, label, path in chosen]
-
-
-def _of_folder(folder: Path, labels: list[str]) -> list[tuple[str, str, Path]]:
-    found = [(path.name, emotion, path) for path, emotion in of_emotions(folder, labels)]
-    if not found:
-        raise InputError(f"'{folder}' has no sub-folder named after an emotion with clips in it ({', '.join(labels)})")
-    return found
 
 
 def _opener(path: Path, fps: float, margin: float) -> Callable[[], Source]:

@@ -1,11 +1,9 @@
-"""Ways in which a camera's face crop is worse than a data set's, each at three severities; pure functions on `[S,S]` uint8.
-
-Strengths are given for a crop of 48 pixels and scale with its side.
-"""
+"""Ways in which a camera's face crop is worse than a data set's, at three severities: pure functions on `[S,S]` uint8."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,52 +26,35 @@ def shrunk(crop: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(cv2.resize(small, crop.shape[::-1], interpolation=cv2.INTER_LINEAR))
 
 
-def blur(crop: np.ndarray, severity: int, _: np.random.Generator) -> np.ndarray:
-    """Out of focus: σ 0.8, 1.4, 2.2 px."""
-    return blurred(crop, (0.8, 1.4, 2.2)[severity - 1])
-
-
-def noise(crop: np.ndarray, severity: int, random: np.random.Generator) -> np.ndarray:
-    """A sensor at high gain: Gaussian, σ 8, 16, 28 grey levels."""
-    return _grey(crop + random.normal(0, (8, 16, 28)[severity - 1], crop.shape))
-
-
-def darkness(crop: np.ndarray, severity: int, random: np.random.Generator) -> np.ndarray:
-    """Too little light: 40, 20, 10 % of it, with shot noise of 3 grey levels."""
-    return _grey(crop * (0.4, 0.2, 0.1)[severity - 1] + random.normal(0, 3, crop.shape))
-
-
-def jpeg(crop: np.ndarray, severity: int, _: np.random.Generator) -> np.ndarray:
-    """Compressed at quality 30, 15, 7."""
-    done = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, (30, 15, 7)[severity - 1]])[1]
+def _jpeg(crop: np.ndarray, quality: int, _: np.random.Generator) -> np.ndarray:
+    done = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(done, cv2.IMREAD_GRAYSCALE))
 
 
-def rotation(crop: np.ndarray, severity: int, random: np.random.Generator) -> np.ndarray:
-    """Turned by 8, 16, 28 degrees, to either side."""
-    return _warp(crop, (8, 16, 28)[severity - 1] * random.choice([-1, 1]), 1.0, 0.0, 0.0)
+def _misplaced(crop: np.ndarray, off: tuple[float, float], random: np.random.Generator) -> np.ndarray:
+    """Shifted by a share of its side in a random direction, and scaled either way."""
+    way, shift = random.uniform(0, 2 * np.pi), off[0] * len(crop)
+    return _warp(crop, scale=off[1] ** random.choice([-1, 1]), dx=shift * np.cos(way), dy=shift * np.sin(way))
 
 
-def low_resolution(crop: np.ndarray, severity: int, _: np.random.Generator) -> np.ndarray:
-    """A face of 24, 16, 11 px, enlarged."""
-    return shrunk(crop, round((24, 16, 11)[severity - 1] * len(crop) / 48))
-
-
-def crop_error(crop: np.ndarray, severity: int, random: np.random.Generator) -> np.ndarray:
-    """A badly placed crop: shifted by 4, 8, 12 % of its side in a random direction and scaled by 6, 12, 18 % either way."""
-    way = random.uniform(0, 2 * np.pi)
-    shift = (0.04, 0.08, 0.12)[severity - 1] * len(crop)
-    return _warp(crop, 0.0, (1.06, 1.12, 1.18)[severity - 1] ** random.choice([-1, 1]), shift * np.cos(way), shift * np.sin(way))
+def _graded(strengths: tuple[Any, Any, Any], corrupt: Callable[[np.ndarray, Any, np.random.Generator], np.ndarray]) -> Corrupt:
+    """A corruption by its strength at each severity."""
+    return lambda crop, severity, random: corrupt(crop, strengths[severity - 1], random)
 
 
 SIMPLE: dict[str, Corrupt] = {
-    "blur": blur,
-    "noise": noise,
-    "darkness": darkness,
-    "jpeg": jpeg,
-    "rotation": rotation,
-    "low resolution": low_resolution,
-    "crop error": crop_error,
+    # out of focus: standard deviation, pixels
+    "blur": _graded((0.8, 1.4, 2.2), lambda crop, sigma, _: blurred(crop, sigma)),
+    # a sensor at high gain: standard deviation, grey levels
+    "noise": _graded((8, 16, 28), lambda crop, sigma, random: _grey(crop + random.normal(0, sigma, crop.shape))),
+    # the share of the light that is left, with shot noise of 3 grey levels
+    "darkness": _graded((0.4, 0.2, 0.1), lambda crop, light, random: _grey(crop * light + random.normal(0, 3, crop.shape))),
+    "jpeg": _graded((30, 15, 7), _jpeg),
+    # degrees, to either side
+    "rotation": _graded((8, 16, 28), lambda crop, degrees, random: _warp(crop, degrees * random.choice([-1, 1]))),
+    # a face of so many pixels, enlarged
+    "low resolution": _graded((24, 16, 11), lambda crop, side, _: shrunk(crop, round(side * len(crop) / 48))),
+    "crop error": _graded(((0.04, 1.06), (0.08, 1.12), (0.12, 1.18)), _misplaced),
 }
 
 
@@ -93,13 +74,9 @@ def covering(kind: str, crop: np.ndarray, other: np.ndarray, random: np.random.G
 
 
 def cover(crop: np.ndarray, points: np.ndarray, severity: int, over: np.ndarray) -> np.ndarray:
-    """Hide a part of the face behind a rectangle.
+    """Hide the part of a face `[S,S]` that `[P,2]` pixels show behind a rectangle cut from `over` `[S,S]`.
 
-    Args:
-        crop: `[S,S]` uint8.
-        points: `[P,2]` pixels of the crop that show the part.
-        severity: 1 and 2 hide the middle half and three quarters of its box, 3 all of it and a tenth more on every side.
-        over: `[S,S]` uint8, what the rectangle is cut from.
+    Severity 1 and 2 hide the middle half and three quarters of its box, 3 all of it and a tenth more on every side.
     """
     low, high = points.min(0), points.max(0)
     middle, half = (low + high) / 2, (high - low) / 2 * (0.5, 0.75, 1.2)[severity - 1]
@@ -113,7 +90,7 @@ def _grey(values: np.ndarray) -> np.ndarray:
     return np.clip(values.round(), 0, 255).astype(np.uint8)
 
 
-def _warp(crop: np.ndarray, degrees: float, scale: float, dx: float, dy: float) -> np.ndarray:
+def _warp(crop: np.ndarray, degrees: float = 0.0, scale: float = 1.0, dx: float = 0.0, dy: float = 0.0) -> np.ndarray:
     middle = (len(crop) - 1) / 2
     matrix = cv2.getRotationMatrix2D((middle, middle), float(degrees), float(scale))
     matrix[:, 2] += dx, dy

@@ -76,16 +76,9 @@ HIDDEN_EYES = (
 
 
 def load_portraits(folder: Path, count: int, *, seed: int, eyes: bool = False) -> list[Portrait]:
-    """Faces at rest of `faces_today`.
+    """`count` faces at rest of `faces_today`, in an order by `seed`; with `eyes` those looked at whose eyes are open and in sight.
 
-    Args:
-        folder: of the packs.
-        count: at most.
-        seed: of their order.
-        eyes: only those whose eyes are open and in sight, of the faces that were looked at.
-
-    Raises:
-        InputError: the pack is missing or damaged.
+    `InputError` if the pack is missing or damaged.
     """
     path = folder / "faces_today.zip"
     try:
@@ -118,11 +111,7 @@ class Stage:
         return self.effects(action, amount)[ACTIONS[action][1]]
 
     def effects(self, action: str, amount: float) -> dict[str, float]:
-        """How far an amount moves each cue, in deviations by the landmarks.
-
-        Raises:
-            ValueError: this face cannot be moved that way.
-        """
+        """How far an amount moves each cue, in deviations by the landmarks; `ValueError` for a face that cannot be moved so."""
         expressions = ACTIONS[action][0]
         _, moved = self._mover.move(self._portrait.image, self._portrait.landmarks, dict.fromkeys(expressions, amount))
         both = np.stack([self._portrait.landmarks, moved])

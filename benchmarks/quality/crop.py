@@ -1,7 +1,4 @@
-"""`python -m benchmarks crop`: does a face that the runtime finds and crops read like the same face given as a FER+ image?
-
-Each FER+ image is enlarged and set into a grey picture; the pipeline finds, aligns and reads it like any photo.
-"""
+"""`python -m benchmarks crop`: does a face that the runtime finds and crops read like the same face given as a FER+ image?"""
 
 from __future__ import annotations
 
@@ -19,38 +16,32 @@ from training.data import load_ferplus, resized
 
 
 def measure(pipeline: Pipeline, pack: Path, split: str) -> Figures:
-    """Compare readings of the faces that the reference protocol counts.
+    """Compare readings of the faces that the reference protocol counts, each set into a picture; `InputError` if none is found.
 
     Returns:
         `n`, `found` (share in which a face was found and read), and over those: `agreement` of the labels, `war_image` of the image given,
         `war_cropped` of the runtime's own crop, `cue_correlation` between the two, mean over the cues.
-
-    Raises:
-        InputError: no face was found in any picture.
     """
     faces = load_ferplus(pack, split)
     faces = faces.take(faces.label >= 0)
-    label, names = faces.label, list(pipeline.bundle.config.labels)
-    given, cropped, kept, cues = [], [], [], []
-    for i, image in enumerate(tqdm(faces.images, desc="faces", leave=False, disable=None)):
-        seen = pipeline.look(framed(image)).reading
-        if not seen.faces or not seen.faces[0].emotion:  # none, or it is not clear which way up it is
-            continue
-        read = pipeline.encoder(resized(image[None], pipeline.config.image.size))
-        kept.append(i)
-        given.append(int(read.probabilities[0].argmax()))
-        cropped.append(names.index(seen.faces[0].emotion))
-        cues.append((read.cues[0], list(seen.faces[0].cues.values())))
-    if not kept:
-        raise InputError(f"the bundle's face finder found none of the {len(label)} faces")
-    a, b, truth = np.array(given), np.array(cropped), label[kept]
+    names, size = list(pipeline.bundle.config.labels), pipeline.config.image.size
+    rows, cues = [], []
+    for image, label in zip(tqdm(faces.images, desc="faces", leave=False, disable=None), faces.label, strict=True):
+        seen = pipeline.look(framed(image)).reading.faces
+        if seen and seen[0].emotion:  # else there is none, or it is not clear which way up it is
+            read = pipeline.encoder(resized(image[None], size))
+            rows.append((read.probabilities[0].argmax(), names.index(seen[0].emotion), label))
+            cues.append((read.cues[0], list(seen[0].cues.values())))
+    if not rows:
+        raise InputError(f"the bundle's face finder found none of the {len(faces)} faces")
+    given, cropped, truth = np.array(rows).T
     pairs = np.array(cues)
     return {
-        "n": len(label),
-        "found": len(kept) / len(label),
-        "agreement": float((a == b).mean()),
-        "war_image": float((a == truth).mean()),
-        "war_cropped": float((b == truth).mean()),
+        "n": len(faces),
+        "found": len(rows) / len(faces),
+        "agreement": float((given == cropped).mean()),
+        "war_image": float((given == truth).mean()),
+        "war_cropped": float((cropped == truth).mean()),
         "cue_correlation": float(np.mean([np.corrcoef(pairs[:, 0, k], pairs[:, 1, k])[0, 1] for k in range(pairs.shape[2])])),
     }
 

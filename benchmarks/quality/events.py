@@ -7,6 +7,8 @@ noise, sway and changing light, and read as a stream by the whole line, any bund
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +38,7 @@ OVERLAP = 0.5
 RATES = (30, 60)
 TURNED_DEG = 20.0
 """Heads that are turned, raised or lowered by more are left out: with their sway some frames are beyond what the runtime reads."""
-_SECONDS = {"moving": 10.0, "blinking": 12.0, "closing": 10.0, "still": 20.0}
+_SECONDS = {moving_clip: 10.0, blinking_clip: 12.0, closing_clip: 10.0, still_clip: 20.0}
 _TRIES = 20  # faces that may not be movable, for each that is wanted
 
 
@@ -137,53 +139,35 @@ def stills(watched: list[Watched]) -> Figures:
 
 
 def measure(pipeline: Pipeline, data: Path, clips: int, seed: int) -> Figures:
-    """Make clips, read them, compare.
+    """Make so many clips of each kind, read them, compare."""
+    mover, portraits = Mover.load(data), iter(load_portraits(data, _TRIES * 5 * clips, seed=seed, eyes=True))
+    seeds = itertools.count(seed + 1)
 
-    Args:
-        pipeline: any bundle's.
-        data: the packs.
-        clips: of each kind.
-        seed: of faces and courses.
-    """
-    maker = _Maker(pipeline, data, clips, seed)
+    def watched(make: Callable[..., Clip], fps: float) -> list[Watched]:
+        """So many clips of the next portraits; a face that cannot be moved is passed over."""
+        found: list[Watched] = []
+        for portrait, number in zip(portraits, seeds, strict=False):
+            with contextlib.suppress(ValueError):
+                stage = Stage(mover, portrait, pipeline.config)
+                clip = make(stage, fps, _SECONDS[make], seed=number) if stage.turned_deg <= TURNED_DEG else None
+                if clip and (make is not moving_clip or clip.courses):
+                    found.append(watch(pipeline, clip))
+            if len(found) == clips:
+                return found
+        raise InputError(f"too few faces at rest for {clips} clips of each kind: --clips fewer")
+
     figures: Figures = {"clips": clips, "noise_grey_levels": Clip.__dataclass_fields__["noise"].default}
     told: dict[int, list[Watched]] = {}
     for fps in RATES:
-        moving, blinking = maker.watched("moving", moving_clip, fps), maker.watched("blinking", blinking_clip, fps)
+        moving, blinking = watched(moving_clip, fps), watched(blinking_clip, fps)
         figures[f"movements_{fps}"], figures[f"blinks_{fps}"] = movements(moving), blinks(blinking)
         told[fps] = moving + blinking
-    still = maker.watched("still", still_clip, RATES[0])
+    still = watched(still_clip, RATES[0])
     figures["still"] = stills(still)
-    told[RATES[0]] += still + maker.watched("closing", closing_clip, RATES[0])
+    told[RATES[0]] += still + watched(closing_clip, RATES[0])
     for fps in RATES:
         figures[f"sentences_{fps}"] = statements([(one.clip, one.spans) for one in told[fps]])
     return figures
-
-
-class _Maker:
-    """Goes through the portraits; one that cannot be moved is passed over."""
-
-    def __init__(self, pipeline: Pipeline, data: Path, clips: int, seed: int) -> None:
-        self._pipeline, self._clips, self._seed = pipeline, clips, seed
-        self._mover = Mover.load(data)
-        self._portraits = iter(load_portraits(data, _TRIES * 5 * clips, seed=seed, eyes=True))
-
-    def watched(self, kind: str, make: Callable[..., Clip], fps: float) -> list[Watched]:
-        found: list[Watched] = []
-        for portrait in self._portraits:
-            self._seed += 1
-            try:
-                stage = Stage(self._mover, portrait, self._pipeline.config)
-                if stage.turned_deg > TURNED_DEG:
-                    continue
-                clip = make(stage, fps, _SECONDS[kind], seed=self._seed)
-                if kind != "moving" or clip.courses:
-                    found.append(watch(self._pipeline, clip))
-            except ValueError:  # a face that cannot be moved
-                continue
-            if len(found) == self._clips:
-                return found
-        raise InputError(f"too few faces at rest for {self._clips} clips of each kind: --clips fewer")
 
 
 def _shown(course: Course, events: list[Event]) -> Event | None:

@@ -135,12 +135,7 @@ def units(cases: list[Case], specs: Sequence[UnitSpec]) -> Figures:
 
 
 def text(moves: list[Case], undone: list[Case], rules: Rules) -> Figures:
-    """How shown texts follow.
-
-    Args:
-        moves: single cues moved.
-        undone: single cues that the text named, brought back to neutral.
-        rules: the grammar's.
+    """How shown texts follow single cues that were moved, and single cues that the text named brought back to neutral.
 
     Returns:
         `present`: after two deviations and more a movement that lies beyond the rule's limit by the landmarks is stated; `may`: the encoder
@@ -212,7 +207,12 @@ def _outward(case: Case) -> bool:
 
 
 def _named(outcome: Outcome) -> list[Key]:
-    """Movements that a text states."""
+    """Movements that texts of faces as they are state and the landmarks do not show, of all (cue, side) that are absent.
+
+    Returns:
+        `all`; `emotions`: shown label → the same; `smile`: raised lip corners that are absent, on faces that are shown as happiness, and on
+        others.
+    """
     return [key for key in said(outcome) if key[0] in ("movement", "one_sided", "eyes_closed")]
 
 

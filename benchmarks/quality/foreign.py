@@ -52,11 +52,7 @@ class ForeignJudge:
 
 
 def teach(encoder: str, data: Path, seed: int = 0) -> ForeignJudge:
-    """Load a sentence encoder by folder or hub name and teach its head.
-
-    Raises:
-        InputError: the encoder cannot be had, or the explanations are missing.
-    """
+    """Load a sentence encoder by folder or hub name and teach its head; `InputError` where it or the explanations are missing."""
     try:
         body, tokenizer = AutoModel.from_pretrained(encoder).eval(), AutoTokenizer.from_pretrained(encoder)
     except (OSError, ValueError) as error:

@@ -31,18 +31,7 @@ _CELL_PX, _HEAD_PX, _ADULT, _TURNED_DEG, _SHARP, _BRIGHT = 112, 18, 3, 20.0, 0.2
 
 
 def draw(data: Path, mover: Mover, path: Path, seed: int = 0) -> None:
-    """Draw the gallery and write it.
-
-    Args:
-        data: folder of the data packs.
-        mover: of that folder.
-        path: file to write, by its suffix.
-        seed: which people are drawn, in turns of race and gender.
-
-    Raises:
-        InputError: `faces_today` is missing or damaged.
-        UsageError: the file cannot be written.
-    """
+    """Draw the gallery, by `seed` of which people, and write it by the suffix of `path`, or `UsageError`."""
     rows = []
     for image, landmarks in _people(data, mover, seed):
         pictures = [mover.move(image, landmarks, _sided(mover, amounts))[0] for amounts in MOVES.values()]

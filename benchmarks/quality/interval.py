@@ -11,15 +11,9 @@ LEVEL = (2.5, 97.5)
 
 
 def share(hits: np.ndarray, counts: np.ndarray | None = None, *, seed: int = 0) -> Figures:
-    """A share and its 95 % interval.
+    """A share and its 95 % interval: `share`, `low`, `high` (NaN without items), and `n`, the number of items.
 
-    Args:
-        hits: `[N]` per face: whether, or how many of its items, hit.
-        counts: `[N]` how many items each face has; one each when `None`. The items of one face are drawn together.
-        seed: of the draws.
-
-    Returns:
-        `share`, `low`, `high` (NaN without items), and `n`, the number of items.
+    `hits` `[N]` says per face whether, or how many of its `counts` items (one each when `None`), hit; drawn by face.
     """
     hits = np.asarray(hits, float)
     counts = np.ones(len(hits)) if counts is None else np.asarray(counts, float)

@@ -40,15 +40,7 @@ APART = {"lip_corners": 3.0, "inner_brow": -2.5}
 def measure(
     pipeline: Pipeline, data: Path, *, sources: tuple[str, ...] = SOURCES, faces: int = FACES, split: str = "test", seed: int = 0
 ) -> Figures:
-    """Move faces and see what follows.
-
-    Args:
-        pipeline: any bundle with the cues that the landmarks tell.
-        data: folder of the data packs.
-        sources: some of `SOURCES`.
-        faces: of each source.
-        split: of FER+.
-        seed: of everything drawn at random.
+    """Move so many faces of each source and see what follows, of any bundle with the cues that the landmarks tell.
 
     Returns:
         `faces` and `pictures` looked at; `reached`, the share of the moves that faces could be taken to; `all`, and under `sources` and
@@ -64,11 +56,7 @@ def measure(
     items: list[Item] = []
     asked = 0
     for maker, was in progress(list(zip(makers, before, strict=True)), "moving"):
-        made = [
-            *_single(maker, random),
-            *_reasons(maker, was),
-            *(_built(maker, donors, random) if maker.subject.at_rest else []),
-        ]
+        made = [*_single(maker, random), *_reasons(maker, was), *(_built(maker, donors, random) if maker.subject.at_rest else [])]
         asked += len(made)
         items += [item for item in made if item] + maker.controls(random)
     now = read(pipeline, items, "moved")

@@ -140,11 +140,7 @@ def of_photos(pipeline: Pipeline, archive: Path, limit: int = 0) -> tuple[Told, 
 
 def _cut(picture: np.ndarray, box_xyxy: np.ndarray) -> np.ndarray:
     """The square around a face, within the picture."""
-    x, y, side = (
-        (box_xyxy[0] + box_xyxy[2]) / 2,
-        (box_xyxy[1] + box_xyxy[3]) / 2,
-        1.2 * max(np.diff(box_xyxy[::2])[0], np.diff(box_xyxy[1::2])[0]),
-    )
+    (x, y), side = (box_xyxy[:2] + box_xyxy[2:]) / 2, 1.2 * float((box_xyxy[2:] - box_xyxy[:2]).max())
     move = np.array([[1, 0, side / 2 - x], [0, 1, side / 2 - y]])
     return np.asarray(cv2.warpAffine(picture, move, (max(1, int(side)),) * 2, borderMode=cv2.BORDER_REPLICATE))
 

@@ -90,11 +90,7 @@ class Outcome:
 
 
 def subjects(source: str, folder: Path, steer: Steer, count: int, split: str) -> list[Subject]:
-    """`count` faces of a source that can be moved: evenly of every emotion as far as there are so many, of `today` half at rest.
-
-    Raises:
-        InputError: the pack is missing or damaged.
-    """
+    """`count` faces of a source that can be moved: evenly of every emotion, of `today` half at rest; `InputError` without its pack."""
     if source == "ferplus":
         pack = load_ferplus(folder, split)
         labels = [EMOTIONS_8[i] if i >= 0 else "" for i in pack.label]

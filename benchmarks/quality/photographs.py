@@ -37,11 +37,7 @@ class Photographs:
         return len(self.names)
 
     def picture(self, row: int) -> np.ndarray:
-        """One photograph, `[H,W,3]` BGR uint8.
-
-        Raises:
-            InputError: it is no picture.
-        """
+        """One photograph, `[H,W,3]` BGR uint8; `InputError` if it is no picture."""
         try:
             picture = cv2.imdecode(np.frombuffer(self.jpegs[row], np.uint8), cv2.IMREAD_COLOR)
         except cv2.error:  # no bytes at all
@@ -65,13 +61,9 @@ class Photographs:
 
 
 def load_photographs(path: Path) -> Photographs:
-    """Read an audit pack: JPEGs, and `labels.csv` with the columns file, race, gender, age.
+    """Read an audit pack (the zip, or its folder): JPEGs, and `labels.csv` with the columns file, race, gender, age.
 
-    Args:
-        path: the zip, or the folder of the data packs.
-
-    Raises:
-        InputError: it is missing, cut short, or its table lacks a column or names a file that is not there.
+    `InputError` where it is missing, cut short, or its table lacks a column or names a file that is not there.
     """
     path = path / PACK if path.is_dir() else path
     if not path.is_file():

@@ -1,9 +1,8 @@
 """`python -m benchmarks points`: how much of the finder's point error is the teacher's own.
 
-The finder is measured against another detector's points, which err too. A third, independent reading (the encoder, which learned from
-another landmark model) tells them apart: with independent errors, the squared distances of each pair are sums of two errors' squares,
-and three pairs give three errors (the three-cornered hat, known from the comparison of clocks). Fixed offsets between the definitions
-are taken out.
+A third, independent reading (the encoder, which learned from another landmark model) tells them apart: with independent errors the squared
+distances of each pair are sums of two errors' squares, and three pairs give three errors (the three-cornered hat, known from the comparison
+of clocks). Fixed offsets between the definitions are taken out.
 """
 
 from __future__ import annotations
@@ -23,21 +22,16 @@ from training.cues import POINTS
 from training.photos import load_photos
 
 _LEAST_PX = 60
-_EYES = ((33, 133, 159, 145), (362, 263, 386, 374))
-_MOUTH = ((61,), (291,))
+_PARTS = ((33, 133, 159, 145), (362, 263, 386, 374), (61,), (291,))
+"""Points of the encoder around each eye and in the corners of the mouth."""
 
 
 def measure(pipeline: Pipeline, archive: Path, split: str) -> Figures:
-    """Compare teacher, finder and encoder on photos with one face of at least 60 px.
-
-    Only eyes and mouth corners are compared: the encoder has no point at the teacher's nose tip.
+    """Compare teacher, finder and encoder on photos with one face of at least 60 px, by eyes and mouth corners; `InputError` with too few.
 
     Returns:
-        `faces`; mean distances over the eye distance `teacher_encoder`, `finder_encoder`, `finder_teacher`; and the errors that follow
-        for `teacher`, `finder`, `encoder`.
-
-    Raises:
-        InputError: too few such faces.
+        `faces`; mean distances over the eye distance `teacher_encoder`, `finder_encoder`, `finder_teacher`; and the errors that follow for
+        `teacher`, `finder`, `encoder`.
     """
     rows = []
     for photo in tqdm(load_photos(archive, split), desc="photos", leave=False, disable=None):
@@ -55,13 +49,8 @@ def measure(pipeline: Pipeline, archive: Path, split: str) -> Figures:
     teacher, finder, encoder = np.array(rows).transpose(1, 0, 2, 3)
     te, fe, ft = (_apart(a, b) for a, b in ((teacher, encoder), (finder, encoder), (finder, teacher)))
     errors = {"teacher": te + ft - fe, "finder": fe + ft - te, "encoder": te + fe - ft}
-    return {
-        "faces": len(rows),
-        "teacher_encoder": float(np.sqrt(te)),
-        "finder_encoder": float(np.sqrt(fe)),
-        "finder_teacher": float(np.sqrt(ft)),
-        **{name: float(np.sqrt(max(0.0, value) / 2)) for name, value in errors.items()},
-    }
+    pairs = {"teacher_encoder": te, "finder_encoder": fe, "finder_teacher": ft, **{name: max(0.0, e) / 2 for name, e in errors.items()}}
+    return {"faces": len(rows), **{name: float(np.sqrt(value)) for name, value in pairs.items()}}
 
 
 def _encoder_points(pipeline: Pipeline, grey: np.ndarray, five: np.ndarray) -> np.ndarray:
@@ -70,7 +59,7 @@ def _encoder_points(pipeline: Pipeline, grey: np.ndarray, five: np.ndarray) -> n
     matrix = crop_matrix(five, np.asarray(spec.template_xy))
     back = cv2.invertAffineTransform(matrix)
     points = pipeline.encoder(crop_face(grey, matrix, spec.size)[None]).points_xy[0] * spec.size @ back[:, :2].T + back[:, 2]
-    return np.stack([points[[POINTS.index(n) for n in group]].mean(0) for group in (*_EYES, *_MOUTH)])
+    return np.stack([points[[POINTS.index(n) for n in group]].mean(0) for group in _PARTS])
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> float:

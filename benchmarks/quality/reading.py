@@ -19,7 +19,7 @@ from edge.language.labels import parse_emotion
 from edge.pipeline import Pipeline
 from edge.sources.camera import Frame
 from edge.sources.picture import as_grey, read_image
-from edge.types import Explanation
+from edge.types import Explanation, Verdict
 from edge.vision.encoder import Encoded
 from edge.vision.realign import realign
 from training.cues import CueModel
@@ -45,11 +45,7 @@ class Faces:
 
 
 def cue_model(config: BundleConfig, names: Sequence[str] | None = None) -> CueModel:
-    """The bundle's own standardisation of what landmarks tell: of its cues in their order, or of those that are named.
-
-    Raises:
-        InputError: the bundle lacks a cue that is named.
-    """
+    """The bundle's own standardisation of what landmarks tell: of its cues in their order, or of those named."""
     specs = {cue.name: cue for cue in config.cues}
     if missing := [name for name in names or () if name not in specs]:
         raise InputError(f"the bundle has no cue '{missing[0]}': it cannot be moved")
@@ -76,11 +72,7 @@ def of_emotions(folder: Path, labels: Sequence[str]) -> list[tuple[Path, str]]:
 
 
 def load_folder(folder: Path, pipeline: Pipeline, *, find_faces: bool) -> Faces:
-    """Read `folder/<emotion>/*.png|jpg`: face crops, or whole photos whose largest face is taken.
-
-    Raises:
-        InputError: no emotion folder with a picture in it.
-    """
+    """`folder/<emotion>/*.png|jpg`: face crops, or whole photos whose largest face is taken; `InputError` without any."""
     config = pipeline.bundle.config
     pictures = [(path, emotion) for path, emotion in of_emotions(folder, config.labels) if path.suffix.lower() in _SUFFIXES]
     if not pictures:
@@ -168,6 +160,13 @@ def explain_subjects(pipeline: Pipeline, subjects: list[Subject], *, title: str)
         drafts += pipeline.explainer.draft(some)
         final += [pipeline.explainer.settle(draft, subject) for draft, subject in zip(drafts[i:], some, strict=True)]
     return drafts, final
+
+
+def verdict_rates(final: Sequence[Explanation], right: np.ndarray, lost: int = 0) -> Figures:
+    """`verified_rate`, `verified_and_wrong` (by whether each shown label is `right`) and `abstained_rate`, of `lost` further faces too."""
+    verified, abstained = (np.array([e.status is status for e in final], bool) for status in (Verdict.VERIFIED, Verdict.ABSTAINED))
+    counts = {"verified_rate": verified, "verified_and_wrong": verified & ~right, "abstained_rate": abstained}
+    return {name: float(which.sum() / (len(final) + lost)) for name, which in counts.items()}
 
 
 def over_faces(measure: Callable[[Pipeline, Faces], Figures], *, faces: int, split: str = "test") -> Command:

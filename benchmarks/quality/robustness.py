@@ -1,7 +1,6 @@
 """`python -m benchmarks robustness`: how reading, checking and calibration fare when the picture is bad.
 
-Every corruption (see `corruptions`) at up to three severities. With the mouth hidden, a text that still speaks of the mouth
-describes nothing that can be seen: such claims must vanish from the draft, or the explanation must not be shown.
+With the mouth hidden, claims about it must vanish from the draft, or the explanation must not be shown.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from tqdm.auto import tqdm
 
 from benchmarks.command import Figures
 from benchmarks.quality.corruptions import COVERS, SEVERITIES, SIMPLE, Corrupt, cover, covering
-from benchmarks.quality.reading import Faces, Read, explain, over_faces, read_crops
+from benchmarks.quality.reading import Faces, Read, explain, over_faces, read_crops, verdict_rates
 from edge.bundle import CueSpec
 from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict
@@ -66,27 +65,19 @@ def _each(crops: np.ndarray, corrupt: Corrupt, seed: int) -> Callable[[int], np.
 
 
 def _covered(crops: np.ndarray, points: np.ndarray, kind: str, seed: int) -> Callable[[int], np.ndarray]:
-    others = np.roll(crops, 1, axis=0)
-    over = [covering(kind, crop, others[i], np.random.default_rng([seed, i])) for i, crop in enumerate(crops)]
+    over = [covering(kind, crop, crops[i - 1], np.random.default_rng([seed, i])) for i, crop in enumerate(crops)]
     return lambda severity: np.stack([cover(crop, each, severity, cut) for crop, each, cut in zip(crops, points, over, strict=True)])
 
 
 def mouth_claims(before: list[Explanation], drafts: list[Explanation], final: list[Explanation], cues: set[str]) -> Figures:
-    """What becomes of claims about the mouth when it is covered.
-
-    Args:
-        before: drafts of the clean faces.
-        drafts: drafts of the same faces with the mouth covered,
-        final: and what the runtime made of them.
-        cues: names of the cues about the mouth.
+    """What becomes of claims about the mouth, by the names of its `cues`: clean drafts `before`, and both with the mouth covered.
 
     Returns:
-        `claimed_clean`, `claimed_hidden`: share of drafts that speak of the mouth. Among the faces whose clean draft did (`faces`):
-        `vanished` from the draft, `withheld` (claimed, but rejected or abstained), `shown` (claimed in a text that is shown to the user);
-        the three sum to 1. `None` without such faces. A draft that is withheld for another reason than the mouth counts as withheld.
+        `claimed_clean`, `claimed_hidden`: share of drafts that speak of the mouth. Among the `faces` whose clean draft did:
+        `vanished` from the draft, `withheld` (claimed, but rejected or abstained for whatever reason), `shown`; these sum to 1.
     """
-    spoke, speaks = (np.array([any(c.cue in cues for c in e.claims) for e in group], bool) for group in (before, drafts))
-    shows = np.array([e.status is Verdict.VERIFIED and any(c.cue in cues for c in e.claims) for e in final], bool)
+    spoke, speaks, tells = (np.array([any(c.cue in cues for c in e.claims) for e in group], bool) for group in (before, drafts, final))
+    shows = tells & [e.status is Verdict.VERIFIED for e in final]
     found: Figures = {"faces": int(spoke.sum()), "claimed_clean": float(spoke.mean()), "claimed_hidden": float(speaks.mean())}
     if not found["faces"]:
         return found | dict.fromkeys(("vanished", "withheld", "shown"))
@@ -96,16 +87,9 @@ def mouth_claims(before: list[Explanation], drafts: list[Explanation], final: li
 
 def _figures(pipeline: Pipeline, faces: Faces, read: Read, final: list[Explanation]) -> Figures:
     war, uar = war_uar(faces.labels, read.shown, len(pipeline.bundle.config.labels))
-    status = [explanation.status for explanation in final]
-    return {
-        "war": war,
-        "uar": uar,
-        "ece": expected_calibration_error(read.confidence, read.shown == faces.labels),
-        "confidence": float(read.confidence.mean()),
-        "verified_rate": status.count(Verdict.VERIFIED) / len(final),
-        "verified_and_wrong": float(np.mean([s is Verdict.VERIFIED for s in status] & (read.shown != faces.labels))),
-        "abstained_rate": status.count(Verdict.ABSTAINED) / len(final),
-    }
+    right = read.shown == faces.labels
+    calibration = {"ece": expected_calibration_error(read.confidence, right), "confidence": float(read.confidence.mean())}
+    return {"war": war, "uar": uar, **calibration, **verdict_rates(final, right)}
 
 
 COMMAND = over_faces(measure, faces=300)

@@ -23,11 +23,7 @@ THOUSAND = 1000
 
 
 def token_counter(pipeline: Pipeline) -> Callable[[str], int]:
-    """Counts the policy's tokens in a text.
-
-    Raises:
-        BackendError: the policy writes freely, and the `tokenizers` package, which cuts its texts, is missing.
-    """
+    """Counts the policy's tokens in a text; `BackendError` where it writes freely and the `tokenizers` package is missing."""
     if pipeline.config.policy.constrained:
         return lambda text: len(pipeline.explainer.policy.tokenizer.encode(text))
     package = load("tokenizers", name="tokenizers", holds="Tokenizer", get="pip install tokenizers")

@@ -19,12 +19,8 @@ _EYES, _MOUTH = ((203, 102), (245, 104)), (223, 146)  # where the portrait has t
 
 
 def head(kind: str = "happy") -> np.ndarray:
-    """A head `[220,220,4]` uint8 BGRA with a soft rim.
-
-    Args:
-        kind: `happy`, the portrait; `surprised`, the same with an open mouth and raised brows; `other`, somebody else: mirrored, with a
-            beard and glasses.
-    """
+    """A head `[220,220,4]` uint8 BGRA with a soft rim: `happy`, the portrait; `surprised`, the same with an open mouth and raised brows;
+    `other`, somebody else: mirrored, with a beard and glasses."""
     picture = read_image(demo_picture())
     if kind == "surprised":
         picture = _surprise(picture)

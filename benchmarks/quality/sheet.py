@@ -18,11 +18,7 @@ _GREY, _INK, _COLOURS = (120, 120, 120), (20, 20, 20), {"verified": (0, 110, 60)
 
 
 def draw_sheet(told: Told, rows: list[int], path: Path, *, columns: int = 3, first: int = 1) -> None:
-    """Draw some of the faces, numbered from `first`, each with label, confidence, status and text, and write a PNG.
-
-    Raises:
-        UsageError: the file cannot be written.
-    """
+    """Draw some of the faces, numbered from `first`, each with label, confidence, status and text, and write a PNG, or `UsageError`."""
     lines = -(-len(rows) // columns)
     sheet = Image.new("RGB", (columns * _CELL[0] + _GAP, max(1, lines) * _CELL[1] + _GAP), "white")
     pen, plain, bold = ImageDraw.Draw(sheet), _font("DejaVuSans.ttf"), _font("DejaVuSans-Bold.ttf")

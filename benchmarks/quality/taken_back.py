@@ -60,15 +60,9 @@ def measure(
     split: str = "test",
     sheet: Path | None = None,
 ) -> Figures:
-    """Take back what stands out, both ways, and compare what the encoder makes of it.
+    """Take back what stands out in so many faces of each source, both ways, and compare what the encoder makes of it.
 
-    Args:
-        pipeline: of a bundle with moves.
-        data: folder of the data packs.
-        sources: some of `SOURCES`.
-        faces: of each source.
-        split: of FER+.
-        sheet: picture to draw ten faces of today into: as they are, taken back by the runtime, and by the trainer's mover.
+    `sheet` is a picture to draw ten faces of today into: as they are, taken back by the runtime, and by the trainer's mover.
 
     Returns:
         `faces`, `moves`; `refused`: reason → how often; `all` and `cues` (`lip_corners+`): `n`, what share of its way the reading went,
@@ -99,18 +93,18 @@ def measure(
     if not pairs:
         return figures
     ours, trainers, control = (
-        pipeline.encoder.read(np.stack([getattr(pair, way) for pair in pairs])) for way in ("ours", "trainers", "control")
+        _change(pairs, before, pipeline.encoder.read(np.stack([getattr(pair, way) for pair in pairs])))
+        for way in ("ours", "trainers", "control")
     )
-    told = _Compared(pairs, before, ours, trainers)
-    kinds = np.array([_kind(pair) for pair in pairs])
-    still, moved = (np.abs(told.change(now)[0]) for now in (control, ours))
+    measured, kinds = np.array([pair.measured for pair in pairs]), np.array([_kind(pair) for pair in pairs])
+    still, moved = np.abs(control[0]), np.abs(ours[0])
     if sheet:
         _draw(sheet, crops, [pair for pair in pairs if found[pair.face].source == SHOWN])
     return {
         **figures,
-        "all": told.figures(np.ones(len(pairs), bool)),
-        "cues": {str(kind): told.figures(kinds == kind) for kind in np.unique(kinds)},
-        "counts": float((told.followed(ours) >= FOLLOWED).mean()),
+        "all": _compared(ours, trainers, measured),
+        "cues": {str(kind): _compared(*(each[..., kinds == kind] for each in (ours, trainers, measured))) for kind in np.unique(kinds)},
+        "counts": float((-ours[2] / measured >= FOLLOWED).mean()),
         "control": {"mean": float(still.mean()), "p95": float(np.percentile(still, 95)), "moved": float(moved.mean())},
     }
 
@@ -147,39 +141,20 @@ def _kind(pair: Pair) -> str:
     return f"{pair.cue}{'+' if pair.measured > 0 else '-'}"
 
 
-class _Compared:
-    """Both ways beside the faces as they are."""
+def _change(pairs: list[Pair], before: Encoded, now: Encoded) -> np.ndarray:
+    """`[3,M]` change of the answer's probability, of its log odds, and of the cue's reading."""
+    faces, columns = np.array([(pair.face, CUE_NAMES.index(pair.cue)) for pair in pairs]).T
+    rows, answers = np.arange(len(pairs)), before.probabilities[faces].argmax(1)
+    p, q = before.probabilities[faces, answers], now.probabilities[rows, answers]
+    odds = [np.log(x + _EVEN) - np.log(1 - x + _EVEN) for x in (p, q)]
+    return np.stack([q - p, odds[1] - odds[0], now.cues[rows, columns] - before.cues[faces, columns]])
 
-    def __init__(self, pairs: list[Pair], before: Encoded, ours: Encoded, trainers: Encoded) -> None:
-        self.faces = np.array([pair.face for pair in pairs])
-        self.columns = np.array([CUE_NAMES.index(pair.cue) for pair in pairs])
-        self.measured = np.array([pair.measured for pair in pairs])
-        self.answers = before.probabilities[self.faces].argmax(1)
-        self.before, self.ours, self.trainers = before, ours, trainers
-        self.rows = np.arange(len(pairs))
 
-    def change(self, now: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """`[M]` change of the answer's probability, of its log odds, and of the cue's reading."""
-        p, q = self.before.probabilities[self.faces, self.answers], now.probabilities[self.rows, self.answers]
-        odds = [np.log(x + _EVEN) - np.log(1 - x + _EVEN) for x in (p, q)]
-        return q - p, odds[1] - odds[0], now.cues[self.rows, self.columns] - self.before.cues[self.faces, self.columns]
-
-    def followed(self, now: Encoded) -> np.ndarray:
-        """`[M]` share of its way to neutral that the reading went."""
-        return np.asarray(-self.change(now)[2] / self.measured)
-
-    def figures(self, chosen: np.ndarray) -> Figures:
-        ours, trainers = self.change(self.ours), self.change(self.trainers)
-        weight = self.measured[chosen] ** 2
-        return {
-            "n": int(chosen.sum()),
-            "followed": float(np.average(self.followed(self.ours)[chosen], weights=weight)),
-            "followed_trainer": float(np.average(self.followed(self.trainers)[chosen], weights=weight)),
-            **{
-                name: _alike(a[chosen], b[chosen])
-                for name, a, b in zip(("probability", "odds", "reading"), ours, trainers, strict=True)
-            },
-        }  # fmt: skip
+def _compared(ours: np.ndarray, trainers: np.ndarray, measured: np.ndarray) -> Figures:
+    """Both ways' changes `[3,M]` of cues that stood at `[M]` `measured` deviations."""
+    followed = [float(np.average(-way[2] / measured, weights=measured**2)) for way in (ours, trainers)]
+    alike = {name: _alike(a, b) for name, a, b in zip(("probability", "odds", "reading"), ours, trainers, strict=True)}
+    return {"n": len(measured), "followed": followed[0], "followed_trainer": followed[1], **alike}
 
 
 def _alike(a: np.ndarray, b: np.ndarray) -> float:

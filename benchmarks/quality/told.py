@@ -33,10 +33,7 @@ def truth_of(clip: Clip) -> list[Happening]:
 
 
 def statements(pairs: list[tuple[Clip, ReadClip]]) -> Figures:
-    """The sentences that were shown, against the truth.
-
-    Args:
-        pairs: each clip as it was made, and as it was read.
+    """The sentences that were shown, against the truth, of each clip as it was made and as it was read.
 
     Returns:
         `hold`, the share of sentences that are true, with its interval over clips; `by_kind`; `told`, the share of what was made that a

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.command import Command, Figures, bundle_options, loaded
-from benchmarks.quality.reading import Faces, data_options, explain, load_faces, read_crops
+from benchmarks.quality.reading import Faces, data_options, explain, load_faces, read_crops, verdict_rates
 from edge.bundle import FILES, GRAPHS
 from edge.pipeline import Pipeline
-from edge.types import Verdict
 from training.metrics import war_uar
 
 
@@ -24,33 +23,27 @@ def size(folder: Path) -> Figures:
 
 
 def measure(variants: dict[str, Pipeline], faces: Faces) -> Figures:
-    """Compare bundles of one label list over the same faces; the first is what the others are held against.
+    """Compare bundles over the same faces; the first is what the others are held against.
 
     Returns:
         Name → `bytes`, `graphs`, `war`, `uar`, `verified_rate`, and `agreement` of the labels, `equal_texts`, `probability_gap` (mean over
-        faces of the largest difference of a probability) with the first one. A bundle of other labels has `None` for these three.
+        faces of the largest difference of a probability) with the first one; `None` for a bundle of other labels.
     """
-    first: Pipeline | None = None
+    reads = {name: read_crops(pipeline, faces.crops) for name, pipeline in variants.items()}
+    told = {name: explain(pipeline, reads[name], title=name) for name, pipeline in variants.items()}
+    texts = {name: np.array([draft.draft for draft in drafts]) for name, (drafts, _) in told.items()}
+    first = next(iter(variants))
     rows: Figures = {}
     for name, pipeline in variants.items():
-        read = read_crops(pipeline, faces.crops)
-        drafts, final = explain(pipeline, read, title=name)
-        texts = [draft.draft for draft in drafts]
-        if first is None:
-            first, start, start_texts = pipeline, read, texts
-        war, uar = war_uar(faces.labels, read.shown, len(pipeline.bundle.config.labels))
-        rows[name] = {
-            **size(pipeline.bundle.folder),
-            "n": len(faces.labels),
-            "war": war,
-            "uar": uar,
-            "verified_rate": float(np.mean([e.status is Verdict.VERIFIED for e in final])),
-            **dict.fromkeys(("agreement", "equal_texts", "probability_gap")),
-        }
-        if pipeline.config.labels == first.config.labels:
-            gap = np.abs(read.encoded.probabilities - start.encoded.probabilities).max(1)
-            rows[name] |= {"agreement": float((read.shown == start.shown).mean()), "probability_gap": float(gap.mean())}
-            rows[name]["equal_texts"] = float(np.mean([a == b for a, b in zip(texts, start_texts, strict=True)]))
+        read, labels = reads[name], pipeline.config.labels
+        war, uar = war_uar(faces.labels, read.shown, len(labels))
+        verified = verdict_rates(told[name][1], read.shown == faces.labels)["verified_rate"]
+        rows[name] = {**size(pipeline.bundle.folder), "n": len(faces.labels), "war": war, "uar": uar, "verified_rate": verified}
+        rows[name] |= dict.fromkeys(("agreement", "equal_texts", "probability_gap"))
+        if labels == variants[first].config.labels:
+            gap = np.abs(read.encoded.probabilities - reads[first].encoded.probabilities).max(1)
+            rows[name] |= {"agreement": float((read.shown == reads[first].shown).mean()), "probability_gap": float(gap.mean())}
+            rows[name]["equal_texts"] = float((texts[name] == texts[first]).mean())
     return rows
 
 
@@ -61,8 +54,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> Figures:
     with loaded(args.bundle, args.device, args.threads) as variants:
-        faces = load_faces(args.data, args.split, args.faces, next(iter(variants.values())))
-        return measure(variants, faces)
+        return measure(variants, load_faces(args.data, args.split, args.faces, next(iter(variants.values()))))
 
 
 COMMAND = Command(_options, _run)

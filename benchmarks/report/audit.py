@@ -1,14 +1,13 @@
 """`python -m benchmarks audit`: is everybody found, read and explained alike, and does light, skin or a mirror change what is read?
 
-On the whole photographs of the audit pack, which nothing was trained on or tuned to. Prints Markdown; `--page` puts the same tables into a
-page, `--picture` draws the groups, `--sheet` shows what is done to the photographs.
+On the photographs of the audit pack, which nothing was trained on or tuned to.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from benchmarks.audit.groups import LEAST
 from benchmarks.command import Command, Figures, bundle_options, loaded, plain, whole, write_file
 from benchmarks.quality.photographs import Photographs, load_photographs
 from benchmarks.report import plots
-from benchmarks.report.blocks import Block, Pictures, Table, Text, interval, markdown
+from benchmarks.report.blocks import Block, Pictures, Table, interval, markdown
 from edge.cv import cv2
 from edge.errors import UsageError
 
@@ -37,7 +36,7 @@ _BEGIN, _END = "<!-- audit {} -->", "<!-- end -->"
 
 def blocks(figures: Figures) -> list[Block]:
     """What a report says of an audit: the summary first, then the picture and the tables of every bundle."""
-    found: list[Block] = [summary(figures), Text(_told(figures)), Pictures([_picture(figures)])]
+    found: list[Block] = [summary(figures), _told(figures), Pictures([_picture(figures)])]
     for name, bundle in figures["bundles"].items():
         found += details(bundle, f", {name}" if len(figures["bundles"]) > 1 else "")
     return found
@@ -50,40 +49,34 @@ def _picture(figures: Figures) -> str:
 def summary(figures: Figures) -> Table:
     """What was asked for, of every bundle; with two, by how much the first one's gap or share is larger."""
     bundles, against = figures["bundles"], figures["against"]
-    rows = [["found, least of race × gender", ASKED["found"], *(_least(bundle) for bundle in bundles.values()), ""]]
-    for measure_ in ("found", "unclear", "verified", "abstained"):
-        asked = ASKED["gap"] if measure_ in ("verified", "abstained") else ""
-        cells = [_gap(bundle["gaps"]["race"]["shares"][measure_]) for bundle in bundles.values()]
-        changed = against["gaps"]["race"]["shares"][measure_] if against else None
-        rows.append([f"largest gap between races: {measure_}", asked, *cells, _signed(changed)])
+    rows = [["found, least of race × gender", ASKED["found"], *map(_least, bundles.values()), ""]]
+    for share in ("found", "unclear", "verified", "abstained"):
+        asked = ASKED["gap"] if share in ("verified", "abstained") else ""
+        cells = [_gap(bundle["gaps"]["race"]["shares"][share]) for bundle in bundles.values()]
+        changed = _signed(against["gaps"]["race"]["shares"][share]) if against else None
+        rows.append([f"largest gap between races: {share}", asked, *cells, changed])
     for way in CHANGES:
         for what in ("label", "verdict"):
             asked = ASKED["label"] if what == "label" and ("skin" in way or way == "mirrored") else ""
             cells = [_interval(bundle["changes"][way][what]) for bundle in bundles.values()]
-            rows.append([f"{way}: other {what}", asked, *cells, _signed(against["changes"][way][what] if against else None)])
+            rows.append([f"{way}: other {what}", asked, *cells, _signed(against["changes"][way][what]) if against else None])
     columns = ["what", "asked", *(f"{name} ({bundle['commit']})" for name, bundle in bundles.items()), "difference"]
     return Table("", columns if against else columns[:-1], rows if against else [row[:-1] for row in rows])
 
 
 def details(bundle: Figures, of: str = "") -> list[Block]:
     """One bundle's tables: groups, gaps, labels, cues, action units, changes."""
-    groups, apart = bundle["groups"], bundle["gaps"]
+    groups, apart, changes = bundle["groups"], bundle["gaps"], bundle["changes"]
+    shares = [[name, row["n"], *(_interval(row["shares"][m]) for m in SHARES)] for name, row in _rows(groups)]
+    gaps = [[AXES[axis], m, *_gap_cells(apart[axis]["shares"][m], "p")] for axis in AXES for m in SHARES]
     found: list[Block] = [
-        Table(
-            f"Groups{of}",
-            ["group", "n", *SHARES],
-            [[name, row["n"], *(_interval(row["shares"][m]) for m in SHARES)] for name, row in _rows(groups)],
-        ),
-        Table(
-            f"Largest gaps{of}",
-            ["between", "share", *_GAP],
-            [[AXES[axis], m, *_gap_cells(apart[axis]["shares"][m], "p")] for axis in AXES for m in SHARES],
-        ),
+        Table(f"Groups{of}", ["group", "n", *SHARES], shares),
+        Table(f"Largest gaps{of}", ["between", "share", *_GAP], gaps),
     ]
     labels = list(groups["all"]["all"]["labels"])
     for family, title in (("labels", "Labels, shares of those read"), ("verified", "Verified, of those read under each label")):
-        some = _rows(groups, ("race", "gender", "age"))
-        found.append(Table(f"{title}{of}", ["group", *labels], [[name, *(_three(row[family][m]) for m in labels)] for name, row in some]))
+        rows = [[name, *(_three(row[family][m]) for m in labels)] for name, row in _rows(groups, ("race", "gender", "age"))]
+        found.append(Table(f"{title}{of}", ["group", *labels], rows))
     for family, title in (
         ("labels", "Labels: largest gaps between races"),
         ("verified", "Verified under each label: largest gaps between races"),
@@ -91,19 +84,11 @@ def details(bundle: Figures, of: str = "") -> list[Block]:
         ("cues_neutral", "Cues of faces read as neutral: largest offsets between races"),
         ("action_units", "Action units: largest offsets between races, intensity"),
     ):
-        if table := apart["race"][family]:
-            found.append(
-                Table(f"{title}{of}", [family.split("_")[0], *_GAP], [[m, *_gap_cells(gap, "p_family")] for m, gap in table.items()])
-            )
-    changes = [
-        [way, what, row["n"], _interval(row), *_gap_cells(row["gap"], "p")]
-        for way, each in bundle["changes"].items()
-        for what, row in each.items()
-    ]
-    return [
-        *found,
-        Table(f"Changed photographs, and the largest gap between races{of}", ["change", "what changes", "n", "share", *_GAP], changes),
-    ]
+        if rows := [[m, *_gap_cells(gap, "p_family")] for m, gap in apart["race"][family].items()]:
+            found.append(Table(f"{title}{of}", [family.split("_")[0], *_GAP], rows))
+    rows = [[way, what, row["n"], _interval(row), *_gap_cells(row["gap"], "p")] for way in changes for what, row in changes[way].items()]
+    title = f"Changed photographs, and the largest gap between races{of}"
+    return [*found, Table(title, ["change", "what changes", "n", "share", *_GAP], rows)]
 
 
 _GAP = ("gap", "from", "to", "by chance", "p")
@@ -119,10 +104,8 @@ def _told(figures: Figures) -> str:
     )
 
 
-def _rows(groups: Figures, axes: tuple[str, ...] = tuple(AXES)) -> Iterator[tuple[str, Figures]]:
-    yield "all", groups["all"]["all"]
-    for axis in axes:
-        yield from groups[axis].items()
+def _rows(groups: Figures, axes: tuple[str, ...] = tuple(AXES)) -> list[tuple[str, Figures]]:
+    return [("all", groups["all"]["all"]), *(row for axis in axes for row in groups[axis].items())]
 
 
 def _least(bundle: Figures) -> str:
@@ -131,16 +114,12 @@ def _least(bundle: Figures) -> str:
     return f"{_interval(shares[name])}, {name}"
 
 
-def _interval(row: Figures) -> str | None:
-    return interval(row, "{:.3f} [{:.3f}, {:.3f}]")
+_interval = partial(interval, form="{:.3f} [{:.3f}, {:.3f}]")
+_signed = partial(interval, form="{:+.3f} [{:+.3f}, {:+.3f}]")
 
 
 def _three(row: Figures) -> str | None:
     return None if row["share"] is None else f"{row['share']:.3f} ({row['n']})"
-
-
-def _signed(row: Figures | None) -> str | None:
-    return interval(row, "{:+.3f} [{:+.3f}, {:+.3f}]")
 
 
 def _gap(row: Figures | None) -> str | None:
@@ -148,9 +127,7 @@ def _gap(row: Figures | None) -> str | None:
 
 
 def _gap_cells(row: Figures | None, p: str) -> list[Any]:
-    if row is None:
-        return [None] * len(_GAP)
-    return [_interval(row), row["lowest"], row["highest"], f"{row['chance']:.3f}", f"{row[p]:.2g}"]
+    return [_interval(row), row["lowest"], row["highest"], f"{row['chance']:.3f}", f"{row[p]:.2g}"] if row else [None] * len(_GAP)
 
 
 def told(figures: Figures) -> str:
@@ -161,18 +138,16 @@ def told(figures: Figures) -> str:
 def draw_sheet(photographs: Photographs, count: int = 7) -> np.ndarray:
     """Photographs of every race in turn, as they are and under every change, `[H,W,3]` BGR."""
     rows = []
-    for i in photographs.some(count):
-        picture = photographs.picture(i)
-        rows.append(
-            np.hstack([cv2.resize(p, (112, 112), interpolation=cv2.INTER_AREA) for p in (picture, *(f(picture) for f in CHANGES.values()))])
-        )
+    for picture in map(photographs.picture, photographs.some(count)):
+        shown = [picture, *(change(picture) for change in CHANGES.values())]
+        rows.append(np.hstack([cv2.resize(each, (112, 112), interpolation=cv2.INTER_AREA) for each in shown]))
     return np.vstack(rows)
 
 
 def fill_page(page: str, figures: Figures) -> str:
     """A page with `summary` and `tables` put between their marks."""
-    parts = {"summary": [summary(figures)], "tables": [block for block in blocks(figures)[1:] if not isinstance(block, Pictures)]}
-    for name, content in parts.items():
+    tables = [block for block in blocks(figures)[1:] if not isinstance(block, Pictures)]
+    for name, content in (("summary", [summary(figures)]), ("tables", tables)):
         text = "\n".join([_BEGIN.format(name), "", *markdown(content), _END])
         page = _between(name).sub(lambda _, text=text: text, page, count=1)
     return page

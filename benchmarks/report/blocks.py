@@ -8,13 +8,6 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """A paragraph."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Table:
     """Rows under columns; empty cells are unknown."""
 
@@ -24,6 +17,10 @@ class Table:
     percent: Sequence[str] = ()
     """Columns that show changes in percent."""
 
+    def cells(self) -> list[list[str]]:
+        """What stands in it."""
+        return [[cell(value, name in self.percent) for value, name in zip(row, self.columns, strict=True)] for row in self.rows]
+
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
@@ -32,7 +29,8 @@ class Pictures:
     pictures: Sequence[str]
 
 
-Block = Text | Table | Pictures
+Block = str | Table | Pictures
+"""A paragraph, a table, pictures."""
 
 
 def named(title: str, first: str, rows: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> Table:
@@ -52,18 +50,13 @@ def markdown(blocks: Sequence[Block]) -> list[str]:
     """Lines of Markdown; pictures are left out."""
     lines: list[str] = []
     for block in blocks:
-        if isinstance(block, Text):
-            lines += [block.text, ""]
+        if isinstance(block, str):
+            lines += [block, ""]
         elif isinstance(block, Table):
-            rows = [block.columns, ["---"] * len(block.columns), *cells(block)]
+            rows = [block.columns, ["---"] * len(block.columns), *block.cells()]
             lines += [f"### {block.title}", ""] if block.title else []
             lines += [f"| {' | '.join(text.replace('|', chr(92) + '|') for text in row)} |" for row in rows] + [""]
     return lines
-
-
-def cells(table: Table) -> list[list[str]]:
-    """What stands in a table."""
-    return [[cell(value, name in table.percent) for value, name in zip(row, table.columns, strict=True)] for row in table.rows]
 
 
 def cell(value: Any, percent: bool = False) -> str:

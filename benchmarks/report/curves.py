@@ -19,18 +19,11 @@ def measure(pipeline: Pipeline, faces: Faces) -> Figures:
 
 
 def curves(labels: list[str], truth: np.ndarray, shown: np.ndarray, confidence: np.ndarray) -> Figures:
-    """Confusion, reliability and risk–coverage.
-
-    Args:
-        labels: names of the classes.
-        truth: `[N]` index of the class.
-        shown: `[N]` index of the label that is shown.
-        confidence: `[N]` its probability.
+    """Of N faces, by indices of the true and the shown label and the shown one's probability.
 
     Returns:
-        `labels`; `confusion` `[truth][shown]` counts; `reliability`: bins with `from`, `to`, `count`, `confidence`, `accuracy`, the empty
-        ones left out; `risk_coverage`: rows of `coverage`, `risk` (share of wrong labels among the surest) and `confidence`, the least
-        among them; `aurc`, the area under that curve; `ece`.
+        `labels`; `confusion` `[truth][shown]` counts; `reliability`: the bins that are not empty; `risk_coverage`: rows of `coverage`,
+        `risk` (share of wrong labels among the surest) and `confidence`, the least among them; `aurc`, the area under that curve; `ece`.
     """
     confusion = np.zeros((len(labels), len(labels)), int)
     np.add.at(confusion, (truth, shown), 1)
@@ -46,7 +39,7 @@ def curves(labels: list[str], truth: np.ndarray, shown: np.ndarray, confidence: 
     at = np.unique(np.linspace(1, len(truth), min(40, len(truth))).astype(int)) - 1
     return {
         "n": len(truth),
-        "labels": list(labels),
+        "labels": labels,
         "confusion": confusion.tolist(),
         "reliability": reliability,
         "risk_coverage": [{"coverage": coverage[i], "risk": risk[i], "confidence": surest[i]} for i in at],

@@ -42,23 +42,20 @@ def stages(results: Figures) -> Figures:
 
 def changes(before: Figures, after: Figures) -> list[Change]:
     """Compare the first bundle of two runs, figure by figure; what one of them lacks is left out."""
-
-    def verdict(loss: float, least: float) -> str:
-        return "worse" if loss >= least else "better" if loss <= -least else "same"
-
-    found = []
-    for stage, old in stages(before).items():
-        if new := stages(after).get(stage):
-            found.append(_ratio(f"{stage}, matmuls", old["matmuls"], new["matmuls"], _SLOWER))
-    rights = [part(results, "accuracy") or {} for results in (before, after)]
+    old, new = stages(before), stages(after)
+    found = [_ratio(f"{stage}, matmuls", old[stage]["matmuls"], new[stage]["matmuls"], _SLOWER) for stage in old if stage in new]
     for name, least in (_GAINS | _LOSSES).items():
-        was, now = (right.get(name) for right in rights)
+        was, now = ((part(results, "accuracy") or {}).get(name) for results in (before, after))
         if was is not None and now is not None:
-            found.append(Change(name, was, now, verdict(now - was if name in _LOSSES else was - now, least)))
+            loss = now - was if name in _LOSSES else was - now
+            found.append(Change(name, was, now, _verdict(loss >= least, loss <= -least)))
     sizes = [next(iter(results["bundles"].values()))["bytes"] / 1e6 for results in (before, after)]
     return [*found, _ratio("bundle, MB", *sizes, _LARGER)]
 
 
 def _ratio(figure: str, before: float, after: float, limit: float) -> Change:
-    worse, better = after > limit * before, before > limit * after
-    return Change(figure, before, after, "worse" if worse else "better" if better else "same")
+    return Change(figure, before, after, _verdict(after > limit * before, before > limit * after))
+
+
+def _verdict(worse: bool, better: bool) -> str:
+    return "worse" if worse else "better" if better else "same"

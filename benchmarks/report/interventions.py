@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.command import Figures
-from benchmarks.report.blocks import Block, Table, Text, interval, named
+from benchmarks.report.blocks import Block, Table, interval, named
 
 _FOLLOWED = (
     ("reading", "sign", "the moved cue is read to move the same way (two deviations)"),
@@ -35,7 +35,7 @@ def blocks(found: Figures) -> list[Block]:
     cues = {name: {key: interval(value) for key, value in row.items()} for name, row in found["cues"].items()}
     for name, row in cues.items():
         row["between faces"] = interval(found["between"].get(name))
-    said: list[Block] = [Text(told), Table("What follows", ["", *parts], rows)]
+    said: list[Block] = [told, Table("What follows", ["", *parts], rows)]
     said.append(named("What must change nothing: changed", "control", changed, ("label", "statements", "turned", "verdict")))
     said.append(named("Reading, cue by cue", "cue", cues, ("sign", "slope", "between faces", "specificity", "moved")))
     if found["units"]:

@@ -16,8 +16,6 @@ from benchmarks.command import Figures
 from benchmarks.quality.corruptions import SEVERITIES
 from benchmarks.speed.stages import ASKED, STAGES
 
-_UNDATED = {"Date": None, "Creator": None}
-
 COLOURS = ("#3b82f6", "#f59e0b", "#10b981", "#ec4899", "#8b5cf6", "#64748b")
 """Legible on white and on near-black."""
 
@@ -32,7 +30,8 @@ _STYLE = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.linewidth": 0.6,
-    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
     **dict.fromkeys(("axes.edgecolor", "grid.color"), _FAINT),
     "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
@@ -50,14 +49,13 @@ def picture(title: str, width: float, height: float) -> Callable[[Draw], Callabl
 
 def svg(title: str, draw: Draw, figures: Figures, width: float, height: float) -> str:
     """Draw on a transparent figure; returns the `<svg>` element."""
-    figure, data = _drawn(draw, figures, width, height, {"svg.hashsalt": title}, format="svg", transparent=True, metadata=_UNDATED)
+    style, options = {"svg.hashsalt": title}, {"transparent": True, "metadata": {"Date": None, "Creator": None}}
+    figure, data = _drawn(draw, figures, width, height, style, format="svg", **options)
     text = data.decode()
     text = text[text.index("<svg") :].replace(_INK, "currentColor").replace(_FAINT, "var(--line)")
-    for size in ("width", "height"):
-        text = re.sub(rf'(<svg[^>]*?) {size}="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", text, count=1)
     slug = re.sub(r"\W+", "-", title.lower())
-    text = re.sub(r'\bid="', f'id="{slug}-', text)
-    text = re.sub(r'((?:xlink:)?href="|url\()#', rf"\1#{slug}-", text)
+    text = re.sub(r'(\bid="|(?:xlink:)?href="#|url\(#)', rf"\1{slug}-", text)
     wide = f"max-width:{figure.get_figwidth() * 104:.0f}px"
     return text.replace("<svg", f'<svg role="img" aria-label="{title}" style="{wide}"', 1)
 
@@ -82,16 +80,15 @@ def latency(figure: Figure, figures: Figures) -> None:
     """A bar per stage and variant up to the median, with a line to the 95th percentile, on a logarithmic axis."""
     variants = figures["variants"]
     stages = [stage for stage in (*STAGES, ASKED) if all(stage in variant["stages"] for variant in variants.values())]
-    rows = np.arange(len(stages))
-    height = 0.8 / len(variants)
+    rows, height = np.arange(len(stages)), 0.8 / len(variants)
     figure.set_figheight(1.2 + 0.32 * len(stages) * max(1, len(variants) * 0.7))
     axes = figure.subplots()
     for i, (title, variant) in enumerate(variants.items()):
         median, p95 = (np.array([variant["stages"][stage][key] for stage in stages]) for key in ("median_ms", "p95_ms"))
         error = {"xerr": [np.zeros(len(rows)), p95 - median], "error_kw": {"ecolor": _INK, "elinewidth": 1}}
         axes.barh(rows + (i - (len(variants) - 1) / 2) * height, median, height * 0.85, label=title, alpha=0.8, **error)
-    axes.set(xlabel="milliseconds: median, and line to the 95th percentile", xscale="log")
-    axes.set_yticks(rows, [name.replace("_", " ") for name in stages])
+    names = [name.replace("_", " ") for name in stages]
+    axes.set(xlabel="milliseconds: median, and line to the 95th percentile", xscale="log", yticks=rows, yticklabels=names)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     if len(variants) > 1:
@@ -103,8 +100,7 @@ def scaling(figure: Figure, figures: Figures) -> None:
     """Threads, batch and faces, side by side."""
     line = {"fast_ms": "fast path", "full_ms": "with explanation"}
     each = {"encode_per_face_ms": "encode, a face", "explain_per_face_ms": "explain, a face"}
-    panels = zip(figure.subplots(1, 3), (("threads", line), ("batch", each), ("faces", line)), strict=True)
-    for axes, (of, keys) in panels:
+    for axes, of, keys in zip(figure.subplots(1, 3), ("threads", "batch", "faces"), (line, each, line), strict=True):
         rows = figures["scaling"][of]
         places = [row[of] for row in rows]
         for key, label in keys.items():
@@ -177,8 +173,7 @@ def robustness(figure: Figure, figures: Figures) -> None:
         rows = {0: figures["clean"], **{int(severity): each[severity] for severity in sorted(each)}}
         for key, label in shown.items():
             axes.plot(list(rows), [row[key] for row in rows.values()], marker="o", markersize=3.5, label=label)
-        axes.set(title=name, ylim=(0, 1))
-        axes.set_xticks(range(len(SEVERITIES) + 1), ["clean", *map(str, SEVERITIES)])
+        axes.set(title=name, ylim=(0, 1), xticks=range(len(SEVERITIES) + 1), xticklabels=["clean", *map(str, SEVERITIES)])
     for axes in grid[len(figures["corrupted"]) :]:
         axes.set_visible(False)
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
@@ -188,8 +183,8 @@ def robustness(figure: Figure, figures: Figures) -> None:
 @picture("Roofline", 7.0, 3.8)
 def roofline(figure: Figure, figures: Figures) -> None:
     """The machine's roof and where each graph stands under it."""
-    roofs = {figures["threads"]: (figures["gemm_gflops"], figures["bandwidth_gbs"], "-")}
-    roofs = {1: (figures["gemm_gflops_one_thread"], figures["bandwidth_gbs_one_thread"], ":")} | roofs
+    roofs = {1: (figures["gemm_gflops_one_thread"], figures["bandwidth_gbs_one_thread"], ":")}
+    roofs |= {figures["threads"]: (figures["gemm_gflops"], figures["bandwidth_gbs"], "-")}
     known = {name: stage for name, stage in figures["stages"].items() if stage["gflops"]}
     reach = [stage["intensity"] for stage in known.values()] or [1.0]
     x = np.geomspace(min(reach) / 4, max(*reach, figures["gemm_gflops"] / figures["bandwidth_gbs"]) * 4, 200)

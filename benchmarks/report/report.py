@@ -1,7 +1,4 @@
-"""`python -m benchmarks report RUN…`: one HTML file that needs nothing else, and the same in Markdown.
-
-The first run is the one that the others are compared with; regressions are flagged. A run is a folder that `all` wrote.
-"""
+"""`python -m benchmarks report RUN…`: one HTML file that needs nothing else, and the same in Markdown, of folders that `all` wrote."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from benchmarks.command import Command, Figures, write_file
-from benchmarks.report.blocks import Block, Pictures, Table, Text, cells, markdown
+from benchmarks.report.blocks import Block, Pictures, Table, markdown
 from benchmarks.report.findings import SCHEMA, Change, changes, part
 from benchmarks.report.sections import sections, threads, tiles
 from edge.errors import InputError
@@ -27,11 +24,7 @@ _CAUTION = (
 
 
 def read_run(run: Path) -> Figures:
-    """Read and check the `results.json` of a run (its folder, or the file itself).
-
-    Raises:
-        InputError: it is not there, is of another schema, or does not follow the published one.
-    """
+    """The `results.json` of a run (its folder, or the file); `InputError` if it is missing or does not follow the published schema."""
     import jsonschema
 
     path = run / "results.json" if run.is_dir() else run
@@ -54,8 +47,7 @@ def read_run(run: Path) -> Figures:
 def write(runs: list[Path], out: Path) -> Figures:
     """Write `report.html` and `report.md` into the folder `out`; the report speaks of the last run, compared with the first.
 
-    Returns:
-        `html`, `markdown` (paths), and the `regressions` of every later run against the first.
+    Returns `html`, `markdown` (paths), and the `regressions` of every later run against the first.
     """
     results = [read_run(run) for run in runs]
     last, blocks = results[-1], sections(results[-1])
@@ -63,7 +55,7 @@ def write(runs: list[Path], out: Path) -> Figures:
     for run, other in reversed(list(zip(runs[1:], results[1:], strict=True))):
         found = changes(results[0], other)
         regressions[:0] = [f"{run.name}: {change.figure}" for change in found if change.verdict == "worse"]
-        blocks.insert(0, ("Against the first run", [Text(_CAUTION), _comparison(runs[0].name, run.name, found)]))
+        blocks.insert(0, ("Against the first run", [_CAUTION, _comparison(runs[0].name, run.name, found)]))
     write_file(out / "report.html", _html(last, blocks).encode())
     write_file(out / "report.md", _markdown(last, blocks).encode())
     return {"html": str(out / "report.html"), "markdown": str(out / "report.md"), "regressions": regressions}
@@ -89,38 +81,37 @@ def _comparison(first: str, name: str, found: list[Change]) -> Table:
 
 
 def _html(results: Figures, blocks: list[tuple[str, list[Block]]]) -> str:
-    title = html.escape(_title(results))
-    body = [f"<h1>{title}</h1>", f'<p class="dim">{html.escape(_told(results))}</p>', '<div class="tiles">']
-    body += [f'<div class="tile"><b>{html.escape(value)}</b><span>{html.escape(name)}</span></div>' for name, value in tiles(results)]
+    body = [_tag("h1", _title(results)), _tag("p", _told(results), "dim"), '<div class="tiles">']
+    body += [f'<div class="tile">{_tag("b", value)}{_tag("span", name)}</div>' for name, value in tiles(results)]
     body.append("</div>")
     for heading, content in blocks:
-        body += [f"<h2>{html.escape(heading)}</h2>", *map(_block, content)]
-    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(title=title, body="\n".join(body))
+        body += [_tag("h2", heading), *map(_block, content)]
+    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(title=html.escape(_title(results)), body="\n".join(body))
 
 
 def _block(block: Block) -> str:
-    if isinstance(block, Text):
-        return f"<p>{html.escape(block.text)}</p>"
+    if isinstance(block, str):
+        return _tag("p", block)
     if isinstance(block, Pictures):
         drawn = "".join(f"<figure>{picture}</figure>" for picture in block.pictures)
         return f'<div class="pair">{drawn}</div>' if len(block.pictures) > 1 else drawn
     kinds = ["text" if any(isinstance(row[i], str) for row in block.rows) else "" for i in range(len(block.columns))]
-    head = "".join(f'<th class="{kind}">{html.escape(name)}</th>' for name, kind in zip(block.columns, kinds, strict=True))
-    rows = "".join(
-        "<tr>"
-        + "".join(f'<td class="{_KINDS.get(text, kind)}">{html.escape(text)}</td>' for text, kind in zip(row, kinds, strict=True))
-        + "</tr>"
-        for row in cells(block)
-    )
-    title = f"<h3>{html.escape(block.title)}</h3>" if block.title else ""
-    return f'{title}<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    head = "".join(_tag("th", name, kind) for name, kind in zip(block.columns, kinds, strict=True))
+    rows = ["".join(_tag("td", text, _KINDS.get(text, kind)) for text, kind in zip(row, kinds, strict=True)) for row in block.cells()]
+    title = _tag("h3", block.title) if block.title else ""
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f'{title}<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _tag(name: str, text: str, kind: str | None = None) -> str:
+    opened = name if kind is None else f'{name} class="{kind}"'
+    return f"<{opened}>{html.escape(text)}</{name}>"
 
 
 def _markdown(results: Figures, blocks: list[tuple[str, list[Block]]]) -> str:
     lines = [f"# {_title(results)}", "", _told(results), "", *(f"- {name}: **{value}**" for name, value in tiles(results)), ""]
     for heading, content in blocks:
-        lines += [f"## {heading}", ""]
-        lines += markdown(content)
+        lines += [f"## {heading}", "", *markdown(content)]
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.command import Figures
 from benchmarks.report import audit, interventions, plots
-from benchmarks.report.blocks import Block, Pictures, Table, Text, interval, named
+from benchmarks.report.blocks import Block, Pictures, Table, interval, named
 from benchmarks.report.findings import part, stages
 
 _RATIO = "{:.3f} ({:.3f} to {:.3f})"
@@ -49,7 +49,7 @@ def sections(results: Figures) -> list[tuple[str, list[Block]]]:
         if figures is not None:
             said.append((heading, make(figures)))
         elif entry:
-            said.append((heading, [Text(f"Not measured: {entry.get('skipped', 'no figures')}.")]))
+            said.append((heading, [f"Not measured: {entry.get('skipped', 'no figures')}."]))
     return said
 
 
@@ -77,15 +77,15 @@ def _latency(found: Figures) -> list[Block]:
         f"and variants take turns. A matmul, a 1024³ float32 product in the same rounds, took {found['matmul_ms']:.2f} ms. Against the "
         f"first variant: ratios within a round, with their 95% interval. Frames come from: {found['capture_source']}."
     )
-    blocks: list[Block] = [Text(told), Text(f"Before: {_words(found['before'])}. After: {_words(found['after'])}.")]
+    blocks: list[Block] = [told, f"Before: {_words(found['before'])}. After: {_words(found['after'])}."]
     blocks.append(Pictures([plots.latency(found), *([plots.scaling(found)] if "scaling" in found else [])]))
     for name, variant in found["variants"].items():
         title = f"{name}: {variant['provider']}, a rationale of {variant['tokens']} tokens"
         rows = {stage: {**row, "against the first": interval(row.get("ratio"), _RATIO)} for stage, row in variant["stages"].items()}
         blocks.append(named(title, "stage", rows, ("median_ms", "p95_ms", "matmuls", "against the first")))
         if drop := variant.get("dropped"):
-            said = f"fast path drops {drop['fast']:.1%}, the full line {drop['full']:.1%}."
-            blocks.append(Text(f"Of a camera's {drop['fps']:g} frames a second the {said}"))
+            share = f"the fast path drops {drop['fast']:.1%}, the full line {drop['full']:.1%}"
+            blocks.append(f"Of a camera's {drop['fps']:g} frames a second {share}.")
     for name, rows in found.get("scaling", {}).items():
         blocks.append(Table(f"By {name}", [key.replace("_", " ") for key in rows[0]], [list(row.values()) for row in rows]))
     if "cold" in found:
@@ -95,23 +95,23 @@ def _latency(found: Figures) -> list[Block]:
 
 def _power(found: Figures) -> list[Block]:
     if not found["meter"]:
-        return [Text(f"Not measured: {found['reason']}.")]
+        return [f"Not measured: {found['reason']}."]
     rows = {name: {**found[name], "watts": found[name]["watts"].get("total")} for name in ("frame", "explanation")}
     rest = f"; at rest {found['idle_w']:.2f} W" if found["idle_w"] is not None else ""
-    return [Text(f"By {found['meter']}{rest}."), named("", "", rows, ("count", "watts", "joules", "joules_above_idle"))]
+    return [f"By {found['meter']}{rest}.", named("", "", rows, ("count", "watts", "joules", "joules_above_idle"))]
 
 
 def _roofline(found: Figures) -> list[Block]:
     keys = ("threads", "median_ms", "mflops", "weight_mb", "intensity", "gflops", "share_of_gemm", "share_of_attainable", "bound")
     table = named("", "graph", found["stages"], keys)
     if found["gemm_gflops"] is None:
-        return [Text(f"The ceilings of {found['provider']} are not known: shares stay empty."), table]
+        return [f"The ceilings of {found['provider']} are not known: shares stay empty.", table]
     told = (
         f"Measured ceilings on {threads(found['threads'])}: {found['gemm_gflops']:.0f} GFLOP/s in a matrix product, "
         f"{found['bandwidth_gbs']:.1f} GB/s from memory. "
         "Only convolutions and products are counted as work; the rest of a graph takes time and counts as none."
     )
-    blocks: list[Block] = [Text(told), table, Pictures([plots.roofline(found)])]
+    blocks: list[Block] = [told, table, Pictures([plots.roofline(found)])]
     for name, stage in found["stages"].items():
         if rows := stage.get("operators"):
             keys = ("calls", "us", "share", "mflops", "share_of_gemm")
@@ -150,19 +150,21 @@ def _compare(found: Figures) -> list[Block]:
         if right := row.get("accuracy"):
             ours = right.get("ours", {})
             accuracies[name] = {**right, "ours": ours.get("war"), "ours_crop": ours.get("war_crop")}
-    blocks: list[Block] = [Text(told)]
-    blocks.append(Table("Latency", ["system", "stage", "median ms", "p95 ms", "matmuls", "over ours", "how"], speeds))
-    if accuracies:
-        keys = ("n", "found", "war", "uar", "war_found", "war_crop", "ours", "ours_crop")
-        blocks.append(named("Accuracy", "system", accuracies, keys))
-    return [*blocks, Table("Missing", ["system", "why"], list(found["missing"].items()))] if found["missing"] else blocks
+    columns = ["system", "stage", "median ms", "p95 ms", "matmuls", "over ours", "how"]
+    keys = ("n", "found", "war", "uar", "war_found", "war_crop", "ours", "ours_crop")
+    tables = [
+        Table("Latency", columns, speeds),
+        named("Accuracy", "system", accuracies, keys),
+        Table("Missing", ["system", "why"], list(found["missing"].items())),
+    ]
+    return [told, *(table for table in tables if table.rows)]
 
 
 def _robustness(found: Figures) -> list[Block]:
     keys = ("war", "uar", "ece", "confidence", "verified_rate", "verified_and_wrong", "abstained_rate")
     rows = {f"{name} {severity}": row for name, each in found["corrupted"].items() for severity, row in each.items()}
-    blocks: list[Block] = [Text(f"{found['n']} faces, every corruption at up to three severities."), Pictures([plots.robustness(found)])]
+    blocks: list[Block] = [f"{found['n']} faces, every corruption at up to three severities.", Pictures([plots.robustness(found)])]
     if found["mouth_hidden"]:
-        blocks.append(Text("With the mouth covered, what became of the claims about it, over the faces whose clean text made one:"))
+        blocks.append("With the mouth covered, what became of the claims about it, over the faces whose clean text made one:")
         blocks.append(named("Mouth hidden", "behind", found["mouth_hidden"], ("faces", "vanished", "withheld", "shown")))
     return [*blocks, named("", "", {"clean": found["clean"], **rows}, keys)]

@@ -1,7 +1,6 @@
 """`python -m benchmarks all --out RUN`: every measurement into one folder, and its report.
 
-Each part writes `RUN/<part>.json` when it is done. A part whose file is there, made with the same bundles, data and options, is not
-measured again: an interrupted run goes on where it stopped. `results.json` (see `results.schema.json`) holds all of them.
+Each part writes `RUN/<part>.json` when it is done, and is not measured again with the same bundles, data and options.
 """
 
 from __future__ import annotations
@@ -26,15 +25,16 @@ from benchmarks.quality import accuracy, intervene, robustness, variants
 from benchmarks.quality.moved import present
 from benchmarks.quality.photographs import PACK, load_photographs
 from benchmarks.quality.reading import Faces, load_faces
-from benchmarks.report import curves
+from benchmarks.report import curves, report
 from benchmarks.report.findings import SCHEMA
 from benchmarks.speed import hardware, latency, power, roofline, scaling
 from edge.bundle import HASHES
 from edge.cv import cv2
-from edge.errors import UsageError
 from edge.pipeline import Pipeline
 
 _DATA = ("data", "split", "faces")
+_OF_FACES = ("curves", "accuracy", "variants", "robustness", "audit", "intervene")
+"""Parts that are left out without `--data`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +44,13 @@ class Part:
     run: Callable[[], Figures]
     hangs_on: tuple[str, ...] = ()
     """Options that its figures depend on, beside bundles, device and threads."""
-    needs: str | None = None
-    """What it cannot do without: `--data`, or a pack beside the faces."""
-
-    def lacks(self, data: Path | None) -> str:
-        """What it needs and is not there; empty when it can be measured."""
-        if not self.needs or (data and (self.needs == "--data" or (data.parent / self.needs).is_file())):
-            return ""
-        return f"needs {self.needs} beside the faces" if data else "needs --data"
+    pack: str | None = None
+    """The pack beside the faces that it cannot do without."""
 
 
 def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures:
     """Measure what is not there yet; write and return `results.json`."""
     folder: Path = args.out
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out '{folder}': {error.strerror}") from None
     cv2.setNumThreads(args.threads)
     bundles = {name: _identity(pipeline) for name, pipeline in pipelines.items()}
     key: Figures = {"schema": SCHEMA, "bundles": [[title, about["hash"]] for title, about in bundles.items()]}
@@ -69,8 +59,10 @@ def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures
     with tqdm(_work(args, pipelines).items(), desc="benchmarks", disable=None) as bar:
         for name, part in bar:
             bar.set_postfix_str(name)
-            if lacking := part.lacks(args.data):
-                parts[name] = {"figures": None, "seconds": 0.0, "skipped": lacking}
+            if name in _OF_FACES and not args.data:
+                parts[name] = {"figures": None, "seconds": 0.0, "skipped": "needs --data"}
+            elif part.pack and not (args.data.parent / part.pack).is_file():
+                parts[name] = {"figures": None, "seconds": 0.0, "skipped": f"needs {part.pack} beside the faces"}
             else:
                 parts[name] = _measured(folder / f"{name}.json", part, key | {name: str(getattr(args, name)) for name in part.hangs_on})
             tqdm.write(f"{name}: {parts[name].get('skipped') or format(parts[name]['seconds'], '.0f') + ' s'}", file=sys.stderr)
@@ -116,11 +108,11 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         "latency": Part(timed, ("rounds",)),
         "power": Part(lambda: power.measure(first, seconds=3.0)),
         "roofline": Part(lambda: roofline.measure(first, threads, rounds=min(30, rounds), profile=True), ("rounds",)),
-        "curves": Part(lambda: curves.measure(first, faces(0)), _DATA, "--data"),
-        "accuracy": Part(lambda: accuracy.measure(first, faces(0), closed=False), _DATA, "--data"),
-        "variants": Part(lambda: variants.measure(pipelines, faces(args.faces)), _DATA, "--data"),
+        "curves": Part(lambda: curves.measure(first, faces(0)), _DATA),
+        "accuracy": Part(lambda: accuracy.measure(first, faces(0), closed=False), _DATA),
+        "variants": Part(lambda: variants.measure(pipelines, faces(args.faces)), _DATA),
         "compare": Part(compared, ("rounds", *_DATA, "yunet", "fer", "python", "onnx")),
-        "robustness": Part(lambda: robustness.measure(first, faces(args.faces)), _DATA, "--data"),
+        "robustness": Part(lambda: robustness.measure(first, faces(args.faces)), _DATA),
         "audit": Part(audited, _DATA, PACK),
         "intervene": Part(moved, _DATA, intervene.PACK),
     }
@@ -160,8 +152,6 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> Figures:
-    from benchmarks.report import report
-
     check(args, rounds=1, threads=1)
     if args.data and (args.data / "ferplus_images.npz").is_file():  # a folder of the data packs means its FER+ images
         args.data /= "ferplus_images.npz"

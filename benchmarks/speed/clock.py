@@ -1,8 +1,7 @@
 """The one way of timing: after a warm-up, what is timed takes turns with a *matmul*, round by round.
 
 A matmul is a 1024³ float32 product on the same number of threads in ONNX Runtime: beside it a time travels between machines. Other work
-on the machine comes and goes, so what is compared is compared in pairs, within a round. Calls return their results in host memory: on a
-GPU the time includes its work and the copies.
+comes and goes, so what is compared is compared in pairs, within a round.
 """
 
 from __future__ import annotations
@@ -74,11 +73,9 @@ def summary(name: str, times: Times, against: str | None = None) -> Figures:
 
 
 def pairs(name: str, other: str, times: Times) -> dict[str, float]:
-    """One stage over another, round by round.
+    """One stage over another: `median` of the rounds' ratios, and its 95 % interval from `low` to `high`.
 
-    Returns:
-        `median` of the rounds' ratios, and its 95 % interval from `low` to `high`: order statistics, which assume nothing about how times
-        are spread; under six rounds no interval is that sure, and the least and largest ratio stand there.
+    By order statistics, which assume nothing about how times are spread; under six rounds the least and largest ratio stand there.
     """
     ratios = np.sort(np.median(times[name], axis=1) / np.median(times[other], axis=1))
     out = max(1, int((len(ratios) + 1) / 2 - 0.98 * np.sqrt(len(ratios)))) - 1

@@ -1,19 +1,21 @@
-"""FLOPs and bytes of an ONNX graph, counted from the file, at the shapes of one run.
+"""FLOPs and bytes of an ONNX graph, at the shapes of one run by ONNX Runtime's own profile, without optimisation.
 
-The shapes come from running the graph once with every intermediate value as an output: exact for dynamic axes, caches and quantised
-graphs alike. Counted are the operators that do the arithmetic (convolutions, matrix products, attention), multiply and add apart;
-element-wise operators, norms and softmax are not counted, and neither is anything inside a branch or loop: such operators are named in
-`uncounted`.
+Counted are the operators that do the arithmetic (convolutions, matrix products, attention), multiply and add apart; element-wise ones,
+norms and softmax are not. What a branch or loop does is not known: such operators are named in `uncounted`.
 """
 
 from __future__ import annotations
 
+import json
+import tempfile
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 
 Shape = tuple[int, ...]
 
@@ -40,13 +42,8 @@ class Count:
     uncounted: tuple[str, ...]
     """Operators whose arithmetic is not in `flops`, and should be."""
 
-    @property
-    def least_bytes(self) -> int:
-        """Traffic that no cache can save a cold run."""
-        return self.weight_bytes + self.edge_bytes
 
-
-def node_flops(operator: str, inputs: list[Shape], outputs: list[Shape], *, trans_a: bool = False) -> int | None:
+def node_flops(operator: str, inputs: list[Shape], outputs: list[Shape]) -> int | None:
     """FLOPs of one operator at its shapes; 0 for those that do none worth counting, `None` where unknown.
 
     Quantised operators take scales and zero points between their operands: the weight is then the second input of two axes or more.
@@ -54,8 +51,10 @@ def node_flops(operator: str, inputs: list[Shape], outputs: list[Shape], *, tran
     operands = [shape for shape in inputs if len(shape) >= 2]
     if operator in CONVOLUTIONS:
         return 2 * prod(outputs[0]) * prod(operands[1][1:]) if len(operands) > 1 else None
+    if operator in GEMMS and len(operands) > 1:  # either operand may be transposed
+        return 2 * prod(outputs[0]) * prod(operands[1]) // outputs[0][-1]
     if operator in PRODUCTS | GEMMS:  # the first operand and the result tell it: a profile leaves out weights that are packed
-        return 2 * prod(outputs[0]) * (operands[0][-2] if trans_a else operands[0][-1]) if operands else None
+        return 2 * prod(outputs[0]) * operands[0][-1] if operands else None
     if operator == "ConvTranspose":
         return 2 * prod(inputs[0]) * prod(inputs[1][1:])
     if operator in ("Attention", "MultiHeadAttention") and len(inputs) >= 3 and all(len(s) == 4 for s in inputs[:3]):
@@ -64,44 +63,43 @@ def node_flops(operator: str, inputs: list[Shape], outputs: list[Shape], *, tran
     return None if operator in _MAYBE else 0
 
 
+def event_flops(event: dict[str, Any]) -> int | None:
+    """`node_flops` of an operator's event in a profile."""
+    args = event["args"]
+    inputs, outputs = ([tuple(shape) for entry in args[f"{way}_type_shape"] for shape in entry.values()] for way in ("input", "output"))
+    return node_flops(args["op_name"], inputs, outputs)
+
+
 def count(path: Path, feed: dict[str, np.ndarray]) -> Count:
     """Count a graph at the shapes of one feed."""
-    model = onnx.load(path)
-    graph = model.graph
-    values = _values(model, feed)
-    weights = {init.name: init for init in graph.initializer}
-    shapes = {name: tuple(array.shape) for name, array in values.items()} | {n: tuple(w.dims) for n, w in weights.items()}
-    total, uncounted = 0, dict[str, None]()
-    for node in graph.node:
-        given = [shapes[name] for name in node.input if name]
-        trans_a = any(a.name == "transA" and a.i for a in node.attribute)
-        flops = node_flops(node.op_type, given, [shapes[name] for name in node.output if name], trans_a=trans_a)
-        if flops is None:
-            uncounted[node.op_type] = None
-        else:
-            total += flops
-    outer = {value.name for value in graph.output}
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_prepacking", "1")  # packed weights would not show their shapes
+    events, results = profile(path, feed, options)
+    work = [(event["args"]["op_name"], event_flops(event)) for event in operators(events)]
+    uncounted = tuple(dict.fromkeys(operator for operator, flops in work if flops is None))
     return Count(
-        flops=None if uncounted else total,
-        weight_bytes=sum(onnx.numpy_helper.to_array(w).nbytes for w in weights.values()),
-        edge_bytes=sum(array.nbytes for name, array in values.items() if name in feed or name in outer),
-        uncounted=tuple(uncounted),
+        flops=None if uncounted else sum(flops or 0 for _, flops in work),
+        weight_bytes=sum(onnx.numpy_helper.to_array(weight).nbytes for weight in onnx.load(path).graph.initializer),
+        edge_bytes=sum(array.nbytes for array in (*feed.values(), *results)),
+        uncounted=uncounted,
     )
 
 
-def _values(model: onnx.ModelProto, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Every value of one run, the feed included. Optimisation is off: it would remove values."""
-    import onnxruntime as ort
+def profile(
+    path: Path, feed: dict[str, np.ndarray], options: ort.SessionOptions, *, threads: int = 1, runs: int = 1
+) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+    """The events of ONNX Runtime's profile of some runs on the CPU, and the results of the last."""
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    with tempfile.TemporaryDirectory() as folder:
+        options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        for _ in range(runs):
+            results = session.run(None, feed)
+        events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return events, results
 
-    known = {value.name for value in model.graph.output}
-    inner = [name for node in model.graph.node for name in node.output if name and name not in known]
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
-    opened.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(opened.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(None, feed), strict=True)) | feed
+
+def operators(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those events of a profile that are an operator at work."""
+    return [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]

@@ -1,7 +1,6 @@
-"""`python -m benchmarks hardware`: what this machine is, and what state it is in.
+"""`python -m benchmarks hardware`: what this machine is, and what state it is in (clocks, temperature, throttling), which changes.
 
-Reads only. `state` changes while a benchmark runs (clocks, temperature, throttling), so a run takes it before and after; the rest does
-not. What cannot be found out is `None`, never guessed.
+Reads only. What cannot be found out is `None`, never guessed.
 """
 
 from __future__ import annotations
@@ -27,63 +26,56 @@ _FEATURES = (
     "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve", "sve2",
 )  # fmt: skip
 _PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "opencv-python", "opencv-python-headless")
-_VERSION = ("dpkg-query", "-W", "-f=${Version}")
+_GPU = ("name", "memory.total", "driver_version", "compute_cap", "clocks.max.sm")
 _CPU = Path("sys/devices/system/cpu/cpu0/cpufreq")
 
 
 def probe(root: Path = Path("/")) -> Figures:
-    """What this machine is.
-
-    Args:
-        root: of the file system that is read (`/proc`, `/sys`, `/etc`).
-    """
-    about, release = _read(root / "proc/cpuinfo"), _read(root / "etc/os-release")
-    flags = set((_field(about, "flags") or _field(about, "Features") or "").split())
-    memory = re.search(r"MemTotal:\s+(\d+) kB", _read(root / "proc/meminfo"))
-    who, part = _field(about, "CPU implementer"), _field(about, "CPU part")
-    arm = f"Arm implementer {who} part {part}" if who and part else None  # whose cores have numbers there, and no name
-    pretty = re.search(r'^PRETTY_NAME="?([^"\n]*)', release, re.MULTILINE)
+    """What this machine is; `root` is that of the file system that is read (`/proc`, `/sys`, `/etc`)."""
+    about = dict(reversed(re.findall(r"^([^:\n]*?)\s*:[ \t]*(\S.*?)\s*$", _read(root / "proc/cpuinfo"), re.MULTILINE)))
+    flags = set((about.get("flags") or about.get("Features") or "").split())
+    memory = _found(r"MemTotal:\s+(\d+) kB", _read(root / "proc/meminfo"))
+    arm = "Arm implementer {CPU implementer} part {CPU part}"  # whose cores have numbers there, and no name
+    rows = [line.split(", ") for line in _ask("nvidia-smi", f"--query-gpu={','.join(_GPU)}", "--format=csv,noheader").splitlines()]
     return {
-        "cpu": _field(about, "model name") or arm or platform.processor() or None,
+        "cpu": about.get("model name")
+        or (arm.format(**about) if {"CPU implementer", "CPU part"} <= set(about) else platform.processor() or None),
         "architecture": platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "features": [name for name in _FEATURES if name in flags],
         "governor": _read(root / _CPU / "scaling_governor").strip() or None,
-        "max_mhz": _scaled(_read(root / _CPU / "cpuinfo_max_freq"), 1e-3),
+        "max_mhz": _scaled(root / _CPU / "cpuinfo_max_freq"),
         "virtual": "hypervisor" in flags,
-        "memory_mb": int(memory.group(1)) // 1024 if memory else None,
-        "os": pretty.group(1) if pretty else platform.system(),
+        "memory_mb": int(memory) // 1024 if memory else None,
+        "os": _found(r'^PRETTY_NAME="?([^"\n]*)', _read(root / "etc/os-release")) or platform.system(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "packages": _versions(),
-        "gpu": _gpu(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "gpu": [dict(zip(_GPU, row, strict=True)) for row in rows if len(row) == len(_GPU)],  # a Jetson's own is not among them
         "jetson": _jetson(root),
     }
 
 
-def state(root: Path = Path("/")) -> Figures:
-    """What changes: load, clocks, temperatures, throttling.
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    Returns:
-        `load` (runnable processes, one minute), `mhz`, `temperatures_c` per thermal zone, `throttled`: cooling devices that are at work;
-        each `None` or empty where the machine does not say.
+
+def state(root: Path = Path("/")) -> Figures:
+    """What changes: `load` (runnable processes, one minute), `mhz`, `temperatures_c` per zone, and the cooling devices that are at work.
+
+    Each `None` or empty where the machine does not say.
     """
-    zones = {}
-    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
-        value = _scaled(_read(zone / "temp"), 1e-3)
-        if value is not None and value > -200:
-            zones[_read(zone / "type").strip() or zone.name] = value
-    cooling = {}
-    for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
-        now, kind = _scaled(_read(device / "cur_state"), 1), _read(device / "type").strip()
-        if now and "fan" not in kind.lower():
-            cooling[kind or device.name] = now
+    thermal = root / "sys/class/thermal"
+    zones = [(_read(zone / "type").strip() or zone.name, _scaled(zone / "temp")) for zone in sorted(thermal.glob("thermal_zone*"))]
+    coolers = sorted(thermal.glob("cooling_device*"))
+    cooling = [(_read(device / "type").strip() or device.name, _scaled(device / "cur_state", 1)) for device in coolers]
     load = _read(root / "proc/loadavg").split()
     return {
         "load": float(load[0]) if load else None,
-        "mhz": _scaled(_read(root / _CPU / "scaling_cur_freq"), 1e-3),
-        "temperatures_c": zones,
-        "throttled": cooling,
+        "mhz": _scaled(root / _CPU / "scaling_cur_freq"),
+        "temperatures_c": {name: heat for name, heat in zones if heat is not None and heat > jetson.SENSOR_OFF_C},
+        "throttled": {name: now for name, now in cooling if now and "fan" not in name.lower()},
     }
 
 
@@ -96,8 +88,7 @@ def measure() -> Figures:
 def jetson_mode(power_mode: int | None, lock_clocks: bool) -> Iterator[None]:
     """Set a Jetson's power mode and lock its clocks, and put both back at the end. Does nothing unless asked.
 
-    Raises:
-        BackendError: the tools are missing, or refuse (both need root; some modes need a restart, and are refused here).
+    `BackendError` where the tools are missing, or refuse (both need root; some modes need a restart).
     """
     with contextlib.ExitStack() as undo:
         if power_mode is not None:
@@ -127,8 +118,6 @@ def _must(*command: str) -> str:
 
 def _ask(*command: str) -> str:
     """What a program prints, empty when it is missing, fails or takes over five seconds."""
-    if not shutil.which(command[0]):
-        return ""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
     except (subprocess.SubprocessError, OSError):
@@ -139,40 +128,33 @@ def _jetson(root: Path) -> Figures | None:
     module = jetson.parse_device_tree(_read(root / "proc/device-tree/model"))
     if not module:
         return None
-    cuda = re.search(r'"cuda"\s*:\s*{[^}]*"version"\s*:\s*"([\d.]+)', _read(root / "usr/local/cuda/version.json"))
+    versions = (_ask("dpkg-query", "-W", "-f=${Version}", name).strip() for name in ("libnvinfer-bin", "libnvinfer10"))
     return {
         "module": module,
         **jetson.parse_tegra_release(_read(root / "etc/nv_tegra_release")),
-        "cuda": cuda.group(1) if cuda else None,
-        "tensorrt": next(filter(None, (_ask(*_VERSION, name).strip() for name in ("libnvinfer-bin", "libnvinfer10"))), None),
+        "cuda": _found(r'"cuda"\s*:\s*{[^}]*"version"\s*:\s*"([\d.]+)', _read(root / "usr/local/cuda/version.json")),
+        "tensorrt": next(filter(None, versions), None),
         **jetson.parse_nvpmodel(_ask("nvpmodel", "-q")),
         **jetson.parse_jetson_clocks(_ask("jetson_clocks", "--show")),
     }
 
 
-def _gpu() -> list[Figures]:
-    """NVIDIA GPUs that nvidia-smi lists (Jetson's own is not among them)."""
-    fields = ("name", "memory.total", "driver_version", "compute_cap", "clocks.max.sm")
-    rows = [line.split(", ") for line in _ask("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader").splitlines()]
-    return [dict(zip(fields, row, strict=True)) for row in rows if len(row) == len(fields)]
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-def _field(text: str, name: str) -> str | None:
-    found = re.search(rf"^{re.escape(name)}\s*:[ \t]*(.*)$", text, re.MULTILINE)
-    return found.group(1).strip() or None if found else None
-
-
-def _scaled(text: str, scale: float) -> float | None:
+def _version(package: str) -> str | None:
     try:
-        return float(text) * scale
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _found(pattern: str, text: str) -> str | None:
+    found = re.search(pattern, text, re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def _scaled(path: Path, scale: float = 1e-3) -> float | None:
+    """The number in a file; the kernel writes thousandths."""
+    try:
+        return float(_read(path)) * scale
     except ValueError:
         return None
 
@@ -190,22 +172,8 @@ def mode_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lock-clocks", action="store_true", help="lock the clocks with jetson_clocks, and free them again (Jetson, root)")
 
 
-def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tegrastats", type=Path, metavar="FILE", help="read a recorded tegrastats log instead")
-
-
-def _run(args: argparse.Namespace) -> Figures:
-    if args.tegrastats:
-        return read_log(args.tegrastats)
-    return measure()
-
-
 def read_log(path: Path) -> Figures:
-    """Means over a recorded tegrastats log, and how many of its lines could not be read.
-
-    Raises:
-        UsageError: no such file, or no line of it is tegrastats'.
-    """
+    """Means over a recorded tegrastats log, and how many of its lines could not be read; `UsageError` where none could."""
     try:
         lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     except OSError as error:
@@ -214,18 +182,20 @@ def read_log(path: Path) -> Figures:
     if not samples:
         raise UsageError(f"'{path}' has no line that tegrastats could have printed")
     rails = jetson.mean_mw(samples)
-    heat: dict[str, float] = {}
-    for name, value in (pair for sample in samples for pair in sample.temperatures_c.items()):
-        heat[name] = max(value, heat.get(name, value))
+    sensors = dict.fromkeys(name for sample in samples for name in sample.temperatures_c)
     return {
         "lines": len(lines),
         "unreadable": len(lines) - len(samples),
         "total_mw": rails.pop("total", None),
         "rails_mw": rails,
         "total_of": samples[0].total_of,
-        "hottest_c": heat,
+        "hottest_c": {name: max(s.temperatures_c[name] for s in samples if name in s.temperatures_c) for name in sensors},
         "gpu_load": jetson.mean(s.gpu_load for s in samples),
     }
 
 
-COMMAND = Command(_options, _run)
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tegrastats", type=Path, metavar="FILE", help="read a recorded tegrastats log instead")
+
+
+COMMAND = Command(_options, lambda args: read_log(args.tegrastats) if args.tegrastats else measure())

@@ -1,21 +1,20 @@
-"""Reading what a Jetson says of itself: tegrastats, nvpmodel, jetson_clocks, nv_tegra_release, the device tree.
+"""What a Jetson says of itself, in the formats of JetPack 5 to 7 (Orin Nano, Orin NX, AGX Orin, Thor): pure functions on text.
 
-Pure functions on text, in the formats of JetPack 5 to 7 (Orin Nano, Orin NX, AGX Orin, Thor). What a text does not say is absent from the
-result: no parser raises, and none fills in a number.
+What a text does not say is absent from the result: no parser raises, and none fills in a number.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 _NUMBER = r"-?\d+(?:\.\d+)?"
-_RAIL = re.compile(rf"(?<!\S)([A-Z][A-Z0-9_]*) ({_NUMBER})mW/({_NUMBER})mW(?:/{_NUMBER}mW)?(?!\S)")
+_RAIL = re.compile(rf"(?<!\S)([A-Z][A-Z0-9_]*) ({_NUMBER})mW/{_NUMBER}mW(?:/{_NUMBER}mW)?(?!\S)")
 _TEMPERATURE = re.compile(rf"(?<!\S)([A-Za-z][A-Za-z0-9_-]*)@({_NUMBER})C(?:/{_NUMBER}C)?(?!\S)")
 _GPU = re.compile(r"(?<!\S)GR3D_FREQ (\d+)%")
-_SENSOR_OFF_C = -200.0
+SENSOR_OFF_C = -200.0
 """Tegra's drivers report −256 °C for a sensor whose part is powered down."""
 
 TOTALS: tuple[tuple[str, ...], ...] = (("VDD_IN",), ("VIN",), ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"))
@@ -27,34 +26,28 @@ The first set that is wholly there counts."""
 class TegraSample:
     """What is read of one line of tegrastats; what the line lacks is `None` or missing."""
 
-    gpu_load: int | None = None
+    gpu_load: int | None
     """Percent; Thor does not say."""
-    temperatures_c: dict[str, float] = field(default_factory=dict)
+    temperatures_c: dict[str, float]
     """Sensor → °C; sensors that are off are left out."""
-    rails_mw: dict[str, float] = field(default_factory=dict)
+    rails_mw: dict[str, float]
     """Rail → momentary milliwatts."""
-
-    @property
-    def _input(self) -> tuple[str, ...]:
-        return next((rails for rails in TOTALS if all(rail in self.rails_mw for rail in rails)), ())
-
-    @property
-    def total_mw(self) -> float | None:
-        """Input power of the module; `None` where the rails do not tell."""
-        return sum(self.rails_mw[rail] for rail in self._input) if self._input else None
-
-    @property
-    def total_of(self) -> str | None:
-        """The rails that `total_mw` adds up."""
-        return " + ".join(self._input) or None
+    total_mw: float | None
+    """Input power of the module; `None` where the rails do not tell."""
+    total_of: str | None
+    """The rails that `total_mw` adds up."""
 
 
 def parse_tegrastats(line: str) -> TegraSample | None:
     """Read one line; `None` when it tells neither power nor temperatures."""
     gpu = _GPU.search(line)
-    rails = {name: float(now) for name, now, _ in _RAIL.findall(line) if name != "NC"}
-    temperatures = {name.lower(): float(value) for name, value in _TEMPERATURE.findall(line) if float(value) > _SENSOR_OFF_C}
-    return TegraSample(int(gpu.group(1)) if gpu else None, temperatures, rails) if rails or temperatures else None
+    rails = {name: float(now) for name, now in _RAIL.findall(line) if name != "NC"}
+    temperatures = {name.lower(): float(value) for name, value in _TEMPERATURE.findall(line) if float(value) > SENSOR_OFF_C}
+    if not rails and not temperatures:
+        return None
+    given = next((each for each in TOTALS if set(each) <= set(rails)), ())
+    total = sum(rails[rail] for rail in given) if given else None
+    return TegraSample(int(gpu.group(1)) if gpu else None, temperatures, rails, total, " + ".join(given) or None)
 
 
 def mean_mw(samples: Sequence[TegraSample]) -> dict[str, float]:
@@ -72,9 +65,10 @@ def mean(values: Iterable[float | None]) -> float | None:
 def parse_nvpmodel(text: str) -> dict[str, Any]:
     """`nvpmodel -q` (with or without `--verbose`) → `power_mode` and `power_mode_id`, as far as said."""
     name = re.search(r"NV Power Mode:[ \t]*(\S+)", text)
-    number = re.search(r"^\s*(\d+)\s*$", text[name.end() :] if name else text, re.MULTILINE)
-    found: dict[str, Any] = {"power_mode": name.group(1)} if name else {}
-    return found | ({"power_mode_id": int(number.group(1))} if number and name else {})
+    if not name:
+        return {}
+    number = re.search(r"^\s*(\d+)\s*$", text[name.end() :], re.MULTILINE)
+    return {"power_mode": name.group(1)} | ({"power_mode_id": int(number.group(1))} if number else {})
 
 
 def parse_jetson_clocks(text: str) -> dict[str, Any]:
@@ -84,16 +78,13 @@ def parse_jetson_clocks(text: str) -> dict[str, Any]:
     for line in text.splitlines():
         head = re.match(r"\s*(cpu\d+|GPU|EMC)\b", line)
         values = {key: float(value) for key, value in re.findall(r"(MinFreq|MaxFreq|CurrentFreq)=(\d+)", line)}
-        if not head or len(values) < 3 or "Online=0" in line:
-            continue
-        scale = 1e3 if head.group(1).startswith("cpu") else 1e6  # kHz for cores, Hz for the others
-        names = {"min_mhz": "MinFreq", "max_mhz": "MaxFreq", "current_mhz": "CurrentFreq"}
-        clocks[head.group(1).lower()] = {name: values[key] / scale for name, key in names.items()}
-    if not clocks:
-        return {}
+        if head and len(values) == 3 and "Online=0" not in line:
+            scale = 1e3 if head.group(1).startswith("cpu") else 1e6  # kHz for cores, Hz for the others
+            names = {"min_mhz": "MinFreq", "max_mhz": "MaxFreq", "current_mhz": "CurrentFreq"}
+            clocks[head.group(1).lower()] = {name: values[key] / scale for name, key in names.items()}
     # jetson_clocks pins the memory controller through an override, not through its least clock
-    bound = [clock for part, clock in clocks.items() if part != "emc"]
-    return {"clocks": clocks, "clocks_locked": all(c["min_mhz"] == c["max_mhz"] for c in bound)} if bound else {"clocks": clocks}
+    free = [clock["min_mhz"] != clock["max_mhz"] for part, clock in clocks.items() if part != "emc"]
+    return ({"clocks": clocks} if clocks else {}) | ({"clocks_locked": not any(free)} if free else {})
 
 
 def parse_tegra_release(text: str) -> dict[str, str]:

@@ -1,8 +1,4 @@
-"""`python -m benchmarks latency`: milliseconds per stage, and the same in *matmuls* (see `benchmarks.speed.clock`).
-
-Several `--bundle` are timed in the same rounds, and each is compared with the first one. `--sweep` adds threads, batch and face count;
-`--cold` a fresh process.
-"""
+"""`python -m benchmarks latency`: milliseconds per stage, and the same in *matmuls* (see `benchmarks.speed.clock`)."""
 
 from __future__ import annotations
 
@@ -17,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.command import Command, Figures, bundle_options, check, loaded, whole
+from benchmarks.quality.said import token_counter
 from benchmarks.speed import scaling
 from benchmarks.speed.clock import UNIT, interleave, summary
 from benchmarks.speed.hardware import jetson_mode, mode_options, state
@@ -31,41 +28,36 @@ ROUNDS = 60
 def measure(
     variants: dict[str, Pipeline], threads: int, *, rounds: int = ROUNDS, source: Source | None = None, fps: float = 30.0
 ) -> Figures:
-    """Time every stage of every variant on one face in a picture, in turns.
+    """Time every stage of every variant, and a matmul on as many threads, on one face in a picture, in turns.
 
-    Args:
-        variants: loaded bundles, on `threads` threads.
-        threads: also of the matmul.
-        rounds: turns of every stage.
-        source: where `capture` takes frames from (camera number or video file) and the picture; without one, a clip of the demo portrait.
-        fps: frames per second of the camera that is played for `dropped`; 0 leaves that out.
+    The picture, and what `capture` takes, come from `source` (camera number or video file), or are a clip of the demo portrait. `fps` is
+    that of the camera which is played for `dropped`; 0 leaves that out.
 
     Returns:
-        `matmul_ms`; how it was measured; load, clock, temperatures and throttling `before` and `after`; and `variants`: name →
-        `provider`, `tokens`, `dropped`, and `stages` (see `stages.STAGES`; of bundles that can, `stages.ASKED` too), each with the
-        figures of `clock.summary`, set against the first variant's.
+        `matmul_ms`; how it was measured; `state` of the machine `before` and `after`; and `variants`: name → `provider`, `tokens`,
+        `dropped`, and `stages` (`STAGES`, and `ASKED` of bundles that can): `clock.summary`, set against the first variant's.
     """
     cv2.setNumThreads(threads)
+    first = next(iter(variants))
     with tempfile.TemporaryDirectory() as folder:
         origin = "Motion JPEG clip of the demo portrait" if source is None else str(source)
-        frame = demo_frame() if source is None else _with_face(next(iter(variants.values())), source)
+        frame = demo_frame() if source is None else _with_face(variants[first], source)
         if source is None:
             source = Path(folder) / "clip.avi"
             write_clip(source, frame)
         scenes = {name: Scene.of(pipeline, frame) for name, pipeline in variants.items()}
         # a bundle that tells no counterfactuals has a stage less
         turns = itertools.zip_longest(*(scene.stages(partial(_label, name)) for name, scene in scenes.items()))
-        work = [capture(source), *filter(None, itertools.chain.from_iterable(turns))]
         before = state()
-        times = interleave(work, threads, rounds=rounds, title="latency")
+        times = interleave([capture(source), *filter(None, itertools.chain(*turns))], threads, rounds=rounds, title="latency")
         after = state()
-    first = next(iter(variants))
     told: Figures = {}
     for name, scene in scenes.items():
-        told[name] = {"provider": scene.pipeline.provider, "tokens": scene.length}
-        timed = [stage for stage in (*STAGES, ASKED) if _label(name, stage) in times]
-        against = {stage: _label(first, stage) for stage in timed if _label(first, stage) in times}
-        told[name]["stages"] = {stage: summary(_label(name, stage), times, against.get(stage)) for stage in timed}
+        told[name] = {"provider": scene.pipeline.provider, "tokens": token_counter(scene.pipeline)(scene.text), "stages": {}}
+        for stage in (*STAGES, ASKED):
+            own, other = _label(name, stage), _label(first, stage)
+            if own in times:
+                told[name]["stages"][stage] = summary(own, times, other if other in times else None)
         if fps:
             told[name]["dropped"] = _dropped(scene.pipeline, frame, fps)
     return {
@@ -105,14 +97,12 @@ def _dropped(pipeline: Pipeline, frame: Frame, fps: float, seconds: float = 2.0)
             newest = int(now * fps)
             if newest == seen:
                 time.sleep((newest + 1) / fps - now)
-                continue
-            seen = newest
-            work()
-            read += 1
+            else:
+                seen, read = newest, read + 1
+                work()
         return max(0.0, 1 - read / max(1, int(seconds * fps)))
 
-    fast, full = share(lambda: pipeline.look(frame)), share(lambda: pipeline.explain(pipeline.look(frame)))
-    return {"fps": fps, "fast": fast, "full": full}
+    return {"fps": fps, "fast": share(lambda: pipeline.look(frame)), "full": share(lambda: pipeline.explain(pipeline.look(frame)))}
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -1,8 +1,7 @@
 """`python -m benchmarks reference`: has a stage become slower than the committed figures (`reference.json`)?
 
-For machines that are busy with other things: one thread, whose processor time is read instead of the wall's clock, and for stage and
-matmul alike the fastest call that was seen. A stage fails when it takes over 1.5 times its committed matmuls in every one of a few
-attempts. `--write` commits new figures, after a change of the bundle or of the machine that they are meant for.
+For busy machines: one thread, whose processor time is read, and for stage and matmul alike the fastest call. A stage fails when it takes
+over 1.5 times its committed matmuls in every one of a few attempts.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, check, of_pipeline, whole
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
 from benchmarks.speed.clock import UNIT, interleave
 from benchmarks.speed.hardware import probe
 from benchmarks.speed.stages import Scene, demo_frame
@@ -42,13 +41,9 @@ def measure(pipeline: Pipeline, *, rounds: int = 6) -> dict[str, float]:
 
 
 def compare(pipeline: Pipeline, committed: dict[str, float], *, attempts: int = _ATTEMPTS, rounds: int = 6) -> Figures:
-    """Measure until no stage is too slow, at most `attempts` times; the best of each stage counts.
+    """Measure until no stage is too slow, at most `attempts` times: stage → `committed`, and its best `measured` (matmuls) and `ratio`.
 
-    Returns:
-        Stage → `committed`, `measured` (matmuls), `ratio`.
-
-    Raises:
-        SlowdownError: a stage stayed over 1.5 times its committed matmuls.
+    `SlowdownError` for a stage that stayed over 1.5 times its committed matmuls.
     """
     best = dict.fromkeys(committed, np.inf)
     for _ in range(attempts):
@@ -63,11 +58,7 @@ def compare(pipeline: Pipeline, committed: dict[str, float], *, attempts: int = 
 
 
 def read_reference(path: Path = REFERENCE) -> dict[str, float]:
-    """The committed matmuls per stage.
-
-    Raises:
-        UsageError: the file is missing or is not one.
-    """
+    """The committed matmuls per stage; `UsageError` if the file is missing or is not one."""
     try:
         stages: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))["stages"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -78,8 +69,7 @@ def read_reference(path: Path = REFERENCE) -> dict[str, float]:
 def _write(pipeline: Pipeline, path: Path, rounds: int) -> Figures:
     runs = [measure(pipeline, rounds=rounds) for _ in range(_ATTEMPTS)]
     stages = {name: round(float(np.median([run[name] for run in runs])), 4) for name in STAGES}
-    machine = probe()
-    about = {"cpu": machine["cpu"], "features": machine["features"], "packages": machine["packages"]}
+    about = {name: value for name, value in probe().items() if name in ("cpu", "features", "packages")}
     write_whole(path, (json.dumps({"stages": stages, **about}, indent=1) + "\n").encode())
     return stages
 
@@ -92,10 +82,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    check(args, rounds=1)
     if args.write:
         return _write(pipeline, args.file, args.rounds)
     return compare(pipeline, read_reference(args.file), rounds=args.rounds)
 
 
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = Command(_options, of_pipeline(_run, rounds=1))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.command import Figures
 from benchmarks.speed.clock import UNIT, interleave, timed
+from benchmarks.speed.hardware import cores
 from benchmarks.speed.stages import Scene, demo_frame
 from edge.cv import cv2
 from edge.errors import BackendError
@@ -22,6 +21,7 @@ from edge.language.explain import subjects_of
 from edge.pipeline import Pipeline
 from edge.vision.crop import align
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 _BATCHES = (1, 2, 4, 8, 16, 100)
 _FACES = (1, 2, 4, 9)
 _ROUNDS = 10
@@ -29,16 +29,21 @@ _ROUNDS = 10
 _CHILD = """
 import json, sys, time
 started = time.perf_counter()
-from edge.pipeline import Pipeline
+sys.path.insert(0, sys.argv[1])
+import edge.pipeline
 imported = time.perf_counter()
+if not edge.pipeline.__file__.startswith(sys.argv[1]):
+    sys.exit(f"another 'edge' was read, '{edge.pipeline.__file__}'")
 import numpy as np
-picture = np.load(sys.argv[1])
+pictures = np.load(sys.argv[2])
 begun = time.perf_counter()
-pipeline = Pipeline.load(sys.argv[2], device=sys.argv[3], threads=int(sys.argv[4]))
-loaded = time.perf_counter()
-pipeline(picture)
-read = time.perf_counter()
-print(json.dumps({"import_ms": imported - started, "load_ms": loaded - begun, "first_ms": read - loaded}))
+with edge.pipeline.Pipeline.load(sys.argv[3] or None, device=sys.argv[4], threads=int(sys.argv[5])) as pipeline:
+    loaded = time.perf_counter()
+    pipeline(pictures[0])
+    read = time.perf_counter()
+    turns = [pipeline(picture).latency_ms for _ in range(int(sys.argv[6])) for picture in pictures]
+times = {"import_ms": imported - started, "load_ms": loaded - begun, "first_ms": read - loaded}
+print(json.dumps([{name: spent * 1e3 for name, spent in times.items()}, turns]))
 """
 
 
@@ -50,11 +55,10 @@ def measure(pipeline: Pipeline, device: str, threads: int, *, rounds: int = _ROU
     return {"threads": swept, "batch": batches, "faces": faces}
 
 
-def thread_sweep(folder: Path, device: str, *, rounds: int = _ROUNDS) -> list[Figures]:
+def thread_sweep(folder: Path, device: str, *, rounds: int) -> list[Figures]:
     """Stages on 1, 2, 4 … threads, up to the cores this process may use; the matmul on as many."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    rows = []
-    for count in sorted({*(2**i for i in range(cores.bit_length()) if 2**i <= cores), cores}):
+    most, rows = cores(), []
+    for count in sorted({*(2**i for i in range(most.bit_length())), most}):
         cv2.setNumThreads(count)
         with Pipeline.load(folder, device=device, threads=count) as pipeline:
             times = interleave(Scene.of(pipeline, demo_frame()).stages(), count, rounds=rounds, title=f"{count} threads")
@@ -63,7 +67,7 @@ def thread_sweep(folder: Path, device: str, *, rounds: int = _ROUNDS) -> list[Fi
     return rows
 
 
-def batch_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> list[Figures]:
+def batch_sweep(pipeline: Pipeline, threads: int, *, rounds: int) -> list[Figures]:
     """The encoder on 1 … 100 faces at once, and the policy on as many, whose texts differ."""
     scene = Scene.of(pipeline, demo_frame())
     crop = align(scene.grey, scene.detection, pipeline.bundle.config.image)[0]
@@ -84,7 +88,7 @@ def _variants(crop: np.ndarray, count: int) -> np.ndarray:
     return np.stack(found)
 
 
-def face_sweep(pipeline: Pipeline, threads: int, *, rounds: int = _ROUNDS) -> list[Figures]:
+def face_sweep(pipeline: Pipeline, threads: int, *, rounds: int) -> list[Figures]:
     """The whole line on pictures with 1 … 9 faces; `found` says how many of them were found."""
     frames = {count: demo_frame(faces=count) for count in _FACES}
     work = {"fast": lambda n: pipeline.look(frames[n]), "full": lambda n: pipeline.explain(pipeline.look(frames[n]))}
@@ -100,26 +104,26 @@ def _medians(what: str, counts: tuple[int, ...], work: dict[str, Callable[[int],
 
 
 def cold_start(bundle: Path, device: str, threads: int, repeats: int = 3) -> Figures:
-    """A fresh process: milliseconds to import, to load the bundle, and of its first reading with explanation; medians of `repeats`.
-
-    Raises:
-        BackendError: the process failed.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "picture.npy"
-        np.save(picture, demo_frame().image_bgr)
-        rows = [fresh(_CHILD, picture, bundle, device, threads) for _ in range(repeats)]
-    figures = {name: float(np.median([row[name] for row in rows])) * 1e3 for name in rows[0]}
+    """A fresh process: milliseconds to import, to load the bundle, and of its first explained reading; medians of `repeats`."""
+    pictures = demo_frame().image_bgr[None]
+    rows = [fresh(CHECKOUT, bundle, pictures, device, threads, calls=0)[0] for _ in range(repeats)]
+    figures = {name: float(np.median([row[name] for row in rows])) for name in rows[0]}
     return {**figures, "total_ms": sum(figures.values()), "repeats": repeats}
 
 
-def fresh(code: str, *args: object, reader: str = "a fresh process", folder: str | None = None) -> Any:
-    """What `code` prints last, JSON, in a Python of its own that is started in `folder`; an error names the `reader`.
+def fresh(
+    checkout: Path, bundle: Path | None, pictures: np.ndarray, device: str, threads: int, *, calls: int
+) -> tuple[dict[str, float], list[dict[str, float]]]:
+    """A checkout reads `[N,H,W,3]` uint8 BGR pictures with a bundle (by default its own), in a Python of its own; or `BackendError`.
 
-    Raises:
-        BackendError: the process failed.
+    Returns `import_ms`, `load_ms` and `first_ms`, of its first reading; and, `calls` times of every picture, what a reading took.
     """
-    done = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, check=False, cwd=folder)
+    with tempfile.TemporaryDirectory() as folder:  # from where no other checkout is imported
+        np.save(Path(folder) / "pictures.npy", pictures)
+        given = (checkout.resolve(), "pictures.npy", bundle.resolve() if bundle else "", device, threads, calls)
+        command = [sys.executable, "-c", _CHILD, *map(str, given)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     if done.returncode:
-        raise BackendError(f"{reader} cannot read a picture: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+        raise BackendError(f"'{checkout}' cannot read a picture: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
+    times, turns = json.loads(done.stdout.splitlines()[-1])
+    return times, turns

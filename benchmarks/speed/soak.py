@@ -1,8 +1,7 @@
 """`python -m benchmarks soak --minutes 30`: a live stream with two faces at 640×480 and 30 frames a second, everything on, for a long time.
 
-One face moves and changes its expression every few seconds, the other is still and halfway between two expressions; both have sensor noise.
-Memory, threads and handles are compared with those after the warm-up. Spells with and without explanations take turns, so that drift of the
-machine hits both, and the fast path is compared between them.
+One face moves and changes its expression, the other is still and halfway between two. Memory, threads and handles are compared with those
+after the warm-up; spells with and without explanations take turns.
 """
 
 from __future__ import annotations
@@ -39,18 +38,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(pipeline: Pipeline, minutes: float, *, warmup_s: float = 20.0, calibrate_s: float = 2.0) -> Figures:
-    """Run the stream.
-
-    Args:
-        pipeline: the loaded bundle.
-        minutes: how long, warm-up not counted.
-        warmup_s: seconds before the first measurement.
-        calibrate_s: of each face, at its beginning.
+    """Run the stream for so many `minutes` after `warmup_s` seconds; each face is calibrated for `calibrate_s`.
 
     Returns:
-        Growth of the resident set, threads and handles since the warm-up; age of the frames when they were handed over and of the readings
-        when they were delivered, and how many were held up instead; the fast path with and without explanations; how often the still face's
-        label changed.
+        Growth of memory, threads and handles since the warm-up; age of frames handed over and of readings delivered, and how many were held
+        up; the fast path with and without explanations; how often the still face's label changed.
     """
     _resources()
     camera, meter = DrawnCamera(_scene(), FPS), _Meter()
@@ -80,10 +72,10 @@ class _Meter:
 
     resources: list[tuple[float, int, int]] = field(default_factory=list)
     """Of every thirtieth reading."""
-    noted_s: array[float] = field(default_factory=lambda: array("d"))
-    delivered_ms: array[float] = field(default_factory=lambda: array("f"))
-    handed_ms: array[float] = field(default_factory=lambda: array("f"))
-    fast_ms: dict[bool, array[float]] = field(default_factory=lambda: {True: array("f"), False: array("f")})
+    times: array[float] = field(default_factory=lambda: array("f"))
+    """Of each reading: its frame's age in milliseconds handed over and delivered; the fast path's; whether explanations are asked for."""
+    first_s: float = math.nan
+    last_s: float = math.nan
     explained: dict[int, float] = field(default_factory=dict)
     explanations: int = 0
     tracks: set[int] = field(default_factory=set)
@@ -92,12 +84,12 @@ class _Meter:
 
     def note(self, reading: Reading, now_s: float, explaining: bool) -> None:
         """Note one reading as it is delivered."""
-        if len(self.noted_s) % 30 == 0:
+        if not self.times:
+            self.first_s = now_s
+        if len(self.times) % (30 * 4) == 0:
             self.resources.append(_resources())
-        self.noted_s.append(now_s)
-        self.delivered_ms.append((now_s - reading.captured_s) * 1e3)
-        self.handed_ms.append(self.delivered_ms[-1] - reading.latency_ms["total"])
-        self.fast_ms[explaining].append(reading.latency_ms["face"] + reading.latency_ms["encode"])
+        self.last_s, spent, delivered_ms = now_s, reading.latency_ms, (now_s - reading.captured_s) * 1e3
+        self.times.extend((delivered_ms - spent["total"], delivered_ms, spent["face"] + spent["encode"], explaining))
         for face in reading.faces:
             self.tracks.add(face.track)
             if face.explained_t_ms is not None and self.explained.get(face.track) != face.explained_t_ms:
@@ -109,25 +101,26 @@ class _Meter:
 
     def figures(self) -> Figures:
         """The figures of the soak."""
-        on, off = _spread(self.fast_ms[True]), _spread(self.fast_ms[False])
-        passed_s = self.noted_s[-1] - self.noted_s[0]
-        first, last = self.resources[0], self.resources[-1]
+        handed_ms, delivered_ms, fast_ms, explaining = np.array(self.times).reshape(-1, 4).T
+        on, off = _spread(fast_ms[explaining > 0]), _spread(fast_ms[explaining == 0])
+        passed_s = self.last_s - self.first_s
+        memory, threads, handles = np.array(self.resources).T
         return {
             "minutes": passed_s / 60,
-            "readings": len(self.noted_s),
-            "readings_per_s": (len(self.noted_s) - 1) / passed_s if passed_s else math.nan,
+            "readings": len(handed_ms),
+            "readings_per_s": (len(handed_ms) - 1) / passed_s if passed_s else math.nan,
             "tracks": len(self.tracks),
             "explanations": self.explanations,
             "still_face_label_changes": self.still_changes,
-            "memory_mb": last[0],
-            "memory_growth_mb": last[0] - first[0],
-            "memory_growth_peak_mb": max(memory for memory, _, _ in self.resources) - first[0],
-            "threads_growth": last[1] - first[1],
-            "handles_growth": last[2] - first[2],
-            "frame_age_handed_over_ms": _spread(self.handed_ms),
-            "frame_age_delivered_ms": _spread(self.delivered_ms),
-            "handed_over_older_than_two_frames": int((np.array(self.handed_ms) > 2000 / FPS).sum()),
-            "delivered_older_than_two_frames": int((np.array(self.delivered_ms) > 2000 / FPS).sum()),
+            "memory_mb": memory[-1],
+            "memory_growth_mb": memory[-1] - memory[0],
+            "memory_growth_peak_mb": memory.max() - memory[0],
+            "threads_growth": int(threads[-1] - threads[0]),
+            "handles_growth": int(handles[-1] - handles[0]),
+            "frame_age_handed_over_ms": _spread(handed_ms),
+            "frame_age_delivered_ms": _spread(delivered_ms),
+            "handed_over_older_than_two_frames": int((handed_ms > 2000 / FPS).sum()),
+            "delivered_older_than_two_frames": int((delivered_ms > 2000 / FPS).sum()),
             "fast_path_explaining_ms": on,
             "fast_path_alone_ms": off,
             "fast_path_p95_ratio": on["p95"] / off["p95"],
@@ -155,12 +148,11 @@ def _resources() -> tuple[float, int, int]:
         raise BackendError("the soak reads /proc, which only Linux has") from None
 
 
-def _spread(values: array[float]) -> dict[str, float]:
+def _spread(values: np.ndarray) -> dict[str, float]:
     """Median, 95th percentile and maximum; NaN without values."""
-    if not values:
-        return dict.fromkeys(("median", "p95", "max"), math.nan)
-    median, p95, most = np.percentile(np.array(values), (50, 95, 100))
-    return {"median": float(median), "p95": float(p95), "max": float(most)}
+    return dict(
+        zip(("median", "p95", "max"), np.percentile(values, (50, 95, 100)).tolist() if len(values) else [math.nan] * 3, strict=True)
+    )
 
 
 COMMAND = Command(options, of_pipeline(lambda pipeline, args: measure(pipeline, args.minutes)))

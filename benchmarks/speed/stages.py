@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality.said import token_counter
 from benchmarks.speed.clock import Clock, Stage, timed
 from edge.cv import cv2
 from edge.engine.backend import Session
@@ -39,13 +38,11 @@ def demo_frame(width: int = 640, height: int = 480, faces: int = 1) -> Frame:
     portrait = read_image(demo_picture())
     portrait = portrait if faces == 1 else portrait[:_HEAD, _HEAD // 3 : _HEAD // 3 + _HEAD]
     columns = int(np.ceil(np.sqrt(faces)))
-    rows = -(-faces // columns)
-    picture = np.full((height, width, 3), 96, np.uint8)
-    cell = width // columns, height // rows
-    side = min(cell)
-    small = cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA)
+    cell = np.array([width // columns, height // -(-faces // columns)])
+    side = int(cell.min())
+    picture, small = np.full((height, width, 3), 96, np.uint8), cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA)
     for i in range(faces):
-        left, top = i % columns * cell[0] + (cell[0] - side) // 2, i // columns * cell[1] + (cell[1] - side) // 2
+        left, top = cell * (i % columns, i // columns) + (cell - side) // 2
         picture[top : top + side, left : left + side] = small
     return Frame(picture, "benchmark", 0, 0.0)
 
@@ -65,11 +62,7 @@ class Scene:
 
     @classmethod
     def of(cls, pipeline: Pipeline, frame: Frame) -> Scene:
-        """Read a picture; its largest face is the one that the stages work on.
-
-        Raises:
-            InputError: no face is found in it.
-        """
+        """Read a picture, on whose largest face the stages work; `InputError` where there is none."""
         seen = pipeline.look(frame)
         if not seen.reading.faces:
             raise InputError(f"the face finder of '{pipeline.bundle.folder}' finds no face in the picture: there is nothing to time")
@@ -77,11 +70,6 @@ class Scene:
         subject = subject_of(face, seen.tokens[0])
         text = pipeline.explainer.write([subject])[0]
         return cls(pipeline, frame, as_grey(frame.image_bgr), face.detection, seen, subject, text)
-
-    @property
-    def length(self) -> int:
-        """Tokens of the completion, the end token not counted."""
-        return token_counter(self.pipeline)(self.text)
 
     def stages(self, label: Callable[[str], str] = str, clock: Clock = time.perf_counter) -> list[Stage]:
         """The pipeline's own stages, `ASKED` last where the bundle can; `label` names a stage's figures, `clock` times them."""
@@ -105,40 +93,27 @@ class Scene:
         return own
 
 
-def _ignore(*_: object) -> None:
-    """What a run is told to where nobody listens."""
+def watched(session: Session, *, before: Callable[[Feed], object] = id, after: Callable[[], object] = int) -> Session:
+    """A twin of a session that tells of each of its runs: `before` with the feed, `after` when it is done."""
 
+    def telling(run: Callable[..., Feed]) -> Callable[..., Feed]:
+        def told(*given: Feed) -> Feed:
+            before(given[0])
+            out = run(*given)
+            after()
+            return out
 
-class Watched:
-    """A session that tells of each of its runs: `before` with the feed, `after` when it is done."""
+        return told
 
-    def __init__(self, session: Session, *, before: Callable[[Feed], object] = _ignore, after: Callable[[], object] = _ignore) -> None:
-        self.session, self.before, self.after = session, before, after
-        self.provider, self.inputs = session.provider, session.inputs
-
-    def run(self, inputs: Feed) -> Feed:
-        self.before(inputs)
-        out = self.session.run(inputs)
-        self.after()
-        return out
-
-    def run_into(self, inputs: Feed, outputs: Feed) -> Feed:
-        self.before(inputs)
-        out = self.session.run_into(inputs, outputs)
-        self.after()
-        return out
-
-    def close(self) -> None:
-        """The session belongs to the pipeline."""
+    twin = copy(session)
+    twin.run, twin.run_into = telling(session.run), telling(session.run_into)
+    return twin
 
 
 def _decoding(explainer: Explainer, subject: Subject, label: Callable[[str], str], clock: Clock) -> Stage:
-    """Greedy decoding: the whole, the time to the first token (embedding the prompt and one decoder run), and each later run.
-
-    Under a grammar a run is a choice, and may read several tokens that were forced.
-    """
+    """Greedy decoding: the whole, the time to the first token (the prompt and one decoder run), and each later run."""
     same, ends = copy(explainer.policy), list[float]()
-    same.decoder = Watched(same.decoder, after=lambda: ends.append(clock()))
+    same.decoder = watched(same.decoder, after=lambda: ends.append(clock()))
     tokens, scopes = subject.tokens[None], [explainer.grammar.scope(subject.facts.hidden)]
 
     def stage(calls: int) -> dict[str, list[float]]:

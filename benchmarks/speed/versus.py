@@ -1,72 +1,38 @@
-"""`python -m benchmarks versus --old CHECKOUT`: this checkout beside an older one, in turns.
-
-Each reads the same pictures with its own runtime and bundle: bundles of another schema do not load here, so that `latency --bundle A
---bundle B` cannot compare them. Fresh processes of the two take turns; a turn reads every picture several times, and its figures are its
-medians.
-"""
+"""`python -m benchmarks versus --old CHECKOUT`: this checkout beside an older one, each with its own runtime and bundle, in turns."""
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from benchmarks.command import Command, Figures, bundle_options, check, whole
-from benchmarks.speed.scaling import fresh
+from benchmarks.speed.scaling import CHECKOUT, fresh
 from benchmarks.speed.stages import demo_frame
 from edge.cv import cv2
 from edge.errors import UsageError
 
 STAGES = ("face", "encode", "explain", "verify", "total")
-_CHILD = """
-import json, sys
-import numpy as np
-sys.path.insert(0, sys.argv[1])
-import edge.pipeline
-from edge.pipeline import Pipeline
-if not edge.pipeline.__file__.startswith(sys.argv[1]):
-    sys.exit(f"another 'edge' was read, '{edge.pipeline.__file__}'")
-pictures = np.load(sys.argv[2])
-with Pipeline.load(sys.argv[3] or None, device=sys.argv[4], threads=int(sys.argv[5])) as pipeline:
-    for picture in pictures:
-        pipeline(picture)
-    print(json.dumps([pipeline(p).latency_ms for _ in range(int(sys.argv[6])) for p in pictures]))
-"""
 
 
 def measure(
     checkouts: dict[str, tuple[Path, Path | None]], pictures: np.ndarray, device: str, threads: int, rounds: int, calls: int
 ) -> Figures:
-    """Let checkouts take turns.
+    """Let checkouts take `rounds` turns, each of which reads `[N,H,W,3]` uint8 BGR pictures `calls` times in a fresh process.
 
-    Args:
-        checkouts: name → its folder, and its bundle (the one that it ships when `None`); the first is what others are held against.
-        pictures: `[N,H,W,3]` uint8 BGR.
-        device: as for `Pipeline.load`.
-        threads: per graph.
-        rounds: turns of each.
-        calls: times that a turn reads every picture.
+    `checkouts` are name → folder and bundle (the one that it ships when `None`); the first is what others are held against.
 
     Returns:
         `rounds`, and name → stage → `turns_ms`, the median of each turn, `median_ms` over turns, and `share`: the median over rounds of
         what a turn takes of the first checkout's turn beside it, so that a busy spell hits both.
-
-    Raises:
-        BackendError: a checkout cannot read the pictures.
     """
     turns: dict[str, dict[str, list[float]]] = {name: {stage: [] for stage in STAGES} for name in checkouts}
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "pictures.npy"
-        np.save(file, pictures)
-        for name in tqdm([name for _ in range(rounds) for name in checkouts], desc="turns", leave=False, disable=None):
-            at, bundle = checkouts[name]
-            given = (at.resolve(), file, bundle.resolve() if bundle else "", device, threads, calls)
-            spent = fresh(_CHILD, *given, reader=f"'{at}'", folder=folder)
-            for stage, values in turns[name].items():
-                values.append(float(np.median([row[stage] for row in spent])))
+    for name in tqdm([name for _ in range(rounds) for name in checkouts], desc="turns", leave=False, disable=None):
+        _, spent = fresh(*checkouts[name], pictures, device, threads, calls=calls)
+        for stage, values in turns[name].items():
+            values.append(float(np.median([row[stage] for row in spent])))
     first = next(iter(turns.values()))
 
     def figures(stage: str, values: list[float]) -> Figures:
@@ -95,8 +61,7 @@ def _run(args: argparse.Namespace) -> Figures:
     check(args, rounds=1, calls=1)
     if not (args.old / "edge").is_dir():
         raise UsageError(f"--old '{args.old}' is no checkout: it has no folder 'edge'")
-    here = Path(__file__).resolve().parents[2]
-    checkouts = {"old": (args.old, args.old_bundle), "new": (here, args.bundle)}
+    checkouts = {"old": (args.old, args.old_bundle), "new": (CHECKOUT, args.bundle)}
     return measure(checkouts, _pictures(), args.device, args.threads, args.rounds, args.calls)
 
 

@@ -71,7 +71,7 @@ def test_node_flops(operator, inputs, outputs, flops):
 
 def test_twice_the_faces_are_twice_the_work(pipeline):
     scene = Scene.of(pipeline, demo_frame())
-    graph, feed = roofline.feeds(scene)["encode"]
+    graph, feed, _ = roofline.feeds(scene)["encode"]
     cost = count(pipeline.bundle.graph(graph), feed)
     assert cost.uncounted == ()
     two = {name: array.repeat(2, 0) for name, array in feed.items()}

@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +16,7 @@ from vlm import make_vlm
 
 from benchmarks.__main__ import main as benchmark
 from benchmarks.quality.align import WRITER
-from benchmarks.quality.endpoint import Endpoint
-from edge.errors import InputError, UsageError
+from edge.errors import UsageError
 from training.__main__ import main as train
 from training.grpo import GrpoConfig, reward_functions
 from training.judge import load_judge
@@ -153,40 +150,6 @@ def test_the_judge_answers_each_rationale_and_none_for_an_empty_one(runs):
     read = load_judge(runs / "judge").read(["The lip corners are pulled up.", "", "口角"])
     assert read.tolist()[1] == -1
     assert set(read.tolist()) <= set(range(-1, 8))
-
-
-@pytest.fixture
-def endpoint():
-    """A local server with the endpoint's interface that always says the same."""
-
-    class Answer(BaseHTTPRequestHandler):
-        said = "Happiness."
-
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            assert asked["model"] == "small"
-            assert self.path == "/v1/chat/completions"
-            body = json.dumps({"choices": [{"message": {"content": self.said}}]}).encode()
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Answer)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_a_judge_behind_an_endpoint_is_asked_and_its_absence_named(endpoint):
-    assert Endpoint(endpoint, "small").judge(["The lip corners are pulled up.", ""]).tolist() == [1, -1]
-    with pytest.raises(InputError, match="did not answer"):
-        Endpoint("http://127.0.0.1:9/v1", "small", timeout_s=2).judge(["Up."])
 
 
 def test_the_alignment_benchmark_compares_recipes(runs, data, tmp_path, capsys):
