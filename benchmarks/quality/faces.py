@@ -25,7 +25,7 @@ from edge.arguments import face_width
 from edge.bundle import SCREEN, Bundle, FaceSpec
 from edge.cv import cv2
 from edge.engine.backend import OrtSession, Session
-from edge.errors import InputError
+from edge.errors import InputError, UsageError
 from edge.sources.picture import as_grey
 from edge.types import Detection
 from edge.vision.encoder import FaceEncoder
@@ -103,13 +103,17 @@ class Tally:
         self.error.append(error)
 
 
-def compare(finders: dict[str, Find], pictures: Iterable[Known], title: str) -> dict[str, Any]:
-    """Let every finder look at a set, the last of them the yardstick: `pictures`, `faces` and a record per finder (see `figures`)."""
+def compare(finders: dict[str, Find], pictures: Iterable[Known], title: str, keep: Misses | None = None) -> dict[str, Any]:
+    """Let every finder look at a set, the last of them the yardstick: `pictures`, `faces` and a record per finder (see `figures`); `keep`
+    sees what each found."""
     tallies = {name: Tally() for name in finders}
     facts = Facts()
     for picture in tqdm(pictures, desc=title, leave=False, disable=None):
-        for name, find in finders.items():
-            tallies[name].add(picture, find(picture.picture))
+        looked = {name: find(picture.picture) for name, find in finders.items()}
+        for name, faces in looked.items():
+            tallies[name].add(picture, faces)
+        if keep:
+            keep(picture, looked)
         facts.add(picture)
     yardstick = list(tallies)[-1]
     rows: dict[str, Any] = {"pictures": len(facts.widths), "faces": len(facts.tags)}
@@ -146,7 +150,7 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.zeros(0, parts[0].dtype), *parts])
 
 
-def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes: int) -> dict[str, Any]:
+def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes: int, keep: Misses | None = None) -> dict[str, Any]:
     """Every set through every finder; `audit` counts a photograph as found when a face lies on its middle."""
     sources = load_sources(data, cache, part)
     sets: dict[str, Iterable[Known]] = {
@@ -159,7 +163,7 @@ def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes
         "profiles": face_sets.heads_of_kind(sources, "profile", max(1, scenes // 8)),
         "masked": face_sets.heads_of_kind(sources, "masked", max(1, scenes // 8)),
     }
-    found = {name: compare(finders, pictures, name) for name, pictures in sets.items()}
+    found = {name: compare(finders, pictures, name, keep) for name, pictures in sets.items()}
     if (data / PACK).is_file():
         found["audit"] = audit(finders, load_photographs(data))
     return found
@@ -199,6 +203,51 @@ def times(finders: dict[str, Find], rounds: int = 30) -> dict[str, Any]:
             name: {"median": float(np.median(values)), "low": float(np.quantile(values, 0.05))} for name, values in spent.items()
         }
     return found
+
+
+class Misses:
+    """A picture of what went wrong: known faces that the first finder missed and the yardstick found, and faces where none is."""
+
+    def __init__(self, side: int = 128, most: int = 60) -> None:
+        self.tiles: dict[str, list[np.ndarray]] = {"missed": [], "false": []}
+        self.side, self.most = side, most
+
+    def __call__(self, seen: Known, looked: dict[str, list[Detection]]) -> None:
+        """Look at one picture's outcome."""
+        mine, its = (Tally(), Tally())
+        faces = next(iter(looked.values()))
+        mine.add(seen, faces)
+        its.add(seen, list(looked.values())[-1])
+        for box in seen.boxes[its.found[0] & ~mine.found[0]]:
+            self._keep("missed", seen.picture, box)
+        known = np.concatenate([seen.boxes, seen.unsure])
+        for face in faces:
+            if not len(known) or box_overlap(known, face.box_xyxy[None]).max() < 0.1:
+                self._keep("false", seen.picture, face.box_xyxy)
+
+    def _keep(self, kind: str, picture: np.ndarray, box: np.ndarray) -> None:
+        if len(self.tiles[kind]) >= self.most:
+            return
+        middle, reach = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
+        matrix = np.array([[1, 0, 0], [0, 1, 0]]) * self.side / (2 * reach)
+        matrix[:, 2] = self.side / 2 - matrix[:, :2] @ middle
+        colour = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
+        tile = cv2.warpAffine(colour, matrix, (self.side, self.side), flags=cv2.INTER_AREA)
+        cv2.putText(tile, f"{box[2] - box[0]:.0f} px", (4, self.side - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 255, 255), 1, cv2.LINE_AA)
+        self.tiles[kind].append(np.asarray(tile))
+
+    def save(self, path: Path) -> None:
+        """Misses above, false faces below, ten in a row."""
+        rows = []
+        for kind, tiles in self.tiles.items():
+            band = np.full((20, 10 * self.side, 3), 40, np.uint8)
+            cv2.putText(band, f"{kind}: {len(tiles)}", (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+            rows.append(band)
+            for start in range(0, len(tiles), 10):
+                row = tiles[start : start + 10]
+                rows.append(np.hstack(row + [np.zeros_like(row[0])] * (10 - len(row))))
+        if not cv2.imwrite(str(path), np.vstack(rows)):
+            raise UsageError(f"cannot write the picture '{path}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +291,10 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"sizes": args.size, "part": args.part}
     for title, size in sizes.items():
         finders = {name: looker.at(size, args.min_face) for name, looker in graphs.items()}
-        found[title] = measure(finders, data, args.cache, args.part, args.scenes) | {"ms": times(finders)}
+        misses = Misses() if args.picture and not size else None
+        found[title] = measure(finders, data, args.cache, args.part, args.scenes, misses) | {"ms": times(finders)}
+        if misses:
+            misses.save(args.picture)
     return found
 
 
@@ -258,6 +310,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-face", type=face_width, metavar="W", help=wanted)
     parser.add_argument("--scenes", type=whole, default=400, metavar="N", help="composed scenes (default: 400)")
     parser.add_argument("--cache", type=Path, default=Path("runs/face/teacher"), help="where the teacher's answers are kept")
+    parser.add_argument("--picture", type=Path, metavar="F.png", help="draw misses and false faces at the finder's own size")
     bundle_options(parser, threads=2)
 
 

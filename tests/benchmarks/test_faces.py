@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.face_sets import Known, held_out
-from benchmarks.quality.faces import Looker, compare
+from benchmarks.quality.faces import Looker, Misses, compare
 from edge.cv import cv2
 from edge.types import Detection
 from edge.vision.encoder import FaceEncoder
@@ -80,6 +80,14 @@ def test_a_turned_photo_is_turned_with_its_faces(turn_deg):
     eyes, mouth = turned.points[0, :2].mean(0), turned.points[0, 3:].mean(0)
     down = np.array([-np.sin(np.radians(turn_deg)), np.cos(np.radians(turn_deg))])
     assert (mouth - eyes) @ down == pytest.approx(10)
+
+
+def test_misses_and_false_faces_are_drawn(tmp_path):
+    misses = Misses(side=32)
+    compare({"mine": _finder([[C]]), "yunet": _finder([[A, B]])}, [_known(A, B)], "x", misses)
+    assert {kind: len(tiles) for kind, tiles in misses.tiles.items()} == {"missed": 2, "false": 1}
+    misses.save(tmp_path / "misses.png")
+    assert cv2.imread(str(tmp_path / "misses.png")).shape == (2 * 20 + 2 * 32, 320, 3)
 
 
 def test_the_screen_looks_at_finds_in_grey_and_in_colour_where_the_bundle_asks_for_it(pipeline, portrait):
