@@ -1,5 +1,5 @@
-"""`python -m export {bundle,recover,finder,visibility,moves,quantize,check,lint,tensorrt,triton,measured}`: make bundles and prove what
-was made."""
+"""`python -m export {bundle,recover,reword,finder,visibility,moves,quantize,check,lint,tensorrt,triton,measured}`: make bundles and prove
+what was made."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument("--data", **data)
     bundle.add_argument("--out", type=Path, default=SHIPPED, help="bundle folder (default: the shipped one)")
 
+    reword = commands.add_parser("reword", help="the words of training/phrases.py in a finished bundle")
+    reword.add_argument("bundle", type=Path, help="bundle folder")
+    reword.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
     recover = commands.add_parser("recover", help="the trained encoder, visibility network and verifier back out of a bundle")
     recover.add_argument("bundle", type=Path, nargs="?", default=SHIPPED, help="bundle folder (default: the shipped one)")
     recover.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
@@ -101,8 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument("results", nargs="*", metavar="NAME=FILE.json", help="title and a JSON object of figures")
     measured.add_argument("--audit", type=Path, metavar="FILE.png", help="the card's picture of who is read, as benchmarks audit draws it")
     for name, command in {
-        "bundle": _bundle, "recover": _recover, "finder": _finder, "visibility": _visibility, "moves": _moves, "quantize": _quantize,
-        "check": _check, "lint": _lint, "tensorrt": _tensorrt, "triton": _triton, "measured": _measured,
+        "bundle": _bundle, "recover": _recover, "reword": _reword, "finder": _finder, "visibility": _visibility, "moves": _moves,
+        "quantize": _quantize, "check": _check, "lint": _lint, "tensorrt": _tensorrt, "triton": _triton, "measured": _measured,
     }.items():  # fmt: skip
         commands.choices[name].set_defaults(run_command=command)
     return parser
@@ -131,6 +134,13 @@ def _visibility(args: argparse.Namespace) -> int:
     from training.data import data_folder
 
     print(json.dumps(add_visibility(args.bundle, args.run, args.out, data_folder(args.data), faces=args.faces), indent=1))
+    return 0
+
+
+def _reword(args: argparse.Namespace) -> int:
+    from export.reword import reword
+
+    print(json.dumps(reword(args.bundle, args.out), indent=1, ensure_ascii=False))
     return 0
 
 

@@ -61,7 +61,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "inner_brow- outer_brow- eye_opening-": ("the brows come down over narrowed eyes", "the eyes narrow under a lowered brow line"),
     "inner_brow+ eye_opening-": ("the inner brows rise over lowered eyelids", "the eyelids hang under raised inner brows"),
     "eye_opening+": ("the eyes are wide open", "the eyes are opened wide", "the upper eyelids are raised", "the eyes are widened"),
-    "eye_opening+!": ("the eyes are very wide open", "the eyes are stretched wide open"),
+    "eye_opening+!": ("the eyes are very wide open", "the eyes are opened as wide as they go"),
     "eye_opening+?": ("the eyes are slightly widened", "the eyelids are a little raised"),
     "eye_opening-": ("the eyes are narrowed", "the eyelids are lowered", "the eyes are partly closed", "the lids come down over the eyes"),
     "eye_opening-!": ("the eyes are narrowed to slits", "the eyelids are nearly shut", "the eyes are all but closed"),
@@ -154,17 +154,17 @@ RESTS: dict[str, tuple[str, ...]] = {
     "inner_brow= outer_brow= brow_gap=": (
         "the brows are level",
         "the brows are at rest",
-        "the brows are neither raised nor lowered",
+        "both brows are relaxed",
         "the brows are relaxed",
     ),
     "eye_opening=": (
-        "the eyes look relaxed",
+        "the eyes are at rest",
         "the eyelids are at rest",
         "the eyes are neither wide nor narrowed",
         "the eyelids are relaxed",
-        "the eyes are normally open",
+        "the eyes are relaxed",
     ),
-    "mouth_opening=": ("the lips are closed", "the mouth is closed", "the lips are together", "the mouth is shut"),
+    "mouth_opening=": ("the lips are closed", "the mouth is closed", "the lips rest on each other", "the mouth stays shut"),
     "lip_corners=": (
         "the lip corners are level",
         "the corners of the mouth are level",
@@ -174,7 +174,7 @@ RESTS: dict[str, tuple[str, ...]] = {
     "mouth_opening= lip_corners=": (
         "the mouth is closed and level",
         "the lips are closed without a smile",
-        "the lips are closed and level",
+        "the closed lips are level",
     ),
     "mouth_width=": ("the mouth is neither stretched nor drawn in",),
     "mouth_opening= mouth_width= lip_corners=": ("the mouth is at rest", "the mouth is relaxed"),
@@ -182,14 +182,14 @@ RESTS: dict[str, tuple[str, ...]] = {
     "jaw_drop=": ("the jaw is relaxed", "the jaw is at rest"),
     "jaw_drop= mouth_opening=": ("the jaw is relaxed and the lips are closed", "jaw and lips are relaxed"),
     "inner_brow= outer_brow= brow_gap= eye_opening=": (
-        "the eyes and brows look relaxed",
+        "brows and eyes are relaxed",
         "the upper face is relaxed",
         "brows and eyelids are relaxed",
     ),
     "inner_brow= outer_brow= brow_gap= eye_opening= cheek_raise= lip_corners= mouth_opening= mouth_width= jaw_drop=": (
         "the whole face is at rest",
         "brows, eyes and mouth are relaxed",
-        "the face is relaxed",
+        "the features are relaxed",
     ),
 }
 
