@@ -101,7 +101,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "lip_corners+! mouth_width+! mouth_opening+": (
         "the mouth opens in a very broad smile",
         "a beaming, open smile stretches the mouth",
-        "a smile pulls the open mouth far to the sides",
+        "a smile stretches the open mouth wide",
     ),
     "lip_corners+ cheek_raise+": ("a smile lifts the cheeks", "the smile pushes the cheeks up", "lip corners and cheeks are raised"),
     "lip_corners+ mouth_width+ cheek_raise+": ("a broad smile lifts the cheeks", "a wide smile pushes the cheeks up"),
@@ -135,7 +135,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
         "the mouth is made small",
     ),
     "mouth_opening+": ("the mouth is open", "the lips are parted", "the lips are apart"),
-    "mouth_width+ mouth_opening+": ("the mouth is open and stretched wide", "the parted lips are drawn out to the sides"),
+    "mouth_width+ mouth_opening+": ("the mouth is open and stretched wide", "the lips are parted and stretched to the sides"),
     "mouth_width- mouth_opening+": ("the mouth is open and narrow", "the lips are parted and drawn in from the sides"),
     "jaw_drop+": ("the jaw is dropped", "the jaw is lowered", "the lower jaw drops"),
     "jaw_drop+ mouth_opening+": (
@@ -164,7 +164,7 @@ RESTS: dict[str, tuple[str, ...]] = {
         "the eyelids are relaxed",
         "the eyes are relaxed",
     ),
-    "mouth_opening=": ("the lips are closed", "the mouth is closed", "the lips rest on each other", "the mouth stays shut"),
+    "mouth_opening=": ("the lips are closed", "the mouth is closed", "the lips are lightly closed", "the mouth stays closed"),
     "lip_corners=": (
         "the lip corners are level",
         "the corners of the mouth are level",
@@ -236,7 +236,7 @@ CLOSINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "This is a neutral expression.",
             "The expression is neutral.",
-            "The face keeps a neutral expression.",
+            "The face has a neutral expression.",
             "The face looks neutral.",
             "The person wears a neutral expression.",
         ),
