@@ -62,6 +62,8 @@ class ImageSpec:
     """`[5][2]`: where the five points lie in the crop, pixels; the crop rule is the similarity that brings them there."""
     five: Annotated[list[list[Annotated[int, Range(0, 999)]]], Range(0, 5)] = field(default_factory=list)
     """Which of the encoder's points are the five, each the mean of some; empty: not known."""
+    torn: Share = 0.0
+    """A face whose two most probable labels lie closer together than this is read in the mirror, too, and answered by the mean."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,4 @@
-"""`python -m export {bundle,recover,reword,finder,visibility,moves,quantize,check,lint,tensorrt,triton,measured}`: make bundles and prove
-what was made."""
+"""`python -m export COMMAND`: make bundles and prove what was made; `--help` lists the commands."""
 
 from __future__ import annotations
 
@@ -48,6 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     reword = commands.add_parser("reword", help="the words of training/phrases.py in a finished bundle")
     reword.add_argument("bundle", type=Path, help="bundle folder")
     reword.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
+    recalibrate = commands.add_parser("recalibrate", help="when a finished bundle looks twice and when it abstains, chosen anew")
+    recalibrate.add_argument("bundle", type=Path, help="bundle folder")
+    recalibrate.add_argument("--data", help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
+    recalibrate.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
     recover = commands.add_parser("recover", help="the trained encoder, visibility network and verifier back out of a bundle")
     recover.add_argument("bundle", type=Path, nargs="?", default=SHIPPED, help="bundle folder (default: the shipped one)")
     recover.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
@@ -103,11 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument("bundle", type=Path)
     measured.add_argument("results", nargs="*", metavar="NAME=FILE.json", help="title and a JSON object of figures")
     measured.add_argument("--audit", type=Path, metavar="FILE.png", help="the card's picture of who is read, as benchmarks audit draws it")
-    for name, command in {
-        "bundle": _bundle, "recover": _recover, "reword": _reword, "finder": _finder, "visibility": _visibility, "moves": _moves,
-        "quantize": _quantize, "check": _check, "lint": _lint, "tensorrt": _tensorrt, "triton": _triton, "measured": _measured,
-    }.items():  # fmt: skip
-        commands.choices[name].set_defaults(run_command=command)
+    for name, command in commands.choices.items():
+        command.set_defaults(run_command=globals()[f"_{name}"])
     return parser
 
 
@@ -141,6 +141,14 @@ def _reword(args: argparse.Namespace) -> int:
     from export.reword import reword
 
     print(json.dumps(reword(args.bundle, args.out), indent=1, ensure_ascii=False))
+    return 0
+
+
+def _recalibrate(args: argparse.Namespace) -> int:
+    from export.calibrate import recalibrate
+    from training.data import data_folder
+
+    print(json.dumps(recalibrate(args.bundle, data_folder(args.data), args.out), indent=1))
     return 0
 
 

@@ -29,7 +29,7 @@ from edge.language.grammar import FILE, load_grammar
 from edge.language.labels import EMOTIONS_8, EMOTIONS_11
 from edge.pipeline import Pipeline
 from edge.ranges import build as build_spec
-from export.calibrate import calibrate
+from export.calibrate import TORN, calibrate
 from export.check import check_parity
 from export.finder import write_screen
 from export.graphs import export_graphs
@@ -158,7 +158,7 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, ima
         labels=list(EMOTIONS_8),
         verifier_labels=list(EMOTIONS_11),
         cues=cues,
-        image=image,
+        image=dataclasses.replace(image, torn=TORN),
         face=SPEC,
         policy=PolicySpec(
             bos=tokenizer.bos_token_id,

@@ -62,13 +62,17 @@ class FaceEncoder:
         self.session, self.config = session, config
 
     def __call__(self, crops: np.ndarray) -> Encoded:
-        """Read `[N,S,S]` uint8 crops.
+        """Read `[N,S,S]` uint8 crops; the label of one who is torn between two hangs on neither side of the face (`ImageSpec.torn`).
 
         Raises:
             BundleError: the configuration asks what is visible, and the graph does not tell.
         """
         out = self.session.run({INPUT: prepare(crops, self.config.image.scale)})
-        probabilities = softmax(out["emotion_logits"] / self.config.temperature)
+        probabilities = self._probabilities(out)
+        second, first = np.partition(probabilities, -2)[:, -2:].T
+        if (torn := first - second < self.config.image.torn).any():
+            mirrored = self.session.run({INPUT: prepare(crops[torn][:, :, ::-1], self.config.image.scale)})
+            probabilities[torn] = (probabilities[torn] + self._probabilities(mirrored)) / 2
         if "visible" not in out:
             if self.config.verdict.min_visible:
                 raise BundleError("min_visible is set, but graph 'vision_encoder' has no output 'visible': export the bundle again")
@@ -77,6 +81,9 @@ class FaceEncoder:
         if len(columns := {c for unit in self.config.units for c in unit.columns}) and max(columns) >= units.shape[1]:
             raise BundleError("action units are listed, but graph 'vision_encoder' does not read them: export the bundle again")
         return Encoded(out["visual_tokens"], probabilities, out["cues"], out["points"], out["pose"], out["visible"], units)
+
+    def _probabilities(self, out: dict[str, np.ndarray]) -> np.ndarray:
+        return softmax(out["emotion_logits"] / self.config.temperature)
 
     def read(self, crops: np.ndarray, *, batch: int = 64) -> Encoded:
         """Read any number (one at least) of `[N,S,S]` uint8 crops, so many at a time."""
