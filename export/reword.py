@@ -44,7 +44,10 @@ def reword(folder: Path, out: Path) -> dict[str, str]:
     bundle = Bundle.load(folder)
     before = read_json(bundle.folder / FILE)
     after = build(before["rules"])
-    old, new = read_grammar(before), read_grammar(after)
+    try:
+        old, new = read_grammar(before), read_grammar(after)
+    except ValueError as error:
+        raise InputError(f"training/phrases.py makes no grammar: {error}") from None
     words = make_tokenizer(new).backend_tokenizer
     known, said = (json.loads(text)["model"]["vocab"] for text in ((bundle.folder / TOKENIZER).read_text("utf-8"), words.to_str()))
     pairs = list(zip(old.phrases, new.phrases, strict=False))

@@ -1,0 +1,66 @@
+"""Finished bundles in other words, and silent elsewhere."""
+
+import json
+
+import pytest
+
+from edge.bundle import Bundle
+from edge.language.grammar import FILE, load_grammar
+from export.__main__ import main as export
+from export.calibrate import TORN
+from training import phrases
+
+MOUTH = "jaw_drop= mouth_opening="
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """Call one phrase otherwise, or add some."""
+
+    def change(*texts: str) -> None:
+        monkeypatch.setitem(phrases.RESTS, MOUTH, texts)
+
+    return change
+
+
+def test_the_shipped_bundle_has_the_words_that_the_project_has(pipeline, tmp_path, capsys):
+    assert export(["reword", str(pipeline.bundle.folder), "--out", str(tmp_path / "same")]) == 0
+    assert json.loads(capsys.readouterr().out) == {}
+
+
+def test_a_phrase_is_called_otherwise_where_the_verifier_reads_it_alike(pipeline, called, tmp_path, capsys):
+    first, second = phrases.RESTS[MOUTH]
+    called(first, "jaw and lips are at rest")
+    assert export(["reword", str(pipeline.bundle.folder), "--out", str(tmp_path / "new")]) == 0
+    assert json.loads(capsys.readouterr().out)[second] == "jaw and lips are at rest"
+    bundle = Bundle.load(tmp_path / "new")
+    grammar, text = load_grammar(bundle.folder / FILE), "Jaw and lips are at rest. The expression is neutral."
+    before = load_grammar(pipeline.bundle.folder / FILE)
+    assert before.parse(text) is None
+    assert grammar.parse(text).said == before.parse(text.replace("at rest", "relaxed")).said
+    assert bundle.config.provenance["reworded"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "complaint"),
+    [
+        (("the jaw is relaxed and the lips are closed", "the mouth gapes in fury"), "does not read these as it read"),
+        (("the jaw is relaxed and the lips are closed",), "states other things"),
+        (("the jaw is relaxed and the lips are closed", "the mouth is wide open"), "two meanings"),
+    ],
+    ids=["other meaning", "fewer", "another phrase's"],
+)
+def test_words_that_say_something_else_are_refused(pipeline, called, tmp_path, capsys, texts, complaint):
+    called(*texts)
+    assert export(["reword", str(pipeline.bundle.folder), "--out", str(tmp_path / "new")]) != 0
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_bundle_is_made_to_look_twice_and_abstains_anew(bundle, data, tmp_path, capsys):
+    before = Bundle.load(bundle).config
+    assert export(["recalibrate", str(bundle), "--data", str(data), "--out", str(tmp_path / "new")]) == 0
+    found, config = json.loads(capsys.readouterr().out), Bundle.load(tmp_path / "new").config
+    assert config.image.torn == TORN
+    assert config.verdict.min_confidence == found["min_confidence"]
+    assert config.verdict.min_consistency == before.verdict.min_consistency
