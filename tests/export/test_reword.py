@@ -44,7 +44,7 @@ def test_a_phrase_is_called_otherwise_where_the_verifier_reads_it_alike(pipeline
 @pytest.mark.parametrize(
     ("texts", "complaint"),
     [
-        (("the jaw is relaxed and the lips are closed", "the mouth gapes in fury"), "does not read these as it read"),
+        (("the jaw is relaxed and the lips are closed", "the mouth gapes"), "does not read these as it read"),
         (("the jaw is relaxed and the lips are closed",), "states other things"),
         (("the jaw is relaxed and the lips are closed", "the mouth is wide open"), "two meanings"),
     ],
