@@ -20,6 +20,7 @@ from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict
 from edge.vision.encoder import FaceEncoder, softmax
 from export.publish import write_config
+from export.visibility import VEILED
 from training.attacks import DECEITS, TRUE, attempts, judge_suite
 from training.data import FerPlus, elsewhere, load_ferplus
 from training.drafts import Drafts, cases_of, draft
@@ -134,7 +135,8 @@ def choose_confidence(explainer: Explainer, encoder: FaceEncoder, faces: FerPlus
 
 
 def recalibrate(folder: Path, data: Path, out: Path) -> dict[str, float]:
-    """Write a copy of a bundle that reads torn faces in the mirror, too, and abstains below a confidence that is chosen anew for it.
+    """Write a copy of a bundle that reads torn faces in the mirror, too, says nothing of what may be hidden (`VEILED`), and abstains below
+    a confidence that is chosen anew for it.
 
     Args:
         folder: the bundle.
@@ -149,7 +151,9 @@ def recalibrate(folder: Path, data: Path, out: Path) -> dict[str, float]:
         InputError: a pack is missing, or `out` cannot be written.
     """
     bundle = Bundle.load(folder)
-    size, config = bundle.config.image.size, replace(bundle.config, image=replace(bundle.config.image, torn=TORN))
+    size, before = bundle.config.image.size, bundle.config
+    verdict = replace(before.verdict, min_said=VEILED) if before.verdict.min_visible else before.verdict
+    config = replace(before, image=replace(before.image, torn=TORN), verdict=verdict)
     with Pipeline.load(folder, device="cpu") as pipeline:
         parts = pipeline.explainer
         explainer = Explainer(parts.policy, parts.verifier, parts.grammar, config)

@@ -38,9 +38,10 @@ OUTPUT = "visible"
 FIGURES = "visibility, covered validation faces"
 """Title of what its training measured, on the model card."""
 STORED_BITS = 12
-VEILED = 0.5
-"""Nothing is said of a cue that is more likely hidden than not. Of the validation faces that have one between this and the run's threshold
-about three in five hold a hand there, wear dark glasses or show it from the side."""
+VEILED = 0.75
+"""Nothing is said of a cue that is hidden with one chance in four. Of the validation faces that have one between 0.5 and the threshold of the
+run about three in five hold a hand there, wear dark glasses or show it from the side; people who read texts object to mouths told behind
+hands above that, too, and 0.75 withholds the explanations of 0.01 of the validation faces more."""
 TOLERANCE = 2e-3
 """Of a probability, between torch and the finished graph with stored weights."""
 

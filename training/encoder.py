@@ -3,7 +3,7 @@
 Two networks look at a face. The *trunk* tells its emotion from what FER+'s people said of faces. The *motion* branch keeps where things are
 and reads cues, units, points and pose; it learns from FER+ and from faces of today (`faces_today`), among them composed emotions and faces
 beside themselves with a part moved (`training.nudged`), where what is read must differ by what has moved. What the branch saw may then
-correct the trunk's emotion, as far as both validations gain by it. A trunk that is begun with is settled first (`training.settle`).
+correct the trunk's emotion, as far as both validations gain by it.
 
     python -m training encoder --start runs/earlier --out runs/encoder
 """
@@ -20,7 +20,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from edge.bundle import UnitSpec
-from edge.cv import cv2
 from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8
 from training.augment import SIZE, Targets, plain
@@ -29,10 +28,9 @@ from training.cues import CueModel
 from training.data import MARGIN, FerPlus, elsewhere, load_ferplus, load_today, resized
 from training.material import Material
 from training.metrics import recalls, war_uar
-from training.network import POSE_SCALE, TRUNK, Encoder, standardise
+from training.network import POSE_SCALE, PROBED, TRUNK, Encoder, standardise, thaw
 from training.recipe import EncoderConfig
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
-from training.settle import PROBED, settle, thaw
 from training.units import UnitModel, unit_specs
 
 _EVERY = 4
@@ -151,9 +149,6 @@ def train(folder: Path, out: Path, config: EncoderConfig, *, start: str | None =
     material = Material(folder, config)
     if start:
         thaw(model, plain(material.raw.images[:PROBED]).to(run.device, memory_format=torch.channels_last))
-        if config.settle_passes:
-            teacher = load_encoder(Path(start))[0].to(run.device, memory_format=torch.channels_last)
-            model.load_state_dict(settle(run, model, teacher, material, config))
         for name, part in model.named_children():
             part.requires_grad_(name not in TRUNK)
     valid, others = load_ferplus(folder, "valid"), elsewhere(folder, SIZE)
@@ -244,24 +239,9 @@ def finish(run: Run, model: Encoder, material: Material, valid: FerPlus, others:
     model.doubt.copy_(state["doubt"])
     run.metrics(split="with offsets and temperatures", **evaluate(model, valid, others, held_out, material.cue_model))
     run.metrics(**calibration_errors(answers), **dict(zip(("familiar", "strange"), map(float, state["doubt"].exp()), strict=True)))
-    run.metrics(**{f"{key}.{name}": value for name, faces in sets.items() for key, value in steadiness(model, faces).items()})
     units = told_units(model, held_out, material.unit_model)
     run.metrics(**{unit.name: unit.reliability for unit in units})
     return {"state": state, "units": [asdict(unit) for unit in units], "offsets": offsets}
-
-
-def steadiness(model: Encoder, faces: FerPlus) -> dict[str, float]:
-    """Share of the faces whose label is another one in the mirror, darker, lighter, or packed as JPEG."""
-    images, before = faces.images, read_faces(model, faces.images)["emotion"].argmax(1)
-    changed = {"mirror": np.ascontiguousarray(images[:, :, ::-1]), "jpeg": np.stack([_packed(image) for image in images])}
-    changed |= {name: (((images / 255) ** gamma) * 255).round().astype(np.uint8) for name, gamma in (("darker", 1.4), ("lighter", 0.7))}
-    return {
-        f"other_label_{name}": float((read_faces(model, other)["emotion"].argmax(1) != before).mean()) for name, other in changed.items()
-    }
-
-
-def _packed(image: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 50])[1], cv2.IMREAD_GRAYSCALE))
 
 
 def told_units(model: Encoder, held_out: Targets, unit_model: UnitModel) -> list[UnitSpec]:

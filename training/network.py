@@ -19,6 +19,8 @@ FEATURES = 160
 """Width of the motion branch's features."""
 _MOTION_DEPTHS = (2, 2, 1)
 _NARROW = 32
+PROBED = 512
+"""Faces from which folded normalisations take their statistics."""
 POSE_SCALE = 20.0
 """Degrees; brings pose to the size of the other targets."""
 
@@ -130,3 +132,33 @@ def standardise(pixels: torch.Tensor) -> torch.Tensor:
     """Pictures `[N,1,S,S]` without their brightness and contrast."""
     centred = pixels - pixels.mean((2, 3), keepdim=True)
     return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-3).sqrt()
+
+
+@torch.no_grad()
+def thaw(model: nn.Module, pixels: torch.Tensor) -> None:
+    """Give folded normalisations the statistics of what they see back, so that the network can learn on; it reads as before.
+
+    Args:
+        model: in which every normalisation only scales and adds.
+        pixels: `[N,1,S,S]` faces to take the statistics from.
+    """
+    seen: dict[nn.BatchNorm2d, tuple[torch.Tensor, torch.Tensor]] = {}
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+
+    def look(norm: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
+        seen[norm] = given[0].mean((0, 2, 3)), given[0].var((0, 2, 3))
+
+    hooks = [norm.register_forward_pre_hook(look) for norm in norms]
+    model.eval()(pixels)
+    for hook in hooks:
+        hook.remove()
+    for norm in norms:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        mean, variance = seen[norm]
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        norm.bias += scale * (mean - norm.running_mean)
+        norm.weight.copy_(scale * (variance + norm.eps).sqrt())
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)

@@ -43,15 +43,6 @@ class EncoderConfig:
     unit_weight: float
     point_weight: float
     pose_weight: float
-    settle_passes: int
-    """Passes over FER+ in which a trunk that is begun with learns its own mean answer to several views; 0: it stays as it is."""
-    settle_views: int
-    """Views of a face whose mean answer is its target; half of them are mirrored."""
-    settle_votes: float
-    """Share of FER+'s votes in the target of its faces."""
-    settle_share: float
-    """Share of a batch that comes from `faces_today`."""
-    settle_lr: float
     seed: int
 
 

@@ -40,7 +40,6 @@ Config = TypeVar("Config")
 T = TypeVar("T")
 _MAY_BE_0 = {
     "seed", "limit", "views", "wider", "fold", "written", "epochs", "steps", "smallest_px", "composed", "nudged", "evidence_passes",
-    "settle_passes",
 }  # fmt: skip
 """Whole numbers of configurations that may be 0."""
 

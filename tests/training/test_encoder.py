@@ -19,9 +19,8 @@ from training.encoder import configure, grow, losses
 from training.intervene import POINT_INDEX, Mover
 from training.levelled import levelled
 from training.mesh import FaceMesh
-from training.network import Encoder, standardise
+from training.network import Encoder, standardise, thaw
 from training.nudged import nudged
-from training.settle import mean_answer, thaw
 from training.units import SHAPE_MIRROR, SHAPES, UNITS, fit_unit_model, unit_specs
 
 SHAPE = ([8, 8, 8, 8, 16], [1, 1, 1, 1], [8, 8, 8, 8])
@@ -316,14 +315,3 @@ def test_folded_normalisations_get_the_statistics_of_what_they_see_back():
     for name in ("emotion", "cues", "points"):
         torch.testing.assert_close(after[name], before[name], atol=1e-4, rtol=1e-3)
         assert (learning[name] - before[name]).abs().max() < 0.05 * (deaf[name] - before[name]).abs().max()
-
-
-def test_the_mean_answer_to_many_views_hardly_hangs_on_the_side(generator):
-    torch.manual_seed(0)
-    model, images = Encoder(*SHAPE).eval(), (torch.rand(24, SIZE, SIZE) * 255).byte()
-    with torch.no_grad():
-        model.emotion.weight *= 30  # an opinion
-        one, mirrored = (model(plain(faces))["emotion"].softmax(1) for faces in (images, images.flip(2)))
-    many, others = (mean_answer(model, faces, 1.0, 16, generator) for faces in (images, images.flip(2)))
-    torch.testing.assert_close(many.sum(1), torch.ones(24))
-    assert (many - others).abs().mean() < 0.5 * (one - mirrored).abs().mean()
