@@ -39,9 +39,9 @@ FIGURES = "visibility, covered validation faces"
 """Title of what its training measured, on the model card."""
 STORED_BITS = 12
 VEILED = 0.75
-"""Nothing is said of a cue that is hidden with one chance in four. Of the validation faces that have one between 0.5 and the threshold of the
+"""Nothing is said of a cue that is hidden with one chance in four. Of the validation faces that have one between 0.5 and the least of the
 run about three in five hold a hand there, wear dark glasses or show it from the side; people who read texts object to mouths told behind
-hands above that, too, and 0.75 withholds the explanations of 0.01 of the validation faces more."""
+hands above that, too. 0.75 withholds the explanations of 0.01 of the validation faces more."""
 TOLERANCE = 2e-3
 """Of a probability, between torch and the finished graph with stored weights."""
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-TOLERANCE = 1e-3
+TOLERANCE = float(os.environ.get("ERV_ARM_TOLERANCE", "1e-3"))
+"""Of a probability."""
 
 
 def make(folder: Path, frames: int, faces: int) -> None:
