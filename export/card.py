@@ -59,9 +59,10 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         f"(consistency ≥ {verdict.min_consistency}). A text outside the grammar is shown only where the verifier finds nothing in it that",
         f"it did not read (covered ≥ {verdict.min_covered}).",
         *(
-            [f"A claim about a cue that is in sight with a probability below {verdict.min_visible} is not shown."]
+            [f"A claim about a cue that is in sight with a probability below {max(verdict.min_visible, verdict.min_said)} is not shown."]
             * bool(verdict.min_visible)
         ),
+        *([f"Who has two labels closer together than {config.image.torn} is read in the mirror, too."] * bool(config.image.torn)),
         f"Below a calibrated confidence of {verdict.min_confidence} the pipeline abstains. The thresholds were chosen on validation faces,",
         "for at most 2 % of the texts made to deceive, mean over the attacks (`false_accepts` below); temperature",
         f"{config.temperature}.",
