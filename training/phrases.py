@@ -211,7 +211,8 @@ COVERED: dict[str, tuple[str, ...]] = {
     "brows eyes": ("Brows and eyes are out of sight. ", "Brows and eyes cannot be seen. "),
 }
 ANDS = (", and ", " while ")
-BUTS = (", but ",)
+BUTS = ("; ",)
+"""Between what moves and what rests. A *but* would say that one is contrary to the other, which nobody has checked."""
 
 ADJECTIVES = {
     "neutral": "neutral",
