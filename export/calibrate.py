@@ -19,6 +19,8 @@ from edge.language.verdict import judge
 from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict
 from edge.vision.encoder import FaceEncoder, softmax
+from export.card import CALIBRATION
+from export.plots import draw_calibration
 from export.publish import write_config
 from export.visibility import VEILED
 from training.attacks import DECEITS, TRUE, attempts, judge_suite
@@ -37,6 +39,8 @@ UNSURE_SHARE = 0.05
 TORN = 0.5
 """Who is read in the mirror, too. Of validation faces, FER+ and elsewhere, 0.0006 and none then have another label in the mirror (before
 0.058, 0.098), for a second look at 0.21 and 0.40 of them."""
+_LIMITED, _BEFORE = ("validation", "agreement with float32"), ", before it was recalibrated"
+"""Figures that hang on the limits of the verdict."""
 VERIFIED_AND_WRONG = {"FER+": 0.055, "elsewhere": 0.1}
 """Largest share of all validation faces with a verified explanation of a wrong label."""
 
@@ -154,14 +158,23 @@ def recalibrate(folder: Path, data: Path, out: Path) -> dict[str, float]:
     size, before = bundle.config.image.size, bundle.config
     verdict = replace(before.verdict, min_said=VEILED) if before.verdict.min_visible else before.verdict
     config = replace(before, image=replace(before.image, torn=TORN), verdict=verdict)
+    faces = load_ferplus(data, "valid").at(size)
+    faces = faces.take(faces.label >= 0)
     with Pipeline.load(folder, device="cpu") as pipeline:
-        parts = pipeline.explainer
+        parts, encoder = pipeline.explainer, FaceEncoder(pipeline.encoder.session, config)
         explainer = Explainer(parts.policy, parts.verifier, parts.grammar, config)
-        least, seen = choose_confidence(explainer, pipeline.encoder, load_ferplus(data, "valid").at(size), elsewhere(data, size))
+        least, seen = choose_confidence(explainer, encoder, faces, elsewhere(data, size))
+        probabilities = encoder.read(faces.images).probabilities
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == faces.label
+    seen |= {"ece": expected_calibration_error(confidence, right), "selective_accuracy_80": selective_accuracy(confidence, right, 0.8)}
+    kept = {title: values for title, values in before.metrics.items() if title not in _LIMITED}
+    older = {f"{title}{_BEFORE}": before.metrics[title] for title in _LIMITED if title in before.metrics}
+    metrics = {"validation": seen, **kept, **{title: values for title, values in older.items() if title not in kept}}
     with new_folder(out, HASHES, sources=[bundle.folder]) as fresh:
         for path in bundle.folder.iterdir():
             shutil.copyfile(path, fresh / path.name)
-        write_config(fresh, replace(config, verdict=replace(config.verdict, min_confidence=least)))
+        draw_calibration(fresh / CALIBRATION, confidence, right)
+        write_config(fresh, replace(config, verdict=replace(config.verdict, min_confidence=least), metrics=metrics))
         Pipeline.load(fresh, device="cpu").close()
     return {"min_confidence": least, **seen}
 

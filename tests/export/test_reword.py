@@ -64,3 +64,5 @@ def test_a_bundle_is_made_to_look_twice_and_abstains_anew(bundle, data, tmp_path
     assert config.image.torn == TORN
     assert config.verdict.min_confidence == found["min_confidence"]
     assert config.verdict.min_consistency == before.verdict.min_consistency
+    assert config.metrics["validation, before it was recalibrated"] == before.metrics["validation"]
+    assert 0 <= config.metrics["validation"]["ece"] <= 1
