@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     recalibrate.add_argument("bundle", type=Path, help="bundle folder")
     recalibrate.add_argument("--data", help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
     recalibrate.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
-    recover = commands.add_parser("recover", help="the trained encoder, visibility network and verifier back out of a bundle")
+    recover = commands.add_parser("recover", help="the trained encoder, visibility network, verifier and policy back out of a bundle")
     recover.add_argument("bundle", type=Path, nargs="?", default=SHIPPED, help="bundle folder (default: the shipped one)")
     recover.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
 

@@ -93,7 +93,8 @@ def build(runs: Runs, data: Path, out: Path) -> dict[str, Any]:
     policy, processor = load_policy(runs.policy / "policy")
     constrain(policy, load_grammar(runs.grammar / FILE), processor.tokenizer)  # it may say less than the policy learned, never more
     visibility = load_visibility(runs.visibility)
-    _, cue_model = load_encoder(runs.encoder)
+    encoder, cue_model = load_encoder(runs.encoder)
+    policy.encoder.load_state_dict(encoder.state_dict())  # the policy may have learned beside an earlier one
     faces, valid = load_ferplus(data, "train"), load_ferplus(data, "valid").at(SIZE)
     with new_folder(out, HASHES) as folder:
         export_graphs(folder, face, policy, verifier)

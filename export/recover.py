@@ -1,8 +1,8 @@
-"""`python -m export recover BUNDLE --out runs`: the trained encoder, visibility network and verifier back out of a bundle.
+"""`python -m export recover BUNDLE --out runs`: the trained encoder, visibility network, verifier and policy back out of a bundle.
 
 Graphs keep the names of their weights, and a normalisation that the exporter folded into its convolution becomes a plain bias again; so a
-stage of the language can be trained anew on the very encoder that is shipped, without training that first, and a verifier of new words can
-be distilled from the one that is shipped. Weights are those that the bundle stores, in as many bits.
+stage of the language can be trained anew on the very encoder that is shipped, without training that first, a verifier of new words can
+be distilled from the one that is shipped, and a policy aligned further. Weights are those that the bundle stores, in as many bits.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from torch import nn
 from edge.bundle import Bundle
 from edge.engine.fold import fold_constants
 from edge.errors import InputError
+from edge.language.grammar import FILE
+from export.recovered_policy import recovered_policy
 from export.visibility import FIGURES
 from training.cues import CueModel
 from training.distill import DistillConfig, small_verifier
@@ -30,7 +32,7 @@ from training.run import Run
 from training.visibility import Visibility
 
 log = logging.getLogger(__name__)
-PARTS = ("encoder", "visibility", "verifier")
+PARTS = ("encoder", "visibility", "verifier", "policy")
 
 
 def recover(folder: Path, out: Path) -> list[str]:
@@ -38,7 +40,7 @@ def recover(folder: Path, out: Path) -> list[str]:
 
     Args:
         folder: a bundle.
-        out: folder of the runs; `encoder`, `visibility` and `verifier` in it are written, and must not be there yet.
+        out: folder of the runs; `PARTS` in it are written, and must not be there yet.
 
     Raises:
         BundleError: not a bundle.
@@ -60,6 +62,7 @@ def recover(folder: Path, out: Path) -> list[str]:
     mean, std = (np.array([getattr(cue, key) for cue in config.cues], np.float32) for key in ("mean", "std"))
     cue_model = CueModel(np.array(config.rigid_shape), mean, std)
     none = np.zeros(len(config.labels), np.float32)
+    origin = {"recovered_from": {"bundle_commit": config.provenance.get("commit")}}
     figures = {"threshold": config.verdict.min_visible, "figures": config.metrics.get(FIGURES, {})}
     parts: dict[str, tuple[nn.Module, str, dict[str, Any]]] = {
         "encoder": (
@@ -79,9 +82,11 @@ def recover(folder: Path, out: Path) -> list[str]:
         for buffer, values in (("world", records[name].get("world")), ("doubt", records[name].get("doubt"))):
             if values is not None:
                 network.get_buffer(buffer).copy_(torch.tensor(values))
-        record = {**records[name], "recovered_from": {"bundle_commit": config.provenance.get("commit")}}
-        Run.adopt(out / name, record).save(state=network.state_dict(), **rest)
-        log.info("recovered %s", out / name)
+        Run.adopt(out / name, {**records[name], **origin}).save(state=network.state_dict(), **rest)
+    parts = [bundle.graph(name) for name in ("vision_encoder", "embed_tokens", "decoder_model_merged")]
+    policy = recovered_policy(bundle, encoder, {name: value for part in parts for name, value in _weights(part).items()})
+    Run.adopt(out / "policy", {**records["policy"], **origin}).save_policy(*policy, bundle.folder / FILE)
+    log.info("recovered %s in '%s'", ", ".join(PARTS), out)
     return list(PARTS)
 
 

@@ -29,6 +29,11 @@ def make_tokenizer(grammar: Grammar) -> PreTrainedTokenizerFast:
     longest = sorted(dict.fromkeys((*pieces, *SPECIAL)), key=len, reverse=True)
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("|".join(map(_escape, longest))), "isolated")
     tokenizer.decoder = decoders.Fuse()
+    return wrapped(tokenizer)
+
+
+def wrapped(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    """Such a tokenizer with the interface of `transformers`."""
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=SPECIAL[0],

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edge.bundle import ImageSpec
+from edge.bundle import HASHES, Bundle, ImageSpec
 from edge.cv import cv2
+from edge.engine.backend import OrtSession
 from edge.errors import InputError
 from edge.types import Detection
 from edge.vision.crop import align, pixel_matrix, zoom_of
@@ -57,12 +58,13 @@ class Finds:
     """`[F]` the finder's."""
 
 
-def gather(folder: Path, face: Path, part: str, spec: ImageSpec, count: int, least_score: float, seed: int) -> Finds:
+def gather(folder: Path, face: Path, cache: Path, part: str, spec: ImageSpec, count: int, least_score: float, seed: int) -> Finds:
     """What a finder takes for faces in `count` composed pictures.
 
     Args:
         folder: of the data packs.
-        face: run of the finder.
+        face: run of the finder, or a bundle that has it.
+        cache: where the teacher's answers are kept.
         part: of the sources, `train`, `valid` or `test`.
         spec: how crops are made.
         count: of pictures.
@@ -73,7 +75,7 @@ def gather(folder: Path, face: Path, part: str, spec: ImageSpec, count: int, lea
         InputError: a pack or the run is missing or broken, or nothing is found.
     """
     cv2.setNumThreads(1)  # its threads do not outlive the fork into two
-    composer = Composer(load_sources(folder, face / "teacher", part), Turns(down_share=0.0))
+    composer = Composer(load_sources(folder, cache, part), Turns(down_share=0.0))
     tasks = [list(range(start, count, _TASKS)) for start in range(_TASKS)]
     found = joined(in_two(partial(_look, face, composer, spec, least_score, seed), tasks))
     if not len(found.crops):
@@ -92,9 +94,11 @@ def joined(parts: list[Finds]) -> Finds:
 def _look(face: Path, composer: Composer, spec: ImageSpec, least_score: float, seed: int, numbers: list[int]) -> Finds:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    model = load_face(face)
-    kinds = load_checkpoint(face)["record"]["config"]["kinds"]
-    find = Finder(FinderSession(model), replace(SPEC, threshold=least_score))
+    bundled = (face / HASHES).is_file()
+    record = Bundle.load(face).config.provenance["runs"]["face"] if bundled else load_checkpoint(face)["record"]
+    session = OrtSession(face / "face.onnx", threads=1) if bundled else FinderSession(load_face(face))
+    kinds = record["config"]["kinds"]
+    find = Finder(session, replace(SPEC, threshold=least_score))
     shape = (0, SIDE, SIDE)
     crops, shows, points, boxes, finds_of, finds = [np.zeros(shape, np.uint8)], [], [np.zeros((0, 5, 2))], [np.zeros((0, 4))], [], []
     for number in numbers:

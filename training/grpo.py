@@ -201,6 +201,7 @@ def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, grammar:
     model, processor, tiny = load_any_policy(policy)
     if tiny:
         network, cue_model = load_encoder(Path(encoder))
+        model.encoder.load_state_dict(network.state_dict())
         faces = load_ferplus(folder, "train")
         cues, pose = cue_model.measure(faces.landmarks, faces.point_index)
         kept = (faces.label >= 0) & np.isfinite(cues).all(1)

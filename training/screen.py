@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from edge.bundle import HASHES
 from edge.vision.screen import SIDE
 from training.augment import degrade, draw_uniform, relight
 from training.compose import MIRROR
@@ -162,11 +163,14 @@ def fit_beside(sure: np.ndarray, odds: np.ndarray, true: np.ndarray) -> tuple[fl
 
 
 def train(folder: Path, out: Path, config: ScreenConfig, *, face: str) -> Path:
-    """Train on what the finder of run `face` finds in pictures composed from the packs under `folder`; write the run to `out`."""
+    """Train on what the finder of `face`, a run or a bundle, finds in pictures composed from the packs under `folder`; write the run to
+    `out`."""
     run = Run(out, config, seed=config.seed)
+    cache = (out if (Path(face) / HASHES).is_file() else Path(face)) / "teacher"
     spec, shares = crop_spec(load_ferplus(folder, "train")), {"train": 1, "valid": _VALID}
     found, others = (
-        gather(folder, Path(face), part, spec, config.pictures // share, config.least_score, config.seed) for part, share in shares.items()
+        gather(folder, Path(face), cache, part, spec, config.pictures // share, config.least_score, config.seed)
+        for part, share in shares.items()
     )
     score = others.score.astype(np.float64).clip(1e-6, 1 - 1e-6)
     odds = np.log(score / (1 - score))

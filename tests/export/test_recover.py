@@ -12,11 +12,12 @@ from export.graphs import READINGS
 from export.visibility import VisibilityGraph
 from training.augment import SIZE
 from training.encoder import load_encoder, load_units
+from training.policy import load_policy
 from training.verifier import load_verifier, read_texts
 from training.visibility import load_visibility
 
 
-def test_encoder_visibility_and_verifier_come_back_out_of_the_shipped_bundle_as_they_are(pipeline, tmp_path):
+def test_the_networks_of_the_shipped_bundle_come_back_out_of_it_as_they_are(pipeline, tmp_path):
     assert export(["recover", str(pipeline.bundle.folder), "--out", str(tmp_path)]) == 0
     encoder, _ = load_encoder(tmp_path / "encoder")
     assert load_units(tmp_path / "encoder") == pipeline.config.units
@@ -39,3 +40,11 @@ def test_encoder_visibility_and_verifier_come_back_out_of_the_shipped_bundle_as_
     assert np.abs(told.emotions - shipped.emotions).max() < 0.01
     assert np.abs(told.claims - shipped.claims).max() < 0.01
     assert np.abs(told.covered - shipped.covered).max() < 0.01
+
+    policy, processor = load_policy(tmp_path / "policy" / "policy")
+    assert np.abs(policy.projector(read).detach().numpy() - seen_by_bundle["visual_tokens"]).max() < 1e-3
+    completions = pipeline.explainer.policy.greedy(seen_by_bundle["visual_tokens"])
+    inputs = processor(images=np.zeros((3, 1, SIZE, SIZE), np.uint8), return_tensors="pt")
+    ids = policy.generate(input_ids=inputs["input_ids"], pixel_values=torch.from_numpy(crops)[:, None], do_sample=False)
+    written = [processor.tokenizer.decode(row[inputs["input_ids"].shape[1] :], skip_special_tokens=False) for row in ids]
+    assert [text.split("</s>")[0] for text in written] == completions
