@@ -36,7 +36,7 @@ print(shares.assign(read=done["person_read"]).round(2).to_string())
 def course(name: str) -> pd.Series:
     """Mean deviations by the share of the time that has passed; NaN where nothing was seen."""
     frames = tables.read(results / "tables" / f"{name}.csv")
-    frames = frames[frames["person"] == done.loc[name, "person"]]  # who was in most of its frames, as in the summary
+    frames = frames[frames["person"] == done.loc[name, "person_track"]]  # who was in most of its frames, as in the summary
     seen = (frames["unclear"] == "") & ~frames["hidden"].str.split().apply(lambda cues: CUE.removeprefix("cue_") in cues)
     passed = (frames["t_s"] - frames["t_s"].min()) / max(frames["t_s"].max() - frames["t_s"].min(), 1e-9)
     bins = pd.cut(passed, BINS, labels=[(i + 0.5) / BINS for i in range(BINS)])

@@ -28,7 +28,7 @@ from training.data import FerPlus, elsewhere, load_ferplus
 from training.drafts import Drafts, cases_of, draft
 from training.folders import new_folder
 from training.language import fit_temperature
-from training.metrics import expected_calibration_error, selective_accuracy
+from training.metrics import expected_calibration_error, recalls, selective_accuracy, war_uar
 
 FALSE_ACCEPTS = 0.02
 """Share of deceiving texts that the verdict may let through, mean over the attacks that a threshold of consistency can tell apart."""
@@ -101,6 +101,7 @@ def calibrate(pipeline: Pipeline, faces: FerPlus, others: FerPlus | None = None)
         "ece_before": expected_calibration_error(uncalibrated.max(1), right),
         "ece_after": expected_calibration_error(confidence, right),
         "selective_accuracy_80": selective_accuracy(confidence, right, 0.8),
+        **_accuracy(probabilities, drafts.label, config.labels),
         "parseable": float((answers >= 0).mean()),
         "mepc": float((np.array(read) == answers).mean()),
         **rates,
@@ -167,6 +168,7 @@ def recalibrate(folder: Path, data: Path, out: Path) -> dict[str, float]:
         probabilities = encoder.read(faces.images).probabilities
     confidence, right = probabilities.max(1), probabilities.argmax(1) == faces.label
     seen |= {"ece": expected_calibration_error(confidence, right), "selective_accuracy_80": selective_accuracy(confidence, right, 0.8)}
+    seen |= _accuracy(probabilities, faces.label, config.labels)
     kept = {title: values for title, values in before.metrics.items() if title not in _LIMITED}
     older = {f"{title}{_BEFORE}": before.metrics[title] for title in _LIMITED if title in before.metrics}
     metrics = {"validation": seen, **kept, **{title: values for title, values in older.items() if title not in kept}}
@@ -177,6 +179,14 @@ def recalibrate(folder: Path, data: Path, out: Path) -> dict[str, float]:
         write_config(fresh, replace(config, verdict=replace(config.verdict, min_confidence=least), metrics=metrics))
         Pipeline.load(fresh, device="cpu").close()
     return {"min_confidence": least, **seen}
+
+
+def _accuracy(probabilities: np.ndarray, label: np.ndarray, labels: list[str]) -> dict[str, float]:
+    """Right of all faces, the mean over emotions, and right of each emotion's faces."""
+    shown = probabilities.argmax(1)
+    war, uar = war_uar(label, shown, len(labels))
+    each = zip(labels, map(float, recalls(label, shown, len(labels))), strict=True)
+    return {"war": war, "uar": uar, **{f"recall.{name}": share for name, share in each if share == share}}
 
 
 def choose_thresholds(explainer: Explainer, drafts: Drafts, spec: VerdictSpec) -> tuple[VerdictSpec, dict[str, float]]:

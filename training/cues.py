@@ -99,6 +99,8 @@ FIVE = tuple(tuple(POINTS.index(point) for point in points) for points in _OF_FI
 #: The part of the face that expressions hardly move: eye corners, nose bridge, temples, forehead.
 RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 127, 356, 234, 454, 10, 151, 9, 54, 284)
 
+_PLAIN, _MOST = 4.0, 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class CueModel:
@@ -119,12 +121,20 @@ class CueModel:
             point_index: `[P]` Face Mesh numbers.
 
         Returns:
-            z-scores `[N,C]`, clipped to ±4, and pose `[N,3]`: yaw (to the subject's left positive), pitch (up positive),
+            z-scores `[N,C]`, beyond ±4 as their logarithm (`compressed`), and pose `[N,3]`: yaw (to the subject's left positive), pitch (up
+            positive),
             roll (clockwise in the picture positive), in degrees.
         """
         frontal, pose = frontalise(landmarks, point_index, self.shape)
         raw = raw_measures(frontal, point_index)
-        return np.clip((raw - self.mean) / self.std, -4, 4).astype(np.float32), pose
+        return compressed((raw - self.mean) / self.std).astype(np.float32), pose
+
+
+def compressed(z: np.ndarray) -> np.ndarray:
+    """Deviations as they are up to 4, and from there on as their logarithm grows, 10 at the most: a mouth that shouts, fifteen deviations
+    open, is told from one that speaks, and still does not outweigh the rest of the face."""
+    size = np.abs(z)
+    return np.asarray(np.where(size <= _PLAIN, z, np.sign(z) * np.minimum(_PLAIN * (1 + np.log(np.maximum(size, _PLAIN) / _PLAIN)), _MOST)))
 
 
 def fit_cue_model(landmarks: np.ndarray, point_index: np.ndarray, neutral: np.ndarray) -> CueModel:

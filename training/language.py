@@ -35,14 +35,11 @@ REGIONS = {
     "mouth": ("lip_corners", "mouth_width", "mouth_opening"),
 }
 """Region → the cues that are all hidden where it is out of sight."""
-_CONTRASTING = ("inner_brow", "outer_brow", "brow_gap", "eye_opening", "lip_corners", "mouth_opening")
-"""Cues whose rest is worth a *but* after something that moves."""
 _FAR = 99.0
 _AHEAD = {"yaw": [-28.0, 28.0], "pitch": [-22.0, 22.0]}
 _ASIDE, _FAR_ASIDE = ({**_AHEAD, "yaw": [-side, side]} for side in (38.0, 45.0))
 """How far a head may be turned for a part to be said to be at rest. Of FER+ validation faces turned by 28° to 38° the landmarks show eyes
-within 1.5 of rest in 0.98, jaw and cheeks in 0.94, as of those that look ahead; brows in 0.8, lip corners in 0.73."""
-_CALM_BROWS = {**_AHEAD, "anger": [0.0, 0.1], "surprise": [0.0, 0.3], "fear": [0.0, 0.2], "sadness": [0.0, 0.35], "disgust": [0.0, 0.1]}
+within 1.5 of rest in 0.98, jaw and cheeks in 0.94, as of those that look ahead; lip corners in 0.73."""
 _CONDITIONS = {
     # perspective skews the mouth of a turned head
     "corner_asymmetry+": {"yaw": [-12.0, 12.0]},
@@ -53,10 +50,9 @@ _CONDITIONS = {
     "mouth_width-": {"mouth_opening": [-_FAR, 1.0]},
     # the middle of the lips sinks when the mouth opens wide to shout: corners above it are a smile only where the mouth is wide as well
     "lip_corners+": {"mouth_width": [0.8, _FAR], "jaw_drop": [-_FAR, 1.2], "anger": [0.0, 0.3], "fear": [0.0, 0.3], "sadness": [0.0, 0.4]},
-    # landmarks miss a frown, a wide stare, a faint smile, drooping corners and bunched cheeks, which the whole face gives away: then, and
+    # landmarks miss a wide stare, a faint smile, drooping corners and bunched cheeks, which the whole face gives away: then, and
     # where the head is turned, nothing is said to be at rest there
-    **dict.fromkeys(("inner_brow=", "outer_brow=", "brow_gap="), _CALM_BROWS),
-    "eye_opening=": {**_FAR_ASIDE, "surprise": [0.0, 0.3], "fear": [0.0, 0.3], "anger": [0.0, 0.15]},
+    "eye_opening=": {**_FAR_ASIDE, "surprise": [0.0, 0.2], "fear": [0.0, 0.2], "anger": [0.0, 0.15]},
     "lip_corners=": {**_AHEAD, "happiness": [0.0, 0.3], "sadness": [0.0, 0.6], "anger": [0.0, 0.5], "disgust": [0.0, 0.3]},
     "mouth_opening=": _AHEAD,
     "mouth_width=": {**_AHEAD, "mouth_opening": [-_FAR, 1.0]},
@@ -78,12 +74,12 @@ class GrammarConfig:
     """With fewer validation faces beyond it a threshold is not judged: the cue is then not stated."""
     floor: dict[str, float]
     """Cue → least threshold whatever the landmarks say: what lies below is often the person and not the expression; `""` for all others."""
-    rest: float
-    """A cue within ± this is at rest."""
-    slight: float
-    """*Slight* is said up to this many deviations."""
-    strong: float
-    """*Strong* from this many."""
+    rest: dict[str, float]
+    """Cue → a reading within ± this is at rest; `""` for all others."""
+    slight: dict[str, float]
+    """Cue → *slight* is said up to this many deviations."""
+    strong: dict[str, float]
+    """Cue → *strong* from this many."""
     seed: int
 
 
@@ -115,7 +111,6 @@ def build(rules: dict[str, Any]) -> dict[str, Any]:
         "movement": moving,
         "Rest": _capital(still),
         "rest": still,
-        "calm": [entry for entry in still if all(cue in _CONTRASTING for _, cue, _, _ in entry[1])],
         "pose": posed,
         "covered": [
             [text, [["covered", region, 0, ""] for region in regions.split()]]
@@ -123,7 +118,6 @@ def build(rules: dict[str, Any]) -> dict[str, Any]:
             for text in texts
         ],
         "and": [[text, []] for text in phrases.ANDS],
-        "but": [[text, []] for text in phrases.BUTS],
         "stop": [[". ", []]],
         "closing": list(_closings(phrases.CLOSINGS)),
         "closing neutral": list(_closings(phrases.CLOSINGS, neutral=True)),
@@ -141,18 +135,18 @@ def _moves() -> dict[str, list[list[str]]]:
     """Three evidence clauses at most, in one or two sentences, then the conclusion.
 
     What is at rest speaks for a neutral expression alone: states after which something has been said to move are `moved`, the others
-    `calm`, and only from a moved one another label is come to. Only what has two clauses can be summed up.
+    `calm`, and only from a moved one another label is come to. One part at rest is no reason yet. Only what has two clauses can be summed
+    up.
     """
     moves: dict[str, list[list[str]]] = {
         START: [["covered", "open"], ["Movement", "m1"], ["Rest", "r1"]],
         "open": [["Movement", "m1"], ["Rest", "r1"]],
         # one clause was said: another of this sentence, or the next sentence
-        "m1": [["and", "m1 and"], ["but", "m1 but"], ["stop", "second moved one"]],
-        "r1": [["and", "r1 and"], ["but", "r1 but"], ["stop", "second calm one"]],
+        "m1": [["and", "m1 and"], ["stop", "second moved one"]],
+        "r1": [["and", "r1 and"], ["stop", "second calm one"]],
         "m1 and": [["movement", "end1 moved"], ["rest", "end1 moved"], ["pose", "end1 moved"]],
-        "r1 and": [["rest", "end1 calm"], ["pose", "end1 calm"]],
-        "m1 but": [["calm", "end1 moved"]],
-        "r1 but": [["movement", "end1 moved"]],
+        "r1 and": [["movement", "end1 moved"], ["rest", "end1 calm"], ["pose", "end1 calm one"]],
+        "end1 calm one": [["stop", "second calm one"]],
         END: [],
     }
     for kind, last in (("moved", "m2"), ("calm", "r2")):
@@ -160,7 +154,7 @@ def _moves() -> dict[str, list[list[str]]]:
         more = [["Movement", "m2"], ["Rest", last]]
         moves |= {
             f"end1 {kind}": [["stop", f"second {kind}"]],
-            f"second {kind} one": [*more, *one],
+            f"second {kind} one": [*more, *(one if kind == "moved" else [])],
             f"second {kind}": [*more, *several],
             last: [["and", f"{last} and"], ["stop", f"last {kind}"]],
             f"{last} and": [["movement", "end2 moved"], ["rest", f"end2 {kind}"], ["pose", f"end2 {kind}"]],
@@ -247,18 +241,22 @@ def reliable_from(sets: list[tuple[np.ndarray, np.ndarray]], config: GrammarConf
 def make_rules(least: dict[str, dict[str, float]], config: GrammarConfig) -> dict[str, Any]:
     """Every tolerance, as the grammar's JSON has it."""
 
-    def bands(low: float) -> dict[str, list[float]]:
-        slight = {"slight": [low, config.slight]} if low <= config.slight - 0.3 else {}
-        return {**slight, "plain": [low, _FAR], "strong": [max(low, config.strong), _FAR]}
+    def of(table: dict[str, float], cue: str) -> float:
+        return table.get(cue, table[""])
+
+    def bands(cue: str, low: float) -> dict[str, list[float]]:
+        up_to = of(config.slight, cue)
+        slight = {"slight": [low, up_to]} if low <= up_to - 0.3 else {}
+        return {**slight, "plain": [low, _FAR], "strong": [max(low, of(config.strong, cue)), _FAR]}
 
     return {
-        "movement": {cue: {d: bands(low) for d, low in sides.items()} for cue, sides in least.items()},
-        "rest": {cue: [-config.rest, config.rest] for cue in CUE_NAMES},
+        "movement": {cue: {d: bands(cue, low) for d, low in sides.items()} for cue, sides in least.items()},
+        "rest": {cue: [-of(config.rest, cue), of(config.rest, cue)] for cue in CUE_NAMES},
         "pose": {
             "yaw": {"plain": [22.0, 90.0], "far": [38.0, 90.0]},
             "pitch": {"plain": [17.0, 90.0], "far": [32.0, 90.0]},
         },
-        "certainty": {"sure": [0.9, 1.0], "likely": [0.35, 0.8], "unsure": [0.0, 0.6]},
+        "certainty": {"sure": [0.95, 1.0], "likely": [0.35, 0.8], "unsure": [0.0, 0.6]},
         "eyes_closed": [-_FAR, -3.0],
         "runner_up": [0.15, 0.5],
         "only_while": _CONDITIONS,

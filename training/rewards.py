@@ -21,6 +21,7 @@ from edge.language.statements import CUE_KINDS, Facts, Rules, Said
 from edge.language.verdict import evidence_scores
 from edge.language.verifier import SentenceReading, sentence_emotions
 from edge.types import Claim
+from training.writer import MOST_TELLING
 
 MAX_WORDS = 36
 
@@ -136,7 +137,7 @@ def _most_salient(read: Facts, rules: Rules) -> tuple[str, int] | None:
         for direction in sides:
             kind = "one_sided" if cue == "corner_asymmetry" else "movement"
             if rules.check(Said(kind, cue, direction, "plain"), read, "").holds:
-                sizes[cue, direction] = abs(read.cues[cue])
+                sizes[cue, direction] = min(abs(read.cues[cue]), MOST_TELLING)
     return max(sizes, key=lambda one: sizes[one]) if sizes else None
 
 

@@ -22,12 +22,12 @@ from training.cues import CUE_NAMES
 
 #: Options and what they are options of → the index of one.
 Choose = Callable[[int, str], int]
-_WHOLE = 7
-"""Statements from which on a phrase speaks of the whole face."""
+MOST_TELLING = 4.0
+"""Deviations: what moves farther says no more than that, however far a mouth may open."""
 _HEDGES = (("unsure", 0.5), ("likely", 0.7))
 """Hedges, each with the probability under which the writer takes it."""
 SURE_FROM = 0.97
-_TELLING = ("inner_brow", "outer_brow", "eye_opening", "lip_corners", "mouth_opening")
+_TELLING = ("eye_opening", "lip_corners", "mouth_opening")
 """Cues whose rest says more than that of others."""
 
 
@@ -69,10 +69,8 @@ class Style:
 
     clauses: tuple[int, ...] = (2, 2, 3)
     """How many evidence clauses, drawn from these."""
-    pose: float = 0.8
+    pose: float = 0.5
     """Share of turned heads whose turn is told."""
-    whole: float = 0.4
-    """Share of faces at rest of which just that is told, and not part by part."""
 
 
 class Writer:
@@ -92,7 +90,7 @@ class Writer:
         """
         walk = Walk(self.grammar.scope(facts.hidden, self.grammar.holding(facts, label)))
         wanted = self.style.clauses[choose(len(self.style.clauses), "clauses")]
-        worth = Worth(facts, choose(100, "pose") < 100 * self.style.pose, choose(100, "whole") < 100 * self.style.whole)
+        worth = Worth(facts, choose(100, "pose") < 100 * self.style.pose)
         while not walk.ended:
             if not walk.edges:
                 return ()
@@ -116,7 +114,6 @@ class Worth:
 
     facts: Facts
     tell_pose: bool
-    tell_whole: bool
 
     def of(self, phrase: Phrase, state: str, wanted: int) -> float:
         """The worth of a true phrase in a state, when so many clauses are still wanted."""
@@ -131,15 +128,14 @@ class Worth:
             return 5.0 + len(phrase.says)
         if "pose" in kinds:
             return (8.0 if self.tell_pose else -2.0) + (phrase.says[0].band == "far")
-        if len(phrase.says) >= _WHOLE and not self.tell_whole:
-            return 0.0
-        return sum(map(self._saying, phrase.says))
+        worths = list(map(self._saying, phrase.says))
+        return max(worths) if kinds == {"rest"} else sum(worths)  # of what rests, much in one phrase is no better than the same in two
 
     def _saying(self, said: Said) -> float:
         """Movements by their size, an intensity that informs a little more; rest where nothing moves."""
         if said.kind == "rest":
             return 0.3 if said.subject in _TELLING else 0.1
-        size = abs(self.facts.cues[said.subject])
+        size = min(abs(self.facts.cues[said.subject]), MOST_TELLING)
         return size + (0.5 if said.kind == "eyes_closed" or said.band in ("slight", "strong") else 0.0)
 
     def _concluding(self, phrase: Phrase, wanted: int) -> float:

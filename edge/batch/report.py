@@ -19,7 +19,7 @@ from edge.whole import write_whole
 
 _FIRST = ("name", "file", "status", "reason", "kind", "seconds", "fps", "width", "height", "frames_container", "frames_decoded", "rows",
           "frames_with_face", "gaps", "longest_gap_s", "people")  # fmt: skip
-_PERSON = ("frames", "read", "unclear", "verified")
+_PERSON = ("track", "frames", "read", "unclear", "verified")
 
 
 def summary_columns(labels: list[str], cues: list[str], told: list[str]) -> list[str]:
@@ -28,7 +28,7 @@ def summary_columns(labels: list[str], cues: list[str], told: list[str]) -> list
     Raises:
         UsageError: the list has a column of the same name as one of ours.
     """
-    ours = [*_FIRST, "person", *(f"person_{name}" for name in _PERSON)]
+    ours = [*_FIRST, *(f"person_{name}" for name in _PERSON)]
     ours += [*(f"share_{name}" for name in labels), *(f"mean_cue_{name}" for name in cues)]
     for name in told:
         if name in ours:
@@ -62,7 +62,7 @@ def _line(record: dict[str, Any], labels: list[str]) -> dict[str, Any]:
     line = {name: record[name] for name in _FIRST if name in record}
     if record.get("persons"):
         person = record["persons"][0]
-        line |= {"person": person["track"]} | {f"person_{name}": person[name] for name in _PERSON}
+        line |= {f"person_{name}": person[name] for name in _PERSON}
         if person["shares"]:
             line |= {f"share_{name}": person["shares"].get(name, 0.0) for name in labels}
         line |= {f"mean_cue_{name}": value for name, value in person["mean_cues"].items()}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.cues import _PARTNERS, CUE_NAMES, MIRROR_SIGN, POINTS, RIGID, fit_cue_model, frontalise, mean_five_points
+from training.cues import _PARTNERS, CUE_NAMES, MIRROR_SIGN, POINTS, RIGID, compressed, fit_cue_model, frontalise, mean_five_points
 
 _INDEX = np.array(sorted({*RIGID, *POINTS, 107, 336, 63, 293, 158, 153, 160, 144, 385, 380, 387, 373, 205, 425, 48, 64, 278, 294,
                           37, 267, 84, 314, 148, 377, 82, 312, 87, 317, 4}))  # fmt: skip
@@ -67,7 +67,14 @@ def test_mirroring_flips_the_sided_cues_and_nothing_else(model):
 def test_neutral_faces_are_standard(model):
     z, _ = model.measure(_faces(400), _INDEX)
     assert np.abs(np.median(z, 0)).max() < 0.2
-    assert 0.7 < z.std(0).mean() < 1.3
+    assert 0.7 < 0.7413 * np.subtract(*np.percentile(z, [75, 25], axis=0)).mean() < 1.3
+
+
+def test_a_shout_is_told_from_a_word():
+    word, shout, never = compressed(np.array([4.5, 15.0, 1e6]))
+    assert 4 < word < 5 < 8 < shout < never == 10
+    assert (compressed(np.array([-4.0, 0.3, 4.0])) == [-4.0, 0.3, 4.0]).all()
+    assert np.isnan(compressed(np.array([np.nan]))).all()
 
 
 def test_faces_without_landmarks_stay_unknown(model):

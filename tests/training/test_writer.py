@@ -11,7 +11,7 @@ from edge.language.grammar import read_grammar
 from edge.language.labels import EMOTIONS_8, mask_emotions, named_emotions
 from edge.language.statements import CUE_KINDS, Facts
 from training.cues import CUE_NAMES
-from training.language import GrammarConfig, build, make_rules, reliable_from
+from training.language import GrammarConfig, build, configure, make_rules, reliable_from
 from training.sentences import negate
 from training.writer import ByFace, Writer, at_random, sentences_of, text_of
 
@@ -103,7 +103,7 @@ def test_reliable_from_takes_the_least_threshold_that_the_landmarks_bear_out():
     read[:, 0] = np.linspace(-4, 4, 400)
     truth[:, 0] = np.where(read[:, 0] > 2.5, 2.0, 0.5)  # holds above 2.5 only
     truth[:, 1], read[:, 1] = 2.0, rng.uniform(3, 4, 400)
-    config = GrammarConfig(0.95, 0.02, 10, {"": 1.6, "outer_brow": 3.1}, 0.9, 2.1, 3.0, 1)
+    config = GrammarConfig(0.95, 0.02, 10, {"": 1.6, "outer_brow": 3.1}, {"": 0.9}, {"": 2.1}, {"": 3.0}, 1)
     found = reliable_from([(read, truth)], config)
     assert 2.4 <= found["inner_brow"]["1"] <= 2.6
     assert "-1" not in found["inner_brow"]
@@ -131,16 +131,30 @@ def test_negate_denies():
 def test_rest_alone_speaks_for_nothing_but_a_neutral_expression(grammar):
     assert not Writer(grammar).write(_facts("sadness", 0.97), "sadness", at_random(random.Random(0)))
     assert Writer(grammar).write(_facts("neutral", 0.97), "neutral", at_random(random.Random(0)))
-    assert grammar.parse("The upper face is relaxed. The expression is neutral.")
-    assert not grammar.parse("The upper face is relaxed. The face shows happiness.")
-    assert not grammar.parse(
-        "The eyes are neither wide nor narrowed while the mouth is closed. Most likely this is sadness; anger is close."
-    )
-    assert not grammar.parse("The mouth is relaxed while the head is lowered. The person looks sad.")
-    assert grammar.parse("The upper face is relaxed. The mouth is stretched wide. The face shows happiness.")
+    assert grammar.parse("The eyes are at rest. No smile shows. The expression is neutral.")
+    assert not grammar.parse("The eyes are at rest. No smile shows. The face shows happiness.")
+    assert not grammar.parse("The eyes are at rest, and the mouth is closed. Most likely this is sadness; anger is close.")
+    assert not grammar.parse("The mouth is closed; the head is lowered. The person looks sad.")
+    assert grammar.parse("The eyes are at rest. The mouth is stretched wide. The face shows happiness.")
+
+
+def test_one_part_at_rest_is_no_reason(grammar):
+    assert not grammar.parse("The eyes are at rest. The expression is neutral.")
+    assert not grammar.parse("The eyes are at rest; the head is lowered. The expression is neutral.")
+    assert grammar.parse("The eyes are at rest; the head is lowered. No smile shows. The expression is neutral.")
+
+
+def test_a_wide_open_mouth_is_told_from_parted_lips():
+    rules = make_rules({"mouth_opening": {"1": 3.0}, "lip_corners": {"1": 2.0}}, configure(None, []))
+    bands = read_grammar(build(rules)).rules.movement["mouth_opening"][1]
+    assert [(3.5 in span, 8.0 in span) for span in (bands["slight"], bands["plain"], bands["strong"])] == [
+        (True, False),
+        (True, True),
+        (False, True),
+    ]
 
 
 def test_one_observation_is_not_summed_up(grammar):
     for ending in ("Together, this is an expression of happiness.", "All in all, the person looks happy."):
         assert not grammar.parse(f"The mouth is stretched wide. {ending}")
-        assert grammar.parse(f"The mouth is stretched wide. The upper face is relaxed. {ending}")
+        assert grammar.parse(f"The mouth is stretched wide. The eyes are relaxed. {ending}")
