@@ -14,6 +14,7 @@ from edge.bundle import ImageSpec
 from edge.cv import cv2
 from edge.types import Detection
 
+_PER_PX = 64  # places to which points are rounded before a crop
 _REZOOM, _RESHIFT = 1.6, 0.3  # by so much, and so many sides of the crop, a face is aligned anew at most
 
 
@@ -71,9 +72,13 @@ def pixel_matrix(matrix: np.ndarray) -> np.ndarray:
 
 
 def align(grey: np.ndarray, detection: Detection, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:
-    """The encoder's crop `[S,S]` uint8 of a found face, and the `[2,3]` matrix from picture to crop."""
+    """The encoder's crop `[S,S]` uint8 of a found face, and the `[2,3]` matrix from picture to crop.
+
+    Points that differ by what two processors' float32 differ by give the same crop, to the pixel (but where they are about to be rounded
+    otherwise).
+    """
     points_xy = detection.points_xy if detection.cropped_xy is None else detection.cropped_xy
-    matrix = crop_matrix(points_xy, np.asarray(spec.template_xy))
+    matrix = crop_matrix(np.round(points_xy * _PER_PX) / _PER_PX, np.asarray(spec.template_xy))
     return crop_face(grey, matrix, spec.size), matrix
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from edge.sources.camera import Frame
+from edge.vision.crop import align
 from edge.vision.look import look
 from edge.vision.realign import realign
 
@@ -63,3 +64,12 @@ def test_each_face_has_what_is_read_of_its_own_crop_whether_it_was_read_on_the_w
     seen = look(Frame(picture, "image", 0, 0.0), Given(), pipeline.encoder, pipeline.config, None)
     assert len(seen.reading.faces) == 2
     assert np.allclose(seen.tokens, pipeline.encoder(seen.crops).tokens, atol=1e-4)
+
+
+def test_a_crop_does_not_hang_on_the_last_bits_of_its_points(pipeline, portrait):
+    grey, spec = cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY), pipeline.config.image
+    face, rng = _surest(pipeline.finder(grey)), np.random.default_rng(0)
+    crop, matrix = align(grey, face, spec)
+    near = [align(grey, replace(face, points_xy=face.points_xy + rng.normal(0, 2e-5, (5, 2)).astype(np.float32)), spec) for _ in range(50)]
+    same = [np.array_equal(crop, other) and np.array_equal(matrix, there) for other, there in near]
+    assert np.mean(same) > 0.9, "but for points that lie between two places"
