@@ -97,6 +97,7 @@ class _Open:
     weight: float = 0.0
     pool: Pool = field(default_factory=Pool)
     explanation: Explanation | None = None
+    explained_ms: float | None = None
     spread: Spread = field(default_factory=Spread)
 
 
@@ -139,7 +140,7 @@ class _Person:
             span.sums[name] = span.sums.get(name, 0.0) + weight * value
         said = face.explanation
         if said and said.answer == face.emotion and (said.text or not (span.explanation and span.explanation.text)):
-            span.explanation = said
+            span.explanation, span.explained_ms = said, face.explained_t_ms
 
     def appearance(self, track: int) -> Appearance:
         self._happenings += self._course.pause()
@@ -159,9 +160,11 @@ class _Person:
         span, self._open = self._open, None
         assert span
         mean = {name: total / span.weight for name, total in span.sums.items()} if span.label else {}
-        self._spans.append(Span(span.label, span.start_ms, span.apex_ms, span.end_ms, span.confidence, mean, span.explanation))
+        said = {"explanation": span.explanation, "explained_ms": span.explained_ms}
+        self._spans.append(Span(span.label, span.start_ms, span.apex_ms, span.end_ms, span.confidence, mean, **said))
         self._pools.append(span.pool)
-        self._stretches.append(Stretch(span.start_ms, span.end_ms, spread=span.spread.value, seen=span.spread.seen))
+        in_sight = min(span.weight / max(span.end_ms - span.start_ms, 1e-6), 1.0)
+        self._stretches.append(Stretch(span.start_ms, span.end_ms, spread=span.spread.value, seen=span.spread.seen * in_sight))
 
     def _told(self) -> tuple[Span, ...]:
         """The spans with what is said of their courses, which is read back before it is shown."""

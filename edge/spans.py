@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from edge.language.statements import CUE_KINDS
 from edge.types import CourseStatement, Event, Explanation
 
 OVER_TIME = " Over time: "
 """Between what is said of a face and what is said of a time."""
+AT_FIRST, LATER = "At first: ", "Later: "
+"""Before what was said of a face, where the time tells otherwise of the same part of it."""
+_LASTING_MS = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +35,29 @@ class Span:
     """One that was made in the span and speaks for its label: the last verified one, else the last; `None` without any."""
     course: tuple[CourseStatement, ...] = ()
     """What is said of its course, each sentence read back and held against what was measured: all of them hold."""
+    explained_ms: float | None = None
+    """Time of the frame that the explanation describes."""
 
     @property
     def text(self) -> str:
-        """What is shown of it: the explanation if it is verified, then what happened over the time of the span, which frames that the
-        explanation describes need not show; empty where nothing passed."""
+        """What is shown of it: the explanation if it is verified, then what happened over the time of the span; empty where nothing passed.
+        An explanation that describes a frame before or after something lasting that the same part of the face did says so."""
         parts = self.explanation.text if self.explanation else "", " ".join(said.text for said in self.course)
-        return OVER_TIME.join(part for part in parts if part)
+        return (self._when if parts[0] else "") + OVER_TIME.join(part for part in parts if part)
+
+    @property
+    def _when(self) -> str:
+        """How the explanation is dated; empty where nothing in the course is at odds with it."""
+        if self.explanation is None or self.explained_ms is None:
+            return ""
+        told = {said.subject: said.direction for said in self.explanation.statements if said.kind in CUE_KINDS}
+        for said in self.course:
+            moved = {"eye_opening-"} if said.kind == "eyes_closed" else set(said.subjects)
+            apart = any(one[:-1] in told and told[one[:-1]] != (1 if one[-1] == "+" else -1) for one in moved)
+            times = [(begun, ended) for begun, ended in said.times_ms if ended - begun >= _LASTING_MS]
+            if apart and times:
+                return AT_FIRST if self.explained_ms < times[0][0] else LATER if self.explained_ms > times[-1][1] else ""
+        return ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

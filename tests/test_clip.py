@@ -14,7 +14,7 @@ import pytest
 
 import edge
 from benchmarks.quality.scenes import draw, head
-from edge import Detection, Event, Explanation, Face, OutputError, Pose, Reading, UsageError, Verdict, read_clip
+from edge import CourseStatement, Detection, Event, Explanation, Face, OutputError, Pose, Reading, UsageError, Verdict, read_clip
 from edge.cli import main
 from edge.clip import Clip, summarise
 from edge.language.course import parse
@@ -24,6 +24,8 @@ from edge.outputs.shapes import Box, Text
 from edge.outputs.summary import as_eaf, as_vtt, check_summary, write_summary
 from edge.outputs.timeline import MOST_PEOPLE, WIDTH, as_png, as_svg, in_a_sentence, lay_out
 from edge.sources.camera import Frame
+from edge.spans import Span
+from edge.types import Statement
 
 SAID = Explanation("Lips <up> & wide.", "happiness", Verdict.VERIFIED, 0.9, 1.0, (), 1)
 BLINK = Event("blink", "done", "eye_opening", -1, 400, 250, 3.0, 50, 150)
@@ -88,6 +90,26 @@ def test_a_person_who_was_away_has_two_spans():
     assert [(s.start_ms, s.end_ms) for s in summarise(far).people[0].spans] == [(0, 700), (3250, 3500)]
     near = [reading for reading in readings()[:16] if not 200 < reading.t_ms < 600]
     assert [(s.start_ms, s.end_ms) for s in summarise(near).people[0].spans] == [(0, 800)]
+
+
+def test_an_explanation_that_the_course_has_overtaken_is_dated():
+    said = Statement("rest", "eye_opening", 0, "", 0.1, True, True, (-0.7, 0.7))
+    told = Explanation("The eyes are at rest.", "neutral", Verdict.VERIFIED, 1.0, 1.0, (said,), 1)
+    shut = CourseStatement("The eyes stay closed for over two seconds.", "eyes_closed", (), {}, {}, True, ((2000.0, 4500.0),))
+    wink = replace(shut, text="The eyes close briefly.", times_ms=((2000.0, 2400.0),))
+    span = Span("neutral", 0.0, 0.0, 6000.0, 0.9, {}, told, (shut,), 500.0)
+    assert span.text == "At first: The eyes are at rest. Over time: The eyes stay closed for over two seconds."
+    assert replace(span, explained_ms=5000.0).text.startswith("Later: The eyes are at rest.")
+    assert replace(span, course=(wink,)).text == "The eyes are at rest. Over time: The eyes close briefly."
+    smile = replace(shut, kind="movement", subjects=("lip_corners+",))
+    assert replace(span, course=(smile,)).text.startswith("The eyes are at rest."), "another part of the face"
+
+
+def test_a_face_that_is_there_half_of_the_time_is_not_said_to_be_still():
+    whole = [Reading("a", i, i * 100.0, 64, 48, (face("neutral"),)) for i in range(60)]
+    assert [said.kind for said in summarise(whole).people[0].spans[0].course] == ["still"]
+    half = [replace(reading, faces=reading.faces if reading.frame % 6 < 3 else ()) for reading in whole]
+    assert [span.course for span in summarise(half).people[0].spans] == [()]
 
 
 def test_nothing_read_is_an_empty_clip():
@@ -300,7 +322,7 @@ def test_no_name_breaks_the_pictures(clip, name):
 
 def test_a_sentence_says_what_the_picture_shows(clip):
     sure = round(100 * clip.answer.confidence)
-    said = f"talk.avi, 2 s, 2 people. Person 1: happiness, {sure}% over the whole time. Person 2: neutral, 80% over the whole time."
+    said = f"talk.avi, 2 s, 2 people. Person 1: happiness, {sure}% pooled over all frames. Person 2: neutral, 80% pooled over all frames."
     assert in_a_sentence(clip) == said
     assert in_a_sentence(summarise([])) == "recording, 0 s, nobody was seen."
 

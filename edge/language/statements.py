@@ -24,6 +24,8 @@ BANDS = {
 """Kinds that come in bands, the weakest first."""
 _SIGNED = ("movement", "one_sided", "pose")
 """Kinds that have a direction."""
+_WAVERS = {"cue": 0.6, "pose": 6.0, "certainty": 0.1, "runner_up": 0.1}
+"""By so much (deviations, degrees, probability) a reading may leave a statement's range before what was said is over."""
 
 
 class Said(NamedTuple):
@@ -156,6 +158,15 @@ class Rules:
         """Whether a statement holds of a face; arguments as for `check`."""
         return self._visible(said, facts) and self._measure(said, facts, shown)[1]
 
+    def outlived(self, statement: Statement, facts: Facts) -> bool:
+        """Whether what was stated of a face is no longer so, by more than a reading wavers: of cues, pose, certainty and runner-up."""
+        slack = _WAVERS.get("cue" if statement.kind in CUE_KINDS else statement.kind)
+        if slack is None or len(statement.within) != 2:
+            return False
+        said = Said(statement.kind, statement.subject, statement.direction, statement.band)
+        measured, (low, high) = self._measure(said, facts, _leading(facts))[0], statement.within
+        return not low - slack <= measured <= high + slack
+
     def _visible(self, said: Said, facts: Facts) -> bool:
         return said.kind not in CUE_KINDS or not (said.subject in facts.hidden or said.subject in facts.veiled)
 
@@ -206,6 +217,10 @@ class Rules:
             return True
         values = {**facts.cues, **facts.probabilities, "yaw": facts.yaw_deg, "pitch": facts.pitch_deg}
         return all(float(values.get(other, math.nan)) in span for other, span in conditions.items())
+
+
+def _leading(facts: Facts) -> str:
+    return max(facts.probabilities, key=lambda label: facts.probabilities[label], default="")
 
 
 def _range(values: Any) -> Range:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.bundle import BundleConfig
 from edge.language.explain import Subject
-from edge.language.statements import Facts
+from edge.language.statements import Facts, Rules
 from edge.live.baseline import Baseline, Calibration
 from edge.live.dynamics import Dynamics
 from edge.live.schedule import Outcome, Task
@@ -20,6 +20,8 @@ from edge.vision.quality import unclear
 
 WINDOW_MS = 1000.0
 """Frames older than this are not shown to the policy."""
+_UNSURER = 0.05
+"""By so much the label's probability may fall below that of abstention before its explanation is withdrawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,11 @@ def _unseen(glimpses: list[_Glimpse]) -> tuple[frozenset[str], frozenset[str]]:
 class Person:
     """One track's memory."""
 
-    def __init__(
-        self, config: BundleConfig, *, regions: Mapping[str, tuple[str, ...]], baseline: Baseline | None, calibrate_s: float
-    ) -> None:
-        self.config, self._regions = config, regions
+    def __init__(self, config: BundleConfig, *, rules: Rules, baseline: Baseline | None, calibrate_s: float) -> None:
+        self.config, self._rules = config, rules
         self.seen_ms = 0.0
         self.spell = 0
-        """Counts the changes of the shown label, and how often what its explanation speaks of was covered, or uncovered."""
+        """Counts the changes of the shown label, and how often its explanation was withdrawn for what has changed since."""
         self._given = baseline
         self._calibration = Calibration(calibrate_s) if calibrate_s > 0 else None
         self._smoother = LabelSmoother()
@@ -104,23 +104,18 @@ class Person:
                     face.veiled,
                 )
             )
-        if smoother.shown != before or self._covered(t_ms):
+        shown = self._shown(face, faults, events)
+        if smoother.shown != before or self._covered(t_ms) or (not faults and self._outlived(shown, t_ms)):
             self.spell += 1
             self._explanation = self._explained_ms = self.counterfactual = None
-        return self._shown(face, faults, events)
+        return shown
 
     def task(self, face: Face, t_ms: float) -> Task | None:
         """What to explain now: the last clear frames that read as the shown label; `None` without any."""
-        recent = [g for g in self._recent(t_ms) if g.label == self._smoother.shown]
+        recent = self._speaking(t_ms)
         if not recent or not face.emotion:
             return None
-        hidden, veiled = _unseen(recent)
-        middle = {}
-        for name in recent[0].cues:
-            middle[name] = float(np.mean([g.cues[name] for g in recent if name in hidden or name not in g.hidden]))
-        pose = np.mean([g.pose for g in recent], 0)
-        facts = Facts(self._measured(middle), float(pose[0]), float(pose[1]), face.probabilities, hidden, veiled)
-        subject = Subject(np.concatenate([g.tokens for g in recent]), face.emotion, face.confidence, facts)
+        subject = Subject(np.concatenate([g.tokens for g in recent]), face.emotion, face.confidence, self._facts(recent, face))
         return Task(face.track, self.spell, recent[-1].t_ms, subject)
 
     def attach(self, outcome: Outcome) -> bool:
@@ -134,6 +129,19 @@ class Person:
         """The face with the explanation at hand, and what was asked about it."""
         return replace(face, explanation=self._explanation, explained_t_ms=self._explained_ms, counterfactual=self.counterfactual)
 
+    def _facts(self, glimpses: list[_Glimpse], face: Face) -> Facts:
+        """What frames show together of a face with these probabilities."""
+        hidden, veiled = _unseen(glimpses)
+        middle = {}
+        for name in glimpses[0].cues:
+            middle[name] = float(np.mean([g.cues[name] for g in glimpses if name in hidden or name not in g.hidden]))
+        pose = np.mean([g.pose for g in glimpses], 0)
+        return Facts(self._measured(middle), float(pose[0]), float(pose[1]), face.probabilities, hidden, veiled)
+
+    def _speaking(self, t_ms: float) -> list[_Glimpse]:
+        """The last frames that read as the shown label: what is explained."""
+        return [g for g in self._recent(t_ms) if g.label == self._smoother.shown]
+
     def _recent(self, t_ms: float) -> list[_Glimpse]:
         return [g for g in self._glimpses if t_ms - g.t_ms <= WINDOW_MS]
 
@@ -143,8 +151,20 @@ class Person:
             return False
         hidden, veiled = _unseen(self._recent(t_ms))
         told = [said.subject for said in self._explanation.statements if said.kind == "covered"]
-        uncovered = any(not hidden.issuperset(self._regions[region]) for region in told)
+        uncovered = any(not hidden.issuperset(self._rules.regions[region]) for region in told)
         return uncovered or any(claim.cue in hidden | veiled for claim in self._explanation.claims)
+
+    def _outlived(self, face: Face, t_ms: float) -> bool:
+        """Whether the last frames no longer show what the explanation states, or its label has become too unsure to be explained."""
+        if self._explanation is None or not self._explanation.text:
+            return False
+        recent = self._speaking(t_ms)
+        if not recent or recent[-1].t_ms != t_ms:  # another label is coming, and with it another explanation
+            return False
+        if face.confidence < self.config.verdict.min_confidence - _UNSURER:
+            return True
+        facts = self._facts(recent, face)
+        return any(self._rules.outlived(said, facts) for said in self._explanation.statements)
 
     def _shown(self, face: Face, faults: tuple[str, ...], events: tuple[Event, ...]) -> Face:
         shown, values = self._smoother.shown, self._smoother.probabilities

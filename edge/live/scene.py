@@ -155,10 +155,10 @@ class Scene:
         for i, face in enumerate(seen.reading.faces):
             person = self._people.get(face.track)
             if person is None:
-                regions = self._pipeline.explainer.grammar.rules.regions
+                rules = self._pipeline.explainer.grammar.rules
                 own = self._own.get(face.track)
                 wanted_s = 0.0 if own else self._calibrate_s
-                person = Person(self._config, regions=regions, baseline=own or self._baseline, calibrate_s=wanted_s)
+                person = Person(self._config, rules=rules, baseline=own or self._baseline, calibrate_s=wanted_s)
                 self._people[face.track] = person
             faces.append(person.see(face, seen.crops[i], seen.sides_px[i], seen.tokens[i], t_ms))
         gone = [track for track, person in self._people.items() if t_ms - person.seen_ms > FORGET_MS]

@@ -43,10 +43,10 @@ def as_png(clip: Clip) -> bytes:
 
 
 def in_a_sentence(clip: Clip) -> str:
-    """What the picture shows, for those who do not see it: `talk.mp4, 24 s, 1 person. Person 1: happiness, 84% over the whole time.`"""
+    """What the picture shows, for those who do not see it: `talk.mp4, 24 s, 1 person. Person 1: happiness, 84% pooled over all frames.`"""
     told = [f"{_title(clip)}, {_clock(clip.seconds)}, {_crowd(clip)}."]
     for person in clip.people[:MOST_PEOPLE]:
-        answer = f"{person.answer.label}, {person.answer.confidence:.0%} over the whole time" if person.answer else "could not be read"
+        answer = f"{person.answer.label}, {person.answer.confidence:.0%} pooled over all frames" if person.answer else "could not be read"
         told.append(f"Person {person.track}: {answer}.")
     return " ".join(told)
 
@@ -106,7 +106,10 @@ def _card(page: Page, clip: Clip, person: Appearance, top: float) -> float:
 def _answer(page: Page, person: Appearance, colours: dict[str, str], y: float) -> float:
     left = _EDGE + _PAD
     page.add(Text(left, y - 6, f"PERSON {person.track}", _QUIET, 11))
-    facts = [f"{_clock(person.seconds)} in sight", *(f"{name} {share:.0%}" for name, share in _largest(person.shares) if share >= 0.01)]
+    facts = [
+        f"{_clock(person.seconds)} in sight",
+        *(f"{name} {share:.0%} of the time" for name, share in _largest(person.shares) if share >= 0.01),
+    ]
     facts += [f"{words} {share:.0%}" for words, share in (("not read", person.unread), ("unsure", person.abstained)) if share >= 0.01]
     page.add(Text(_RIGHT, y - 6, "  ·  ".join(facts), _QUIET, anchor="end"))
     answer = person.answer
@@ -114,7 +117,7 @@ def _answer(page: Page, person: Appearance, colours: dict[str, str], y: float) -
         page.add(Text(left, y + 28, "could not be read", _QUIET, 26, serif=True))
         return y + 52
     page.add(Dot(left + 8, y + 20, 7, colours[answer.label]), Text(left + 26, y + 29, answer.label.capitalize(), _INK, 30, serif=True))
-    page.add(Text(left + 38 + 15.5 * len(answer.label), y + 29, f"{answer.confidence:.0%} over the whole time", _QUIET, 15))
+    page.add(Text(left + 38 + 15.5 * len(answer.label), y + 29, f"{answer.confidence:.0%} pooled over all frames", _QUIET, 15))
     _legend(page, person, colours, y + 28)
     y += 56
     for line in textwrap.wrap(answer.text, _WRAP):

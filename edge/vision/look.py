@@ -101,6 +101,8 @@ def _locate(
 ) -> _Located:
     """The faces where the tracker expects them, if they are there, else as the finder finds them; in a stream most looks are coarse, and
     faces that are too small for those, or of which the screen is not sure for once, are looked after where they were."""
+    if tracker:
+        tracker.begin(grey)
     if tracker and (expected := tracker.expected(frame.t_ms)):
         followed = sighted(grey, expected, config)
         if numbers := tracker.recognised([one.crop for one in followed]):

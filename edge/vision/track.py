@@ -19,6 +19,7 @@ import numpy as np
 from edge.types import Detection
 from edge.vision.again import Left, Views, appearance, recognise, shows_well
 from edge.vision.crop import crop_matrix
+from edge.vision.cut import Cuts
 from edge.vision.finder import box_overlap
 
 KEYFRAME_MS = 200.0
@@ -36,6 +37,7 @@ this share of all looks since the first."""
 _CROSSING = 0.02  # boxes that overlap this much may soon be one: the finder runs on every frame
 _REACH, _REACH_PER_S = 0.5, 1.5  # how far from its predicted place a face may be, in box sides, and more per second unseen
 _ALIKE, _ALIKE_AGAIN = 0.3, 0.5  # least correlation of a face with its track, and with one that was out of sight
+_ALIKE_CUT = 0.75  # and with one from before a cut: of people in the same place one pair in five has more than 0.6
 _SAME = 0.6  # least correlation of a followed crop
 _COAST_MS = 400.0  # a hidden face is thought to move on for this long
 _NEVER = -math.inf
@@ -66,6 +68,8 @@ class _Track:
     """Keyframes since it was first found."""
     finds: int = 0
     """Of these, those that found it."""
+    cut: bool = False
+    """Whether the scene has changed since it was seen."""
 
     def at(self, t_ms: float) -> Detection:
         """Where the face should be, by its motion."""
@@ -85,7 +89,7 @@ class _Track:
         if look is not None:
             mixed = 0.8 * self.look + 0.2 * look
             self.look = mixed / max(float(np.linalg.norm(mixed)), 1e-9)
-        self.anchor = found
+        self.anchor, self.cut = found, False
         self.finds += 1
         self.go(found, t_ms)
 
@@ -93,7 +97,7 @@ class _Track:
 class Tracker:
     """Gives faces numbers that stay theirs; one per stream.
 
-    On every frame: `expected`, and when that is empty or not `recognised`, the finder and `match`; then `settle` of those with a number.
+    On every frame: `begin`, `expected`, and when that is empty or not `recognised`, the finder and `match`; then `settle` of those with a number.
     """
 
     def __init__(self, sure: float = 0.0, *, remember: bool = True) -> None:
@@ -105,9 +109,17 @@ class Tracker:
         """
         self._sure, self._remembers = sure, remember
         self._tracks: list[_Track] = []
-        self._left = Left()
+        self._left, self._cuts = Left(), Cuts()
         self._next = 1
         self._keyframe_ms = self._fine_ms = _NEVER
+
+    def begin(self, grey: np.ndarray) -> None:
+        """Take in a frame `[H,W]` before anybody is looked for: after a cut nobody is followed, and who is found in somebody's place is
+        somebody else, unless they look very much alike."""
+        if self._cuts(grey):
+            self._keyframe_ms = self._fine_ms = _NEVER
+            for track in self._tracks:
+                track.cut = True
 
     def fine_due(self, t_ms: float) -> bool:
         """Whether the finder should look at this frame as finely as it can; from `True` on the next time is counted."""
@@ -210,7 +222,8 @@ class Tracker:
         hidden = track.seen_ms < self._keyframe_ms - KEYFRAME_MS
         if away > _REACH + _REACH_PER_S * unseen_s or not 0.5 < _side(face) / _side(place) < 2:
             return _NEVER
-        return alike - away if alike >= (_ALIKE_AGAIN if hidden else _ALIKE) else _NEVER
+        least = _ALIKE_CUT if track.cut else _ALIKE_AGAIN if hidden else _ALIKE
+        return alike - away if alike >= least else _NEVER
 
     def _remember(self, track: _Track, crop: np.ndarray, t_ms: float) -> None:
         """Keep how a face looks, now and then; before the first time find out whether it was here before."""

@@ -91,7 +91,8 @@ class _Sitter:
         seen = pipeline.look(Frame(portrait, "", 0, 0.0))
         self.face, self.crop, self.tokens = seen.reading.faces[0], seen.crops[0], seen.tokens[0]
         self.labels = pipeline.bundle.config.labels
-        options = {"regions": {"mouth": ("lip_corners", "mouth_opening")}, "baseline": None, "calibrate_s": 0.0, **options}
+        rules = replace(pipeline.explainer.grammar.rules, regions={"mouth": ("lip_corners", "mouth_opening")})
+        options = {"rules": rules, "baseline": None, "calibrate_s": 0.0, **options}
         self.person = Person(pipeline.bundle.config, **options)
 
     def see(self, emotion: str, t_ms: float, *, blur: float = 0.0, cues: float | None = None):
@@ -286,3 +287,19 @@ def test_what_is_no_baseline_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r"x\.json"):
         Baseline.load(path)
+
+
+def test_an_explanation_goes_when_the_face_no_longer_shows_what_it_states(pipeline, portrait):
+    sitter = _Sitter(pipeline, portrait)
+    for i in range(12):
+        face = sitter.see("happiness", i * 33.0, cues=0.2)
+    task = sitter.person.task(face, 363.0)
+    said = Statement("rest", "eye_opening", 0, "", 0.2, True, True, (-0.7, 0.7))
+    told = Explanation("The eyes are at rest.", "happiness", Verdict.VERIFIED, 1.0, 1.0, (said,), 1)
+    sitter.person.attach(Outcome(task, told, {}))
+    assert sitter.person.explained(sitter.see("happiness", 400.0, cues=1.0)).explanation, "one frame is no change"
+    spell = sitter.person.spell
+    for i in range(12):
+        face = sitter.see("happiness", 433.0 + i * 33.0, cues=-2.6)
+    assert sitter.person.explained(face).explanation is None
+    assert sitter.person.spell == spell + 1, "it is time for another, once"

@@ -126,7 +126,7 @@ def test_edge_run_serves_the_timeline_of_what_has_an_end(video, source, status):
             said, found, text = asyncio.run(asyncio.wait_for(talk(), 60))
             assert found == status
             if status == 200:
-                assert re.fullmatch(r"clip.avi, [\d.]+ s, 1 person. Person 1: happiness, \d+% over the whole time.", said)
+                assert re.fullmatch(r"clip.avi, [\d.]+ s, 1 person. Person 1: happiness, \d+% pooled over all frames.", said)
                 assert "Happiness" in list(ElementTree.fromstring(text).itertext())
         finally:
             process.kill()
