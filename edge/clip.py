@@ -160,8 +160,8 @@ class _Person:
         span, self._open = self._open, None
         assert span
         mean = {name: total / span.weight for name, total in span.sums.items()} if span.label else {}
-        said = {"explanation": span.explanation, "explained_ms": span.explained_ms}
-        self._spans.append(Span(span.label, span.start_ms, span.apex_ms, span.end_ms, span.confidence, mean, **said))
+        read = Span(span.label, span.start_ms, span.apex_ms, span.end_ms, span.confidence, mean, span.explanation)
+        self._spans.append(replace(read, explained_ms=span.explained_ms))
         self._pools.append(span.pool)
         in_sight = min(span.weight / max(span.end_ms - span.start_ms, 1e-6), 1.0)
         self._stretches.append(Stretch(span.start_ms, span.end_ms, spread=span.spread.value, seen=span.spread.seen * in_sight))

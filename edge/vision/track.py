@@ -97,7 +97,8 @@ class _Track:
 class Tracker:
     """Gives faces numbers that stay theirs; one per stream.
 
-    On every frame: `begin`, `expected`, and when that is empty or not `recognised`, the finder and `match`; then `settle` of those with a number.
+    On every frame: `begin`, `expected`, and when that is empty or not `recognised`, the finder and `match`; then `settle` of those with a
+    number.
     """
 
     def __init__(self, sure: float = 0.0, *, remember: bool = True) -> None:
