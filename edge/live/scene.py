@@ -22,7 +22,7 @@ from edge.live.baseline import Baseline
 from edge.live.person import Person
 from edge.live.schedule import Asked, Due, Outcome, Task, Worker
 from edge.live.times import Times
-from edge.sources.camera import Frame
+from edge.sources.camera import Frame, as_frame
 from edge.types import Counterfactual, Face, Reading
 from edge.vision.again import PEOPLE
 from edge.vision.look import Seen
@@ -104,8 +104,9 @@ class Scene:
         """Read the next frame.
 
         Raises:
-            InputError: its `t_ms` is no number, or less than the last one's.
+            InputError: not a `Frame`, its picture is none that `Pipeline` takes, or its `t_ms` is no number, or less than the last one's.
         """
+        frame = as_frame(frame)
         self._times.check(frame)
         with self.worker.fast_path() if self.worker else nullcontext():
             seen = self._pipeline.look(frame, self._tracker)
@@ -114,7 +115,7 @@ class Scene:
 
     def read_picture(self, frame: Frame) -> Reading:
         """Read a picture that has nothing to do with the ones before."""
-        seen = self._pipeline.look(frame)
+        seen = self._pipeline.look(as_frame(frame))
         return seen.reading if self._due.explain in ("off", "request") else self._pipeline.explain(seen)
 
     def explain(self, track: int | None = None) -> None:
