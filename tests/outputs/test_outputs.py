@@ -326,6 +326,20 @@ def test_outputs_that_make_no_sense_are_usage_errors(capsys, arguments):
     assert "edge-run" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("receiver", ["9000", ":9000", "localhost:99999", "localhost:0", "localhost:00", "localhost:", "localhost:x"])
+def test_what_is_no_receiver_is_told_which_form_is_expected(capsys, receiver):
+    with pytest.raises(SystemExit):
+        main(["--demo", "--osc", receiver])
+    said = capsys.readouterr().err
+    assert f"expected HOST:PORT, e.g. 127.0.0.1:9000, with a port from 1 to 65535, got '{receiver}'" in said
+
+
+@pytest.mark.parametrize(("option", "needed"), [(["--lsl-people", "3"], "--lsl NAME"), (["--overwrite"], "--save F")])
+def test_an_option_that_needs_another_one_is_not_ignored(capsys, option, needed):
+    assert main(["--demo", *option]) == 2
+    assert f"needs {needed}: it " in capsys.readouterr().err
+
+
 def _resolved(pylsl, name: str):
     found = pylsl.resolve_byprop("name", name, timeout=10)
     if not found:
