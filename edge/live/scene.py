@@ -23,6 +23,7 @@ from edge.live.person import Person
 from edge.live.schedule import Asked, Due, Outcome, Task, Worker
 from edge.live.times import Times
 from edge.sources.camera import Frame, as_frame
+from edge.sources.picture import kind_of
 from edge.types import Counterfactual, Face, Reading
 from edge.vision.again import PEOPLE
 from edge.vision.look import Seen
@@ -85,9 +86,11 @@ class Scene:
             at_once: most faces that are explained with one frame, those first whose last explanation is oldest; `None`: all.
 
         Raises:
-            UsageError: not a way to explain, or not a time.
+            UsageError: not a way to explain, not a time, or not a baseline.
         """
-        if not 0 <= calibrate_s < math.inf:
+        if baseline is not None and not isinstance(baseline, Baseline):
+            raise UsageError(f"baseline must be a Baseline, got {kind_of(baseline)}: Baseline.load(path) of edge.live.baseline reads one")
+        if not isinstance(calibrate_s, int | float | np.number) or not 0 <= calibrate_s < math.inf:
             raise UsageError(f"calibrate_s must be 0 or more seconds, got {calibrate_s!r}")
         self._pipeline, self._config = pipeline, pipeline.config
         self._due, self._tracker = Due(explain), Tracker(SURE if self._config.face.screened else 0.0, remember=pipeline.remember)

@@ -14,6 +14,8 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from types import TracebackType
 
+import numpy as np
+
 from edge.errors import UsageError
 from edge.live.baseline import Baseline
 from edge.live.scene import FrameReader, Scene
@@ -41,6 +43,8 @@ class Stream(Iterator[Reading]):
         baseline: Baseline | None,
         calibrate_s: float,
     ) -> None:
+        if not isinstance(patience_s, int | float | np.number) or not patience_s >= 0:
+            raise UsageError(f"patience_s must be 0 or more seconds, got {patience_s!r}")
         self.frame: Frame | None = None
         """The frame of the newest reading."""
         self._live: NewestFrame | None = None

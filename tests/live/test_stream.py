@@ -1,6 +1,7 @@
 import contextlib
 import gc
 import itertools
+import math
 import os
 import signal
 import subprocess
@@ -218,9 +219,13 @@ def test_a_stream_that_fails_says_why_in_its_status(pipeline, tmp_path, video):
     assert next(stream, None) is None
 
 
-@pytest.mark.parametrize("options", [{"explain": "sometimes"}, {"explain": 0}, {"explain": True}, {"calibrate_s": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [{"explain": "sometimes"}, {"explain": 0}, {"explain": True}, {"calibrate_s": -1}, {"calibrate_s": "3"}, {"calibrate_s": None},
+     {"patience_s": "3"}, {"patience_s": math.nan}, {"baseline": "me.json"}, {"baseline": {"lip_corners": 0.5}}],
+)  # fmt: skip
 def test_options_that_make_no_sense_are_refused(pipeline, video, options):
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=f"{next(iter(options))} must be"):
         pipeline.stream(video, **options)
 
 
