@@ -193,7 +193,7 @@ class Pipeline:
 
         Raises:
             UsageError: the bundle has no moves, or the face no verified explanation.
-            InputError: not a picture.
+            InputError: not a picture, or one that does not show the face where it was read.
         """
         if self.moves is None:
             raise UsageError(

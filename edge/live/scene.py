@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from edge.bundle import MOVES, BundleConfig
-from edge.errors import UsageError
+from edge.errors import InputError, UsageError
 from edge.language.explain import Explainer
 from edge.live.baseline import Baseline
 from edge.live.person import Person
@@ -203,9 +203,12 @@ class Scene:
         face = next((face for face in shown if not face.unclear), None)
         if face is None:
             return reading
+        try:
+            with self.worker.fast_path() if self.worker else nullcontext():
+                found = replace(self._pipeline.counterfactual(frame.image_bgr, face), t_ms=frame.t_ms)
+        except InputError:  # its points are read elsewhere from a crop that differs a little: another frame will show it better
+            return reading
         self._doubted.answered(face.track)
-        with self.worker.fast_path() if self.worker else nullcontext():
-            found = replace(self._pipeline.counterfactual(frame.image_bgr, face), t_ms=frame.t_ms)
         self._people[face.track].counterfactual = found
         spent = {**reading.latency_ms, "total": reading.latency_ms["total"] + found.latency_ms}
         faces = tuple(replace(one, counterfactual=found) if one is face else one for one in reading.faces)
