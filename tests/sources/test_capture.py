@@ -141,9 +141,9 @@ def test_a_source_that_ends_at_once_each_time_is_opened_again_less_and_less(fram
 
     capture = NewestFrame(find_feed(give))
     capture.start()
-    _until(lambda: len(opened) == 4)
+    _until(lambda: len(opened) >= 4)
     capture.close()
-    assert (np.diff(opened) > [0.24, 0.49, 0.99]).all()
+    assert (np.diff(opened[:4]) > [0.24, 0.49, 0.99]).all()
 
 
 def test_a_source_that_was_steady_is_opened_again_at_once(monkeypatch):
@@ -151,9 +151,9 @@ def test_a_source_that_was_steady_is_opened_again_at_once(monkeypatch):
     opened = []
     capture = NewestFrame(find_feed(lambda: (opened.append(time.monotonic()), _Short(12, 0.03))[1]))
     capture.start()
-    _until(lambda: len(opened) == 4)
+    _until(lambda: len(opened) >= 4)
     capture.close()
-    assert np.diff(opened)[-1] < 0.8, "it lasts 0.4 s; waits that grew would have come to 0.5 s"
+    assert np.diff(opened)[2] < 0.8, "it lasts 0.4 s; waits that grew would have come to 0.5 s"
 
 
 def test_a_camera_that_was_never_there_is_not_waited_for():
