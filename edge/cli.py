@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,7 +118,7 @@ def _check_live(args: argparse.Namespace) -> None:
 
 
 def _pictures(pipeline, paths: list[Path], targets: list[Path], args: argparse.Namespace, outputs: Outputs) -> int:  # type: ignore[no-untyped-def]
-    """Read every picture; one that cannot be read is named and does not keep the others from being read."""
+    """Read every picture, numbered as a list of them is; one that cannot be read is named and does not keep the others from being read."""
     from edge.outputs.draw import annotate
     from edge.outputs.save import save_picture
     from edge.outputs.window import Window
@@ -131,6 +132,7 @@ def _pictures(pipeline, paths: list[Path], targets: list[Path], args: argparse.N
             print(f"edge-run: {error}", file=sys.stderr)
             code = error.exit_code
             continue
+        reading = replace(reading, frame=i)
         _print(reading, args.json)
         outputs.write(reading, frame.image_bgr)
         if targets or window:

@@ -93,8 +93,8 @@ class Pipeline:
             BackendError: ONNX Runtime or the device is not there.
             UsageError: not a device name, no width of a face, or a number of threads that makes no sense on this machine.
         """
-        if not 0 <= threads <= _THREADS:
-            raise UsageError(f"{threads} threads: expected 0 (the runtime's choice) to {_THREADS} on this machine")
+        if not isinstance(threads, int | np.integer) or not 0 <= threads <= _THREADS:
+            raise UsageError(f"{threads!r} threads: expected 0 (the runtime's choice) to {_THREADS} on this machine, a whole number")
         check_min_face(min_face)
         checked = Bundle.load(bundle)
         chosen = resolve_device(device)
@@ -193,7 +193,7 @@ class Pipeline:
 
         Raises:
             UsageError: the bundle has no moves, or the face no verified explanation.
-            InputError: not a picture.
+            InputError: not a picture, or one that does not show the face where it was read.
         """
         if self.moves is None:
             raise UsageError(
@@ -225,7 +225,7 @@ class Pipeline:
 
         Raises:
             InputError: the source cannot be opened or read, or was lost for longer than `patience_s`.
-            UsageError: not one of these ways to explain.
+            UsageError: not one of these ways to explain, no time, or no `Baseline`.
             BackendError: the source needs GStreamer and this OpenCV has none.
         """
         stream = Stream(

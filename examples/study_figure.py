@@ -28,7 +28,12 @@ if done.empty:
     sys.exit("no recording could be read: see the reasons above")
 
 # %% How much of the time in which the face could be read each expression took: people, not frames, are what is counted
-shares = done.filter(regex="^share_").rename(columns=lambda name: name.removeprefix("share_")).fillna(0.0)
+shares = done.filter(regex="^share_").rename(columns=lambda name: name.removeprefix("share_")).dropna(how="all")
+for name in done.index.difference(shares.index):
+    print(f"left out {name}: no face could be read in it")
+done = done.loc[shares.index]
+if done.empty:
+    sys.exit("no face could be read in any of the recordings")
 print(shares.assign(read=done["person_read"]).round(2).to_string())
 
 

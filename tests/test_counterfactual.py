@@ -4,15 +4,18 @@ import json
 from dataclasses import fields, replace
 from pathlib import Path
 
+import cv2
 import jsonschema
 import numpy as np
 import pytest
 
 import edge
-from edge import Counterfactual, Statement, UsageError, Verdict
+from edge import Counterfactual, InputError, Statement, UsageError, Verdict
 from edge.counterfactual import counterfactual
 from edge.live.scene import Scene
 from edge.sources.camera import Frame
+from edge.sources.picture import as_grey
+from edge.vision.crop import align
 from edge.vision.encoder import Encoded
 
 SCHEMA = json.loads((Path(edge.__file__).parent / "reading.schema.json").read_text(encoding="utf-8"))
@@ -95,7 +98,11 @@ def test_what_is_hidden_and_a_turned_head_are_left_alone(movable, portrait):
     turned = Altered(movable.encoder, pose_deg=np.array([[-42.0, 0.0, 0.0]]))
     (away,) = counterfactual(portrait, face, turned, movable.moves, movable.config).undone
     assert away.reason == "the head is turned by 42°, more than 35°"
-    torn = Altered(movable.encoder, points_xy=np.random.default_rng(0).uniform(0, 1, (1, 23, 2)))
+    _, matrix = align(as_grey(portrait), face.detection, movable.config.image)
+    points = np.random.default_rng(0).uniform(0, 1, (1, 23, 2))
+    back, size = np.linalg.inv(np.vstack([matrix, [0, 0, 1]])), movable.config.image.size
+    torn = Altered(movable.encoder, points_xy=points)
+    face = replace(face, points_xy=points[0] * size @ back[:2, :2].T + back[:2, 2])
     (none,) = counterfactual(portrait, face, torn, movable.moves, movable.config).undone
     assert none.reason == "the points that were read do not form a face"
 
@@ -105,6 +112,15 @@ def test_what_the_picture_shows_further_than_any_muscle_goes_is_told(movable, po
     cues = movable.encoder(np.zeros((1, 96, 96), np.uint8)).cues * 0 + 60
     (one,) = counterfactual(portrait, face, Altered(movable.encoder, cues=cues), movable.moves, movable.config).undone
     assert one.reason.startswith("no muscle goes so far: 60.0 deviations")
+
+
+def test_a_picture_that_does_not_show_the_face_is_refused(movable, portrait):
+    face = movable(portrait).faces[0]
+    black, flipped = np.zeros_like(portrait), np.ascontiguousarray(portrait[:, ::-1])
+    for other in (black, portrait[:20, :20], cv2.resize(portrait, (256, 256)), flipped, np.roll(portrait, 20, axis=1)):
+        with pytest.raises(InputError, match="does not show the face where it was read"):
+            movable.counterfactual(other, face)
+    assert movable.counterfactual(portrait[:300, :400], face).answer == "happiness", "the face is all there"
 
 
 def test_a_face_without_a_verified_explanation_has_none(movable, portrait):
@@ -155,6 +171,24 @@ def test_a_stream_answers_with_its_next_reading_and_keeps_the_answer_while_the_l
         assert not scene.read(Frame(blank, "test", 4, 10_000.0)).faces
         (again,) = [scene.read(Frame(portrait, "test", 5, 20_000.0))]
         assert again.faces[0].counterfactual is None, "it is another spell"
+
+
+def test_a_frame_that_shows_the_face_elsewhere_is_passed_over(movable, portrait, monkeypatch):
+    told, found = [], movable.counterfactual
+
+    def refused_once(image_bgr, face):
+        told.append(face.track)
+        if len(told) == 1:
+            raise InputError("this picture does not show the face")
+        return found(image_bgr, face)
+
+    monkeypatch.setattr(movable, "counterfactual", refused_once)
+    with Scene(movable, explain="every") as scene:
+        _frames(scene, portrait, range(1))
+        scene.counterfactual(1)
+        first, second = _frames(scene, portrait, range(1, 3))
+    assert first.faces[0].counterfactual is None
+    assert second.faces[0].counterfactual.t_ms == 80
 
 
 def test_a_stream_waits_for_an_explanation_to_ask_about(movable, portrait):

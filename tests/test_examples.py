@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -62,6 +63,26 @@ def test_study_figure_draws_a_folder_of_recordings(tmp_path, video):
     again = _run("study_figure.py", tmp_path / "none", tmp_path / "other", tmp_path / "figure.png")
     assert again.returncode == 4
     assert "neither a folder nor a .csv list" in again.stderr
+
+
+def test_study_figure_leaves_out_recordings_without_a_face(tmp_path, video):
+    pytest.importorskip("pandas", reason="the example needs pandas")
+    pytest.importorskip("matplotlib", reason="the example needs matplotlib")
+    folder = tmp_path / "study"
+    folder.mkdir()
+    writer = cv2.VideoWriter(str(folder / "p02.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 320))
+    for i in range(12):
+        writer.write(np.full((320, 320, 3), 90 + i, np.uint8))
+    writer.release()
+    alone = _run("study_figure.py", folder, tmp_path / "alone", tmp_path / "none.png")
+    assert (alone.returncode, alone.stderr) == (1, "no face could be read in any of the recordings\n")
+    video.rename(folder / "p01.avi")
+    done = _run("study_figure.py", folder, tmp_path / "results", tmp_path / "figure.png")
+    assert done.returncode == 0, done.stderr
+    assert "left out p02: no face could be read in it" in done.stdout
+    assert "figure.png: 1 recordings" in done.stdout
+    assert not [line for line in done.stdout.splitlines() if line.startswith("p02 ")]
+    assert cv2.imread(str(tmp_path / "figure.png")).std() > 20
 
 
 def test_async_service_reads_a_posted_picture_and_refuses_what_is_none(portrait):

@@ -150,3 +150,11 @@ def test_a_pipeline_for_large_faces_loads_and_refuses_a_picture_that_is_smaller(
             pipeline(cv2.resize(portrait, (180, 180)))
     with pytest.raises(UsageError, match="above 0"):
         Pipeline.load(min_face=-1)
+
+
+@pytest.mark.parametrize("options", [{"min_face": "2%"}, {"min_face": [24]}, {"threads": "2"}, {"threads": 1.5}, {"threads": None}])
+def test_options_of_another_type_are_refused_in_one_sentence(options):
+    ((name, value),) = options.items()
+    with pytest.raises(UsageError, match=f"{name}.*: expected ") as refused:
+        Pipeline.load(**options)
+    assert repr(value) in str(refused.value)

@@ -16,13 +16,14 @@ from typing import Protocol
 import numpy as np
 
 from edge.bundle import MOVES, BundleConfig
-from edge.errors import UsageError
+from edge.errors import InputError, UsageError
 from edge.language.explain import Explainer
 from edge.live.baseline import Baseline
 from edge.live.person import Person
 from edge.live.schedule import Asked, Due, Outcome, Task, Worker
 from edge.live.times import Times
-from edge.sources.camera import Frame
+from edge.sources.camera import Frame, as_frame
+from edge.sources.picture import kind_of
 from edge.types import Counterfactual, Face, Reading
 from edge.vision.again import PEOPLE
 from edge.vision.look import Seen
@@ -85,9 +86,11 @@ class Scene:
             at_once: most faces that are explained with one frame, those first whose last explanation is oldest; `None`: all.
 
         Raises:
-            UsageError: not a way to explain, or not a time.
+            UsageError: not a way to explain, not a time, or not a baseline.
         """
-        if not 0 <= calibrate_s < math.inf:
+        if baseline is not None and not isinstance(baseline, Baseline):
+            raise UsageError(f"baseline must be a Baseline, got {kind_of(baseline)}: Baseline.load(path) of edge.live.baseline reads one")
+        if not isinstance(calibrate_s, int | float | np.number) or not 0 <= calibrate_s < math.inf:
             raise UsageError(f"calibrate_s must be 0 or more seconds, got {calibrate_s!r}")
         self._pipeline, self._config = pipeline, pipeline.config
         self._due, self._tracker = Due(explain), Tracker(SURE if self._config.face.screened else 0.0, remember=pipeline.remember)
@@ -104,8 +107,9 @@ class Scene:
         """Read the next frame.
 
         Raises:
-            InputError: its `t_ms` is no number, or less than the last one's.
+            InputError: not a `Frame`, its picture is none that `Pipeline` takes, or its `t_ms` is no number, or less than the last one's.
         """
+        frame = as_frame(frame)
         self._times.check(frame)
         with self.worker.fast_path() if self.worker else nullcontext():
             seen = self._pipeline.look(frame, self._tracker)
@@ -114,7 +118,7 @@ class Scene:
 
     def read_picture(self, frame: Frame) -> Reading:
         """Read a picture that has nothing to do with the ones before."""
-        seen = self._pipeline.look(frame)
+        seen = self._pipeline.look(as_frame(frame))
         return seen.reading if self._due.explain in ("off", "request") else self._pipeline.explain(seen)
 
     def explain(self, track: int | None = None) -> None:
@@ -199,9 +203,12 @@ class Scene:
         face = next((face for face in shown if not face.unclear), None)
         if face is None:
             return reading
+        try:
+            with self.worker.fast_path() if self.worker else nullcontext():
+                found = replace(self._pipeline.counterfactual(frame.image_bgr, face), t_ms=frame.t_ms)
+        except InputError:  # its points are read elsewhere from a crop that differs a little: another frame will show it better
+            return reading
         self._doubted.answered(face.track)
-        with self.worker.fast_path() if self.worker else nullcontext():
-            found = replace(self._pipeline.counterfactual(frame.image_bgr, face), t_ms=frame.t_ms)
         self._people[face.track].counterfactual = found
         spent = {**reading.latency_ms, "total": reading.latency_ms["total"] + found.latency_ms}
         faces = tuple(replace(one, counterfactual=found) if one is face else one for one in reading.faces)

@@ -14,12 +14,14 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from types import TracebackType
 
+import numpy as np
+
 from edge.errors import UsageError
 from edge.live.baseline import Baseline
 from edge.live.scene import FrameReader, Scene
 from edge.live.schedule import Worker
 from edge.plain import plain
-from edge.sources.camera import Frame, Source, find_feed, pictures, recorded
+from edge.sources.camera import Frame, Source, as_frame, find_feed, pictures, recorded
 from edge.sources.capture import NewestFrame
 from edge.types import Reading, StreamStatus
 
@@ -41,19 +43,21 @@ class Stream(Iterator[Reading]):
         baseline: Baseline | None,
         calibrate_s: float,
     ) -> None:
+        if not isinstance(patience_s, int | float | np.number) or not patience_s >= 0:
+            raise UsageError(f"patience_s must be 0 or more seconds, got {patience_s!r}")
         self.frame: Frame | None = None
         """The frame of the newest reading."""
         self._live: NewestFrame | None = None
-        self._frames: Generator[Frame] = pictures([])
-        self._pictures = isinstance(source, list)
-        if isinstance(source, list):
+        self._frames: Generator[Frame | None] = pictures([])
+        self._pictures = isinstance(source, list | tuple)
+        if isinstance(source, list | tuple):
             if realtime:
                 raise UsageError("pictures have no time of their own: realtime is for a video file")
             self._frames = pictures(source)
         elif isinstance(source, Iterator):
             if realtime:
                 raise UsageError("frames that are handed in have their own time: realtime is for a video file")
-            self._frames = (frame for frame in source)
+            self._frames = (None if frame is None else as_frame(frame) for frame in source)
         else:
             feed = find_feed(source)
             if feed.live or realtime:
@@ -137,7 +141,8 @@ class Stream(Iterator[Reading]):
 
     def _next_frame(self) -> Frame | None:
         if self._live is None:
-            return next(self._frames, None)
+            given = (frame for frame in self._frames if frame is not None or self._closed)
+            return next(given, None)
         if not self._started:
             self._started = True
             self._live.start()

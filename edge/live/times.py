@@ -6,6 +6,8 @@ import logging
 import math
 from collections import deque
 
+import numpy as np
+
 from edge.errors import InputError
 from edge.sources.camera import Frame
 
@@ -29,7 +31,7 @@ class Times:
         Raises:
             InputError: its time is no number, or lies before the last frame's.
         """
-        if not math.isfinite(frame.t_ms):
+        if not isinstance(frame.t_ms, int | float | np.number) or not math.isfinite(frame.t_ms):
             raise InputError(f"frame {frame.index} of '{frame.source}' has no time: t_ms is {frame.t_ms}, expected milliseconds")
         if frame.t_ms < self._last_ms:
             raise InputError(

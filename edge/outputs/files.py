@@ -18,7 +18,7 @@ from edge.types import Reading
 class JsonLinesSink(Sink):
     """One `Reading.to_dict()` a line, as `edge-run --json` prints it."""
 
-    def __init__(self, target: Path | TextIO) -> None:
+    def __init__(self, target: Path | str | TextIO) -> None:
         """Open `target`.
 
         Args:
@@ -27,8 +27,8 @@ class JsonLinesSink(Sink):
         Raises:
             UsageError: the file exists or cannot be written.
         """
-        self._owned = isinstance(target, Path)
-        self._stream = _create(target) if isinstance(target, Path) else target
+        self._owned = isinstance(target, Path | str)
+        self._stream = _create(Path(target)) if isinstance(target, Path | str) else target
 
     def write(self, reading: Reading) -> None:
         put(self._stream, json.dumps(reading.to_dict()) + "\n")
@@ -52,7 +52,7 @@ class CsvSink(Sink):
     """
 
     def __init__(
-        self, target: Path | TextIO, labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = (), *, format: str = "native"
+        self, target: Path | str | TextIO, labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = (), *, format: str = "native"
     ) -> None:
         """Open `target` and write the header.
 
@@ -65,12 +65,12 @@ class CsvSink(Sink):
                 each column is.
 
         Raises:
-            UsageError: a file exists or cannot be written.
+            UsageError: a file exists or cannot be written, or there is no such format.
         """
         self._layout = layout(format, labels, cues, units)
         self.columns = self._layout.columns
-        self._path, self._empty = target if isinstance(target, Path) else None, True
-        self._stream = self._begin(target) if isinstance(target, Path) else target
+        self._path, self._empty = Path(target) if isinstance(target, Path | str) else None, True
+        self._stream = self._begin(Path(target)) if isinstance(target, Path | str) else target
         self._writer = csv.DictWriter(_Flushed(self._stream), self.columns, restval=self._layout.missing)
         self._writer.writeheader()
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from edge.errors import UsageError
 from edge.types import Face, Reading
 
 FORMATS = ("native", "openface", "pyfeat")
@@ -73,14 +74,19 @@ def layout(format: str, labels: Sequence[str], cues: Sequence[str], units: Seque
         labels: the bundle's.
         cues: the bundle's.
         units: the bundle's action units.
+
+    Raises:
+        UsageError: no such layout.
     """
     match format:
+        case "native":
+            return Native(labels, cues, units)
         case "openface":
             return OpenFace(units)
         case "pyfeat":
             return PyFeat(labels, units)
         case _:
-            return Native(labels, cues, units)
+            raise UsageError(f"no table format {format!r}: expected one of {', '.join(FORMATS)}")
 
 
 def kind(column: str) -> type:

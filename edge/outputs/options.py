@@ -78,6 +78,10 @@ def check_options(args: argparse.Namespace) -> None:
             raise UsageError("--summary is for --video: a camera has no end, pictures have no time")
     if args.csv_format != "native" and not args.csv:
         raise UsageError(f"--csv-format {args.csv_format} needs --csv F: it says how that table is laid out")
+    if args.lsl_people != 1 and not args.lsl:
+        raise UsageError(f"--lsl-people {args.lsl_people} needs --lsl NAME: it says how many streams are published under that name")
+    if args.overwrite and not args.save:
+        raise UsageError("--overwrite needs --save F: it lets that replace older pictures")
     if has_source(args):
         return
     if not args.serve:
@@ -219,20 +223,22 @@ def _server(args: argparse.Namespace, pipeline: Pipeline) -> Server:
     return server
 
 
-def _address(text: str) -> tuple[str, int]:
-    """`[HOST:]PORT`; loopback without a host."""
+def _address(text: str, form: str = "[HOST:]PORT, e.g. 8000 or 127.0.0.1:8000") -> tuple[str, int]:
+    """`[HOST:]PORT`; loopback without a host. `form` is what is expected, for who gave something else."""
     host, colon, port = text.rpartition(":")
     if not colon:
         host = "127.0.0.1"
     if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise argparse.ArgumentTypeError(f"expected [HOST:]PORT, e.g. 8000 or 127.0.0.1:8000, got '{text}'")
+        raise argparse.ArgumentTypeError(f"expected {form}, got '{text}'")
     return host.strip("[]"), int(port)
 
 
 def _receiver(text: str) -> tuple[str, int]:
-    if ":" not in text or text.endswith(":0"):
-        raise argparse.ArgumentTypeError(f"expected HOST:PORT, e.g. 127.0.0.1:9000, got '{text}'")
-    return _address(text)
+    form = "HOST:PORT, e.g. 127.0.0.1:9000, with a port from 1 to 65535"
+    host, port = _address(text, form)
+    if ":" not in text or not port:
+        raise argparse.ArgumentTypeError(f"expected {form}, got '{text}'")
+    return host, port
 
 
 def _broker(text: str) -> Broker:

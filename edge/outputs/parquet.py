@@ -18,7 +18,7 @@ class ParquetSink(Sink):
     """A Parquet table with the rows of `CsvSink`; what is an empty cell there is null here. Written a few thousand rows at a time."""
 
     def __init__(
-        self, path: Path, labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = (), *, format: str = "native"
+        self, path: Path | str, labels: Sequence[str], cues: Sequence[str], units: Sequence[str] = (), *, format: str = "native"
     ) -> None:
         """Begin the file.
 
@@ -31,6 +31,7 @@ class ParquetSink(Sink):
 
         Raises:
             BackendError: pyarrow is missing.
+            UsageError: no such format.
             OSError: the file cannot be written.
         """
         self._arrow = load("pyarrow", name="pyarrow", holds="schema", get="pip install 'erv-edge[batch]'")

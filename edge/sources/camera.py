@@ -10,9 +10,9 @@ import importlib.util
 import os
 import re
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from edge.plain import is_address, without_secrets
 from edge.sources.clock import Clock
 from edge.sources.decoder import check_capture
 from edge.sources.names import is_text, open_video
-from edge.sources.picture import as_bgr, read_image
+from edge.sources.picture import as_bgr, kind_of, read_image
 from edge.sources.recording import Recording
 
 NETWORK = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp", "srt")
@@ -35,6 +35,7 @@ _CSI = (
 )
 
 
+@runtime_checkable
 class Capture(Protocol):
     """An opened device, in OpenCV's protocol; `cv2.VideoCapture` is one."""
 
@@ -73,9 +74,9 @@ class Frame:
     """`time.monotonic()` at capture; 0 for a picture or a file that is not played in real time."""
 
 
-Source = int | str | Path | list[Path] | Opener | Iterator[Frame]
+Source = int | str | Path | list[Path] | tuple[Path, ...] | Opener | Iterator[Frame | None]
 """A camera number or path, a URL, `csi://N`, a GStreamer pipeline, a video file, picture files, a function that opens a capture, or frames
-of the caller's own, which are read one by one like a file's."""
+of the caller's own, which are read one by one like a file's; a `None` among them, no new frame, is passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,15 @@ def find_feed(source: int | str | Path | Opener) -> Feed:
     """Say what a source is; nothing is opened yet.
 
     Raises:
-        InputError: a negative camera number, no such file, an unknown kind of URL.
+        InputError: a negative camera number, no such file, an unknown kind of URL, or no source at all.
         BackendError: the source needs GStreamer and this OpenCV has none.
     """
     if callable(source):
         return Feed("capture", True, source, "the function that opens the capture gave none that delivers frames")
+    if not isinstance(source, int | np.integer | str | os.PathLike):
+        raise InputError(
+            f"expected a camera number, an address, a path, a list of paths, a function or an iterator of Frames, got {kind_of(source)}"
+        )
     text = str(source)
     if not isinstance(source, Path) and re.fullmatch(r"-?[0-9]+", text):
         return _camera(int(text) if len(text) < 20 else 10**20)  # Python refuses to read thousands of digits
@@ -194,21 +199,40 @@ def opened(feed: Feed) -> Capture:
     """Open a feed.
 
     Raises:
-        InputError: its frames are larger than is read.
+        InputError: it gives no capture, or its frames are larger than is read.
     """
     capture = feed.open()
+    if not isinstance(capture, Capture):
+        raise InputError(f"expected an opened capture such as cv2.VideoCapture(0), got {kind_of(capture)}")
     if isinstance(capture, cv2.VideoCapture):  # a `Recording` has looked before it decoded its first frame
         check_capture(capture, feed.name)
     return capture
 
 
-def pictures(paths: list[Path]) -> Generator[Frame]:
+def as_frame(frame: object) -> Frame:
+    """A frame of the caller's own, its picture as `[H,W,3]` uint8 BGR; the same object where it is that already.
+
+    Raises:
+        InputError: not a `Frame`, or its picture is none that `as_bgr` takes.
+    """
+    if not isinstance(frame, Frame):
+        raise InputError(f"expected a Frame(image_bgr, source, index, t_ms) of edge.sources.camera, got {kind_of(frame)}")
+    try:
+        image_bgr = as_bgr(frame.image_bgr)
+    except InputError as error:
+        raise InputError(f"frame {frame.index} of '{frame.source}': {error}") from None
+    return frame if image_bgr is frame.image_bgr else replace(frame, image_bgr=image_bgr)
+
+
+def pictures(paths: list[Path] | tuple[Path, ...]) -> Generator[Frame]:
     """Read picture files one after the other.
 
     Raises:
-        InputError: one that cannot be read.
+        InputError: one that cannot be read, or something that is no path.
     """
     for index, path in enumerate(paths):
+        if not isinstance(path, str | os.PathLike):
+            raise InputError(f"a list as a source holds paths of pictures, got {kind_of(path)}: hand in Frames as iter(frames)")
         yield Frame(read_image(file_path(path)), str(path), index, 0.0)
 
 

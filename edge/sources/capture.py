@@ -24,6 +24,7 @@ FRESH = 2.0
 SILENT_S = 2.0
 """A source that has delivered nothing for so long counts as lost, whatever its driver says."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 4.0
+_STEADY_S = 5.0  # a source that breaks off sooner is opened again with the growing waits of one that is lost
 _SHORTEST_S, _LONGEST_S = 1 / 120, 1.0  # frame times that are believed
 _LONGEST_GAP_S = 5.0  # between two frames of a recording that is played in real time
 _POLL_S = 0.1  # waits are cut into pieces, so that Ctrl-C is answered on every platform
@@ -47,6 +48,7 @@ class NewestFrame:
         self._frame: Frame | None = None
         self._error: Exception | None = None
         self._state = "opening"
+        self._wait_s = 0.0
         self._index, self._first_s, self._last_s, self._interval_s = 0, 0.0, 0.0, 0.0
         self._thread = threading.Thread(target=self._run, name=f"capture {feed.name}", daemon=True)
 
@@ -130,9 +132,10 @@ class NewestFrame:
             capture.release()
 
     def _open(self) -> Capture | None:
-        lost_s, wait_s = time.monotonic(), _FIRST_WAIT_S
-        while True:
+        lost_s = time.monotonic()
+        while not self._stop.wait(min(self._wait_s, self.patience_s)):
             capture = self._try_to_open()
+            self._wait_s = min(max(2 * self._wait_s, _FIRST_WAIT_S), _LONGEST_WAIT_S)
             if capture is not None:
                 if self._index:
                     self.reconnects += 1
@@ -140,11 +143,9 @@ class NewestFrame:
                 return capture
             if not self._index:
                 raise InputError(f"{self.feed.trouble}{f' ({self.message})' if self.message else ''}")
-            if time.monotonic() - lost_s + wait_s > self.patience_s:
+            if time.monotonic() - lost_s + self._wait_s > self.patience_s:
                 raise InputError(f"{self.feed.name} was lost and did not come back within {self.patience_s:g} s")
-            if self._stop.wait(wait_s):
-                return None
-            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+        return None
 
     def _try_to_open(self) -> Capture | None:
         """An opened capture with its first frame grabbed, or nothing."""
@@ -162,7 +163,7 @@ class NewestFrame:
         """Capture from the grabbed frame on; True when the source shall be opened again."""
         recording = capture if isinstance(capture, Recording) else None
         clock = Clock(recording) if recording and (recording.length or recording.path) else None
-        count, began_s = 0, time.monotonic()
+        count, began_s, opened_s = 0, time.monotonic(), time.monotonic()
         while not self._stop.is_set():
             captured_s = time.monotonic()
             t_ms = clock() if clock else None
@@ -185,6 +186,8 @@ class NewestFrame:
             assert recording is not None
             recording.check_whole(count)
             return False
+        if self._last_s - opened_s >= _STEADY_S:
+            self._wait_s = 0.0
         self._lose()
         return not self._stop.is_set()
 

@@ -26,6 +26,7 @@ _MEMORY, _PER_BYTE = 300_000_000, 70
 """Memory that decoding may take, bytes: for any picture, and for each byte of a longer one."""
 _HELPED, _PATIENCE_S = 250_000_000, 20.0
 """The same for a process of its own, beside whose memory there is the parent's; how long it may work."""
+_NO_PICTURE = "is not a picture that OpenCV can decode"
 _ANY = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
 
 # Frame and scan headers (ITU-T T.81, B.2.2 and B.2.3) whose length fits their number of components: decoders take no others.
@@ -36,6 +37,11 @@ _FRAME = re.compile(
 _SCAN = re.compile(rb"\xff\xda\x00(?:\x06\x00|\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 _PROGRESSIVE = b"\xc2\xc6\xca\xce"
 _IHDR = re.compile(rb"(?=IHDR(.{4})(.{4})(.)|fcTL.{4}(.{4})(.{4}))", re.DOTALL)
+# How the other formats that OpenCV reads begin: a decoder that makes nothing of one of these may have met its limit.
+_OTHERS = re.compile(
+    rb"BM.{4}\0{4}|GIF8|II[*+]\0|MM\0[*+]|RIFF.{4}WEBP|.{4}ftyp(?:avi[fs]|mif1)|P[1-7Ff]\s|#\?R|\x59\xa6\x6a\x95|\0\0\0\x0cjP|\xff\x4f\xff\x51",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ def decode(data: bytes, *, flags: int = _ANY, max_pixels: int = MAX_PIXELS) -> n
     Raises:
         InputError: not a picture, or one that asks for too much; the text goes on after a name: "has …", "is …".
     """
+    if not data:
+        raise InputError("is empty, not a picture")
     demand = demand_of(data)
     if demand is None:
         image = _helped(data, flags)
@@ -77,7 +85,7 @@ def decode(data: bytes, *, flags: int = _ANY, max_pixels: int = MAX_PIXELS) -> n
     except (cv2.error, MemoryError):
         found = None
     if found is None:
-        raise InputError("is not a picture that OpenCV can decode")
+        raise InputError(_NO_PICTURE)
     return np.asarray(found)
 
 
@@ -125,5 +133,6 @@ def _helped(data: bytes, flags: int) -> np.ndarray:
     except OSError as error:
         raise InputError(f"is neither JPEG nor PNG, and the process that decodes others cannot be started: {error}") from None
     if image is None:
-        raise InputError("is not a picture that OpenCV can decode within the memory that a file of its size may take")
+        known = _OTHERS.match(data)
+        raise InputError("is damaged, or takes more memory than a file of its size may: save it as PNG" if known else _NO_PICTURE)
     return image

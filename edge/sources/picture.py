@@ -23,13 +23,13 @@ def as_bgr(image: np.ndarray) -> np.ndarray:
         InputError: not an array of these, empty, or of another type.
     """
     if not isinstance(image, np.ndarray) or image.ndim not in (2, 3):
-        raise InputError(f"an image must be an array [H,W] or [H,W,C], got {_kind(image)}")
+        raise InputError(f"an image must be an array [H,W] or [H,W,C], got {kind_of(image)}")
     if image.size == 0:
-        raise InputError(f"the image is empty: {_kind(image)}")
+        raise InputError(f"the image is empty: {kind_of(image)}")
     if image.dtype == np.uint16:
         image = np.asarray(cv2.convertScaleAbs(image, alpha=1 / 257)).reshape(image.shape)
     if image.dtype != np.uint8:
-        raise InputError(f"an image must be uint8 or uint16, got {_kind(image)}")
+        raise InputError(f"an image must be uint8 or uint16, got {kind_of(image)}")
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 1:
         return np.asarray(cv2.cvtColor(image.reshape(image.shape[:2]), cv2.COLOR_GRAY2BGR))
@@ -37,7 +37,7 @@ def as_bgr(image: np.ndarray) -> np.ndarray:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2BGR))
     if channels == 3:
         return np.ascontiguousarray(image)
-    raise InputError(f"an image must have 1, 3 or 4 channels, got {_kind(image)}")
+    raise InputError(f"an image must have 1, 3 or 4 channels, got {kind_of(image)}")
 
 
 def as_grey(image_bgr: np.ndarray) -> np.ndarray:
@@ -62,5 +62,6 @@ def read_image(path: Path) -> np.ndarray:
         raise InputError(f"'{path}': {error}") from None
 
 
-def _kind(image: object) -> str:
+def kind_of(image: object) -> str:
+    """What was handed in, in a word or two: never its values."""
     return f"shape {image.shape}, {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__

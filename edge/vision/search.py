@@ -45,8 +45,8 @@ class Look:
 
 def check_min_face(min_face: float | None) -> None:
     """Raise `UsageError` for what is no width of a face."""
-    if min_face is not None and not 0 < min_face < math.inf:
-        raise UsageError(f"min_face {min_face:g}: expected a share of the picture's width above 0 and below 1, or pixels from 1")
+    if min_face is not None and not (isinstance(min_face, int | float | np.number) and 0 < min_face < math.inf):
+        raise UsageError(f"min_face {min_face!r}: expected a share of the picture's width above 0 and below 1, or pixels from 1")
 
 
 def looks(height: int, width: int, spec: FaceSpec, min_face: float | None = None) -> list[Look]:

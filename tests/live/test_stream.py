@@ -1,6 +1,7 @@
 import contextlib
 import gc
 import itertools
+import math
 import os
 import signal
 import subprocess
@@ -218,9 +219,13 @@ def test_a_stream_that_fails_says_why_in_its_status(pipeline, tmp_path, video):
     assert next(stream, None) is None
 
 
-@pytest.mark.parametrize("options", [{"explain": "sometimes"}, {"explain": 0}, {"explain": True}, {"calibrate_s": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [{"explain": "sometimes"}, {"explain": 0}, {"explain": True}, {"calibrate_s": -1}, {"calibrate_s": "3"}, {"calibrate_s": None},
+     {"patience_s": "3"}, {"patience_s": math.nan}, {"baseline": "me.json"}, {"baseline": {"lip_corners": 0.5}}],
+)  # fmt: skip
 def test_options_that_make_no_sense_are_refused(pipeline, video, options):
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=f"{next(iter(options))} must be"):
         pipeline.stream(video, **options)
 
 
@@ -327,6 +332,74 @@ def test_frames_that_are_handed_in_are_read_like_a_stream(pipeline, faces, tmp_p
     assert [r.faces[0].emotion for r in readings][::11] == ["happiness", "surprise"]
     assert all(r.faces[0].explanation for r in readings)
     assert readings[5].faces[0].explained_t_ms == 0
+
+
+def _own(picture, index: int = 0) -> Frame:
+    return Frame(picture, "mine", index, 40.0 * index)
+
+
+@pytest.mark.parametrize("kind", ["16-bit", "grey", "with alpha"])
+def test_frames_that_are_handed_in_are_what_pictures_are(pipeline, portrait, kind):
+    grey = cv2.cvtColor(portrait, cv2.COLOR_BGR2GRAY)
+    deep, alpha = portrait.astype(np.uint16) * 257, cv2.cvtColor(portrait, cv2.COLOR_BGR2BGRA)
+    picture = {"16-bit": deep, "grey": grey, "with alpha": alpha}[kind]
+    plain = pipeline(picture, explain=False).faces[0]
+    with pipeline.stream(iter([_own(picture)]), explain="off") as stream:
+        assert next(stream).faces[0].confidence == pytest.approx(plain.confidence)
+        assert (stream.frame.image_bgr.shape, stream.frame.image_bgr.dtype) == (portrait.shape, np.uint8)
+    with Scene(pipeline, explain="off") as scene:
+        assert scene.read(_own(picture)).faces[0].confidence == pytest.approx(plain.confidence)
+
+
+def test_a_frame_that_is_bgr_already_is_not_copied(pipeline, portrait):
+    frame = _own(portrait)
+    with pipeline.stream(iter([frame]), explain="off") as stream:
+        next(stream)
+        assert stream.frame is frame
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (_own(np.zeros((8, 8, 3))), "frame 0 of 'mine': an image must be uint8 or uint16, got shape .* float64"),
+        (_own(np.zeros((0, 8, 3), np.uint8)), "frame 0 of 'mine': the image is empty"),
+        (_own(None), "frame 0 of 'mine': an image must be an array .* got NoneType"),
+        (np.zeros((8, 8, 3), np.uint8), r"expected a Frame.* got shape \(8, 8, 3\), uint8$"),
+        ("frame", "expected a Frame.* got str$"),
+        (Frame(np.zeros((8, 8, 3), np.uint8), "mine", 0, None), "has no time: t_ms is None"),
+    ],
+)
+def test_what_is_no_frame_is_refused_in_one_sentence(pipeline, frame, said):
+    with pytest.raises(InputError, match=said):
+        next(pipeline.stream(iter([frame]), explain="off"))
+    with pytest.raises(InputError, match=said), Scene(pipeline, explain="off") as scene:
+        scene.read(frame)
+
+
+def test_none_in_an_iterator_is_no_new_frame(pipeline, portrait):
+    frames = iter([None, _own(portrait), None, None, _own(portrait, 1), None])
+    assert [reading.frame for reading in pipeline.stream(frames, explain="off")] == [0, 1]
+    stream = pipeline.stream(itertools.repeat(None), explain="off")
+    threading.Timer(0.3, stream.close).start()
+    assert next(stream, None) is None, "closing ends the wait"
+
+
+def test_pictures_may_be_named_in_a_tuple(pipeline, portrait_path):
+    readings = list(pipeline.stream((portrait_path, str(portrait_path)), explain="off"))
+    assert [(reading.frame, len(reading.faces)) for reading in readings] == [(0, 1), (1, 1)]
+
+
+@pytest.mark.parametrize("make", [lambda p: [p], lambda p: (p,), lambda p: [_own(p)], lambda p: p, lambda p: None, lambda p: {0: p}])
+def test_a_source_that_is_none_is_told_without_its_values(pipeline, portrait, make):
+    with pytest.raises(InputError, match=r"expected a camera number|paths of pictures") as refused:
+        next(pipeline.stream(make(portrait), explain="off"))
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize("given", [None, 5, np.zeros((8, 8, 3), np.uint8)])
+def test_a_function_that_gives_no_capture_is_told(pipeline, given):
+    with pytest.raises(InputError, match=r"gave none that delivers frames .expected an opened capture such as .* got"):
+        next(pipeline.stream(lambda: given, explain="off"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

@@ -96,6 +96,30 @@ def test_a_table_that_was_asked_for_no_action_units_has_none(tmp_path):
     assert not [name for name in row if name.startswith("au_")]
 
 
+def test_a_file_may_be_named_by_a_text(tmp_path):
+    reading = _reading(0, _face())
+    for format in ("native", "openface"):
+        for kind, place in ((Path, tmp_path / "path"), (str, tmp_path / "text")):
+            place.mkdir(exist_ok=True)
+            with CsvSink(kind(place / f"{format}.csv"), LABELS, CUES, format=format) as sink:
+                sink.write(reading)
+    with JsonLinesSink(str(tmp_path / "text" / "r.jsonl")) as lines, JsonLinesSink(tmp_path / "path" / "r.jsonl") as other:
+        lines.write(reading)
+        other.write(reading)
+    for path in (tmp_path / "path").iterdir():
+        assert (tmp_path / "text" / path.name).read_bytes() == path.read_bytes()
+    assert len(list((tmp_path / "text").iterdir())) == 4
+    CsvSink(str(tmp_path / "empty.csv"), LABELS, CUES).close()
+    assert not (tmp_path / "empty.csv").exists(), "a table without a row is removed"
+
+
+@pytest.mark.parametrize("format", ["foo", "OpenFace", "", None])
+def test_a_format_that_there_is_not_is_refused_and_nothing_is_written(tmp_path, format):
+    with pytest.raises(UsageError, match=r"no table format .* expected one of native, openface, pyfeat"):
+        CsvSink(tmp_path / "r.csv", LABELS, CUES, format=format)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("kind", [JsonLinesSink, lambda path: CsvSink(path, LABELS, CUES)])
 def test_a_recording_never_overwrites_a_file(tmp_path, kind):
     path = tmp_path / "r"
@@ -300,6 +324,20 @@ def test_outputs_that_make_no_sense_are_usage_errors(capsys, arguments):
         code = stop.code
     assert code == 2
     assert "edge-run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("receiver", ["9000", ":9000", "localhost:99999", "localhost:0", "localhost:00", "localhost:", "localhost:x"])
+def test_what_is_no_receiver_is_told_which_form_is_expected(capsys, receiver):
+    with pytest.raises(SystemExit):
+        main(["--demo", "--osc", receiver])
+    said = capsys.readouterr().err
+    assert f"expected HOST:PORT, e.g. 127.0.0.1:9000, with a port from 1 to 65535, got '{receiver}'" in said
+
+
+@pytest.mark.parametrize(("option", "needed"), [(["--lsl-people", "3"], "--lsl NAME"), (["--overwrite"], "--save F")])
+def test_an_option_that_needs_another_one_is_not_ignored(capsys, option, needed):
+    assert main(["--demo", *option]) == 2
+    assert f"needs {needed}: it " in capsys.readouterr().err
 
 
 def _resolved(pylsl, name: str):

@@ -175,6 +175,14 @@ def test_edge_run_writes_a_format_with_its_sidecar_and_overwrites_neither(tmp_pa
         CsvSink(path, LABELS, CUES, UNITS, format="openface")
 
 
+@pytest.mark.parametrize(("format", "numbers"), [("native", ["0", "2"]), ("openface", ["1", "3"]), ("pyfeat", ["0", "2"])])
+def test_the_pictures_of_one_run_are_told_apart(tmp_path, portrait_path, capsys, format, numbers):
+    path, pictures = tmp_path / "t.csv", [str(portrait_path), str(tmp_path / "gone.png"), str(portrait_path)]
+    assert main(["--image", *pictures, "--explain", "off", "--json", "--csv", str(path), "--csv-format", format]) == 4
+    assert [row["frame"] for row in lines(path)] == numbers
+    assert [json.loads(line)["frame"] for line in capsys.readouterr().out.splitlines()] == [0, 2]
+
+
 def test_pyfeats_own_reader_takes_both(tmp_path):
     """In a process of its own: py-feat imports far more than it needs for this."""
     pytest.importorskip("feat", reason="needs py-feat, which no extra brings")

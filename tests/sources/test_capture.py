@@ -106,6 +106,56 @@ def test_a_camera_that_stays_away_is_given_up_after_the_readers_patience():
     capture.close()
 
 
+class _Short:
+    """A capture that ends after so many frames, a moment apart."""
+
+    def __init__(self, frames: int, apart_s: float = 0.0) -> None:
+        self.left, self.apart_s = frames, apart_s
+
+    def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
+        return True
+
+    def grab(self) -> bool:
+        time.sleep(self.apart_s)
+        self.left -= 1
+        return self.left >= 0
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        return True, _numbered(self.left)
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("frames", [0, 3])
+def test_a_source_that_ends_at_once_each_time_is_opened_again_less_and_less(frames):
+    """A function that opens a short file; or a device that grabs and never has a picture."""
+    opened = []
+
+    def give() -> _Short:
+        opened.append(time.monotonic())
+        short = _Short(frames or 3)
+        if not frames:
+            short.retrieve = lambda: (False, None)
+        return short
+
+    capture = NewestFrame(find_feed(give))
+    capture.start()
+    _until(lambda: len(opened) >= 4)
+    capture.close()
+    assert (np.diff(opened[:4]) > [0.24, 0.49, 0.99]).all()
+
+
+def test_a_source_that_was_steady_is_opened_again_at_once(monkeypatch):
+    monkeypatch.setattr("edge.sources.capture._STEADY_S", 0.2)
+    opened = []
+    capture = NewestFrame(find_feed(lambda: (opened.append(time.monotonic()), _Short(12, 0.03))[1]))
+    capture.start()
+    _until(lambda: len(opened) >= 4)
+    capture.close()
+    assert np.diff(opened)[2] < 0.8, "it lasts 0.4 s; waits that grew would have come to 0.5 s"
+
+
 def test_a_camera_that_was_never_there_is_not_waited_for():
     camera = DrawnCamera(_numbered, _FPS)
     camera.plugged.clear()
