@@ -36,6 +36,7 @@ REGIONS = {
 }
 """Region → the cues that are all hidden where it is out of sight."""
 _FAR = 99.0
+_FARTHEST = 8.0  # a cue that is not read reliably by then is not stated
 _AHEAD = {"yaw": [-28.0, 28.0], "pitch": [-22.0, 22.0]}
 _ASIDE, _FAR_ASIDE = ({**_AHEAD, "yaw": [-side, side]} for side in (38.0, 45.0))
 """How far a head may be turned for a part to be said to be at rest. Of FER+ validation faces turned by 28° to 38° the landmarks show eyes
@@ -221,7 +222,7 @@ def reliable_from(sets: list[tuple[np.ndarray, np.ndarray]], config: GrammarConf
     for column, (cue, mirror) in enumerate(zip(CUE_NAMES, MIRROR_SIGN, strict=True)):
         floor = config.floor.get(cue, config.floor[""])
         for direction in (1, -1):
-            for least in np.arange(floor, 4.0, 0.05):
+            for least in np.arange(floor, _FARTHEST, 0.05):
                 judged = []
                 for read, measured in pairs:
                     z, truth = read[:, column] * direction, measured[:, column] * direction
