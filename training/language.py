@@ -136,8 +136,7 @@ def _moves() -> dict[str, list[list[str]]]:
     """Three evidence clauses at most, in one or two sentences, then the conclusion.
 
     What is at rest speaks for a neutral expression alone: states after which something has been said to move are `moved`, the others
-    `calm`, and only from a moved one another label is come to. One part at rest is no reason yet. Only what has two clauses can be summed
-    up.
+    `calm`, and only from a moved one another label is come to. Only what has two clauses can be summed up.
     """
     moves: dict[str, list[list[str]]] = {
         START: [["covered", "open"], ["Movement", "m1"], ["Rest", "r1"]],
@@ -146,8 +145,7 @@ def _moves() -> dict[str, list[list[str]]]:
         "m1": [["and", "m1 and"], ["stop", "second moved one"]],
         "r1": [["and", "r1 and"], ["stop", "second calm one"]],
         "m1 and": [["movement", "end1 moved"], ["rest", "end1 moved"], ["pose", "end1 moved"]],
-        "r1 and": [["movement", "end1 moved"], ["rest", "end1 calm"], ["pose", "end1 calm one"]],
-        "end1 calm one": [["stop", "second calm one"]],
+        "r1 and": [["movement", "end1 moved"], ["rest", "end1 calm"], ["pose", "end1 calm"]],
         END: [],
     }
     for kind, last in (("moved", "m2"), ("calm", "r2")):
@@ -155,7 +153,7 @@ def _moves() -> dict[str, list[list[str]]]:
         more = [["Movement", "m2"], ["Rest", last]]
         moves |= {
             f"end1 {kind}": [["stop", f"second {kind}"]],
-            f"second {kind} one": [*more, *(one if kind == "moved" else [])],
+            f"second {kind} one": [*more, *one],
             f"second {kind}": [*more, *several],
             last: [["and", f"{last} and"], ["stop", f"last {kind}"]],
             f"{last} and": [["movement", "end2 moved"], ["rest", f"end2 {kind}"], ["pose", f"end2 {kind}"]],

@@ -168,7 +168,7 @@ RESTS: dict[str, tuple[str, ...]] = {
         "the eyelids are relaxed",
         "the eyes are relaxed",
     ),
-    "mouth_opening=": ("the lips are closed", "the mouth is closed", "the lips are together", "the mouth stays closed"),
+    "mouth_opening=": ("the lips are closed", "the mouth is closed", "the lips stay closed", "the mouth stays closed"),
     "lip_corners=": (
         "there is no smile",
         "no smile shows",

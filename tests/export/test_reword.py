@@ -30,23 +30,26 @@ def test_the_shipped_bundle_has_the_words_that_the_project_has(pipeline, tmp_pat
 
 def test_a_phrase_is_called_otherwise_where_the_verifier_reads_it_alike(pipeline, called, tmp_path, capsys):
     first, second = phrases.RESTS[MOUTH]
-    called(first, "jaw and lips are at rest")
+    called(first, "the jaw is relaxed behind a closed mouth")
     assert export(["reword", str(pipeline.bundle.folder), "--out", str(tmp_path / "new")]) == 0
-    assert json.loads(capsys.readouterr().out)[second] == "jaw and lips are at rest"
+    assert json.loads(capsys.readouterr().out)[second] == "the jaw is relaxed behind a closed mouth"
     bundle = Bundle.load(tmp_path / "new")
-    grammar, text = load_grammar(bundle.folder / FILE), "Jaw and lips are at rest. The expression is neutral."
+    grammar, text = (
+        load_grammar(bundle.folder / FILE),
+        "The jaw is relaxed behind a closed mouth. No smile shows. The expression is neutral.",
+    )
     before = load_grammar(pipeline.bundle.folder / FILE)
     assert before.parse(text) is None
-    assert grammar.parse(text).said == before.parse(text.replace("at rest", "relaxed")).said
+    assert grammar.parse(text).said == before.parse(text.replace("behind a closed mouth", "and the mouth closed")).said
     assert bundle.config.provenance["reworded"]
 
 
 @pytest.mark.parametrize(
     ("texts", "complaint"),
     [
-        (("the jaw is relaxed and the lips are closed", "the mouth gapes"), "does not read these as it read"),
-        (("the jaw is relaxed and the lips are closed",), "states other things"),
-        (("the jaw is relaxed and the lips are closed", "the mouth is wide open"), "two meanings"),
+        (("the jaw is at rest behind closed lips", "a broad grin shows"), "does not read these as it read"),
+        (("the jaw is at rest behind closed lips",), "states other things"),
+        (("the jaw is at rest behind closed lips", "the mouth is wide open"), "two meanings"),
     ],
     ids=["other meaning", "fewer", "another phrase's"],
 )

@@ -60,9 +60,9 @@ def test_only_what_rests_speaks_for_a_neutral_expression():
     grammar = load_grammar(SHIPPED / "grammar.json")
     for text, known in (
         ("The brows are pulled down. This is a neutral expression.", False),
-        ("The eyelids are lowered while the head is tipped back. This is a neutral expression.", False),
-        ("The brows are pulled down; the lip corners are level. This is a neutral expression.", True),
-        ("The lip corners are level. This is a neutral expression.", True),
+        ("The eyelids are lowered; the head is tipped back. This is a neutral expression.", False),
+        ("The brows are pulled down; there is no smile. This is a neutral expression.", True),
+        ("There is no smile. This is a neutral expression.", True),
         ("The brows are pulled down. The person looks angry.", True),
     ):
         assert (grammar.parse(text) is not None) == known, text

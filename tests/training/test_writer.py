@@ -138,12 +138,6 @@ def test_rest_alone_speaks_for_nothing_but_a_neutral_expression(grammar):
     assert grammar.parse("The eyes are at rest. The mouth is stretched wide. The face shows happiness.")
 
 
-def test_one_part_at_rest_is_no_reason(grammar):
-    assert not grammar.parse("The eyes are at rest. The expression is neutral.")
-    assert not grammar.parse("The eyes are at rest; the head is lowered. The expression is neutral.")
-    assert grammar.parse("The eyes are at rest; the head is lowered. No smile shows. The expression is neutral.")
-
-
 def test_a_wide_open_mouth_is_told_from_parted_lips():
     rules = make_rules({"mouth_opening": {"1": 3.0}, "lip_corners": {"1": 2.0}}, configure(None, []))
     bands = read_grammar(build(rules)).rules.movement["mouth_opening"][1]
