@@ -7,7 +7,7 @@ from collections.abc import Iterable
 TRAINED = {
     "FER2013": (
         "FER2013 faces",
-        "encoder, policy, verifier, calibration",
+        "encoder, visibility, policy, verifier, calibration",
         "ICML 2013 challenges (Goodfellow et al. 2013)",
     ),
     "FER+": ("FER+ votes", "emotions of these faces", "Barsoum et al. 2016, Microsoft; MIT"),
@@ -18,11 +18,11 @@ TRAINED = {
     ),
     "GoEmotions": ("GoEmotions comments", "verifier", "Demszky et al. 2020, Google; Apache-2.0, data CC BY 4.0"),
     "faces_in_context": (
-        "whole photographs with face boxes",
-        "face finder",
-        "Udacity P1_Facial_Keypoints (MIT), Face-Detection-2 (CC BY 4.0), backgrounds of BSDS500 (Berkeley)",
+        "whole photographs with face boxes, and what YuNet says of them",
+        "face finder and screen; patches that cover faces",
+        "Udacity P1_Facial_Keypoints (MIT), Face-Detection-2 (CC BY 4.0), backgrounds of BSDS500 (Berkeley); YuNet, libfacedetection.train (Apache-2.0): teacher, not shipped",
     ),
-    "FairFace": ("FairFace faces, training part", "encoder; they have no emotions", "FairFace, Kärkkäinen and Joo 2021; CC BY 4.0"),
+    "FairFace": ("FairFace faces, training part", "encoder, face finder, screen; they have no emotions", "FairFace, Kärkkäinen and Joo 2021; CC BY 4.0"),
     "ICT-FaceKit": (
         "how its expressions move a face",
         "moved faces, in training and in counterfactuals (`moves.npz`)",

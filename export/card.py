@@ -56,8 +56,10 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         "",
         "An explanation says only what is checked, and is shown only if all of it holds: every statement, read exactly by `grammar.json`,",
         "lies within its rule's tolerance on this face, and the masked evidence speaks for the answer",
-        f"(consistency ≥ {verdict.min_consistency}). A text outside the grammar is shown only where the verifier finds nothing in it that",
-        f"it did not read (covered ≥ {verdict.min_covered}).",
+        f"(consistency ≥ {verdict.min_consistency}). A text outside the grammar is",
+        "never shown."
+        if verdict.min_covered > 1
+        else f"shown only where the verifier finds nothing in it that it did not read (covered ≥ {verdict.min_covered}).",
         *(
             [f"A claim about a cue that is in sight with a probability below {max(verdict.min_visible, verdict.min_said)} is not shown."]
             * bool(verdict.min_visible)
@@ -79,6 +81,8 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         lines += [f"`moves.npz` was made from `{moves['pack']}` (SHA-256 {moves['sha256']}): {moves['licence']}.", ""]
     lines += ["What is known of each: `docs/data.md` of the project.", ""]
     lines += ["## Provenance", "", f"Trained on: {', '.join(record['data'])}. Exported at commit {record['commit']}.", ""]
+    if words := record.get("reworded"):
+        lines += [f"Its words are those of `training/phrases.py` at commit {words}.", ""]
     for name, run in record["runs"].items():
         lines.append(f"- {name}: {_origin(run)}")
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -178,7 +178,7 @@ function scale({ kind, measured, within, holds }) {
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     return element;
   };
-  const [low, high] = SCALES[kind] ?? [-4, 4]; // cues: deviations from neutral
+  const [low, high] = SCALES[kind] ?? [-8, 8]; // cues: deviations from neutral
   const x = (value) => 8 + ((Math.max(low, Math.min(high, value)) - low) / (high - low)) * 144;
   const drawing = make("svg", { class: "scale", viewBox: "0 0 160 16", "aria-hidden": "true" });
   drawing.append(make("line", { x1: 8, x2: 152, y1: 8, y2: 8, stroke: "var(--line)", "stroke-width": 2, "stroke-linecap": "round" }));
