@@ -20,9 +20,14 @@ TRAINED = {
     "faces_in_context": (
         "whole photographs with face boxes, and what YuNet says of them",
         "face finder and screen; patches that cover faces",
-        "Udacity P1_Facial_Keypoints (MIT), Face-Detection-2 (CC BY 4.0), backgrounds of BSDS500 (Berkeley); YuNet, libfacedetection.train (Apache-2.0): teacher, not shipped",
+        "Udacity P1_Facial_Keypoints (MIT), Face-Detection-2 (CC BY 4.0), backgrounds of BSDS500 (Berkeley); "
+        "YuNet, libfacedetection.train (Apache-2.0): teacher, not shipped",
     ),
-    "FairFace": ("FairFace faces, training part", "encoder, face finder, screen; they have no emotions", "FairFace, Kärkkäinen and Joo 2021; CC BY 4.0"),
+    "FairFace": (
+        "FairFace faces, training part",
+        "encoder, face finder, screen; they have no emotions",
+        "FairFace, Kärkkäinen and Joo 2021; CC BY 4.0",
+    ),
     "ICT-FaceKit": (
         "how its expressions move a face",
         "moved faces, in training and in counterfactuals (`moves.npz`)",
