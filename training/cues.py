@@ -121,9 +121,8 @@ class CueModel:
             point_index: `[P]` Face Mesh numbers.
 
         Returns:
-            z-scores `[N,C]`, beyond ±4 as their logarithm (`compressed`), and pose `[N,3]`: yaw (to the subject's left positive), pitch (up
-            positive),
-            roll (clockwise in the picture positive), in degrees.
+            z-scores `[N,C]`, beyond ±4 as their logarithm (`compressed`), and pose `[N,3]`, degrees: yaw (to the subject's left positive),
+            pitch (up positive), roll (clockwise in the picture positive).
         """
         frontal, pose = frontalise(landmarks, point_index, self.shape)
         raw = raw_measures(frontal, point_index)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ from benchmarks.quality.scenes import Grain, draw, head
 from edge.sources.camera import Frame
 from edge.types import Detection
 from edge.vision.again import ALIKE, PEOPLE, VIEW_MS, VIEWS, Left, Views, appearance, recognise
+from edge.vision.cut import Cuts
 from edge.vision.encoder import FaceEncoder
 from edge.vision.finder import FaceFinder, box_overlap
 from edge.vision.look import look
@@ -340,3 +342,39 @@ def test_a_face_that_only_a_fine_look_finds_is_kept_between_two_of_them_and_not_
 def test_a_fine_look_is_due_at_first_and_then_now_and_then():
     tracker = Tracker()
     assert [t_ms for t_ms in range(0, 2000, 100) if tracker.fine_due(t_ms)] == [0, 600, 1200, 1800]
+
+
+GALLERY = Path(__file__).parents[2] / "docs" / "moved.jpg"
+
+
+def _person(row: int) -> np.ndarray:
+    """A photograph of one of ten people, all in the same place."""
+    face = cv2.imread(str(GALLERY))[18 + 112 * row : 130 + 112 * row, :112]
+    return cv2.copyMakeBorder(cv2.resize(face, (224, 224), interpolation=cv2.INTER_CUBIC), 128, 128, 128, 128, cv2.BORDER_REPLICATE)
+
+
+def _tracks(pipeline, pictures: list[np.ndarray]) -> list[list[int]]:
+    frames = (Frame(picture, "cut", i, 40.0 * i) for i, picture in enumerate(pictures))
+    return [[face.track for face in reading.faces] for reading in pipeline.stream(frames, explain="off")]
+
+
+@pytest.mark.parametrize(("one", "other"), [(2, 9), (9, 1), (0, 8)])
+def test_a_cut_ends_who_was_followed(pipeline, one, other):
+    seen = _tracks(pipeline, [_person(one)] * 8 + [_person(other)] * 8 + [_person(one)] * 8)
+    assert seen[7] == [1]
+    assert seen[8] == seen[15] == [2], "somebody else in the same place"
+    assert seen[23] == [1], "and who is back after another cut is known again"
+
+
+def test_a_black_frame_is_no_cut_to_somebody_else(pipeline):
+    seen = _tracks(pipeline, [_person(2)] * 8 + [np.zeros_like(_person(2))] + [_person(2)] * 8)
+    assert (seen[7], seen[8], seen[9], seen[16]) == ([1], [], [1], [1])
+
+
+def test_light_a_hand_and_a_swaying_camera_are_no_cuts():
+    grey, cuts = cv2.cvtColor(_person(2), cv2.COLOR_BGR2GRAY), Cuts()
+    covered = grey.copy()
+    covered[200:, 180:300] = 120
+    shifted = cv2.warpAffine(grey, np.float32([[1, 0, 9], [0, 1, 3]]), grey.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+    assert not any(map(cuts, [grey, grey // 2, grey, covered, grey, shifted]))
+    assert cuts(cv2.cvtColor(_person(9), cv2.COLOR_BGR2GRAY))
