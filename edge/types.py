@@ -11,6 +11,8 @@ import numpy as np
 JSON_SCHEMA = 2
 """Version of the `--json` object."""
 
+UNBOUNDED = 99.0
+"""A tolerance that reaches as far as this has no end on that side."""
 AT_REST = 1.4
 """Deviations from neutral within which a cue counts as at rest."""
 
@@ -86,6 +88,8 @@ class Claim:
     """The cue on this face, in standard deviations of neutral faces."""
     visible: bool = True
     """Whether the part of the face that shows the cue is in sight; where it is not, `measured` is a guess from the rest of the face."""
+    denied: int = 0
+    """At rest: +1 or −1 where only that side of neutral is denied; *no smile* denies raised lip corners and not lowered ones."""
 
     @property
     def supported(self) -> bool:
@@ -94,15 +98,20 @@ class Claim:
         if not self.visible:
             return False
         if not self.direction:
-            return abs(self.measured) <= AT_REST
+            return self._moved <= AT_REST
         return self.measured * self.direction > 1.0
 
     @property
     def contradicted(self) -> bool:
         """The cue lies on the other side of neutral; at rest: it is beyond two deviations."""
         if not self.direction:
-            return abs(self.measured) > 2.0
+            return self._moved > 2.0
         return self.measured * self.direction < 0.0
+
+    @property
+    def _moved(self) -> float:
+        """How far a cue at rest has moved on a side that is denied."""
+        return self.measured * self.denied if self.denied else abs(self.measured)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -136,6 +145,13 @@ class Statement:
     within: tuple[float, ...] = ()
     """Lowest and highest `measured` that its rule lets through; empty where it is not a matter of degree. It can be met and the statement
     not hold all the same: the rest of the face may forbid it."""
+
+    @property
+    def claim(self) -> Claim:
+        """A statement about a cue as a signed claim."""
+        low, high = self.within if self.kind == "rest" and self.within else (-1.0, 1.0)
+        denied = 1 if low <= -UNBOUNDED else -1 if high >= UNBOUNDED else 0
+        return Claim(self.subject, -1 if self.kind == "eyes_closed" else self.direction, self.measured, self.visible, denied)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -172,11 +188,7 @@ class Explanation:
     @property
     def claims(self) -> tuple[Claim, ...]:
         """The statements about cues, as signed claims."""
-        return tuple(
-            Claim(s.subject, -1 if s.kind == "eyes_closed" else s.direction, s.measured, s.visible)
-            for s in self.statements
-            if s.kind in ("movement", "rest", "one_sided", "eyes_closed")
-        )
+        return tuple(s.claim for s in self.statements if s.kind in ("movement", "rest", "one_sided", "eyes_closed"))
 
     @property
     def text(self) -> str:

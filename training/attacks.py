@@ -19,7 +19,7 @@ from edge.language.grammar import Phrase, Walk
 from edge.language.labels import EMOTION_WORDS, mask_emotions
 from edge.language.rationale import END_THINK, write_completion
 from edge.language.statements import CUE_KINDS, Said
-from edge.types import Claim, Explanation, Statement, Verdict
+from edge.types import Explanation, Statement, Verdict
 from training import lies
 from training.foreign_words import ADDED
 from training.lies import Attempt, Case, Lie
@@ -180,8 +180,7 @@ def _negated(case: Case, rng: random.Random) -> Attempt | None:
 
 
 def _shows(case: Case, said: Statement) -> bool:
-    direction = -1 if said.kind == "eyes_closed" else said.direction
-    return Claim(said.subject, direction, case.measured[said.subject]).supported
+    return replace(said, measured=case.measured[said.subject], visible=True).claim.supported
 
 
 def _contradictory(case: Case, rng: random.Random) -> Attempt | None:

@@ -19,6 +19,7 @@ from scipy.optimize import minimize_scalar
 
 from edge.language.grammar import END, FILE, START, VERSION, Grammar, load_grammar, read_grammar
 from edge.language.labels import EMOTIONS_8
+from edge.types import UNBOUNDED as _FAR
 from edge.vision.encoder import softmax
 from training import phrases
 from training.augment import SIZE
@@ -35,7 +36,6 @@ REGIONS = {
     "mouth": ("lip_corners", "mouth_width", "mouth_opening"),
 }
 """Region → the cues that are all hidden where it is out of sight."""
-_FAR = 99.0
 _FARTHEST = 8.0  # a cue that is not read reliably by then is not stated
 _AHEAD = {"yaw": [-28.0, 28.0], "pitch": [-22.0, 22.0]}
 _ASIDE, _FAR_ASIDE = ({**_AHEAD, "yaw": [-side, side]} for side in (38.0, 45.0))
@@ -56,6 +56,7 @@ _CONDITIONS = {
     "eye_opening=": {**_FAR_ASIDE, "surprise": [0.0, 0.2], "fear": [0.0, 0.2], "anger": [0.0, 0.15]},
     "lip_corners=": {**_AHEAD, "happiness": [0.0, 0.3], "sadness": [0.0, 0.6], "anger": [0.0, 0.5], "disgust": [0.0, 0.3]},
     "mouth_opening=": _AHEAD,
+    **{brow: {**_ASIDE, "surprise": [0.0, 0.2], "fear": [0.0, 0.2]} for brow in ("inner_brow=", "outer_brow=")},
     "mouth_width=": {**_AHEAD, "mouth_opening": [-_FAR, 1.0]},
     "cheek_raise=": {**_ASIDE, "happiness": [0.0, 0.3], "mouth_opening": [-_FAR, 1.0], "mouth_width": [-_FAR, 1.0]},
     "jaw_drop=": {**_ASIDE, "mouth_opening": [-_FAR, 1.0]},
@@ -77,6 +78,8 @@ class GrammarConfig:
     """Cue → least threshold whatever the landmarks say: what lies below is often the person and not the expression; `""` for all others."""
     rest: dict[str, float]
     """Cue → a reading within ± this is at rest; `""` for all others."""
+    denied: list[str]
+    """Cues whose words of rest deny movement above neutral alone: corners that turn down are no smile either."""
     slight: dict[str, float]
     """Cue → *slight* is said up to this many deviations."""
     strong: dict[str, float]
@@ -250,7 +253,7 @@ def make_rules(least: dict[str, dict[str, float]], config: GrammarConfig) -> dic
 
     return {
         "movement": {cue: {d: bands(cue, low) for d, low in sides.items()} for cue, sides in least.items()},
-        "rest": {cue: [-of(config.rest, cue), of(config.rest, cue)] for cue in CUE_NAMES},
+        "rest": {cue: [-_FAR if cue in config.denied else -of(config.rest, cue), of(config.rest, cue)] for cue in CUE_NAMES},
         "pose": {
             "yaw": {"plain": [22.0, 90.0], "far": [38.0, 90.0]},
             "pitch": {"plain": [17.0, 90.0], "far": [32.0, 90.0]},

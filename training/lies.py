@@ -15,7 +15,7 @@ from edge.language.grammar import Grammar, Parsed, Phrase
 from edge.language.labels import named_emotions
 from edge.language.rationale import split_sentences, write_completion
 from edge.language.statements import CUE_KINDS, Said
-from edge.types import Claim, Explanation
+from edge.types import Explanation
 from training.foreign_words import ADDED, ANEW, ANEW_BANDS, ANEW_POSES, ANEW_REST, ENDINGS, OPENINGS, SECOND_GUESSES
 from training.sentences import spoil
 
@@ -57,7 +57,7 @@ class Case:
         """Whether the face gives a statement the lie: by the landmarks for a cue, by what the runtime measures for all else."""
         if said.kind not in CUE_KINDS:
             return not self.holds(said)
-        return Claim(said.subject, -1 if said.kind == "eyes_closed" else said.direction, self.measured[said.subject]).contradicted
+        return self.grammar.rules.claim(said, self.measured[said.subject]).contradicted
 
 
 @dataclass(frozen=True, slots=True)

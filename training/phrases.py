@@ -141,6 +141,9 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "mouth_width+ mouth_opening+!": ("the mouth is stretched wide open",),
     "mouth_width- mouth_opening+": ("the mouth is open and narrow",),
     "mouth_width- mouth_opening+?": ("the lips are parted and drawn in from the sides",),
+    "eye_opening+ mouth_opening+": ("the eyes are wide above an open mouth",),
+    "inner_brow+ outer_brow+ mouth_opening+": ("the brows are raised over an open mouth", "the mouth is open under raised brows"),
+    "inner_brow+ outer_brow+ mouth_opening+?": ("the lips are parted under raised brows",),
     "eye_opening+ mouth_opening+!": ("eyes and mouth are wide open", "the mouth gapes under wide eyes"),
     "inner_brow+ outer_brow+ mouth_opening+!": ("the mouth gapes under raised brows", "the brows are raised over a wide open mouth"),
     "inner_brow- mouth_opening+!": ("the mouth is wide open under lowered brows", "the brows are lowered over a gaping mouth"),
@@ -153,18 +156,27 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
         "the mouth falls open",
     ),
     "jaw_drop+! mouth_opening+": ("the jaw drops far and the mouth falls open",),
+    "lip_corners+ mouth_opening=": ("the closed lips curve upward", "there is a smile with closed lips", "a smile shows on closed lips"),
+    "lip_corners+ mouth_width+ mouth_opening=": ("a broad smile stretches the closed lips", "the closed lips are drawn into a broad smile"),
+    "lip_corners- mouth_opening=": ("the closed mouth curves downward",),
+    "mouth_width+ mouth_opening=": ("the closed mouth is stretched wide", "the closed lips are drawn out to the sides"),
+    "mouth_width- mouth_opening=": ("the closed mouth is drawn in from the sides", "the closed lips are drawn together"),
+    "inner_brow- mouth_opening=": (
+        "the inner brows are lowered above closed lips",
+        "the brows come down in the middle above a closed mouth",
+    ),
+    "eye_opening- mouth_opening=": ("the eyes are narrowed above closed lips",),
     "mouth_opening+? lip_corners=": ("the lips are parted without a smile",),
     "mouth_opening+ lip_corners=": ("the mouth is open without a smile",),
     "upper_lip+ mouth_opening+": ("the upper lip is drawn up over an open mouth", "the upper lip is raised and the mouth is open"),
 }
 
-#: What does not move, or is not there. Of brows at rest nothing is said: no landmark shows a furrow, and people see it at once. Nor is the
-#: mouth called relaxed: pressed lips are not measured.
+#: What does not move, or is not there. Brows are never called relaxed, only not raised: no landmark shows a furrow, and people see it at
+#: once. Nor is the mouth called relaxed: pressed lips are not measured.
 RESTS: dict[str, tuple[str, ...]] = {
     "eye_opening=": (
         "the eyes are at rest",
         "the eyelids are at rest",
-        "the eyes are neither wide nor narrowed",
         "the eyelids are relaxed",
         "the eyes are relaxed",
     ),
@@ -182,8 +194,12 @@ RESTS: dict[str, tuple[str, ...]] = {
         "the closed mouth does not smile",
         "the closed lips show no smile",
     ),
-    "mouth_width=": ("the mouth is neither stretched nor drawn in",),
-    "cheek_raise=": ("the cheeks are relaxed", "the cheeks are at rest"),
+    "mouth_width=": ("the mouth is not stretched", "the lips are not drawn to the sides"),
+    "cheek_raise=": ("the cheeks are relaxed", "the cheeks are at rest", "the cheeks are not raised"),
+    "inner_brow= outer_brow=": ("the brows are not raised", "neither brow is raised", "the eyebrows are not lifted"),
+    "inner_brow= outer_brow= lip_corners=": ("neither a smile nor a raised brow shows", "there is no smile and no raised brow"),
+    "inner_brow= outer_brow= mouth_opening=": ("no brow is raised above the closed mouth",),
+    "lip_corners= cheek_raise=": ("no smile lifts the cheeks",),
     "jaw_drop=": ("the jaw is relaxed", "the jaw is at rest"),
     "jaw_drop= mouth_opening=": ("the jaw is at rest behind closed lips", "the jaw is relaxed and the mouth closed"),
     "eye_opening= mouth_opening=": ("the eyes are at rest above a closed mouth", "the eyelids are relaxed above closed lips"),

@@ -20,7 +20,6 @@ from edge.language.rationale import Completion
 from edge.language.statements import CUE_KINDS, Facts, Rules, Said
 from edge.language.verdict import evidence_scores
 from edge.language.verifier import SentenceReading, sentence_emotions
-from edge.types import Claim
 from training.writer import MOST_TELLING
 
 MAX_WORDS = 36
@@ -95,17 +94,17 @@ def truth_reward(samples: list[Sample], rules: Rules) -> list[float]:
             found.append(0.0)
             continue
         passes = all(rules.check(said, s.read, s.completion.answer).holds for said in s.parsed.said)
-        marks = [mark for said in s.parsed.said if (mark := _mark(said, s.measured)) is not None]
+        marks = [mark for said in s.parsed.said if (mark := _mark(said, s.measured, rules)) is not None]
         found.append(0.5 * float(passes) + 0.5 * (float(np.mean(marks)) if marks else 0.0))
     return found
 
 
-def _mark(said: Said, measured: Facts | None) -> float | None:
+def _mark(said: Said, measured: Facts | None, rules: Rules) -> float | None:
     """1 where the landmarks support a statement, −2 where they contradict it, 0 between; `None` where they tell nothing."""
     if measured is None:
         return None
     if said.kind in CUE_KINDS:
-        claim = Claim(said.subject, -1 if said.kind == "eyes_closed" else said.direction, measured.cues[said.subject])
+        claim = rules.claim(said, float(measured.cues[said.subject]))
         return float(claim.supported) - 2 * float(claim.contradicted)
     if said.kind == "pose":
         angle = (measured.yaw_deg if said.subject == "yaw" else measured.pitch_deg) * said.direction

@@ -110,8 +110,7 @@ class Reader:
     def claims(self, rationale: str, cues: dict[str, float]) -> tuple[Claim, ...]:
         """What a rationale says of cues: as the grammar reads it, else as the network does."""
         if parsed := self.grammar.parse(rationale):
-            said = [s for s in parsed.said if s.kind in CUE_KINDS]
-            return tuple(Claim(s.subject, -1 if s.kind == "eyes_closed" else s.direction, cues[s.subject]) for s in said)
+            return tuple(self.grammar.rules.claim(s, cues[s.subject]) for s in parsed.said if s.kind in CUE_KINDS)
         return read_claims(self.read(masked_sentences(rationale)).claims, cues, CLAIMED)
 
 

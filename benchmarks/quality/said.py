@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from edge.language.rationale import split_sentences, write_completion
 from edge.language.statements import CUE_KINDS, Facts, Rules
 from edge.library import load
 from edge.pipeline import Pipeline
-from edge.types import Claim, Explanation, Statement, Verdict
+from edge.types import Explanation, Statement, Verdict
 
 POSE_SHARE = 2 / 3
 """A turn of the head holds from this share of its band."""
@@ -146,7 +146,7 @@ def _cue_marks(s: Statement, measured: Facts | None, rules: Rules) -> list[tuple
     named = [s.kind, *([f"{s.kind} {s.band}"] if s.band in ("slight", "strong") else [])]
     if measured is None:
         return [(name, None) for name in named]
-    claim = Claim(s.subject, -1 if s.kind == "eyes_closed" else s.direction, measured.cues[s.subject])
+    claim = replace(s, measured=float(measured.cues[s.subject]), visible=True).claim
     marks: list[tuple[str, tuple[bool, bool] | None]] = [(s.kind, (claim.supported, claim.contradicted))]
     if len(named) > 1:
         band = rules.movement[s.subject][s.direction][s.band]

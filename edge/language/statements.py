@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from edge.types import Statement
+from edge.types import Claim, Statement
 
 KINDS = ("movement", "rest", "one_sided", "eyes_closed", "pose", "covered", "certainty", "runner_up", "conclusion")
 CUE_KINDS = ("movement", "rest", "one_sided", "eyes_closed")
@@ -157,6 +157,11 @@ class Rules:
     def holds(self, said: Said, facts: Facts, shown: str) -> bool:
         """Whether a statement holds of a face; arguments as for `check`."""
         return self._visible(said, facts) and self._measure(said, facts, shown)[1]
+
+    def claim(self, said: Said, measured: float) -> Claim:
+        """A statement about a cue as a signed claim, held against somebody else's measurement of the cue."""
+        within = self._within(said) if said.kind == "rest" else ()
+        return Statement(said.kind, said.subject, said.direction, said.band, measured, False, within=within).claim
 
     def outlived(self, statement: Statement, facts: Facts) -> bool:
         """Whether what was stated of a face is no longer so, by more than a reading wavers: of cues, pose, certainty and runner-up."""

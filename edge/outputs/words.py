@@ -8,6 +8,7 @@ from edge.language.statements import CUE_KINDS
 from edge.types import Event, Statement
 
 _SIDES = {"yaw": {1: "turned{} to the person's left", -1: "turned{} to the person's right"}, "pitch": {1: "raised{}", -1: "lowered{}"}}
+_AT_REST = {0: "at rest", 1: "not above neutral", -1: "not below neutral"}
 _HOW_MUCH = {"slight": "slightly ", "strong": "strongly "}
 
 
@@ -18,7 +19,7 @@ def in_words(said: Statement) -> str:
         case "movement":
             return f"{subject} {_HOW_MUCH.get(said.band, '')}{'above' if said.direction > 0 else 'below'} neutral"
         case "rest":
-            return f"{subject} at rest"
+            return f"{subject} {_AT_REST[said.claim.denied]}"
         case "one_sided":
             return f"{subject}: higher on the person's {'left' if said.direction > 0 else 'right'}"
         case "eyes_closed":
