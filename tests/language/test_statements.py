@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -6,7 +7,8 @@ from hypothesis import strategies as st
 from phrasebook import CUES, LABELS, grammar_values, make_facts
 
 from edge.language.grammar import read_grammar
-from edge.language.statements import CUE_KINDS, KINDS, Facts, Rules, Said
+from edge.language.statements import CUE_KINDS, KINDS, Facts, Range, Rules, Said
+from edge.types import UNBOUNDED
 
 GRAMMAR = read_grammar(grammar_values())
 RULES = GRAMMAR.rules
@@ -36,6 +38,22 @@ def test_a_statement_about_a_cue_holds_within_its_range_and_not_beyond(said, cue
             assert (done.holds, done.measured, done.visible) == (holds, z, True)
             hidden = _check(*said, make_facts(**{cue: z}, hidden=frozenset({cue})))
             assert (hidden.holds, hidden.visible) == (False, False), "what is out of sight cannot be stated"
+
+
+def test_what_denies_one_side_alone_holds_of_whatever_lies_on_the_other():
+    rules = replace(RULES, rest={**RULES.rest, "lip_corners": Range(-UNBOUNDED, 0.9)})
+    no_smile = Said("rest", "lip_corners", 0, "")
+    for z, holds, supported, contradicted in (
+        (-3.0, True, True, False),
+        (0.9, True, True, False),
+        (1.0, False, True, False),
+        (2.1, False, False, True),
+    ):
+        done = rules.check(no_smile, make_facts(lip_corners=z), "neutral")
+        assert (done.holds, done.claim.supported, done.claim.contradicted) == (holds, supported, contradicted)
+        assert rules.claim(no_smile, z) == done.claim
+    both = replace(RULES, rest={"lip_corners": Range(-0.9, 0.9)}).claim(no_smile, -3.0)
+    assert (both.supported, both.contradicted) == (False, True), "at rest on both sides"
 
 
 @pytest.mark.parametrize(

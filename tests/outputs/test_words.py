@@ -35,6 +35,11 @@ def test_a_statement_is_said_in_plain_words_with_its_measure(kind, subject, dire
     assert (in_words(said), measure(said)) == (words, shown)
 
 
+def test_a_rest_that_denies_one_side_says_which():
+    assert in_words(Statement("rest", "lip_corners", 0, "", -2.0, True, within=(-99.0, 0.9))) == "lip corners not above neutral"
+    assert in_words(Statement("rest", "lip_corners", 0, "", 0.2, True, within=(-0.9, 0.9))) == "lip corners at rest"
+
+
 def test_different_statements_are_said_differently():
     grammar = read_grammar(grammar_values())
     said = {said for phrase in grammar.phrases for said in phrase.says}
