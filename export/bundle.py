@@ -29,7 +29,7 @@ from edge.language.grammar import FILE, load_grammar
 from edge.language.labels import EMOTIONS_8, EMOTIONS_11
 from edge.pipeline import Pipeline
 from edge.ranges import build as build_spec
-from export.calibrate import TORN, calibrate
+from export.calibrate import calibrate
 from export.check import check_parity
 from export.finder import write_screen
 from export.graphs import export_graphs
@@ -38,6 +38,7 @@ from export.plots import draw_calibration
 from export.publish import write_config
 from export.visibility import FIGURES, VEILED, graft
 from training.augment import SIZE
+from training.certainty import TORN
 from training.constraint import constrain
 from training.cues import CUES, POINTS, CueModel
 from training.data import elsewhere, load_ferplus

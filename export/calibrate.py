@@ -24,6 +24,7 @@ from export.plots import draw_calibration
 from export.publish import write_config
 from export.visibility import VEILED
 from training.attacks import DECEITS, TRUE, attempts, judge_suite
+from training.certainty import TORN
 from training.data import FerPlus, elsewhere, load_ferplus
 from training.drafts import Drafts, cases_of, draft
 from training.folders import new_folder
@@ -36,9 +37,6 @@ WORST_ATTACK = 0.05
 """And of each of them alone."""
 UNSURE_SHARE = 0.05
 """At least this share of validation faces lies below the confidence at which the pipeline abstains."""
-TORN = 0.5
-"""Who is read in the mirror, too. Of validation faces, FER+ and elsewhere, 0.0006 and none then have another label in the mirror (before
-0.058, 0.098), for a second look at 0.21 and 0.40 of them."""
 _LIMITED, _BEFORE = ("validation", "agreement with float32"), ", before it was recalibrated"
 """Figures that hang on the limits of the verdict."""
 VERIFIED_AND_WRONG = {"FER+": 0.055, "elsewhere": 0.1}

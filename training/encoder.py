@@ -221,7 +221,7 @@ def learn_evidence(run: Run, model: Encoder, material: Material, config: Encoder
 
 def finish(run: Run, model: Encoder, material: Material, valid: FerPlus, others: FerPlus | None, held_out: Targets) -> dict[str, Any]:
     """Class offsets, calibration and the units that can be told, all chosen on validation faces: weights, and what is saved with them."""
-    sets = {"FER+": valid.take(valid.label >= 0), **({"elsewhere": others} if others is not None else {})}
+    sets = labelled(valid, others)
     offsets = _offsets(model, valid, others, 0.25)
     worlds = [
         torch.from_numpy(_read(model, part.images[::_EVERY], margin, rough=True)["map"].mean((2, 3)))
@@ -231,17 +231,30 @@ def finish(run: Run, model: Encoder, material: Material, valid: FerPlus, others:
     state = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
         model.emotion.bias += torch.from_numpy(offsets).to(run.device)
-    answers = {}
-    for name, faces in sets.items():
-        read = read_faces(model, faces.images)
-        answers[name] = Answers(*(torch.from_numpy(part) for part in (read["emotion"], read["strangeness"], faces.label)))
-    state["doubt"] = fit_doubt(answers)
-    model.doubt.copy_(state["doubt"])
+    state["doubt"] = fit_temperatures(run, model, sets)
     run.metrics(split="with offsets and temperatures", **evaluate(model, valid, others, held_out, material.cue_model))
-    run.metrics(**calibration_errors(answers), **dict(zip(("familiar", "strange"), map(float, state["doubt"].exp()), strict=True)))
     units = told_units(model, held_out, material.unit_model)
     run.metrics(**{unit.name: unit.reliability for unit in units})
     return {"state": state, "units": [asdict(unit) for unit in units], "offsets": offsets}
+
+
+def labelled(valid: FerPlus, others: FerPlus | None) -> dict[str, FerPlus]:
+    """Faces with labels, by where they are from."""
+    return {"FER+": valid.take(valid.label >= 0), **({"elsewhere": others} if others is not None else {})}
+
+
+@torch.no_grad()
+def fit_temperatures(run: Run, model: Encoder, sets: dict[str, FerPlus]) -> torch.Tensor:
+    """The logarithms of the temperatures `[2]` that suit labelled faces of both worlds; the model gets them."""
+    model.doubt.zero_()
+    answers = {}
+    for name, faces in sets.items():
+        read = [read_faces(model, np.ascontiguousarray(images)) for images in (faces.images, faces.images[:, :, ::-1])]
+        both = (torch.from_numpy(np.stack([view[key] for view in read], 1)) for key in ("emotion", "strangeness"))
+        answers[name] = Answers(*both, torch.from_numpy(faces.label))
+    model.doubt.copy_(fit_doubt(answers))
+    run.metrics(**calibration_errors(answers), **dict(zip(("familiar", "strange"), map(float, model.doubt.exp()), strict=True)))
+    return model.doubt.clone()
 
 
 def told_units(model: Encoder, held_out: Targets, unit_model: UnitModel) -> list[UnitSpec]:

@@ -160,7 +160,8 @@ def _answers(count: int, sharpness: float, strange: float, seed: int) -> Answers
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(count, 8, generator=generator) * 2
     label = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
-    return Answers(logits * sharpness, torch.full((count,), strange), label)
+    both = (logits * sharpness)[:, None].expand(-1, 2, -1)  # who looks the same in the mirror
+    return Answers(both, torch.full((count, 2), strange), label)
 
 
 def test_each_world_gets_the_temperature_that_it_needs():
@@ -169,6 +170,16 @@ def test_each_world_gets_the_temperature_that_it_needs():
     errors = calibration_errors(sets)
     assert errors["ece.FER+"] < 0.03 < errors["ece_before.FER+"]
     assert errors["ece.elsewhere"] < 0.03 < errors["ece_before.elsewhere"]
+
+
+def test_who_is_torn_is_answered_by_both_views_and_nobody_else():
+    sure, torn, other = torch.tensor([4.0, 0.0]), torch.tensor([0.2, 0.0]), torch.tensor([0.0, 1.0])
+    logits = torch.full((2, 2, 8), -9.0)
+    logits[:, :, :2] = torch.stack([torch.stack([sure, other]), torch.stack([torn, other])])
+    found = Answers(logits, torch.zeros(2, 2), torch.zeros(2, dtype=torch.long)).answered(torch.zeros(2))
+    assert torch.allclose(found[0], logits[0, 0].softmax(0))
+    assert torch.allclose(found[1], logits[1].softmax(1).mean(0))
+    assert found.argmax(1).tolist() == [0, 1]
 
 
 def test_strangeness_tells_the_worlds_apart(generator):
