@@ -21,10 +21,10 @@ from torch.nn import functional as F
 
 from edge.cv import cv2
 from edge.errors import InputError
-from training.augment import SIZE, Targets, join, move, plain, relight
+from training.augment import SIZE, Targets, move, plain, relight
 from training.covers import SIDE, cover, frames
 from training.cues import CUE_NAMES, fit_cue_model
-from training.data import FerPlus, load_ferplus, load_today, unlabelled
+from training.data import FerPlus, load_ferplus
 from training.photos import load_photos
 from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
 
@@ -132,14 +132,11 @@ def view(
 
 
 def train(folder: Path, out: Path, config: VisibilityConfig) -> Path:
-    """Train on the faces of FER+ and of today under `folder`; write the run to `out`."""
+    """Train on the faces of FER+ under `folder`; write the run to `out`."""
     run = Run(out, config, seed=config.seed)
     faces, valid = load_ferplus(folder, "train"), load_ferplus(folder, "valid")
     cue_model = fit_cue_model(faces.landmarks, faces.point_index, faces.label == 0)
-    today = (unlabelled(load_today(folder, held_out=held), SIZE) for held in (False, True))
-    targets, held_out = (
-        join([Targets.of(_measured(part), cue_model) for part in pair]) for pair in zip((faces, valid), today, strict=True)
-    )
+    targets, held_out = (Targets.of(_measured(part), cue_model) for part in (faces, valid))
     archive = folder / "faces_in_context.zip"
     photos, unseen = photo_patches(archive, "train", 4096, config.seed), photo_patches(archive, "valid", 1024, config.seed)
 
