@@ -36,6 +36,7 @@ REGIONS = {
     "mouth": ("lip_corners", "mouth_width", "mouth_opening"),
 }
 """Region → the cues that are all hidden where it is out of sight."""
+_BROWS = ("inner_brow", "outer_brow")
 _FARTHEST = 8.0  # a cue that is not read reliably by then is not stated
 _AHEAD = {"yaw": [-28.0, 28.0], "pitch": [-22.0, 22.0]}
 _ASIDE, _FAR_ASIDE = ({**_AHEAD, "yaw": [-side, side]} for side in (38.0, 45.0))
@@ -109,12 +110,16 @@ def build(rules: dict[str, Any]) -> dict[str, Any]:
     """The grammar's JSON for these rules: without the phrases that no rule could ever let through."""
     moving = _clauses(phrases.MOVEMENTS, rules)
     still = _clauses(phrases.RESTS, rules)
+    # brows that are not raised say nothing beside something that moves: a smile is none the less one
+    beside = [clause for clause in still if not any(cue in _BROWS for _, cue, _, _ in clause[1])]
     posed = _clauses(phrases.POSES, rules)
     classes: dict[str, list[list[Any]]] = {
         "Movement": _capital(moving),
         "movement": moving,
         "Rest": _capital(still),
         "rest": still,
+        "Beside": _capital(beside),
+        "beside": beside,
         "pose": posed,
         "covered": [
             [text, [["covered", region, 0, ""] for region in regions.split()]]
@@ -147,19 +152,20 @@ def _moves() -> dict[str, list[list[str]]]:
         # one clause was said: another of this sentence, or the next sentence
         "m1": [["and", "m1 and"], ["stop", "second moved one"]],
         "r1": [["and", "r1 and"], ["stop", "second calm one"]],
-        "m1 and": [["movement", "end1 moved"], ["rest", "end1 moved"], ["pose", "end1 moved"]],
+        "m1 and": [["movement", "end1 moved"], ["beside", "end1 moved"], ["pose", "end1 moved"]],
         "r1 and": [["movement", "end1 moved"], ["rest", "end1 calm"], ["pose", "end1 calm"]],
         END: [],
     }
     for kind, last in (("moved", "m2"), ("calm", "r2")):
         one, several = _conclusions(kind == "moved", 1), _conclusions(kind == "moved", 2)
-        more = [["Movement", "m2"], ["Rest", last]]
+        still = "beside" if kind == "moved" else "rest"
+        more = [["Movement", "m2"], [still.capitalize(), last]]
         moves |= {
             f"end1 {kind}": [["stop", f"second {kind}"]],
             f"second {kind} one": [*more, *one],
             f"second {kind}": [*more, *several],
             last: [["and", f"{last} and"], ["stop", f"last {kind}"]],
-            f"{last} and": [["movement", "end2 moved"], ["rest", f"end2 {kind}"], ["pose", f"end2 {kind}"]],
+            f"{last} and": [["movement", "end2 moved"], [still, f"end2 {kind}"], ["pose", f"end2 {kind}"]],
             f"end2 {kind}": [["stop", f"last {kind}"]],
             f"last {kind}": several,
         }
