@@ -6,7 +6,7 @@ import csv
 import io
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,10 @@ AXES = ("race", "gender", "age")
 class Photographs:
     """N photographs of one face each, which lies in the middle."""
 
-    names: tuple[str, ...]
-    """Their files."""
-    jpegs: tuple[bytes, ...]
+    names: np.ndarray
+    """`[N]` str, their files."""
+    jpegs: np.ndarray
+    """`[N]` bytes."""
     race: np.ndarray
     """`[N]` str."""
     gender: np.ndarray
@@ -48,9 +49,7 @@ class Photographs:
 
     def take(self, rows: np.ndarray) -> Photographs:
         """The chosen rows."""
-        return Photographs(
-            tuple(self.names[i] for i in rows), tuple(self.jpegs[i] for i in rows), self.race[rows], self.gender[rows], self.age[rows]
-        )
+        return Photographs(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     def some(self, limit: int) -> np.ndarray:
         """`limit` rows of as many of each race and gender as there can be, in order; all of them for 0."""
@@ -63,33 +62,21 @@ class Photographs:
 def load_photographs(path: Path) -> Photographs:
     """Read an audit pack (the zip, or its folder): JPEGs, and `labels.csv` with the columns file, race, gender, age.
 
-    `InputError` where it is missing, cut short, or its table lacks a column or names a file that is not there.
+    `InputError` where it is missing, cut short, or its table lacks something or names a file that is not there.
     """
     path = path / PACK if path.is_dir() else path
     if not path.is_file():
         raise InputError(f"no audit pack at '{path}': --data takes {PACK} or its folder")
     try:
         with zipfile.ZipFile(path) as pack:
-            rows = _table(pack.read(LABELS).decode("utf-8-sig"), path)
-            jpegs = tuple(pack.read(row["file"]) for row in rows)
+            rows = list(csv.DictReader(io.StringIO(pack.read(LABELS).decode("utf-8-sig"))))
+            names, *labels = ([(row.get(column) or "").strip() for row in rows] for column in ("file", *AXES))
+            if not rows or not all(map(all, (names, *labels))):
+                raise InputError(f"{LABELS} of audit pack '{path}' has to name a file, race, gender and age in every line: fetch it again")
+            jpegs = [pack.read(name) for name in names]
     except KeyError as error:
         missing = str(error.args[0]).partition("'")[2].partition("'")[0]
         raise InputError(f"audit pack '{path}' lacks '{missing}': fetch it again") from None
     except (OSError, EOFError, NotImplementedError, RuntimeError, UnicodeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"audit pack '{path}' is damaged or cut short ({error}): fetch it again") from None
-    race, gender, age = (np.array([row[axis] for row in rows]) for axis in AXES)
-    return Photographs(tuple(row["file"] for row in rows), jpegs, race, gender, age)
-
-
-def _table(text: str, path: Path) -> list[dict[str, str]]:
-    reader = csv.DictReader(io.StringIO(text))
-    wanted = ("file", *AXES)
-    if lacking := [name for name in wanted if name not in (reader.fieldnames or ())]:
-        raise InputError(f"{LABELS} of audit pack '{path}' lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}")
-    rows = [{name: row[name] or "" for name in wanted} for row in reader]
-    if not rows:
-        raise InputError(f"{LABELS} of audit pack '{path}' names no photograph")
-    for number, row in enumerate(rows, 2):
-        if empty := [name for name in wanted if not row[name].strip()]:
-            raise InputError(f"{LABELS} of audit pack '{path}', line {number}: no {empty[0]}")
-    return rows
+    return Photographs(np.array(names), np.array(jpegs, object), *map(np.array, labels))
