@@ -146,8 +146,8 @@ def draw_sheet(photographs: Photographs, count: int = 7) -> np.ndarray:
 
 def fill_page(page: str, figures: Figures) -> str:
     """A page with `summary` and `tables` put between their marks."""
-    tables = [block for block in blocks(figures)[1:] if not isinstance(block, Pictures)]
-    for name, content in (("summary", [summary(figures)]), ("tables", tables)):
+    first, *others = blocks(figures)
+    for name, content in (("summary", [first]), ("tables", others)):
         text = "\n".join([_BEGIN.format(name), "", *markdown(content), _END])
         page = _between(name).sub(lambda _, text=text: text, page, count=1)
     return page
@@ -155,9 +155,9 @@ def fill_page(page: str, figures: Figures) -> str:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="faces_audit.zip or its folder (default: ERV_DATA, or ../shared/data)")
-    parser.add_argument("--photographs", type=whole, default=0, metavar="N", help="as many of each race and gender; 0: all (default)")
-    parser.add_argument("--pairs", type=whole, default=PAIRS, metavar="N", help=f"of these, changed as well; 0: all (default: {PAIRS})")
-    parser.add_argument("--seed", type=whole, default=0, help="of draws and shufflings (default: 0)")
+    parser.add_argument(
+        "--pairs", type=whole, default=PAIRS, metavar="N", help=f"photographs that are changed as well; 0: all (default: {PAIRS})"
+    )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the groups (PNG or SVG)")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="show what is done to the photographs (PNG or JPEG)")
     parser.add_argument("--page", type=Path, metavar="FILE", help="put the tables into this Markdown page, between its marks")
@@ -173,18 +173,16 @@ def _run(args: argparse.Namespace) -> Figures:
     from training.data import data_folder
 
     photographs = load_photographs(args.data or data_folder())
-    photographs = photographs.take(photographs.some(args.photographs))
-    if args.page:
-        _page(args.page)  # before minutes are spent
+    page = _page(args.page) if args.page else ""  # before minutes are spent
     with loaded([args.bundle, args.against] if args.against else [args.bundle], args.device, args.threads) as pipelines:
-        figures: Figures = plain(measure(pipelines, photographs, pairs=args.pairs, seed=args.seed))
+        figures: Figures = plain(measure(pipelines, photographs, pairs=args.pairs))
     if args.picture:
         as_png = args.picture.suffix == ".png"
         write_file(args.picture, plots.png(plots.audit, figures, *_SIZE) if as_png else _picture(figures).encode())
     if args.sheet:
         write_file(args.sheet, cv2.imencode(args.sheet.suffix, draw_sheet(photographs))[1].tobytes())
     if args.page:
-        write_file(args.page, fill_page(_page(args.page), figures).encode())
+        write_file(args.page, fill_page(page, figures).encode())
     return figures
 
 

@@ -110,19 +110,6 @@ def scaling(figure: Figure, figures: Figures) -> None:
     figure.supylabel("milliseconds", fontsize=10)
 
 
-@picture("Size, speed and agreement", 5.6, 3.4)
-def pareto(figure: Figure, rows: Figures) -> None:
-    """Speed against agreement with the first bundle; the disc's area is the size."""
-    axes = figure.subplots()
-    for i, (title, row) in enumerate(rows.items()):
-        place = (row["full_ms"], row["agreement"])
-        if None not in place:
-            axes.scatter(*place, s=row["MB"] * 18, color=COLOURS[i % len(COLOURS)], alpha=0.7)
-            axes.annotate(f"{title}, {row['MB']:.1f} MB", place, xytext=(12, -14), textcoords="offset points")
-    axes.set(xlabel="full line, median milliseconds", ylabel="labels that agree with the first")
-    axes.margins(0.35)
-
-
 @picture("Reliability", 4.4, 3.8)
 def reliability(figure: Figure, figures: Figures) -> None:
     """Accuracy over confidence, with the number of faces below."""

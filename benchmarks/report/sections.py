@@ -132,8 +132,7 @@ def _variants(found: Figures, timed: Figures | None) -> list[Block]:
     full = {name: variant["stages"]["full"]["median_ms"] for name, variant in timed["variants"].items()} if timed else {}
     rows = {name: {**row, "MB": row["bytes"] / 1e6, "full_ms": full.get(name)} for name, row in found.items()}
     keys = ("MB", "full_ms", "war", "uar", "agreement", "equal_texts", "probability_gap", "verified_rate")
-    table = named("", "bundle", rows, keys)
-    return [table, Pictures([plots.pareto(rows)])] if len(found) > 1 and full else [table]
+    return [named("", "bundle", rows, keys)]
 
 
 def _compare(found: Figures) -> list[Block]:
