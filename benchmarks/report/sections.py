@@ -114,8 +114,8 @@ def _roofline(found: Figures) -> list[Block]:
     blocks: list[Block] = [told, table, Pictures([plots.roofline(found)])]
     for name, stage in found["stages"].items():
         if rows := stage.get("operators"):
-            keys = ("calls", "us", "share", "mflops", "share_of_gemm")
-            blocks.append(named(f"{name}, operator by operator", "operator", {row["operator"]: row for row in rows}, keys))
+            kinds = {row["operator"]: row for row in rows}
+            blocks.append(named(f"{name}, operator by operator", "operator", kinds, ("calls", "us", "share")))
     return blocks
 
 

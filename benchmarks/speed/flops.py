@@ -1,6 +1,6 @@
 """FLOPs and bytes of an ONNX graph, at the shapes of one run by ONNX Runtime's own profile, without optimisation.
 
-Counted are the operators that do the arithmetic (convolutions, matrix products, attention), multiply and add apart; element-wise ones,
+Counted are the operators that do the arithmetic (convolutions, matrix products), multiply and add apart; element-wise ones,
 norms and softmax are not. What a branch or loop does is not known: such operators are named in `uncounted`.
 """
 
@@ -19,14 +19,13 @@ import onnxruntime as ort
 
 Shape = tuple[int, ...]
 
-CONVOLUTIONS = {"Conv", "FusedConv", "ConvInteger", "QLinearConv", "NhwcFusedConv"}
-PRODUCTS = {"MatMul", "FusedMatMul", "MatMulInteger", "QLinearMatMul", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
-GEMMS = {"Gemm", "QGemm", "FusedGemm"}
-_MAYBE = {
+_CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv"}
+_PRODUCTS = {"MatMul", "MatMulInteger", "QLinearMatMul"}
+_UNKNOWN = {
     "ConvTranspose", "DeformConv", "Einsum", "Attention", "MultiHeadAttention", "GroupQueryAttention", "MatMulNBits", "LSTM", "GRU", "RNN",
     "If", "Loop", "Scan",
 }  # fmt: skip
-"""Operators that do arithmetic too, but are counted only where their shapes say how much."""
+"""Operators that do arithmetic, too, which nobody has had to count yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +48,13 @@ def node_flops(operator: str, inputs: list[Shape], outputs: list[Shape]) -> int 
     Quantised operators take scales and zero points between their operands: the weight is then the second input of two axes or more.
     """
     operands = [shape for shape in inputs if len(shape) >= 2]
-    if operator in CONVOLUTIONS:
-        return 2 * prod(outputs[0]) * prod(operands[1][1:]) if len(operands) > 1 else None
-    if operator in GEMMS and len(operands) > 1:  # either operand may be transposed
+    if operator in _CONVOLUTIONS:
+        return 2 * prod(outputs[0]) * prod(operands[1][1:])
+    if operator in _PRODUCTS:
+        return 2 * prod(outputs[0]) * operands[0][-1]
+    if operator == "Gemm":  # either operand may be transposed
         return 2 * prod(outputs[0]) * prod(operands[1]) // outputs[0][-1]
-    if operator in PRODUCTS | GEMMS:  # the first operand and the result tell it: a profile leaves out weights that are packed
-        return 2 * prod(outputs[0]) * operands[0][-1] if operands else None
-    if operator == "ConvTranspose":
-        return 2 * prod(inputs[0]) * prod(inputs[1][1:])
-    if operator in ("Attention", "MultiHeadAttention") and len(inputs) >= 3 and all(len(s) == 4 for s in inputs[:3]):
-        (batch, heads, queries, head), keys, value = inputs[0], inputs[1][2], inputs[2][3]
-        return 2 * batch * heads * queries * keys * (head + value)
-    return None if operator in _MAYBE else 0
-
-
-def event_flops(event: dict[str, Any]) -> int | None:
-    """`node_flops` of an operator's event in a profile."""
-    args = event["args"]
-    inputs, outputs = ([tuple(shape) for entry in args[f"{way}_type_shape"] for shape in entry.values()] for way in ("input", "output"))
-    return node_flops(args["op_name"], inputs, outputs)
+    return None if operator in _UNKNOWN else 0
 
 
 def count(path: Path, feed: dict[str, np.ndarray]) -> Count:
@@ -76,10 +63,16 @@ def count(path: Path, feed: dict[str, np.ndarray]) -> Count:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_prepacking", "1")  # packed weights would not show their shapes
     events, results = profile(path, feed, options)
-    work = [(event["args"]["op_name"], event_flops(event)) for event in operators(events)]
-    uncounted = tuple(dict.fromkeys(operator for operator, flops in work if flops is None))
+    work: dict[str, list[int | None]] = {}
+    for event in operators(events):
+        about = event["args"]
+        inputs, outputs = (
+            [tuple(shape) for each in about[key] for shape in each.values()] for key in ("input_type_shape", "output_type_shape")
+        )
+        work.setdefault(about["op_name"], []).append(node_flops(about["op_name"], inputs, outputs))
+    uncounted = tuple(operator for operator, each in work.items() if None in each)
     return Count(
-        flops=None if uncounted else sum(flops or 0 for _, flops in work),
+        flops=None if uncounted else sum(flops or 0 for each in work.values() for flops in each),
         weight_bytes=sum(onnx.numpy_helper.to_array(weight).nbytes for weight in onnx.load(path).graph.initializer),
         edge_bytes=sum(array.nbytes for array in (*feed.values(), *results)),
         uncounted=uncounted,

@@ -34,8 +34,6 @@ Owner = TypeVar("Owner")
 """Of a session: a finder, an encoder, a policy, a verifier."""
 
 _DECODER = "decoder_model_merged"
-_SHOWN = 0.02
-"""Least share of a run for a row of its own in the profile."""
 
 
 def feeds(scene: Scene) -> dict[str, tuple[str, Feed, Callable[[], object]]]:
@@ -111,7 +109,7 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
             stage = _place(flops.count(unpacked, feed), float(np.median(times[name])), *roofs.get(own, (None, None)))
             stages[name] = {"graph": graph, "threads": own, **stage}
             if profile and roofs:
-                stages[name]["operators"] = operators(unpacked, feed, own, roofs[own][0])
+                stages[name]["operators"] = operators(unpacked, feed, own)
     ceilings: Figures = {}
     for end, own in (("", threads), ("_one_thread", 1)):
         gemm, stream = roofs.get(own, (np.nan, np.nan))
@@ -137,36 +135,22 @@ def _place(cost: flops.Count, median_ms: float, ceiling: float | None, stream: f
     return figures
 
 
-def operators(path: Path, feed: Feed, threads: int, ceiling: float, runs: int = 40) -> list[Figures]:
+def operators(path: Path, feed: Feed, threads: int, runs: int = 40) -> list[Figures]:
     """ONNX Runtime's own profile of a graph on the CPU, operators of a kind together, the most expensive first.
 
     Returns:
-        Rows of `operator`, `calls` in a run, `us` in a run (mean over the faster half of the runs), `share` of the run, `mflops` as it was
-        run (padded channels included), `share_of_gemm`. `others` are those below 2 % together, `outside` what no operator accounts for.
+        Rows of `operator`, `calls`, `us` (mean) and `share` of a run; the last, `outside`, is what no operator accounts for.
     """
     events, _ = flops.profile(path, feed, ort.SessionOptions(), threads=threads, runs=runs)
-    wholes = np.array([event["dur"] for event in events if event.get("name") == "model_run"])
-    nodes = flops.operators(events)
-    each = np.array([event["dur"] for event in nodes]).reshape(runs, -1)
-    calm = np.argsort(wholes, kind="stable")[: runs // 2]
-    total, kinds = float(wholes[calm].mean()), dict[str, list[int]]()
-    for i, event in enumerate(nodes[: each.shape[1]]):
-        kinds.setdefault(event["args"]["op_name"], []).append(i)
-
-    def row(operator: str, calls: int, spent_us: float, work: list[int | None]) -> Figures:
-        done = None if None in work else sum(filter(None, work))
-        share = done / (spent_us * 1e-6) / ceiling if done else None
-        told = {"operator": operator, "calls": calls, "us": spent_us, "share": spent_us / total}
-        return told | {"mflops": None if done is None else done / 1e6, "share_of_gemm": share}
-
-    rows = [
-        row(kind, len(which), float(each[np.ix_(calm, which)].sum(1).mean()), [flops.event_flops(nodes[i]) for i in which])
-        for kind, which in kinds.items()
+    total = sum(event["dur"] for event in events if event.get("name") == "model_run")
+    kinds: dict[str, list[int]] = {}
+    for event in flops.operators(events):
+        kinds.setdefault(event["args"]["op_name"], []).append(event["dur"])
+    ordered = sorted(kinds.items(), key=lambda kind: -sum(kind[1]))
+    ordered.append(("outside", [total - sum(map(sum, kinds.values()))]))
+    return [
+        {"operator": kind, "calls": -(-len(spent) // runs), "us": sum(spent) / runs, "share": sum(spent) / total} for kind, spent in ordered
     ]
-    rows.sort(key=lambda row: -row["us"])
-    shown, small = [r for r in rows if r["share"] >= _SHOWN], [r for r in rows if r["share"] < _SHOWN]
-    others = row("others", sum(r["calls"] for r in small), sum(r["us"] for r in small), [])
-    return [*shown, others, row("outside", 1, float((wholes - each.sum(1))[calm].mean()), [])]
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
