@@ -83,9 +83,6 @@ def _latency(found: Figures) -> list[Block]:
         title = f"{name}: {variant['provider']}, a rationale of {variant['tokens']} tokens"
         rows = {stage: {**row, "against the first": interval(row.get("ratio"), _RATIO)} for stage, row in variant["stages"].items()}
         blocks.append(named(title, "stage", rows, ("median_ms", "p95_ms", "matmuls", "against the first")))
-        if drop := variant.get("dropped"):
-            share = f"the fast path drops {drop['fast']:.1%}, the full line {drop['full']:.1%}"
-            blocks.append(f"Of a camera's {drop['fps']:g} frames a second {share}.")
     for name, rows in found.get("scaling", {}).items():
         blocks.append(Table(f"By {name}", [key.replace("_", " ") for key in rows[0]], [list(row.values()) for row in rows]))
     if "cold" in found:

@@ -6,20 +6,16 @@ Reads only. What cannot be found out is `None`, never guessed.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import platform
 import re
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks.command import Command, Figures, whole
+from benchmarks.command import Command, Figures
 from benchmarks.speed import jetson
-from edge.errors import BackendError, UsageError
+from edge.errors import UsageError
 
 _FEATURES = (
     "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8",
@@ -84,38 +80,6 @@ def measure() -> Figures:
     return {**probe(), "state": state()}
 
 
-@contextlib.contextmanager
-def jetson_mode(power_mode: int | None, lock_clocks: bool) -> Iterator[None]:
-    """Set a Jetson's power mode and lock its clocks, and put both back at the end. Does nothing unless asked.
-
-    `BackendError` where the tools are missing, or refuse (both need root; some modes need a restart).
-    """
-    with contextlib.ExitStack() as undo:
-        if power_mode is not None:
-            before = jetson.parse_nvpmodel(_must("nvpmodel", "-q")).get("power_mode_id")
-            if before is None:
-                raise BackendError("nvpmodel does not say which power mode is set: it would not be put back, so it is left as it is")
-            undo.callback(_must, "nvpmodel", "-m", str(before))
-            _must("nvpmodel", "-m", str(power_mode))
-        if lock_clocks:
-            stored = Path(undo.enter_context(tempfile.TemporaryDirectory())) / "clocks.conf"
-            _must("jetson_clocks", "--store", str(stored))
-            undo.callback(_must, "jetson_clocks", "--restore", str(stored))
-            _must("jetson_clocks")
-        yield
-
-
-def _must(*command: str) -> str:
-    """Run a Jetson tool; its answer to every question is no."""
-    if not shutil.which(command[0]):
-        raise BackendError(f"'{command[0]}' is not on this machine: power modes and clocks are set on a Jetson only")
-    done = subprocess.run(command, capture_output=True, text=True, input="NO\n", check=False)
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-        raise BackendError(f"'{' '.join(command)}' failed: {said}")
-    return done.stdout
-
-
 def _ask(*command: str) -> str:
     """What a program prints, empty when it is missing, fails or takes over five seconds."""
     try:
@@ -164,12 +128,6 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def mode_options(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that change a Jetson's mode or clocks for the time of a command."""
-    parser.add_argument("--power-mode", type=whole, metavar="N", help="set this nvpmodel mode, and put the old one back (Jetson, root)")
-    parser.add_argument("--lock-clocks", action="store_true", help="lock the clocks with jetson_clocks, and free them again (Jetson, root)")
 
 
 def read_log(path: Path) -> Figures:

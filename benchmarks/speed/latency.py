@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import tempfile
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from benchmarks.command import Command, Figures, bundle_options, check, loaded, 
 from benchmarks.quality.said import token_counter
 from benchmarks.speed import scaling
 from benchmarks.speed.clock import UNIT, interleave, summary
-from benchmarks.speed.hardware import jetson_mode, mode_options, state
+from benchmarks.speed.hardware import state
 from benchmarks.speed.stages import ASKED, STAGES, Scene, capture, demo_frame, write_clip
 from edge.cv import cv2
 from edge.pipeline import Pipeline
@@ -25,17 +23,14 @@ from edge.sources.camera import Frame, Source, find_feed, recorded
 ROUNDS = 60
 
 
-def measure(
-    variants: dict[str, Pipeline], threads: int, *, rounds: int = ROUNDS, source: Source | None = None, fps: float = 30.0
-) -> Figures:
+def measure(variants: dict[str, Pipeline], threads: int, *, rounds: int = ROUNDS, source: Source | None = None) -> Figures:
     """Time every stage of every variant, and a matmul on as many threads, on one face in a picture, in turns.
 
-    The picture, and what `capture` takes, come from `source` (camera number or video file), or are a clip of the demo portrait. `fps` is
-    that of the camera which is played for `dropped`; 0 leaves that out.
+    The picture, and what `capture` takes, come from `source` (camera number or video file), or are a clip of the demo portrait.
 
     Returns:
-        `matmul_ms`; how it was measured; `state` of the machine `before` and `after`; and `variants`: name → `provider`, `tokens`,
-        `dropped`, and `stages` (`STAGES`, and `ASKED` of bundles that can): `clock.summary`, set against the first variant's.
+        `matmul_ms`; how it was measured; `state` of the machine `before` and `after`; and `variants`: name → `provider`, `tokens`
+        and `stages` (`STAGES`, and `ASKED` of bundles that can): `clock.summary`, set against the first variant's.
     """
     cv2.setNumThreads(threads)
     first = next(iter(variants))
@@ -58,8 +53,6 @@ def measure(
             own, other = _label(name, stage), _label(first, stage)
             if own in times:
                 told[name]["stages"][stage] = summary(own, times, other if other in times else None)
-        if fps:
-            told[name]["dropped"] = _dropped(scene.pipeline, frame, fps)
     return {
         "matmul_ms": float(np.median(times[UNIT])),
         "threads": threads,
@@ -88,41 +81,22 @@ def _with_face(pipeline: Pipeline, source: Source, patience: int = 100) -> Frame
     return frame
 
 
-def _dropped(pipeline: Pipeline, frame: Frame, fps: float, seconds: float = 2.0) -> Figures:
-    """Play a camera of `fps` whose buffer holds the newest frame: which share of its frames is never read?"""
-
-    def share(work: Callable[[], object]) -> float:
-        started, read, seen = time.perf_counter(), 0, -1
-        while (now := time.perf_counter() - started) < seconds:
-            newest = int(now * fps)
-            if newest == seen:
-                time.sleep((newest + 1) / fps - now)
-            else:
-                seen, read = newest, read + 1
-                work()
-        return max(0.0, 1 - read / max(1, int(seconds * fps)))
-
-    return {"fps": fps, "fast": share(lambda: pipeline.look(frame)), "full": share(lambda: pipeline.explain(pipeline.look(frame)))}
-
-
 def _options(parser: argparse.ArgumentParser) -> None:
     bundle_options(parser, threads=2, several=True)
     parser.add_argument("--rounds", type=whole, default=ROUNDS, metavar="N", help=f"turns of every stage (default: {ROUNDS})")
-    parser.add_argument("--fps", type=float, default=30.0, help="of the camera that is played for dropped frames (default: 30)")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--camera", type=whole, metavar="N", help="take frames from this camera")
     source.add_argument("--video", type=Path, metavar="F", help="take frames from this video file")
     parser.add_argument("--sweep", action="store_true", help="also threads, batch sizes and face counts")
     parser.add_argument("--cold", action="store_true", help="also the first reading of a fresh process")
-    mode_options(parser)
 
 
 def _run(args: argparse.Namespace) -> Figures:
-    check(args, rounds=1, fps=0, threads=1)
+    check(args, rounds=1, threads=1)
     source = args.camera if args.camera is not None else args.video
-    with jetson_mode(args.power_mode, args.lock_clocks), loaded(args.bundle, args.device, args.threads) as variants:
+    with loaded(args.bundle, args.device, args.threads) as variants:
         first = next(iter(variants.values()))
-        figures = measure(variants, args.threads, rounds=args.rounds, source=source, fps=args.fps)
+        figures = measure(variants, args.threads, rounds=args.rounds, source=source)
         if args.sweep:
             figures["scaling"] = scaling.measure(first, args.device, args.threads)
         if args.cold:

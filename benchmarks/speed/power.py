@@ -14,8 +14,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.command import Command, Figures, bundle_options, check
-from benchmarks.speed.hardware import jetson_mode, mode_options, state
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.speed.hardware import state
 from benchmarks.speed.jetson import mean_mw, parse_tegrastats
 from benchmarks.speed.stages import Scene, demo_frame
 from edge.errors import BackendError
@@ -111,13 +111,6 @@ def _each(watts: Meter, work: Callable[[], object], seconds: float, idle: float 
 def _options(parser: argparse.ArgumentParser) -> None:
     bundle_options(parser, threads=2)
     parser.add_argument("--seconds", type=float, default=5.0, metavar="T", help="of each measurement (default: 5)")
-    mode_options(parser)
 
 
-def _run(args: argparse.Namespace) -> Figures:
-    check(args, seconds=1)
-    with jetson_mode(args.power_mode, args.lock_clocks), Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
-        return measure(pipeline, seconds=args.seconds)
-
-
-COMMAND = Command(_options, _run)
+COMMAND = Command(_options, of_pipeline(lambda pipeline, args: measure(pipeline, seconds=args.seconds), seconds=1))

@@ -234,27 +234,3 @@ def test_no_meter_is_said_and_gives_no_number(tmp_path, monkeypatch, pipeline):
     _machine(tmp_path / "rapl/intel-rapl:0", {"max_energy_range_uj": "1000000"})
     with pytest.raises(BackendError, match="energy_uj"):
         power.meter(tmp_path / "rapl")
-
-
-def test_power_mode_and_clocks_are_set_only_when_asked_and_put_back(tmp_path, monkeypatch):
-    log = tmp_path / "log"
-    _program(tmp_path, "nvpmodel", f'echo "nvpmodel $*" >> {log}; [ "$1" = -q ] && printf "NV Power Mode: 15W\\n1\\n"; exit 0')
-    _program(tmp_path, "jetson_clocks", f'echo "jetson_clocks $1" >> {log}; [ "$1" = --store ] && touch "$2"; exit 0')
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with hardware.jetson_mode(None, False):
-        pass
-    assert not log.exists()
-    with pytest.raises(RuntimeError), hardware.jetson_mode(0, True):
-        raise RuntimeError
-    said = log.read_text().splitlines()
-    assert said == [
-        "nvpmodel -q", "nvpmodel -m 0", "jetson_clocks --store", "jetson_clocks ", "jetson_clocks --restore", "nvpmodel -m 1",
-    ]  # fmt: skip
-
-
-def test_setting_a_mode_elsewhere_is_a_clear_error(capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BackendError, match="Jetson only"), hardware.jetson_mode(0, False):
-        pass
-    assert main(["latency", "--lock-clocks", "--rounds", "1"]) == 3
-    assert "Jetson only" in capsys.readouterr().err
