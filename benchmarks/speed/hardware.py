@@ -5,7 +5,6 @@ Reads only. What cannot be found out is `None`, never guessed.
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import re
@@ -15,7 +14,6 @@ from pathlib import Path
 
 from benchmarks.command import Command, Figures
 from benchmarks.speed import jetson
-from edge.errors import UsageError
 
 _FEATURES = (
     "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8",
@@ -130,30 +128,4 @@ def _read(path: Path) -> str:
         return ""
 
 
-def read_log(path: Path) -> Figures:
-    """Means over a recorded tegrastats log, and how many of its lines could not be read; `UsageError` where none could."""
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    except OSError as error:
-        raise UsageError(f"cannot read '{path}': {error.strerror}") from None
-    samples = [sample for sample in map(jetson.parse_tegrastats, lines) if sample]
-    if not samples:
-        raise UsageError(f"'{path}' has no line that tegrastats could have printed")
-    rails = jetson.mean_mw(samples)
-    sensors = dict.fromkeys(name for sample in samples for name in sample.temperatures_c)
-    return {
-        "lines": len(lines),
-        "unreadable": len(lines) - len(samples),
-        "total_mw": rails.pop("total", None),
-        "rails_mw": rails,
-        "total_of": samples[0].total_of,
-        "hottest_c": {name: max(s.temperatures_c[name] for s in samples if name in s.temperatures_c) for name in sensors},
-        "gpu_load": jetson.mean(s.gpu_load for s in samples),
-    }
-
-
-def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tegrastats", type=Path, metavar="FILE", help="read a recorded tegrastats log instead")
-
-
-COMMAND = Command(_options, lambda args: read_log(args.tegrastats) if args.tegrastats else measure())
+COMMAND = Command(lambda parser: None, lambda args: measure())

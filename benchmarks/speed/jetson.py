@@ -6,14 +6,12 @@ What a text does not say is absent from the result: no parser raises, and none f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from statistics import fmean
 from typing import Any
 
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _RAIL = re.compile(rf"(?<!\S)([A-Z][A-Z0-9_]*) ({_NUMBER})mW/{_NUMBER}mW(?:/{_NUMBER}mW)?(?!\S)")
-_TEMPERATURE = re.compile(rf"(?<!\S)([A-Za-z][A-Za-z0-9_-]*)@({_NUMBER})C(?:/{_NUMBER}C)?(?!\S)")
-_GPU = re.compile(r"(?<!\S)GR3D_FREQ (\d+)%")
 SENSOR_OFF_C = -200.0
 """Tegra's drivers report −256 °C for a sensor whose part is powered down."""
 
@@ -22,44 +20,20 @@ TOTALS: tuple[tuple[str, ...], ...] = (("VDD_IN",), ("VIN",), ("VDD_GPU_SOC", "V
 The first set that is wholly there counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class TegraSample:
-    """What is read of one line of tegrastats; what the line lacks is `None` or missing."""
-
-    gpu_load: int | None
-    """Percent; Thor does not say."""
-    temperatures_c: dict[str, float]
-    """Sensor → °C; sensors that are off are left out."""
-    rails_mw: dict[str, float]
-    """Rail → momentary milliwatts."""
-    total_mw: float | None
-    """Input power of the module; `None` where the rails do not tell."""
-    total_of: str | None
-    """The rails that `total_mw` adds up."""
-
-
-def parse_tegrastats(line: str) -> TegraSample | None:
-    """Read one line; `None` when it tells neither power nor temperatures."""
-    gpu = _GPU.search(line)
+def parse_tegrastats(line: str) -> dict[str, float]:
+    """One line → rail → momentary milliwatts, and `total`, the module's input, where the rails tell it."""
     rails = {name: float(now) for name, now in _RAIL.findall(line) if name != "NC"}
-    temperatures = {name.lower(): float(value) for name, value in _TEMPERATURE.findall(line) if float(value) > SENSOR_OFF_C}
-    if not rails and not temperatures:
-        return None
-    given = next((each for each in TOTALS if set(each) <= set(rails)), ())
-    total = sum(rails[rail] for rail in given) if given else None
-    return TegraSample(int(gpu.group(1)) if gpu else None, temperatures, rails, total, " + ".join(given) or None)
+    given = next((each for each in TOTALS if set(each) <= set(rails)), None)
+    return rails | ({"total": sum(rails[rail] for rail in given)} if given else {})
 
 
-def mean_mw(samples: Sequence[TegraSample]) -> dict[str, float]:
-    """Rail → mean milliwatts, and `total`, the module's input, where the rails tell it."""
-    found = {name: mean(sample.rails_mw.get(name) for sample in samples) for name in sorted({r for s in samples for r in s.rails_mw})}
-    return {name: value for name, value in {**found, "total": mean(s.total_mw for s in samples)}.items() if value is not None}
-
-
-def mean(values: Iterable[float | None]) -> float | None:
-    """Mean of what is known, `None` when nothing is."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def mean_mw(samples: Iterable[dict[str, float]]) -> dict[str, float]:
+    """The mean of each rail, and of `total`, over the lines that tell it."""
+    told: dict[str, list[float]] = {}
+    for sample in samples:
+        for name, milliwatts in sample.items():
+            told.setdefault(name, []).append(milliwatts)
+    return {name: fmean(values) for name, values in told.items()}
 
 
 def parse_nvpmodel(text: str) -> dict[str, Any]:

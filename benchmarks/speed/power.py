@@ -38,7 +38,7 @@ def tegrastats(program: str, work: Callable[[], object]) -> dict[str, float]:
             finally:
                 process.terminate()
         log.seek(0)
-        found = mean_mw([sample for sample in map(parse_tegrastats, log) if sample])
+        found = mean_mw(map(parse_tegrastats, log))
     return {name: value / 1e3 for name, value in found.items()}
 
 
