@@ -8,7 +8,7 @@ from edge.language.grammar import Grammar, read_grammar
 from training.cues import CUE_NAMES
 from training.language import GrammarConfig, build, make_rules
 
-CONFIG = GrammarConfig(0.9, 0.1, 5, {"": 1.6}, {"": 0.9}, {"": 2.1}, {"": 3.0}, 1)
+CONFIG = GrammarConfig(0.9, 0.1, 5, {"": 1.6}, {"": 0.9}, ["lip_corners", "inner_brow", "outer_brow"], {"": 2.1}, {"": 3.0}, 1)
 
 
 @cache

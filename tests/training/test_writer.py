@@ -103,7 +103,7 @@ def test_reliable_from_takes_the_least_threshold_that_the_landmarks_bear_out():
     read[:, 0] = np.linspace(-4, 4, 400)
     truth[:, 0] = np.where(read[:, 0] > 2.5, 2.0, 0.5)  # holds above 2.5 only
     truth[:, 1], read[:, 1] = 2.0, rng.uniform(3, 4, 400)
-    config = GrammarConfig(0.95, 0.02, 10, {"": 1.6, "outer_brow": 3.1}, {"": 0.9}, {"": 2.1}, {"": 3.0}, 1)
+    config = GrammarConfig(0.95, 0.02, 10, {"": 1.6, "outer_brow": 3.1}, {"": 0.9}, [], {"": 2.1}, {"": 3.0}, 1)
     found = reliable_from([(read, truth)], config)
     assert 2.4 <= found["inner_brow"]["1"] <= 2.6
     assert "-1" not in found["inner_brow"]
@@ -152,3 +152,17 @@ def test_one_observation_is_not_summed_up(grammar):
     for ending in ("Together, this is an expression of happiness.", "All in all, the person looks happy."):
         assert not grammar.parse(f"The mouth is stretched wide. {ending}")
         assert grammar.parse(f"The mouth is stretched wide. The eyes are relaxed. {ending}")
+
+
+def test_brows_that_are_not_raised_are_told_of_a_calm_face_alone(grammar):
+    assert grammar.parse("The eyes are relaxed; neither brow is raised. The face looks neutral.")
+    assert not grammar.parse("A broad smile parts the lips; neither brow is raised. The person looks happy.")
+    assert not grammar.parse("A broad smile parts the lips. The brows are not raised. The person looks happy.")
+
+
+def test_no_smile_holds_of_corners_that_turn_down_and_eyes_at_rest_are_at_rest(grammar):
+    said = grammar.parse("The eyes are relaxed; there is no smile. The face looks neutral.").said
+    eyes, corners = (next(s for s in said if s.subject == cue) for cue in ("eye_opening", "lip_corners"))
+    facts = _facts("neutral", 0.97, lip_corners=-2.0, eye_opening=-2.0)
+    assert grammar.rules.holds(corners, facts, "neutral")
+    assert not grammar.rules.holds(eyes, facts, "neutral")
