@@ -92,7 +92,8 @@ def _origin(run: dict[str, Any]) -> str:
     """Where a part comes from: a run of training, or a file that somebody brought."""
     if "brought" in run:
         return f"{run['brought']}, brought as `{run['file']}` (SHA-256 {run['sha256']}); its licence is {run['licence']}"
-    return f"`python -m training {run['command']}`, seed {run['seed']}, commit {run['commit']}"
+    made = f"`python -m training {run['command']}`, seed {run['seed']}, commit {run['commit']}"
+    return f"{made}; after {_origin(run['after'])}" if "after" in run else made
 
 
 def _units(config: BundleConfig) -> list[str]:

@@ -26,6 +26,8 @@ STAGES = {
     "judge": "the independent judge of whole rationales, which no reward ever uses",
     "grpo": "the policy's alignment with rewards",
 }
+CONFIGS = {"temperatures": "encoder"}
+"""Stages that are configured as another one."""
 MODULES = {"grammar": "language"}
 """Stages whose module has another name."""
 #: Stage → what else it needs: option, default (`None`: must be given), help.
@@ -72,7 +74,7 @@ def _main(argv: list[str] | None) -> int:
         stage = stages.add_parser(name, help=text, description=f"Train {text}.")
         stage.add_argument("--data", help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
         stage.add_argument("--out", type=Path, default=Path("runs") / name, help=f"folder of the run (default: runs/{name})")
-        stage.add_argument("--config", type=Path, help=f"configuration file (default: training/configs/{name}.json)")
+        stage.add_argument("--config", type=Path, help=f"configuration file (default: training/configs/{CONFIGS.get(name, name)}.json)")
         stage.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="override configuration values (JSON)")
         for option, default, meaning in NEEDS.get(name, ()):
             said = f"{meaning} (default: {default})" if default else meaning

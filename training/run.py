@@ -71,7 +71,8 @@ class Run:
     configuration: at worst `config.json` is missing, and is written again from the record that lies in the weights.
     """
 
-    def __init__(self, folder: Path, config: Any, *, seed: int, resumed: bool = False) -> None:
+    def __init__(self, folder: Path, config: Any, *, seed: int, resumed: bool = False, after: dict[str, Any] | None = None) -> None:
+        """Begin a run, or go on with the one in `folder` (`resumed`); `after`: the record of another one whose weights it takes over."""
         self.folder = folder
         self.seed = seed
         self.started = time.time()
@@ -81,6 +82,8 @@ class Run:
         torch.manual_seed(seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.record = {"config": dataclasses.asdict(config), "seed": seed, "command": command(), **provenance()}
+        if after:
+            self.record["after"] = after
         self._clear()
         self._older = any((folder / name).exists() for name in (_WEIGHTS, POLICY))
         new = ".new" if self._older else ""

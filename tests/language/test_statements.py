@@ -71,10 +71,17 @@ def test_what_denies_one_side_alone_holds_of_whatever_lies_on_the_other():
     ],
 )
 def test_a_pose_holds_on_its_side_and_from_its_angle(said, yaw, pitch, holds):
-    done = _check(*said, make_facts(yaw_deg=yaw, pitch_deg=pitch, hidden=frozenset(CUES)))
+    done = _check(*said, make_facts(yaw_deg=yaw, pitch_deg=pitch, hidden=frozenset(CUES[:1])))
     assert done.holds is holds
     assert done.measured == (yaw if said[1] == "yaw" else pitch)
-    assert done.visible, "a covered face has a pose all the same"
+    assert done.visible, "a face of which little is covered has a pose all the same"
+
+
+def test_half_a_face_tells_that_it_is_turned_far_and_nothing_less():
+    hidden, veiled = frozenset(CUES[: len(CUES) // 4]), frozenset(CUES[len(CUES) // 4 : len(CUES) // 2])
+    for band, holds in (("plain", False), ("far", True)):
+        done = _check("pose", "yaw", 1, band, make_facts(yaw_deg=50.0, hidden=hidden, veiled=veiled))
+        assert (done.holds, done.visible) == (holds, holds)
 
 
 def test_certainty_is_held_against_the_probability_of_the_shown_label():

@@ -7,20 +7,23 @@ import numpy as np
 import pytest
 import torch
 from moving import NAMES, drawn_mesh, drawn_picture, landmarks_of
+from packs import write_packs
 
 from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8
 from training import composed as composing
+from training import temperatures
 from training.augment import SIZE, Targets, augment, degrade, move, plain
 from training.certainty import Answers, calibration_errors, class_offsets, fit_doubt, fit_evidence, fit_world
-from training.cues import CUE_NAMES, POINTS, fit_cue_model, mean_five_points
+from training.cues import CUE_NAMES, POINTS, CueModel, fit_cue_model, mean_five_points
 from training.data import MARGIN, Today, load_ferplus, load_today, resized, unlabelled
-from training.encoder import configure, grow, losses
+from training.encoder import configure, grow, load_encoder, losses
 from training.intervene import POINT_INDEX, Mover
 from training.levelled import levelled
 from training.mesh import FaceMesh
 from training.network import Encoder, standardise, thaw
 from training.nudged import nudged
+from training.run import Run, load_checkpoint, read_record
 from training.units import SHAPE_MIRROR, SHAPES, UNITS, fit_unit_model, unit_specs
 
 SHAPE = ([8, 8, 8, 8, 16], [1, 1, 1, 1], [8, 8, 8, 8])
@@ -326,3 +329,21 @@ def test_folded_normalisations_get_the_statistics_of_what_they_see_back():
     for name in ("emotion", "cues", "points"):
         torch.testing.assert_close(after[name], before[name], atol=1e-4, rtol=1e-3)
         assert (learning[name] - before[name]).abs().max() < 0.05 * (deaf[name] - before[name]).abs().max()
+
+
+def test_temperatures_are_fitted_anew_and_everything_else_is_kept(tmp_path):
+    torch.manual_seed(0)
+    model, packs = Encoder(*SHAPE), tmp_path / "packs"
+    config = replace(configure(None, []), widths=SHAPE[0], depths=SHAPE[1], motion=SHAPE[2])
+    run = Run(tmp_path / "encoder", config, seed=3)
+    run.save(
+        state=model.state_dict(), cue_model=CueModel(np.zeros((4, 3)), np.ones(2), np.ones(2)), units=[], offsets=np.zeros(8, np.float32)
+    )
+    packs.mkdir()
+    write_packs(packs)
+    temperatures.train(packs, tmp_path / "tempered", configure(None, []), encoder=str(tmp_path / "encoder"))
+    before, after = (load_checkpoint(tmp_path / name) for name in ("encoder", "tempered"))
+    assert all(torch.equal(after["state"][name], value) for name, value in before["state"].items() if name != "doubt")
+    assert after["record"]["config"] == before["record"]["config"]
+    assert after["record"]["after"] == before["record"] == read_record(tmp_path / "tempered")["after"]
+    assert load_encoder(tmp_path / "tempered")[0].doubt.tolist() == after["state"]["doubt"].tolist()
