@@ -4,7 +4,12 @@ const COLOURS = { verified: "#7fd3a2", rejected: "#f29a8e", abstained: "#e9c46a"
 const DARK = "rgb(16 18 17 / 0.82)";
 
 export const plain = (cue) => cue.replaceAll("_", " ");
-const arrow = (direction) => ({ 1: "↑", "-1": "↓" })[direction] ?? "=";
+/** Which way a cue is said to move; of one at rest, whether one side alone is denied. */
+const arrow = ({ cue, direction }, statements) => {
+  if (direction) return direction > 0 ? "↑" : "↓";
+  const said = statements.find(({ kind, subject }) => kind === "rest" && subject === cue);
+  return said?.within[0] <= -99 ? "not ↑" : "=";
+};
 
 /** Draw a frame on `canvas`; `chosen` is the track of the face whose claims are shown. Returns the faces' boxes in CSS pixels. */
 export function drawStage(canvas, frame, chosen, cues) {
@@ -81,7 +86,7 @@ function drawClaims(pen, face, box, spots, cues, width, height) {
     pen.lineTo(right ? edge - 12 : edge + 12, y);
     pen.lineTo(edge, y);
     pen.stroke();
-    const text = `${plain(claim.cue)} ${arrow(claim.direction)}`;
+    const text = `${plain(claim.cue)} ${arrow(claim, face.explanation.statements)}`;
     pen.font = "13px sans-serif";
     label(pen, text, right ? edge : edge - pen.measureText(text).width - 16, y + 9, DARK, "#eafff3", "13px");
   });
