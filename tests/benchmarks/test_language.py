@@ -51,7 +51,7 @@ def test_landmarks_that_say_otherwise_contradict(told):
     for kind in ("movement", "movement strong", "pose"):
         assert found[kind]["contradicted"]["share"] == 1
         assert found[kind]["holds"]["share"] == 0
-    assert found["rest"]["holds"]["share"] == 1, "rest has no side"
+    assert 0.5 < found["rest"]["holds"]["share"] < 1, "rest has no side, but where one alone is denied"
     known = statements(replace(told, measured=[None] * len(told), truth=None), whole_grammar().rules)
     assert all(set(row) == {"said"} for row in known.values()), "what nobody measured is only counted"
 
