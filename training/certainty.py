@@ -25,8 +25,8 @@ _FAMILIAR, _STRETCH = np.arange(0.5, 1.55, 0.05), (1.0, 1.2, 1.4, 1.6, 1.8, 2.0,
 today's portraits almost all: what is unsure beyond that has not been seen."""
 TORN = 0.5
 """Whose two best labels lie closer than this, as probabilities, is read in the mirror, too, and answered by the mean (`ImageSpec.torn`). Of
-validation faces, FER+ and elsewhere, 0.0006 and none then have another label in the mirror (before 0.058, 0.098), for a second look at
-0.21 and 0.40 of them."""
+validation faces, FER+ and elsewhere, 0.0003 and none then have another label in the mirror (before 0.058, 0.098), for a second look at
+0.20 and 0.42 of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
-"""The temperatures of an encoder that has been trained, fitted anew (`training.certainty`): not a step of training.
+"""The temperatures of an encoder that has been trained, fitted anew (`training.certainty`).
 
-python -m training temperatures --encoder runs/encoder --out runs/tempered
+Nothing else of it changes: weights, class offsets and action units stay as they are.
+
+    python -m training temperatures --encoder runs/encoder --out runs/tempered
 """
 
 from __future__ import annotations
