@@ -73,6 +73,7 @@ class GrammarLogits(LogitsProcessor):
     def __init__(self, template: Template) -> None:
         self.template, self.scope = template, template.grammar.scope()
         self._known: dict[tuple[int, ...], tuple[str, int]] = {(): (START, 0)}
+        self._open: dict[tuple[str, int], list[int]] = {}
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """Mask the scores `[N,V]` after the ids `[N,L]`, prompt included."""
@@ -81,6 +82,19 @@ class GrammarLogits(LogitsProcessor):
             allowed = self.options(ids)
             masked[row, allowed] = scores[row, allowed]
         return masked
+
+    def spread(self, logits: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities `[N,T,V]` of the ways on, as they are sampled, from the logits of the last T ids of `[N,L]`.
+
+        What may not follow, and every way but itself after the end, has none (−∞).
+        """
+        count, open_ = logits.shape[1], torch.zeros_like(logits, dtype=torch.bool)
+        for row, ids in enumerate(input_ids.tolist()):
+            for place in range(count):
+                open_[row, place, self.options(ids[: len(ids) - count + place])] = True
+        ended = ~open_.gather(2, input_ids[:, -count:, None])
+        open_ = torch.where(ended, torch.zeros_like(open_).scatter(2, input_ids[:, -count:, None], True), open_)
+        return logits.masked_fill(~open_, -torch.inf).log_softmax(-1)
 
     def options(self, ids: list[int]) -> list[int]:
         """The ids that may follow."""
@@ -91,7 +105,9 @@ class GrammarLogits(LogitsProcessor):
         numbers = [template.number[token] for token in written if token in template.number]
         state, said = self._stand(tuple(numbers))
         if state != END:
-            return [int(template.phrases[edge.number]) for edge in self.scope.edges(state, said)]
+            if (state, said) not in self._open:
+                self._open[state, said] = [int(template.phrases[edge.number]) for edge in self.scope.edges(state, said)]
+            return self._open[state, said]
         tail, done = template.tails[template.grammar.conclusion(numbers)], len(written) - len(numbers)
         return [tail[min(done, len(tail) - 1)]]
 

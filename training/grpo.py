@@ -177,6 +177,36 @@ def example_rows(examples: list[Example]) -> Dataset:
     )
 
 
+class Trainer(GRPOTrainer):
+    """TRL's, which for a policy that keeps to a grammar takes probabilities as they are sampled: among the ways that are open.
+
+    Over the whole vocabulary a token that had to follow would cost what the policy never learnt, and the divergence would be that.
+    """
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        pixel_values: torch.Tensor | None = None,
+        **rest: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        constraint = getattr(self.accelerator.unwrap_model(self.model), "constraint", None)
+        if constraint is None:
+            found: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None] = super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, compute_aux_loss, pixel_values, **rest
+            )
+            return found
+        logits = model(input_ids=input_ids, attention_mask=attention_mask, pixel_values=pixel_values, use_cache=False).logits
+        spread = constraint.spread(logits[:, -logits_to_keep - 1 : -1].float() / self.temperature, input_ids)
+        chosen = spread.gather(2, input_ids[:, -logits_to_keep:, None])[..., 0]
+        return chosen, -(spread.exp() * spread.masked_fill(spread.isinf(), 0)).sum(-1) if compute_entropy else None, None
+
+
 class Metrics(TrainerCallback):
     """Writes what the trainer logs to the run's metrics file."""
 
@@ -287,7 +317,7 @@ def make_trainer(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        return GRPOTrainer(model=model, reward_funcs=functions, args=settings, train_dataset=data, processing_class=processor)
+        return Trainer(model=model, reward_funcs=functions, args=settings, train_dataset=data, processing_class=processor)
 
 
 def configure(given: Path | None, overrides: list[str]) -> GrpoConfig:

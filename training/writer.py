@@ -18,7 +18,7 @@ import numpy as np
 from edge.language.grammar import Edge, Grammar, Phrase, Walk
 from edge.language.labels import EMOTIONS_8
 from edge.language.statements import CUE_KINDS, Facts, Said
-from training.cues import CUE_NAMES
+from training.cues import CUE_NAMES, MIRROR_SIGN
 
 #: Options and what they are options of → the index of one.
 Choose = Callable[[int, str], int]
@@ -39,8 +39,12 @@ def at_random(rng: random.Random) -> Choose:
 class ByFace:
     """Wordings that follow the face: each question looks at the face from a direction of its own, and where it lies there decides.
 
-    The readings of faces spread about normally along any direction, so every option gets its share.
+    The readings of faces spread about normally along any direction, so every option gets its share. A face and its mirror image lie in one
+    place.
     """
+
+    _SIDED = np.array([*(MIRROR_SIGN < 0), True, False, True])
+    """Readings that a mirror turns round: cues that know left from right, yaw and roll."""
 
     def __init__(self, mean: np.ndarray, std: np.ndarray) -> None:
         self.mean, self.std = mean, np.maximum(std, 1e-3)
@@ -48,11 +52,12 @@ class ByFace:
     @classmethod
     def fit(cls, readings: np.ndarray) -> ByFace:
         """Learn the spread of the readings `[N,R]` (cues, then pose)."""
-        return cls(readings.mean(0), readings.std(0))
+        place = cls._unsided(readings)
+        return cls(place.mean(0), place.std(0))
 
     def __call__(self, readings: np.ndarray) -> Choose:
         """The choices for one face `[R]`."""
-        place = (readings - self.mean) / self.std
+        place = (self._unsided(readings) - self.mean) / self.std
 
         def choose(count: int, question: str) -> int:
             seed = int.from_bytes(hashlib.sha256(question.encode()).digest()[:8], "little")
@@ -61,6 +66,10 @@ class ByFace:
             return min(int(share * count), count - 1)
 
         return choose
+
+    @classmethod
+    def _unsided(cls, readings: np.ndarray) -> np.ndarray:
+        return np.where(cls._SIDED, np.abs(readings), readings)
 
 
 @dataclass(frozen=True, slots=True)

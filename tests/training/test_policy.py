@@ -129,3 +129,21 @@ def test_the_choice_is_the_most_probable_of_what_may_follow(parts):
     allowed = processor.options(ids[0].tolist())
     assert processor(ids, scores)[0].argmax() == max(allowed, key=lambda token: scores[0, token])
     assert len(allowed) > 100
+
+
+def test_probabilities_are_those_of_sampling(parts):
+    policy, processor = parts
+    constrain(policy, whole_grammar(), processor.tokenizer)
+    constraint, policy.generation_config.max_new_tokens = policy.constraint, 24
+    batch = _batch(processor, _crops(6, 1))
+    done = policy.generate(**batch, do_sample=True, temperature=2.0, top_k=0, return_dict_in_generate=True, output_scores=True)
+    policy.constraint = None
+    ids, count = done.sequences, len(done.scores)
+    logits = policy(input_ids=ids, pixel_values=batch["pixel_values"]).logits[:, -count - 1 : -1] / 2.0
+    found = constraint.spread(logits, ids).gather(2, ids[:, -count:, None])[..., 0]
+    sampled = torch.stack(done.scores, 1).log_softmax(-1).gather(2, ids[:, -count:, None])[..., 0]
+    written = ids[:, -count:] != processor.tokenizer.pad_token_id
+    torch.testing.assert_close(found[written], sampled[written], atol=1e-4, rtol=1e-4)
+    assert (found[:, 0] == 0).all(), "what must follow is certain"
+    assert found[~written].eq(0).all()
+    assert found[written].lt(-0.1).any()
