@@ -40,7 +40,6 @@ COMMANDS = {
     "soak": ("speed.soak", "a live stream for a long time: memory, threads, age of frames, fast path beside explanations"),
     "faces": ("quality.faces", "the face finder"),
     "again": ("quality.again", "who leaves a stream and comes back: who is known again, who is taken for somebody else"),
-    "points": ("quality.points", "how much of the finder's point error is the teacher's own"),
     "crop": ("quality.crop", "does the runtime's own crop of a face read like the FER+ image?"),
     "versus": ("speed.versus", "this checkout beside an older one, each with its own bundle"),
     "reference": ("speed.reference", "a short latency run against the committed figures"),
