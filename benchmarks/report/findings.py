@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from benchmarks.command import Figures
 
-SCHEMA = 8
+SCHEMA = 9
 """Version of `results.json`; the reports of others are not read."""
 
 _GAINS = {"war": 0.005, "uar": 0.01, "eea": 0.01, "meea": 0.01, "cue_precision": 0.01, "verified_rate": 0.02}

@@ -30,7 +30,7 @@ def blocks(found: Figures) -> list[Block]:
     )
     parts = {"all": found["all"], **found["sources"], **found["emotions"]}
     rows = [[text, *(interval(part[group][key]) for part in parts.values())] for group, key, text in _FOLLOWED]
-    rows.append(["movements said that are absent", *(interval(part["absent"]["all"]) for part in parts.values())])
+    rows.append(["movements said that are absent", *(interval(part["absent"]) for part in parts.values())])
     changed = {name: {key: interval(value) for key, value in row.items()} for name, row in found["all"]["controls"].items()}
     cues = {name: {key: interval(value) for key, value in row.items()} for name, row in found["cues"].items()}
     for name, row in cues.items():

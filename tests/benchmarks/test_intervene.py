@@ -106,16 +106,6 @@ def test_text_keeps_what_did_not_move_and_drops_what_was_undone():
     turned = _case("move", before, after, was, _outcome(after, ("movement", "inner_brow", 1, "plain")), {"lip_corners": -3.0}, face=1)
     found = followed.text([kept, turned], [], rules)
     assert (found["kept"]["share"], found["kept"]["n"]) == (0.5, 2), "only the brows were not moved"
-    assert found["turned"]["share"] == 0.5
-
-
-@pytest.mark.parametrize(("band", "grown"), [("strong", 1), ("plain", 1), ("slight", 0)])
-def test_intensity_grows_with_the_movement(band, grown):
-    before, after = _cues(mouth_width=2.0), _cues(mouth_width=3.5)
-    was = _outcome(before, ("movement", "mouth_width", 1, "plain"))
-    case = _case("move", before, after, was, _outcome(after, ("movement", "mouth_width", 1, band)), {"mouth_width": 1.5})
-    found = followed.text([case], [], whole_grammar().rules)["grows"]
-    assert (found["share"], found["n"]) == (grown, 1)
 
 
 def test_reasons_are_necessary_where_undoing_them_costs_more():
@@ -141,9 +131,8 @@ def test_reasons_suffice_where_building_them_makes_the_answer():
     built = _case("built", _cues(), _cues(), rest, _outcome(_cues(), p=0.7), {}, 0, "happiness")
     otherwise = _case("built otherwise", _cues(), _cues(), rest, other, {}, 0, "happiness")
     found = followed.sufficiency([built], [otherwise])
-    assert found["raised"]["share"] == found["more"]["share"] == found["becomes"]["share"] == 1
-    assert found["by"]["by"] == pytest.approx(0.6)
-    assert found["by_otherwise"]["by"] == pytest.approx(0.05)
+    assert found["raised"]["share"] == found["more"]["share"] == 1
+    assert followed.sufficiency([otherwise], [built])["more"]["share"] == 0
 
 
 def test_controls_count_what_changed_and_a_mirror_turns_sides():
@@ -163,9 +152,8 @@ def test_a_smile_that_is_said_and_not_there_is_counted():
     false = _case("base", _cues(), _cues(), _outcome(_cues(), SMILE), _outcome(_cues()))
     true = _case("base", _cues(lip_corners=3), _cues(lip_corners=3), _outcome(_cues(), SMILE), _outcome(_cues()), face=1)
     found = followed.absent([false, true])
-    assert (found["smile"]["happiness"]["share"], found["smile"]["happiness"]["n"]) == (1, 1)
-    assert found["all"]["n"] == 2 * 2 * len(CUE_NAMES) - 1
-    assert found["all"]["share"] == pytest.approx(1 / found["all"]["n"])
+    assert found["n"] == 2 * 2 * len(CUE_NAMES) - 1
+    assert found["share"] == pytest.approx(1 / found["n"])
 
 
 def test_conflict_tells_which_half_of_the_face_the_text_follows():
@@ -175,7 +163,7 @@ def test_conflict_tells_which_half_of_the_face_the_text_follows():
     cases = [_case("apart", _cues(), _cues(), smile, now, face=i) for i, now in enumerate((smile, both, wrong, silent))]
     found = followed.conflict(cases)
     shares = {name: round(row["share"], 3) for name, row in found.items()}
-    assert shares == {"happiness": 0.75, "anger": 0.25, "shown": 0.75, "smile": 0.667, "brows": 0.333, "both": 0.333, "false": 0.333}
+    assert shares == {"happiness": 0.75, "anger": 0.25, "shown": 0.75, "smile": 0.667, "brows": 0.333, "false": 0.333}
 
 
 def test_faces_are_moved_and_read_from_end_to_end(tmp_path, capsys):
