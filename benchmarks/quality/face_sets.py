@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.quality.photographs import Photographs
 from training.compose import PROFILE_DEG, Composer, Piece, Scene, Sources, Turns, placed_face, relit
 
 SCENE_SIZES = ((1280, 720), (1920, 1080))
@@ -34,7 +33,7 @@ class Known:
     turns_deg: np.ndarray
     """`[F]` in the picture's plane."""
     tags: tuple[str, ...]
-    """`photo`, `plain`, `profile`, `masked`, `glasses`, `hand`; of the audit, the group."""
+    """`photo`, `plain`, `profile`, `masked`, `glasses`, `hand`."""
 
 
 def known(scene: Scene) -> Known:
@@ -108,13 +107,3 @@ def empties(pictures: list[np.ndarray]) -> Iterator[Known]:
     none = np.zeros((0, 4))
     for picture in pictures:
         yield Known(picture, none, np.zeros((0, 5, 2)), none, np.zeros(0), ())
-
-
-def audit(photographs: Photographs) -> Iterator[Known]:
-    """The audit photographs: one face each, somewhere around the middle; the tag is race and gender."""
-    for i, (race, gender) in enumerate(zip(photographs.race, photographs.gender, strict=True)):
-        picture = photographs.picture(i)
-        height, width = picture.shape[:2]
-        box = np.array([[width * 0.25, height * 0.25, width * 0.75, height * 0.75]])
-        unsure = np.array([[0, 0, width, height]])
-        yield Known(picture, box, np.full((1, 5, 2), np.nan), unsure, np.zeros(1), (f"{race}, {gender}",))

@@ -1,8 +1,7 @@
 """`python -m benchmarks faces`: face finders side by side, on pictures whose faces are known.
 
 The bundle's finder, others (`--beside`) and YuNet look at the same pictures, each at one size that all share and at its own. YuNet is the
-yardstick: what it finds at a size is what can be asked at that size, so recall is also given over YuNet's, with the interval of a
-bootstrap over pictures.
+yardstick: what it finds at a size is what can be asked at that size, so recall is also given over YuNet's.
 """
 
 from __future__ import annotations
@@ -12,20 +11,20 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from benchmarks.command import Command, bundle_options, whole
+from benchmarks.command import Command, Figures, bundle_options, whole
 from benchmarks.quality import face_sets
 from benchmarks.quality.face_sets import Known
+from benchmarks.quality.interval import share
 from benchmarks.quality.photographs import PACK, Photographs, load_photographs
 from edge.arguments import face_width
 from edge.bundle import SCREEN, Bundle, FaceSpec
 from edge.cv import cv2
 from edge.engine.backend import OrtSession, Session
-from edge.errors import InputError, UsageError
+from edge.errors import InputError
 from edge.sources.picture import as_grey
 from edge.types import Detection
 from edge.vision.encoder import FaceEncoder
@@ -41,7 +40,6 @@ TURNS = ((0, 30), (30, 60), (60, 120), (120, 181))
 """In the picture's plane, degrees."""
 _SAME, _OTHER = 0.5, 0.3
 _WAY_UP = 0.4  # mean distance of the points over the eye distance: those of a face read upside down are a whole one away
-_DRAWS = 1000
 
 Find = Callable[[np.ndarray], list[Detection]]
 
@@ -103,36 +101,30 @@ class Tally:
         self.error.append(error)
 
 
-def compare(finders: dict[str, Find], pictures: Iterable[Known], title: str, keep: Misses | None = None) -> dict[str, Any]:
-    """Let every finder look at a set, the last of them the yardstick: `pictures`, `faces` and a record per finder (see `figures`); `keep`
-    sees what each found."""
+def compare(finders: dict[str, Find], pictures: Iterable[Known], title: str) -> Figures:
+    """Let every finder look at a set, the last of them the yardstick: `pictures`, `faces` and a record per finder (see `figures`)."""
     tallies = {name: Tally() for name in finders}
     facts = Facts()
     for picture in tqdm(pictures, desc=title, leave=False, disable=None):
-        looked = {name: find(picture.picture) for name, find in finders.items()}
-        for name, faces in looked.items():
-            tallies[name].add(picture, faces)
-        if keep:
-            keep(picture, looked)
+        for name, find in finders.items():
+            tallies[name].add(picture, find(picture.picture))
         facts.add(picture)
     yardstick = list(tallies)[-1]
-    rows: dict[str, Any] = {"pictures": len(facts.widths), "faces": len(facts.tags)}
+    rows: Figures = {"pictures": len(facts.widths), "faces": len(facts.tags)}
     for name, tally in tallies.items():
         rows[name] = figures(tally, facts, tallies[yardstick] if name != yardstick else None)
     return rows
 
 
-def figures(tally: Tally, facts: Facts, yardstick: Tally | None) -> dict[str, Any]:
-    """Recall with its 95 % interval, over the yardstick's, by part; false faces a picture; point error of those found."""
+def figures(tally: Tally, facts: Facts, yardstick: Tally | None) -> Figures:
+    """`recall` and `over_yardstick` with intervals over pictures, recall by part, false faces a picture, point error of those found."""
     hits, counts = np.array([f.sum() for f in tally.found]), np.array([len(f) for f in tally.found])
-    draws = np.random.default_rng(0).integers(0, len(hits), (_DRAWS, len(hits)))
-    found: dict[str, Any] = {"false_a_picture": float(np.mean(tally.false))}
+    found: Figures = {"false_a_picture": float(np.mean(tally.false))}
     if not counts.sum():
         return found
-    found |= {"recall": hits.sum() / counts.sum(), "recall_95": _interval(hits, counts, draws)}
+    found["recall"] = share(hits, counts)
     if yardstick:
-        base = np.array([f.sum() for f in yardstick.found])
-        found |= {"over_yardstick": hits.sum() / max(1, base.sum()), "over_yardstick_95": _interval(hits, base, draws)}
+        found["over_yardstick"] = share(hits, np.array([f.sum() for f in yardstick.found]))
     every, error = _joined(tally.found), _joined(tally.error)
     known = np.isfinite(error)
     if known.any():
@@ -142,15 +134,11 @@ def figures(tally: Tally, facts: Facts, yardstick: Tally | None) -> dict[str, An
     return found
 
 
-def _interval(part: np.ndarray, whole: np.ndarray, draws: np.ndarray) -> list[float]:
-    return [float(v) for v in np.quantile(part[draws].sum(1) / np.maximum(1, whole[draws].sum(1)), [0.025, 0.975]).round(4)]
-
-
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.zeros(0, parts[0].dtype), *parts])
 
 
-def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes: int, keep: Misses | None = None) -> dict[str, Any]:
+def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes: int) -> Figures:
     """Every set through every finder; `audit` counts a photograph as found when a face lies on its middle."""
     sources = load_sources(data, cache, part)
     sets: dict[str, Iterable[Known]] = {
@@ -163,32 +151,30 @@ def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes
         "profiles": face_sets.heads_of_kind(sources, "profile", max(1, scenes // 8)),
         "masked": face_sets.heads_of_kind(sources, "masked", max(1, scenes // 8)),
     }
-    found = {name: compare(finders, pictures, name, keep) for name, pictures in sets.items()}
+    found = {name: compare(finders, pictures, name) for name, pictures in sets.items()}
     if (data / PACK).is_file():
         found["audit"] = audit(finders, load_photographs(data))
     return found
 
 
-def audit(finders: dict[str, Find], photographs: Photographs) -> dict[str, Any]:
-    """Share of the audit photographs in which a face lies on the middle, by finder and group, with the least group's first."""
-    hits: dict[str, dict[str, list[bool]]] = {name: {} for name in finders}
-    for seen in tqdm(face_sets.audit(photographs), desc="audit", total=len(photographs), leave=False, disable=None):
-        middle = np.array(seen.picture.shape[1::-1]) / 2
+def audit(finders: dict[str, Find], photographs: Photographs) -> Figures:
+    """Share of the audit photographs in which a face lies on the middle, by finder: of the `least` group, of `all`, of `groups`."""
+    groups = np.array([f"{race}, {gender}" for race, gender in zip(photographs.race, photographs.gender, strict=True)])
+    hits = {name: np.zeros(len(groups), bool) for name in finders}
+    for i in tqdm(range(len(groups)), desc="audit", leave=False, disable=None):
+        picture = photographs.picture(i)
+        middle = np.array(picture.shape[1::-1]) / 2
         for name, find in finders.items():
-            boxes = np.reshape([face.box_xyxy for face in find(seen.picture)], (-1, 4))
-            inside = bool(((boxes[:, :2] < middle) & (middle < boxes[:, 2:])).all(1).any())
-            hits[name].setdefault(seen.tags[0], []).append(inside)
-    return {
-        name: {
-            "least": min(float(np.mean(found)) for found in groups.values()),
-            "all": float(np.mean([one for found in groups.values() for one in found])),
-            "groups": {group: float(np.mean(found)) for group, found in sorted(groups.items())},
-        }
-        for name, groups in hits.items()
-    }
+            boxes = np.reshape([face.box_xyxy for face in find(picture)], (-1, 4))
+            hits[name][i] = ((boxes[:, :2] < middle) & (middle < boxes[:, 2:])).all(1).any()
+    found: Figures = {}
+    for name, hit in hits.items():
+        shares = {str(group): float(hit[groups == group].mean()) for group in np.unique(groups)}
+        found[name] = {"least": min(shares.values()), "all": float(hit.mean()), "groups": shares}
+    return found
 
 
-def times(finders: dict[str, Find], rounds: int = 30) -> dict[str, Any]:
+def times(finders: dict[str, Find], rounds: int = 30) -> Figures:
     """Milliseconds a picture, median and twentieth, every finder in turn so that all see the same machine."""
     rng, found = np.random.default_rng(0), {}
     for width, height in ((640, 480), (1280, 720), (1920, 1080)):
@@ -203,51 +189,6 @@ def times(finders: dict[str, Find], rounds: int = 30) -> dict[str, Any]:
             name: {"median": float(np.median(values)), "low": float(np.quantile(values, 0.05))} for name, values in spent.items()
         }
     return found
-
-
-class Misses:
-    """A picture of what went wrong: known faces that the first finder missed and the yardstick found, and faces where none is."""
-
-    def __init__(self, side: int = 128, most: int = 60) -> None:
-        self.tiles: dict[str, list[np.ndarray]] = {"missed": [], "false": []}
-        self.side, self.most = side, most
-
-    def __call__(self, seen: Known, looked: dict[str, list[Detection]]) -> None:
-        """Look at one picture's outcome."""
-        mine, its = (Tally(), Tally())
-        faces = next(iter(looked.values()))
-        mine.add(seen, faces)
-        its.add(seen, list(looked.values())[-1])
-        for box in seen.boxes[its.found[0] & ~mine.found[0]]:
-            self._keep("missed", seen.picture, box)
-        known = np.concatenate([seen.boxes, seen.unsure])
-        for face in faces:
-            if not len(known) or box_overlap(known, face.box_xyxy[None]).max() < 0.1:
-                self._keep("false", seen.picture, face.box_xyxy)
-
-    def _keep(self, kind: str, picture: np.ndarray, box: np.ndarray) -> None:
-        if len(self.tiles[kind]) >= self.most:
-            return
-        middle, reach = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
-        matrix = np.array([[1, 0, 0], [0, 1, 0]]) * self.side / (2 * reach)
-        matrix[:, 2] = self.side / 2 - matrix[:, :2] @ middle
-        colour = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
-        tile = cv2.warpAffine(colour, matrix, (self.side, self.side), flags=cv2.INTER_AREA)
-        cv2.putText(tile, f"{box[2] - box[0]:.0f} px", (4, self.side - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 255, 255), 1, cv2.LINE_AA)
-        self.tiles[kind].append(np.asarray(tile))
-
-    def save(self, path: Path) -> None:
-        """Misses above, false faces below, ten in a row."""
-        rows = []
-        for kind, tiles in self.tiles.items():
-            band = np.full((20, 10 * self.side, 3), 40, np.uint8)
-            cv2.putText(band, f"{kind}: {len(tiles)}", (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-            rows.append(band)
-            for start in range(0, len(tiles), 10):
-                row = tiles[start : start + 10]
-                rows.append(np.hstack(row + [np.zeros_like(row[0])] * (10 - len(row))))
-        if not cv2.imwrite(str(path), np.vstack(rows)):
-            raise UsageError(f"cannot write the picture '{path}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +216,7 @@ class Looker:
         return find
 
 
-def _run(args: argparse.Namespace) -> dict[str, Any]:
+def _run(args: argparse.Namespace) -> Figures:
     data, graphs = args.data.parent if args.data.is_file() else args.data, {}
     yardstick = args.yunet or data / "yunet_n_dynamic.onnx"
     if not yardstick.is_file():
@@ -288,13 +229,10 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         graphs[name] = Looker(OrtSession(bundle.graph("face"), threads=args.threads), config.face, encoder, screen)
     graphs["yunet"] = Looker(OrtSession(yardstick, threads=args.threads), FaceSpec(100_000, SURE, 0.45, channels=3, yunet=True))
     sizes = {f"at_{size}" if size else "at_their_own_size": size for size in args.size}
-    found: dict[str, Any] = {"sizes": args.size, "part": args.part}
+    found: Figures = {"sizes": args.size, "part": args.part}
     for title, size in sizes.items():
         finders = {name: looker.at(size, args.min_face) for name, looker in graphs.items()}
-        misses = Misses() if args.picture and not size else None
-        found[title] = measure(finders, data, args.cache, args.part, args.scenes, misses) | {"ms": times(finders)}
-        if misses:
-            misses.save(args.picture)
+        found[title] = measure(finders, data, args.cache, args.part, args.scenes) | {"ms": times(finders)}
     return found
 
 
@@ -310,7 +248,6 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-face", type=face_width, metavar="W", help=wanted)
     parser.add_argument("--scenes", type=whole, default=400, metavar="N", help="composed scenes (default: 400)")
     parser.add_argument("--cache", type=Path, default=Path("runs/face/teacher"), help="where the teacher's answers are kept")
-    parser.add_argument("--picture", type=Path, metavar="F.png", help="draw misses and false faces at the finder's own size")
     bundle_options(parser, threads=2)
 
 
