@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -23,6 +22,7 @@ from tqdm.auto import tqdm
 from benchmarks.command import Command, Figures
 from benchmarks.quality.accuracy import claim_figures
 from benchmarks.quality.interval import difference
+from benchmarks.report.blocks import interval, markdown, named
 from edge.errors import InputError
 from edge.language.grammar import Grammar
 from edge.language.labels import EMOTIONS_8, mask_emotions
@@ -180,7 +180,7 @@ def run(args: argparse.Namespace) -> Figures:
     summed, apart = {name: summary(each) for name, each in rows.items()}, differences(measured)
     figures = {"split": args.split, "n": len(faces.label), **about, "arms": rows, "summary": summed, "differences": apart}
     (out / "align.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (out / "align.md").write_text(f"{table('figure', summed, _mean)}\n{table('difference (95 %)', apart, _gap)}")
+    (out / "align.md").write_text(tables(summed, apart))
     (out / "samples.md").write_text(samples(written, faces))
     return figures
 
@@ -238,20 +238,16 @@ def summary(runs: list[Figures]) -> dict[str, tuple[float, float] | None]:
     return {key: None if None in each else (float(np.mean(each)), float(spread(each))) for key, each in values.items()}
 
 
-def table(first: str, columns: Mapping[str, Figures], shown: Callable[[Any], str]) -> str:
-    """A Markdown table: figures down, arms or pairs of them across."""
-    rows = [f"| {first} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for key in next(iter(columns.values()), {}):
-        rows.append(f"| {key} | {' | '.join(shown(column.get(key)) for column in columns.values())} |")
-    return "\n".join(rows) + "\n"
+def tables(summed: Mapping[str, Figures], apart: Mapping[str, Figures]) -> str:
+    """The figures in Markdown: arms, and pairs of them, across."""
+    means = {key: {arm: _mean(each[key]) for arm, each in summed.items()} for key in summed[WRITER]}
+    form = "{:+.3f} ({:+.3f} to {:+.3f})"
+    gaps = {key: {pair: interval(each[key], form) for pair, each in apart.items()} for key in next(iter(apart.values()))}
+    return "\n".join(markdown([named("", "figure", means, list(summed)), named("", "difference (95 %)", gaps, list(apart))]))
 
 
-def _mean(value: tuple[float, float] | None) -> str:
-    return "–" if value is None else f"{value[0]:.3f}" + (f" ± {value[1]:.3f}" if value[1] else "")
-
-
-def _gap(value: Figures) -> str:
-    return f"{value['by']:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
+def _mean(value: tuple[float, float] | None) -> str | None:
+    return None if value is None else f"{value[0]:.3f}" + (f" ± {value[1]:.3f}" if value[1] else "")
 
 
 def samples(written: dict[str, list[Completion]], faces: Faces, count: int = 10, seed: int = 0) -> str:
