@@ -6,10 +6,10 @@ import argparse
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from edge.pipeline import Pipeline
 from edge.whole import write_whole
 
 Figures = dict[str, Any]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,13 @@ def loaded(folders: Sequence[Path | None] | None, device: str, threads: int) -> 
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(Pipeline.load(folder, device=device, threads=threads)) for folder in wanted]
         yield dict(zip(names, opened, strict=True))
+
+
+def progress(items: Iterable[Item], title: str) -> Iterator[Item]:
+    """A progress bar on a terminal, nothing in a pipe."""
+    from tqdm.auto import tqdm
+
+    return iter(tqdm(items, desc=title, leave=False, disable=None))
 
 
 def plain(value: Any) -> Any:

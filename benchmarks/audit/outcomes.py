@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from benchmarks.command import progress
 from benchmarks.quality.photographs import Photographs
 from benchmarks.quality.reading import explain_subjects
 from edge.language.explain import Subject, subject_of
@@ -57,7 +57,7 @@ def observe(
     subjects: list[Subject] = []
     whose: list[int] = []
     unclear = np.zeros(len(photographs), bool)
-    for i in tqdm(range(len(photographs)), desc=title, leave=False, disable=None):
+    for i in progress(range(len(photographs)), title):
         picture = photographs.picture(i)
         picture = change(picture) if change else picture
         seen = pipeline.look(Frame(picture, "image", i, 0.0))

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, check, distinct, whole
+from benchmarks.command import Command, Figures, bundle_options, check, distinct, progress, whole
 from benchmarks.peers.worker import RivalMissing, Worker
 from benchmarks.quality.reading import Faces, data_options, framed, load_faces
 from benchmarks.speed.clock import UNIT, Stage, interleave, summary, timed
@@ -73,7 +72,7 @@ def started(wanted: list[Wanted], threads: int) -> Iterator[Rivals]:
     """Start the rivals, on `threads` threads as far as they heed it; they end with the context."""
     rivals = Rivals()
     with contextlib.ExitStack() as stack:
-        for rival in tqdm(wanted, desc="rivals", leave=False, disable=None):
+        for rival in progress(wanted, "rivals"):
             try:
                 rivals[rival.title] = stack.enter_context(Worker(rival.name, rival.options, rival.python, threads))
             except RivalMissing as reason:
@@ -148,7 +147,7 @@ def _accuracies(pipeline: Pipeline, faces: Faces, rivals: Rivals, folder: Path) 
     for title, worker in list(rivals.items()):
         names = [parse_emotion(name, labels) for name in worker.about["labels"]]
         index = np.array([labels.index(name) if name else -1 for name in names])
-        pictures = tqdm(found, desc=title, leave=False, disable=None)
+        pictures = progress(found, title)
         theirs = rivals.ask(title, lambda worker, i=index, p=pictures: _answers(worker, folder, faces.crops.shape[1], p, i))
         if theirs is None:
             continue

@@ -68,19 +68,18 @@ def judged(pipeline: Pipeline, drafts: list[Explanation], mask: bool) -> np.ndar
     return found
 
 
-def _claims(drafts: list[Explanation], cues: np.ndarray | None, names: list[str]) -> dict[str, float | None]:
+def _claims(drafts: list[Explanation], cues: np.ndarray, names: list[str]) -> dict[str, float | None]:
     """Claims of movement; those of rest are easier to fulfil and would flatter the figure."""
-    if cues is None:
-        return claim_rates(0, 0, 0)
-    told = [(draft, row) for draft, row in zip(drafts, cues, strict=True) if np.isfinite(row).all()]
-    moved = [(claim, row) for draft, row in told for claim in draft.claims if claim.direction]
-    return claim_figures([Claim(claim.cue, claim.direction, float(row[names.index(claim.cue)])) for claim, row in moved], cues)
+    rows = (dict(zip(names, map(float, row), strict=True)) if np.isfinite(row).all() else None for row in cues)
+    told = [(draft, row) for draft, row in zip(drafts, rows, strict=True) if row]
+    return claim_figures([Claim(c.cue, c.direction, row[c.cue]) for draft, row in told for c in draft.claims if c.direction], cues)
 
 
 def claim_figures(claims: list[Claim], cues: np.ndarray) -> dict[str, float | None]:
     """`training.metrics.claim_rates`, and `claims_per_face` of those whose `[N,C]` cues the landmarks tell."""
     rates = claim_rates(sum(c.supported for c in claims), sum(c.contradicted for c in claims), len(claims))
-    return {**rates, "claims_per_face": len(claims) / max(1, int(np.isfinite(cues).all(1).sum()))}
+    known = int(np.isfinite(cues).all(1).sum())
+    return {**rates, "claims_per_face": len(claims) / known if known else None}
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline, progress
 from edge.cv import cv2
 from edge.pipeline import Pipeline
 from edge.sources.camera import Frame
@@ -51,7 +50,7 @@ def load(archive: Path, pipeline: Pipeline, half: str) -> Sample:
     pack, index = open_pack(archive)
     videos: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     crowds = []
-    for row in tqdm(sorted(index, key=lambda row: row["file"]), desc="photos", leave=False, disable=None):
+    for row in progress(sorted(index, key=lambda row: row["file"]), "photos"):
         name, alone = row["file"], len(row["teacher_faces"]) == 1
         portrait = re.fullmatch(r"portrait/(.+)_(\d)\d_?\.jpg", name)
         if not row["teacher_faces"] or (alone and not portrait) or name == _ONE_MAN or not _in_half(row["group"], half):

@@ -17,9 +17,8 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures
+from benchmarks.command import Command, Figures, progress
 from benchmarks.quality.accuracy import claim_figures
 from benchmarks.quality.interval import difference
 from benchmarks.report.blocks import interval, markdown, named
@@ -168,7 +167,7 @@ def run(args: argparse.Namespace) -> Figures:
     judges, about = _judges(args, data, reader)
     written = {WRITER: written_alone(grammar, faces, load_temperature(args.grammar))}
     measured = {WRITER: [measure(written[WRITER], faces, reader, judges)]}
-    for name, folder in tqdm([(n, f) for n, folders in arms.items() for f in folders], desc="policies", leave=False, disable=None):
+    for name, folder in progress([(n, f) for n, folders in arms.items() for f in folders], "policies"):
         done = completions_of(folder / "policy", faces)
         written.setdefault(name, done)
         measured.setdefault(name, []).append(measure(done, faces, reader, judges))

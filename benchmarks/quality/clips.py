@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, positive, whole
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline, positive, progress, whole
 from benchmarks.quality.accuracy import judged
 from benchmarks.quality.acted import acted_clips
 from benchmarks.quality.reading import of_emotions
@@ -193,7 +192,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    found = [read(pipeline, clip) for clip in tqdm(find_clips(args, pipeline), desc="clips", leave=False, disable=None)]
+    found = [read(pipeline, clip) for clip in progress(find_clips(args, pipeline), "clips")]
     if not found:
         raise InputError(f"no clip in '{args.data or args.dataset}'")
     return {"dataset": args.dataset, **figures(pipeline, found)}

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, whole
+from benchmarks.command import Command, Figures, bundle_options, progress, whole
 from benchmarks.quality import face_sets
 from benchmarks.quality.face_sets import Known
 from benchmarks.quality.interval import share
@@ -105,7 +104,7 @@ def compare(finders: dict[str, Find], pictures: Iterable[Known], title: str) -> 
     """Let every finder look at a set, the last of them the yardstick: `pictures`, `faces` and a record per finder (see `figures`)."""
     tallies = {name: Tally() for name in finders}
     facts = Facts()
-    for picture in tqdm(pictures, desc=title, leave=False, disable=None):
+    for picture in progress(pictures, title):
         for name, find in finders.items():
             tallies[name].add(picture, find(picture.picture))
         facts.add(picture)
@@ -161,7 +160,7 @@ def audit(finders: dict[str, Find], photographs: Photographs) -> Figures:
     """Share of the audit photographs in which a face lies on the middle, by finder: of the `least` group, of `all`, of `groups`."""
     groups = np.array([f"{race}, {gender}" for race, gender in zip(photographs.race, photographs.gender, strict=True)])
     hits = {name: np.zeros(len(groups), bool) for name in finders}
-    for i in tqdm(range(len(groups)), desc="audit", leave=False, disable=None):
+    for i in progress(range(len(groups)), "audit"):
         picture = photographs.picture(i)
         middle = np.array(picture.shape[1::-1]) / 2
         for name, find in finders.items():

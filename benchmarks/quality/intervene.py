@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, of_pipeline, whole
+from benchmarks.command import Command, Figures, of_pipeline, progress, whole
 from benchmarks.quality import followed, gallery
 from benchmarks.quality.followed import Case
-from benchmarks.quality.moved import CONTROLS, SOURCES, Item, Maker, Outcome, Subject, progress, read, source_options, subjects
+from benchmarks.quality.moved import CONTROLS, SOURCES, Item, Maker, Outcome, Subject, read, source_options, subjects
 from benchmarks.quality.reading import cue_model
 from edge.pipeline import Pipeline
 from edge.types import Statement

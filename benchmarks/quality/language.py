@@ -13,9 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
+from benchmarks.command import Command, Figures, bundle_options, of_pipeline, progress, whole
 from benchmarks.quality.interval import share
 from benchmarks.quality.reading import cue_model, evenly, explain, read_crops
 from benchmarks.quality.said import Told, statements, texts, token_counter, verdicts
@@ -125,7 +124,7 @@ def of_photos(pipeline: Pipeline, archive: Path, limit: int = 0) -> tuple[Told, 
         with zipfile.ZipFile(archive) as pack:
             names = [name for name in pack.namelist() if name.endswith(".jpg")]
             names = [names[i] for i in evenly(len(names), limit)]
-            for name in tqdm(names, desc="photographs", leave=False, disable=None):
+            for name in progress(names, "photographs"):
                 picture = cv2.imdecode(np.frombuffer(pack.read(name), np.uint8), cv2.IMREAD_COLOR)
                 if faces := pipeline(picture).faces:
                     seen += 1
@@ -150,7 +149,7 @@ def sampled(pipeline: Pipeline, subjects: list[Subject], count: int, seed: int) 
     explainer, labels = pipeline.explainer, tuple(pipeline.config.labels)
     chosen = np.random.default_rng(seed).choice(len(subjects), -(-count // _EACH))
     parsed = []
-    for number, face in enumerate(tqdm(chosen, desc="sample", leave=False, disable=None)):
+    for number, face in enumerate(progress(chosen, "sample")):
         subject = subjects[face]
         scope = explainer.grammar.scope(subject.facts.hidden)
         for text in explainer.policy.sample(subject.tokens[None], _EACH, seed=seed + number, scope=scope):

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from benchmarks.command import bundle_options, whole
 from benchmarks.quality.reading import explain, read_crops
@@ -240,8 +239,3 @@ def _lit(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 def _pressed(image: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_GRAYSCALE))
-
-
-def progress(items: list, title: str) -> tqdm:
-    """A bar on a terminal, none in a pipe."""
-    return tqdm(items, desc=title, leave=False, disable=None)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, of_pipeline
-from benchmarks.quality.moved import SOURCES, Subject, progress, source_options, subjects
+from benchmarks.command import Command, Figures, of_pipeline, progress
+from benchmarks.quality.moved import SOURCES, Subject, source_options, subjects
 from benchmarks.quality.reading import cue_model
 from edge.counterfactual import CONTROL
 from edge.cv import cv2

@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, check, whole
+from benchmarks.command import Command, Figures, bundle_options, check, progress, whole
 from benchmarks.speed.scaling import CHECKOUT, fresh
 from benchmarks.speed.stages import demo_frame
 from edge.cv import cv2
@@ -29,7 +28,7 @@ def measure(
         what a turn takes of the first checkout's turn beside it, so that a busy spell hits both.
     """
     turns: dict[str, dict[str, list[float]]] = {name: {stage: [] for stage in STAGES} for name in checkouts}
-    for name in tqdm([name for _ in range(rounds) for name in checkouts], desc="turns", leave=False, disable=None):
+    for name in progress([name for _ in range(rounds) for name in checkouts], "turns"):
         _, spent = fresh(*checkouts[name], pictures, device, threads, calls=calls)
         for stage, values in turns[name].items():
             values.append(float(np.median([row[stage] for row in spent])))

@@ -103,7 +103,7 @@ def test_compare_measures_us_and_a_rival_on_the_same_faces(pipeline, portrait, c
     face = cv2.resize(grey[30:206, 130:306], (96, 96), interpolation=cv2.INTER_AREA)
     names = list(pipeline.bundle.config.labels)
     labels = np.array([names.index("happiness"), names.index("happiness"), names.index("fear")])
-    faces = Faces(np.stack([face, face, face]), labels, None)
+    faces = Faces(np.stack([face, face, face]), labels, np.full((3, 1), np.nan))
     wanted = [
         compare.Wanted("brightness", "onnx", _options(classifier), sys.executable),
         compare.Wanted("nothing", "yunet", {"file": "none"}, sys.executable),
@@ -145,7 +145,7 @@ def test_a_rival_that_fails_on_a_face_is_missing(pipeline, classifier, monkeypat
         raise RivalMissing("it died")
 
     monkeypatch.setattr(Worker, "read", dies)
-    faces = Faces(np.full((2, 96, 96), 128, np.uint8), np.array([0, 1]), None)
+    faces = Faces(np.full((2, 96, 96), 128, np.uint8), np.array([0, 1]), np.full((2, 1), np.nan))
     with compare.started([compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)], 1) as running:
         figures = compare.measure(pipeline, running, 1, rounds=1, faces=faces)
     assert figures["missing"] == {"brightness": "it died"}
