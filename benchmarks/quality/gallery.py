@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
-from edge.cv import cv2
-from edge.errors import InputError, UsageError
+from benchmarks import pictures
 from edge.vision.quality import sharpness
-from training.data import HELD_OUT_EVERY, read_pack, reframe
+from training.data import HELD_OUT_EVERY, load_today, read_pack, reframe
 from training.intervene import Mover, at_rest
 
 FACES = 10
@@ -27,24 +26,17 @@ MOVES: dict[str, dict[str, float]] = {
     "jaw dropped": {"jawOpen": 0.35},
 }
 """Column → expression without its side → amount."""
-_CELL_PX, _HEAD_PX, _ADULT, _TURNED_DEG, _SHARP, _BRIGHT = 112, 18, 3, 20.0, 0.22, 80
+_CELL_PX, _ADULT, _TURNED_DEG, _SHARP, _BRIGHT = 112, 3, 20.0, 0.22, 80
 
 
 def draw(data: Path, mover: Mover, path: Path, seed: int = 0) -> None:
     """Draw the gallery, by `seed` of which people, and write it by the suffix of `path`, or `UsageError`."""
-    rows = []
-    for image, landmarks in _people(data, mover, seed):
-        pictures = [mover.move(image, landmarks, _sided(mover, amounts))[0] for amounts in MOVES.values()]
-        rows.append(np.hstack([reframe(picture, _CELL_PX) for picture in pictures]))
-    sheet = Image.new("L", (_CELL_PX * len(MOVES), _HEAD_PX + _CELL_PX * len(rows)), 255)
-    sheet.paste(Image.fromarray(np.vstack(rows)), (0, _HEAD_PX))
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for i, name in enumerate(MOVES):
-        pen.text((i * _CELL_PX + 4, 2), name, 0, font)
-    try:
-        sheet.save(path, quality=88)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot write '{path}': {error}") from None
+    people = _people(data, mover, seed)
+    columns = []
+    for name, amounts in MOVES.items():
+        moved = [mover.move(image, landmarks, _sided(mover, amounts))[0] for image, landmarks in people]
+        columns.append(pictures.titled(np.vstack([reframe(picture, _CELL_PX) for picture in moved]), name))
+    pictures.save(path, np.hstack(columns))
 
 
 def _sided(mover: Mover, amounts: dict[str, float]) -> dict[str, float]:
@@ -53,28 +45,18 @@ def _sided(mover: Mover, amounts: dict[str, float]) -> dict[str, float]:
 
 def _people(data: Path, mover: Mover, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Adults of the held-out part at rest, facing the camera and sharp, taking turns by race and gender."""
-    path = data / "faces_today.zip"
-    keys = ("id", "landmarks", "blendshapes", "blendshape_names", "race", "gender", "age")
-    numbers, landmarks, blendshapes, names, race, gender, age = read_pack(path.with_suffix(".npz"), *keys)
-    quiet = at_rest(blendshapes, list(map(str, names))) & (numbers % HELD_OUT_EVERY == 0) & (age >= _ADULT)
-    order = np.random.default_rng(seed).permutation(np.flatnonzero(quiet))
+    faces = load_today(data, held_out=True)
+    number, *about = read_pack(data / "faces_today.npz", "id", "race", "gender", "age")
+    race, gender, age = (column[number % HELD_OUT_EVERY == 0] for column in about)
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(at_rest(faces.blendshapes, faces.shape_names) & (age >= _ADULT)))
     groups = [[int(i) for i in order if (race[i], gender[i]) == group] for group in sorted({(race[i], gender[i]) for i in order})]
     np.random.default_rng(seed).shuffle(groups)
-    found: list[tuple[np.ndarray, np.ndarray]] = []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            while len(found) < FACES and any(groups):
-                for group in groups:
-                    while group and len(found) < FACES:
-                        i = group.pop()
-                        points = landmarks[i].astype(np.float32) / 16
-                        image = cv2.imdecode(np.frombuffer(archive.read(f"{numbers[i]}.jpg"), np.uint8), cv2.IMREAD_GRAYSCALE)
-                        if _clear(mover, image, points):
-                            found.append((image, points))
-                            break
-    except (OSError, KeyError, zipfile.BadZipFile, cv2.error) as error:
-        raise InputError(f"'{path}' is missing or damaged: {error}") from None
-    return found
+
+    def clear(group: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return ((faces.images[i], faces.landmarks[i]) for i in reversed(group) if _clear(mover, faces.images[i], faces.landmarks[i]))
+
+    turns = itertools.zip_longest(*map(clear, groups))
+    return list(itertools.islice(filter(None, itertools.chain.from_iterable(turns)), FACES))
 
 
 def _clear(mover: Mover, image: np.ndarray, points: np.ndarray) -> bool:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import pictures
 from benchmarks.command import Command, Figures, of_pipeline, progress
 from benchmarks.quality.moved import SOURCES, Subject, source_options, subjects
 from benchmarks.quality.reading import cue_model
 from edge.counterfactual import CONTROL
 from edge.cv import cv2
-from edge.errors import OutputError, UsageError
+from edge.errors import UsageError
 from edge.pipeline import Pipeline
 from edge.types import FOLLOWED
 from edge.vision.encoder import Encoded
@@ -33,7 +34,7 @@ OUT = 1.0
 """Deviations from which a cue stands out."""
 SHOWN = "today"
 """The source whose faces may be drawn (FairFace, CC BY 4.0)."""
-_ZOOM, _TITLE, _COLUMNS = 2, 16, 2
+_ZOOM = 2
 _EVEN = 1e-4
 
 
@@ -71,8 +72,7 @@ def measure(
         `control`: change of the answer's probability with nothing taken back, `mean` and `p95`, beside `moved`, the mean of the moves.
 
     Raises:
-        UsageError: the bundle has no moves, or there is no face of today to be drawn.
-        OutputError: the sheet cannot be written.
+        UsageError: the bundle has no moves, there is no face of today to be drawn, or the sheet cannot be written.
     """
     if pipeline.moves is None:
         raise UsageError(f"bundle '{pipeline.bundle.folder}' has no moves: add them with 'python -m export moves'")
@@ -172,20 +172,10 @@ def _draw(path: Path, crops: np.ndarray, pairs: list[Pair]) -> None:
             taken.append(pair)
     cells = []
     for pair in taken:
-        row = np.concatenate([crops[pair.face], pair.ours, pair.trainers], 1)
-        row = cv2.resize(row, None, fx=_ZOOM, fy=_ZOOM, interpolation=cv2.INTER_CUBIC)
-        cell = cv2.copyMakeBorder(row, _TITLE, 4, 4, 4, cv2.BORDER_CONSTANT, value=255)
-        text = f"{pair.cue} {pair.measured:+.1f}: as it is, runtime, trainer"
-        cells.append(cv2.putText(cell, text, (4, _TITLE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 0, 1, cv2.LINE_AA))
-    cells += [np.full_like(cells[0], 255)] * (-len(cells) % _COLUMNS)
-    picture = np.concatenate([np.concatenate(cells[i : i + _COLUMNS], 1) for i in range(0, len(cells), _COLUMNS)])
-    done, data = cv2.imencode(path.suffix or ".png", picture)
-    try:
-        if not done:
-            raise OSError(0, "not a format that can be written")
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise OutputError(f"cannot write '{path}': {error.strerror}") from None
+        row = cv2.resize(np.hstack([crops[pair.face], pair.ours, pair.trainers]), None, fx=_ZOOM, fy=_ZOOM, interpolation=cv2.INTER_CUBIC)
+        cells.append(pictures.titled(row, f"{pair.cue} {pair.measured:+.1f}: as it is, runtime, trainer"))
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % 2)
+    pictures.save(path, np.vstack([np.hstack(two) for two in zip(cells[::2], cells[1::2], strict=True)]))
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import pictures
 from benchmarks.audit.changes import CHANGES
 from benchmarks.audit.figures import measure
 from benchmarks.audit.groups import LEAST
@@ -180,7 +181,7 @@ def _run(args: argparse.Namespace) -> Figures:
         as_png = args.picture.suffix == ".png"
         write_file(args.picture, plots.png(plots.audit, figures, *_SIZE) if as_png else _picture(figures).encode())
     if args.sheet:
-        write_file(args.sheet, cv2.imencode(args.sheet.suffix, draw_sheet(photographs))[1].tobytes())
+        pictures.save(args.sheet, draw_sheet(photographs))
     if args.page:
         write_file(args.page, fill_page(page, figures).encode())
     return figures

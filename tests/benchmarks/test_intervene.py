@@ -205,7 +205,7 @@ def test_gallery_shows_every_move_of_every_face(tmp_path, capsys):
     cells = [sheet[18 : 18 + side, i * side : (i + 1) * side].astype(int) for i in range(len(MOVES))]
     assert sheet.shape[0] == 18 + 4 * side
     assert all(np.abs(cell - cells[0]).max() > 20 for cell in cells[1:])
-    assert main(["intervene", "--data", str(tmp_path), "--gallery", str(tmp_path / "no" / "gallery.png"), "--threads", "1"]) == 2
+    assert main(["intervene", "--data", str(tmp_path), "--gallery", str(path / "gallery.png"), "--threads", "1"]) == 2
 
 
 def test_unnamed_cues_stand_in_for_named_ones_and_do_not_pass_neutral():
