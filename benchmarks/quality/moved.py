@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict
 from edge.vision.encoder import Encoded
 from training.cues import CUE_NAMES
-from training.data import HELD_OUT_EVERY, load_ferplus, read_pack, reframe
+from training.data import load_ferplus, load_today, read_pack, reframe, resized
 from training.intervene import Mover, at_rest
 from training.levers import Held, Steer
 
@@ -46,10 +47,7 @@ class Subject:
 
     def crop(self, image: np.ndarray, size: int) -> np.ndarray:
         """A picture of this face as the encoder takes it: FER+'s framing, `[size,size]`."""
-        if self.source != "ferplus":
-            return reframe(image, size)
-        how = cv2.INTER_AREA if size < len(image) else cv2.INTER_LINEAR
-        return image if len(image) == size else np.asarray(cv2.resize(image, (size, size), interpolation=how))
+        return resized(image[None], size)[0] if self.source == "ferplus" else reframe(image, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +92,22 @@ def subjects(source: str, folder: Path, steer: Steer, count: int, split: str) ->
         pack = load_ferplus(folder, split)
         labels = [EMOTIONS_8[i] if i >= 0 else "" for i in pack.label]
         return _taken(source, labels, lambda i: (pack.images[i], pack.landmarks[i]), steer, count)
+    if source == "today":
+        faces = load_today(folder, held_out=True)
+        labels = [_REST if quiet else _ANY for quiet in at_rest(faces.blendshapes, faces.shape_names)]
+        return _taken(source, labels, lambda i: (faces.images[i], faces.landmarks[i]), steer, count)
     path = folder / f"faces_{source}.zip"
+    (landmarks,) = read_pack(path.with_suffix(".npz"), "landmarks")
     try:
         with zipfile.ZipFile(path) as archive:
-            landmarks, *about = read_pack(path.with_suffix(".npz"), "landmarks", *(_ABOUT if source == "today" else ()))
-            if about:
-                numbers, blendshapes, names = about
-                rest = at_rest(blendshapes, list(map(str, names)))
-                out = numbers % HELD_OUT_EVERY == 0
-                labels = ["" if not held else _REST if quiet else _ANY for held, quiet in zip(out, rest, strict=True)]
-                files = [f"{number}.jpg" for number in numbers]
-            else:
-                files = [name for name in archive.namelist() if name.endswith(".jpg")]
-                labels = [emotion if (emotion := name.split("/")[-2]) in EMOTIONS_8[:-1] else "" for name in files]
+            files = [name for name in archive.namelist() if name.endswith(".jpg")]
+            labels = [emotion if (emotion := name.split("/")[-2]) in EMOTIONS_8[:-1] else "" for name in files]
 
             def face(i: int) -> tuple[np.ndarray, np.ndarray]:
                 image = cv2.imdecode(np.frombuffer(archive.read(files[i]), np.uint8), cv2.IMREAD_GRAYSCALE)
                 return image, landmarks[i].astype(np.float32) / 16
 
             return _taken(source, labels, face, steer, count)
-    except FileNotFoundError:
-        raise InputError(f"no data pack at '{path}'") from None
     except (OSError, KeyError, IndexError, zipfile.BadZipFile, cv2.error) as error:
         raise InputError(f"'{path}' is damaged: {error}") from None
 
@@ -133,29 +126,25 @@ def present(folder: Path) -> tuple[str, ...]:
     return tuple(s for s in SOURCES if (folder / ("ferplus_images.npz" if s == "ferplus" else f"faces_{s}.zip")).is_file())
 
 
-_ABOUT = ("id", "blendshapes", "blendshape_names")
 _REST, _ANY = "at rest", "face"
 
 
 def _taken(source: str, labels: list[str], face: Callable[[int], tuple[np.ndarray, np.ndarray]], steer: Steer, count: int) -> list[Subject]:
     """Take turns between the labels, each label's faces in an order of their own, until there are enough; an empty label is left out."""
+
+    def subject(i: int) -> Subject | None:
+        image, landmarks = face(i)
+        try:
+            steer.mover.move(image, landmarks, {})
+            held = steer.hold(landmarks)
+        except ValueError:
+            return None
+        return Subject(source, image, landmarks, held, None if source == "today" else labels[i], labels[i] in (_REST, "neutral"))
+
     random = np.random.default_rng(0)
-    groups = [list(random.permutation([i for i, label in enumerate(labels) if label == name])) for name in sorted({*labels} - {""})]
-    found: list[Subject] = []
-    while len(found) < count and any(groups):
-        for group in groups:
-            if not group or len(found) >= count:
-                continue
-            i = int(group.pop())
-            image, landmarks = face(i)
-            try:
-                steer.mover.move(image, landmarks, {})
-                held = steer.hold(landmarks)
-            except ValueError:
-                continue
-            truth = None if source == "today" else labels[i]
-            found.append(Subject(source, image, landmarks, held, truth, labels[i] in (_REST, "neutral")))
-    return found
+    groups = [random.permutation([i for i, label in enumerate(labels) if label == name]) for name in sorted({*labels} - {""})]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*(group[::-1].tolist() for group in groups)))
+    return list(itertools.islice(filter(None, (subject(i) for i in turns if i is not None)), count))
 
 
 def read(pipeline: Pipeline, items: list[Item], title: str) -> list[Outcome]:
