@@ -1,17 +1,17 @@
 import json
-import zipfile
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 from grammars import whole_grammar
+from packs import write_audit
 from PIL import Image
 from spoken import explainer_of, spoken_faces
 
 from benchmarks.__main__ import main, show
 from benchmarks.quality.interval import difference, share
 from benchmarks.quality.language import of_photos
+from benchmarks.quality.photographs import load_photographs
 from benchmarks.quality.said import Told, statements, texts, verdicts
 from benchmarks.quality.sheet import draw_sheet, draw_texts
 from edge.errors import UsageError
@@ -141,11 +141,8 @@ def test_a_bundle_of_the_small_line_shows_only_its_language(bundle, data, tmp_pa
 
 
 def test_whole_photographs_go_through_the_finder(pipeline, portrait, tmp_path):
-    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as pack:
-        for name, picture in (("a", portrait), ("b", portrait * 0)):
-            pack.writestr(f"{name}.jpg", cv2.imencode(".jpg", picture)[1].tobytes())
-    told, seen, photos = of_photos(pipeline, tmp_path / "photos.zip")
-    assert (len(told), seen, photos) == (1, 1, 2)
+    told, seen = of_photos(pipeline, load_photographs(write_audit(tmp_path / "faces_audit.zip", [portrait, portrait * 0])))
+    assert (len(told), seen) == (1, 1)
     assert told.pictures[0].ndim == 3
     assert len(told.explanations) == 1
     assert told.truth is told.measured is None
