@@ -54,7 +54,7 @@ def summary(figures: Figures) -> Table:
     for share in ("found", "unclear", "verified", "abstained"):
         asked = ASKED["gap"] if share in ("verified", "abstained") else ""
         cells = [_gap(bundle["gaps"]["race"]["shares"][share]) for bundle in bundles.values()]
-        changed = _signed(against["gaps"]["race"]["shares"][share]) if against else None
+        changed = _signed(against["gaps"][share]) if against else None
         rows.append([f"largest gap between races: {share}", asked, *cells, changed])
     for way in CHANGES:
         for what in ("label", "verdict"):
