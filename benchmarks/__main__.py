@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from benchmarks.command import Command, plain
+from benchmarks.report.blocks import interval
 from edge.boundary import guarded
 from edge.errors import BackendError
 
@@ -100,9 +101,7 @@ def show(figures: dict[str, Any], indent: str = "") -> None:
 def _short(value: Any) -> str:
     """A figure; a share, a difference or a ratio with its interval."""
     if isinstance(value, dict):
-        middle = next((value[key] for key in ("share", "by", "median") if key in value), None)
-        count = f", n {value['n']}" if "n" in value else ""
-        return f"{_short(middle)} ({_short(value['low'])} to {_short(value['high'])}{count})"
+        return (interval(value, "{:.4f} ({:.4f} to {:.4f})") or "") + (f", n {value['n']}" if "n" in value else "")
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, list):

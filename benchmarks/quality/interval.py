@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from benchmarks.command import Figures
@@ -30,6 +32,12 @@ def difference(first: np.ndarray, second: np.ndarray) -> Figures:
     gap = np.asarray(first, float) - np.asarray(second, float)
     low, high = np.percentile(draws(len(gap)) @ gap / len(gap), LEVEL)
     return {"by": float(gap.mean()), "low": float(low), "high": float(high)}
+
+
+def spread(values: Sequence[float] | np.ndarray) -> Figures:
+    """`median`, 95th percentile `p95` and `max`; NaN without values."""
+    found = np.percentile(values, (50, 95, 100)).tolist() if len(values) else [float("nan")] * 3
+    return dict(zip(("median", "p95", "max"), found, strict=True))
 
 
 def draws(count: int, seed: int = 0) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from benchmarks.command import Command, Figures, bundle_options, of_pipeline, positive
+from benchmarks.quality.interval import spread
 from benchmarks.quality.scenes import DrawnCamera, Grain, blend, draw, head
 from edge.errors import BackendError
 from edge.pipeline import Pipeline
@@ -102,7 +103,7 @@ class _Meter:
     def figures(self) -> Figures:
         """The figures of the soak."""
         handed_ms, delivered_ms, fast_ms, explaining = np.array(self.times).reshape(-1, 4).T
-        on, off = _spread(fast_ms[explaining > 0]), _spread(fast_ms[explaining == 0])
+        on, off = spread(fast_ms[explaining > 0]), spread(fast_ms[explaining == 0])
         passed_s = self.last_s - self.first_s
         memory, threads, handles = np.array(self.resources).T
         return {
@@ -117,8 +118,8 @@ class _Meter:
             "memory_growth_peak_mb": memory.max() - memory[0],
             "threads_growth": int(threads[-1] - threads[0]),
             "handles_growth": int(handles[-1] - handles[0]),
-            "frame_age_handed_over_ms": _spread(handed_ms),
-            "frame_age_delivered_ms": _spread(delivered_ms),
+            "frame_age_handed_over_ms": spread(handed_ms),
+            "frame_age_delivered_ms": spread(delivered_ms),
             "handed_over_older_than_two_frames": int((handed_ms > 2000 / FPS).sum()),
             "delivered_older_than_two_frames": int((delivered_ms > 2000 / FPS).sum()),
             "fast_path_explaining_ms": on,
@@ -146,13 +147,6 @@ def _resources() -> tuple[float, int, int]:
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6, len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
     except FileNotFoundError:
         raise BackendError("the soak reads /proc, which only Linux has") from None
-
-
-def _spread(values: np.ndarray) -> dict[str, float]:
-    """Median, 95th percentile and maximum; NaN without values."""
-    return dict(
-        zip(("median", "p95", "max"), np.percentile(values, (50, 95, 100)).tolist() if len(values) else [math.nan] * 3, strict=True)
-    )
 
 
 COMMAND = Command(options, of_pipeline(lambda pipeline, args: measure(pipeline, args.minutes)))

@@ -46,7 +46,6 @@ def test_movements_are_matched_by_cue_direction_and_time():
     found = movements([right])
     assert (found["n"], found["found"]["share"], found["gain"]) == (1, 1, 0.5)
     assert (found["onset_frames"]["median"], found["offset_frames"]["median"]) == pytest.approx((0.99, 3.0))
-    assert (found["bias_onset_ms"], found["bias_offset_ms"]) == pytest.approx((33, -100))
     assert found["others_per_min"] == pytest.approx(6)
     for wrong in (ended(2000, 3500, direction=-1), ended(2000, 3500, "outer_brow"), ended(2900, 5000)):
         assert movements([watched(SMILE, events=[wrong])])["found"]["share"] == 0
