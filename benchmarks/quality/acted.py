@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality.courses import ACTIONS, Clip, Course, Portrait, Stage, load_portraits
+from benchmarks.quality.courses import Clip, Course, Portrait, Stage, load_portraits
 from edge.bundle import BundleConfig
 from edge.errors import InputError
 from edge.pipeline import Pipeline
@@ -18,29 +18,7 @@ SHARES = (0.3, 0.9)
 """Of the time that the expression takes up, its rise and fall included."""
 NEUTRAL = "neutral"
 _TRIES = 20
-_LEVELS = 12
 _TALK = 0.3  # of a dropped jaw: lips that move and mean nothing
-
-
-class ActedStage(Stage):
-    """A face that can show one emotion."""
-
-    def __init__(self, mover: Mover, portrait: Portrait, config: BundleConfig, emotion: str, rng: np.random.Generator) -> None:
-        super().__init__(mover, portrait, config)
-        self._amounts = draw_amounts(emotion, rng) if emotion in PROTOTYPES else {}
-        self._shown: dict[int, np.ndarray] = {}
-        self._face = mover, portrait
-
-    def picture(self, action: str, amount: float, share: float) -> np.ndarray:
-        """As of a `Stage`; of the action that is named like the emotion, its prototype."""
-        if action in ACTIONS:
-            return super().picture(action, amount, share)
-        level = round(share * _LEVELS)
-        if level not in self._shown:
-            mover, portrait = self._face
-            amounts = {name: value * level / _LEVELS for name, value in self._amounts.items()}
-            self._shown[level] = mover.move(portrait.image, portrait.landmarks, amounts)[0]
-        return self._shown[level]
 
 
 def acted_clips(data: Path, pipeline: Pipeline, count: int, seed: int) -> Iterator[tuple[str, Clip]]:
@@ -56,7 +34,7 @@ def acted_clips(data: Path, pipeline: Pipeline, count: int, seed: int) -> Iterat
 def _clip(mover: Mover, portraits: Iterator[Portrait], config: BundleConfig, label: str, rng: np.random.Generator) -> Clip:
     for portrait in portraits:
         try:
-            stage = ActedStage(mover, portrait, config, label, rng)
+            stage = Stage(mover, portrait, config, {label: draw_amounts(label, rng)} if label in PROTOTYPES else None)
             stage.picture("jaw drop" if label == NEUTRAL else label, _TALK, 1.0)  # a face that cannot be moved says so here
         except ValueError:
             continue

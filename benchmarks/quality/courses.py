@@ -21,13 +21,13 @@ SIDE = 320
 """Of a frame, pixels; the face fills about half of it."""
 _ZOOM = 1.7
 _LEVELS = 48  # pictures drawn of one movement: one every two hundredths of a second of a slow one
-ACTIONS: dict[str, tuple[tuple[str, ...], str, int]] = {
-    "smile": (("mouthSmile_L", "mouthSmile_R"), "lip_corners", 1),
-    "brow raise": (("browInnerUp_L", "browInnerUp_R", "browOuterUp_L", "browOuterUp_R"), "inner_brow", 1),
-    "jaw drop": (("jawOpen",), "jaw_drop", 1),
-    "blink": (("eyeBlink_L", "eyeBlink_R"), "eye_opening", -1),
+ACTIONS: dict[str, tuple[tuple[str, ...], str]] = {
+    "smile": (("mouthSmile_L", "mouthSmile_R"), "lip_corners"),
+    "brow raise": (("browInnerUp_L", "browInnerUp_R", "browOuterUp_L", "browOuterUp_R"), "inner_brow"),
+    "jaw drop": (("jawOpen",), "jaw_drop"),
+    "blink": (("eyeBlink_L", "eyeBlink_R"), "eye_opening"),
 }
-"""What is done → expressions that do it, the cue that shows it, and which way."""
+"""What is done → expressions that do it, and the cue that shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +98,19 @@ def load_portraits(folder: Path, count: int, *, seed: int, eyes: bool = False) -
 class Stage:
     """Moves one portrait; pictures are drawn once for each of a few levels."""
 
-    def __init__(self, mover: Mover, portrait: Portrait, config: BundleConfig) -> None:
+    def __init__(self, mover: Mover, portrait: Portrait, config: BundleConfig, shows: dict[str, dict[str, float]] | None = None) -> None:
+        """Args: shows: further actions → expression → amount."""
         self._mover, self._portrait = mover, portrait
+        self._does = {action: dict.fromkeys(expressions, 1.0) for action, (expressions, _) in ACTIONS.items()} | (shows or {})
         self._model = cue_model(config, CUE_NAMES)
         self._drawn: dict[tuple[str, float, int], np.ndarray] = {}
         pose = self._model.measure(portrait.landmarks[None], mover.mesh.point_index)[1][0]
         self.turned_deg = float(np.abs(pose[:2]).max())
         """How far the head is turned, raised or lowered."""
 
-    def reach(self, action: str, amount: float) -> float:
-        """How far an amount moves the action's cue, in deviations; as `effects`."""
-        return self.effects(action, amount)[ACTIONS[action][1]]
-
     def effects(self, action: str, amount: float) -> dict[str, float]:
         """How far an amount moves each cue, in deviations by the landmarks; `ValueError` for a face that cannot be moved so."""
-        expressions = ACTIONS[action][0]
-        _, moved = self._mover.move(self._portrait.image, self._portrait.landmarks, dict.fromkeys(expressions, amount))
+        moved = self._moved(action, amount)[1]
         both = np.stack([self._portrait.landmarks, moved])
         frontal, _ = frontalise(both, self._mover.mesh.point_index, self._model.shape)
         rest, there = raw_measures(frontal, self._mover.mesh.point_index)
@@ -122,7 +119,7 @@ class Stage:
     def amount(self, action: str, amplitude: float) -> float | None:
         """The amount that moves the action's cue by so many deviations; `None` where this face does not reach it."""
         amounts = np.linspace(0.1, 1.4, 9)
-        reached = np.array([self.reach(action, amount) for amount in amounts])
+        reached = np.array([self.effects(action, amount)[ACTIONS[action][1]] for amount in amounts])
         if not reached[0] < amplitude < reached.max():
             return None
         return float(np.interp(amplitude, np.maximum.accumulate(reached), amounts))
@@ -132,9 +129,12 @@ class Stage:
         level = round(share * _LEVELS)
         key = (action, amount, level)
         if level and key not in self._drawn:
-            amounts = dict.fromkeys(ACTIONS[action][0], amount * level / _LEVELS)
-            self._drawn[key] = self._mover.move(self._portrait.image, self._portrait.landmarks, amounts)[0]
+            self._drawn[key] = self._moved(action, amount * level / _LEVELS)[0]
         return self._drawn[key] if level else self._portrait.image
+
+    def _moved(self, action: str, amount: float) -> tuple[np.ndarray, np.ndarray]:
+        amounts = {expression: value * amount for expression, value in self._does[action].items()}
+        return self._mover.move(self._portrait.image, self._portrait.landmarks, amounts)
 
 
 @dataclass(frozen=True, slots=True)

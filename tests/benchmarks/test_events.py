@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.quality import courses as made
 from benchmarks.quality.courses import SIDE, Clip, Course, blinking_clip, moving_clip, still_clip
 from benchmarks.quality.events import Watched, blinks, movements, stills
 from edge.types import Event
@@ -89,4 +88,3 @@ def test_a_clip_shows_its_courses_at_their_times_with_noise_and_sway(monkeypatch
     assert grey[80] > 1.6 * grey[55]
     still = list(still_clip(Stage(), 30, 1.0, seed=1).frames())
     assert 2 < float(np.std(still[0].image_bgr[..., 0] - still[0].image_bgr[..., 0].mean())) < 4
-    assert made.ACTIONS["blink"][2] == -1
