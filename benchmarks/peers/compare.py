@@ -49,35 +49,30 @@ class Wanted:
     python: str
 
 
-class Rivals(dict[str, Worker]):
-    """Title → process of the rivals that are there; and title → why there is none (any more) of the others."""
+class Rivals(contextlib.ExitStack):
+    """A process for every rival that is there; they end with the context."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: list[Wanted], threads: int) -> None:
+        """Start the rivals, on `threads` threads as far as they heed it."""
         super().__init__()
+        self.there: dict[str, Worker] = {}
         self.missing: dict[str, str] = {}
+        """Title → why there is none, or none any more."""
+        for rival in progress(wanted, "rivals"):
+            try:
+                self.there[rival.title] = self.enter_context(Worker(rival.name, rival.options, rival.python, threads))
+            except RivalMissing as reason:
+                self.missing[rival.title] = str(reason)
 
     def ask(self, title: str, question: Callable[[Worker], Answer]) -> Answer | None:
         """What a rival answers; at its first failure it goes to `missing`, and it never answers from then on."""
-        if title in self:
+        if title in self.there:
             try:
-                return question(self[title])
+                return question(self.there[title])
             except RivalMissing as reason:
                 self.missing[title] = str(reason)
-                del self[title]
+                del self.there[title]
         return None
-
-
-@contextlib.contextmanager
-def started(wanted: list[Wanted], threads: int) -> Iterator[Rivals]:
-    """Start the rivals, on `threads` threads as far as they heed it; they end with the context."""
-    rivals = Rivals()
-    with contextlib.ExitStack() as stack:
-        for rival in progress(wanted, "rivals"):
-            try:
-                rivals[rival.title] = stack.enter_context(Worker(rival.name, rival.options, rival.python, threads))
-            except RivalMissing as reason:
-                rivals.missing[rival.title] = str(reason)
-        yield rivals
 
 
 def measure(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = ROUNDS, faces: Faces | None = None) -> Figures:
@@ -85,7 +80,7 @@ def measure(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = R
 
     Returns:
         `matmul_ms`, `threads` (the pipeline's and the matmul's), `rounds`; `missing`: title → reason; `systems`: title → `version`, `note`,
-        `finds`, `labels`; `stages` (`find`, `classify`, `network` the classifier's function alone, `read` everything), each with its
+        `labels`; `stages` (`find`, `classify`, `network` the classifier's function alone, `read` everything), each with its
         `ratio` to our `read`; and `accuracy`: `n`, `found`, `war`, `uar`, `war_found` over the found faces, `war_crop` on the data's own
         crop without a finder, and `ours`, the same of us on these faces.
     """
@@ -94,8 +89,8 @@ def measure(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = R
         times = interleave(_stages(Scene.of(pipeline, demo_frame()), rivals, Path(folder)), threads, rounds=rounds, title="compare")
         scores = {} if faces is None else _accuracies(pipeline, faces, rivals, Path(folder))
     note = f"own finder and crop, bundle '{pipeline.bundle.folder.name}'"
-    ours = {"version": __version__, "note": note, "finds": True, "labels": list(pipeline.bundle.config.labels), "package": OURS}
-    systems: Figures = {OURS: ours, **{title: {**worker.about} for title, worker in rivals.items()}}
+    ours = {"version": __version__, "note": note, "labels": list(pipeline.bundle.config.labels)}
+    systems: Figures = {OURS: ours, **{title: {**worker.about} for title, worker in rivals.there.items()}}
     for title, row in systems.items():
         stages = {key.partition("\n")[2]: key for key in times if key.partition("\n")[0] == title}
         row["stages"] = {stage: summary(key, times, f"{OURS}\nread") for stage, key in stages.items()}
@@ -113,8 +108,8 @@ def _stages(scene: Scene, rivals: Rivals, folder: Path) -> list[Stage]:
 
     def theirs(title: str, stage: str) -> Stage:
         def call(calls: int) -> dict[str, list[float]]:
-            spent = rivals.ask(title, lambda worker: worker.time(stage, picture, face, calls))
-            return {f"{title}\n{stage}": spent or [math.inf] * calls}
+            answer = rivals.ask(title, lambda worker: worker.ask(stage, picture, face, calls))
+            return {f"{title}\n{stage}": answer["ms"] if answer else [math.inf] * calls}
 
         return call
 
@@ -122,7 +117,7 @@ def _stages(scene: Scene, rivals: Rivals, folder: Path) -> list[Stage]:
         timed(f"{OURS}\nfind", lambda: scene.pipeline.finder(scene.grey)),
         timed(f"{OURS}\nclassify", lambda: scene.pipeline.encoder(crop)),
         timed(f"{OURS}\nread", lambda: scene.pipeline.look(scene.frame)),
-        *(theirs(title, stage) for title, worker in rivals.items() for stage in worker.about["stages"]),
+        *(theirs(title, stage) for title, worker in rivals.there.items() for stage in worker.about["stages"]),
     ]
 
 
@@ -144,11 +139,10 @@ def _accuracies(pipeline: Pipeline, faces: Faces, rivals: Rivals, folder: Path) 
         own[i] = labels.index(seen[0].emotion) if seen else -1
     ours = own, pipeline.encoder.read(faces.crops).probabilities.argmax(1), own >= 0
     scores = {OURS: _score(faces.labels, np.arange(len(labels)), *ours)}
-    for title, worker in list(rivals.items()):
+    for title, worker in list(rivals.there.items()):
         names = [parse_emotion(name, labels) for name in worker.about["labels"]]
         index = np.array([labels.index(name) if name else -1 for name in names])
-        pictures = progress(found, title)
-        theirs = rivals.ask(title, lambda worker, i=index, p=pictures: _answers(worker, folder, faces.crops.shape[1], p, i))
+        theirs = rivals.ask(title, lambda worker, t=title, i=index: _answers(worker, folder, faces.crops.shape[1], progress(found, t), i))
         if theirs is None:
             continue
         if names:
@@ -164,11 +158,12 @@ def _answers(
     """Answers in our labels on pictures and on bare crops, −1 without one; and where a face was there."""
     answers, alone, there = [], [], []
     for i, face in enumerate(found):
-        own, values = worker.read(folder / f"{i}.npy", face)
+        own, values = worker.ask("read", folder / f"{i}.npy", face)["found"]
         there.append(own is not None)
-        answers.append(-1 if values is None else int(index[values.argmax()]))
+        answers.append(-1 if values is None else index[np.argmax(values)])
         if "classify" in worker.about["stages"]:
-            alone.append(int(index[worker.classify(folder / f"{i}.crop.npy", {"box": [0, 0, side, side], "points": None}).argmax()]))
+            values = worker.ask("classify", folder / f"{i}.crop.npy", {"box": [0, 0, side, side], "points": None})["found"]
+            alone.append(index[np.argmax(values)])
     return np.array(answers), np.array(alone, int), np.array(there)
 
 
@@ -241,7 +236,7 @@ def _run(args: argparse.Namespace) -> Figures:
     wanted = wanted_rivals(args)
     with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
         faces = load_faces(args.data, args.split, args.faces, pipeline) if args.data else None
-        with started(wanted, args.threads) as rivals:
+        with Rivals(wanted, args.threads) as rivals:
             return measure(pipeline, rivals, args.threads, rounds=args.rounds, faces=faces)
 
 

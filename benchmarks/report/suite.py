@@ -92,7 +92,7 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         return {**found, "cold": scaling.cold_start(first.bundle.folder, args.device, threads, repeats=min(3, rounds))}
 
     def compared() -> Figures:
-        with compare.started(wanted, threads) as rivals:
+        with compare.Rivals(wanted, threads) as rivals:
             chosen = faces(args.faces) if args.data else None
             return compare.measure(first, rivals, threads, rounds=min(compare.ROUNDS, rounds), faces=chosen)
 
