@@ -42,15 +42,25 @@ def bundle_options(parser: argparse.ArgumentParser, *, threads: int = 0, several
     parser.add_argument("--threads", type=whole, default=threads, metavar="N", help=how_many)
 
 
-def of_pipeline(measure: Callable[[Pipeline, argparse.Namespace], Figures], **least: float) -> Callable[[argparse.Namespace], Figures]:
-    """The `run` of a room that measures one loaded pipeline, once its options are not below their `least` values."""
+def of_pipeline(
+    measure: Callable[[Pipeline, argparse.Namespace], Figures],
+    options: Callable[[argparse.ArgumentParser], None],
+    *,
+    default_threads: int = 0,
+    **least: float,
+) -> Command:
+    """The command of a room that measures one loaded pipeline, once its options are not below their `least` values."""
+
+    def every(parser: argparse.ArgumentParser) -> None:
+        options(parser)
+        bundle_options(parser, threads=default_threads)
 
     def run(args: argparse.Namespace) -> Figures:
         check(args, **least)
         with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
             return measure(pipeline, args)
 
-    return run
+    return Command(every, run)
 
 
 @contextlib.contextmanager

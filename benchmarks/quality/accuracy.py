@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.command import Figures, of_pipeline
 from benchmarks.quality.reading import Faces, Read, data_options, explain, load_faces, verdict_rates
 from edge.language.rationale import Completion, split_sentences
 from edge.language.verdict import judge, sentences_of
@@ -86,7 +86,6 @@ def _options(parser: argparse.ArgumentParser) -> None:
     data_options(parser, faces=0)
     parser.add_argument("--find-faces", action="store_true", help="the folder holds whole photos: find the largest face first")
     parser.add_argument("--closed", action="store_true", help="leave classes that the data lacks out of the answer space")
-    bundle_options(parser)
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
@@ -94,4 +93,4 @@ def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     return measure(pipeline, faces, closed=args.closed)
 
 
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = of_pipeline(_run, _options)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, progress
+from benchmarks.command import Figures, of_pipeline, progress
 from edge.cv import cv2
 from edge.pipeline import Pipeline
 from edge.sources.camera import Frame
@@ -152,7 +152,6 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="faces_in_context.zip")
     parser.add_argument("--half", choices=("choose", "report", "all"), default="report", help="of the people (default: report)")
     parser.add_argument("--today", type=Path, metavar="ZIP", help="faces_today.zip: newcomers among people of their own group, too")
-    bundle_options(parser)
 
 
 def _measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
@@ -160,4 +159,4 @@ def _measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     return figures | ({"groups": measure_groups(args.today, args.half)} if args.today else {})
 
 
-COMMAND = Command(_options, of_pipeline(_measure))
+COMMAND = of_pipeline(_measure, _options)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, positive, progress, whole
+from benchmarks.command import Figures, of_pipeline, positive, progress, whole
 from benchmarks.quality.accuracy import judged
 from benchmarks.quality.acted import acted_clips
 from benchmarks.quality.reading import of_emotions
@@ -180,7 +180,6 @@ def _frames(folder: Path, fps: float, margin: float) -> Iterator[Frame]:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    bundle_options(parser, threads=1)
     parser.add_argument("--dataset", required=True, metavar="dfew|mafw|made|DIR", help="whose clips; DIR/<emotion>/ holds your own")
     parser.add_argument("--data", type=Path, metavar="ROOT", help="root of DFEW or MAFW; of made clips the data packs")
     parser.add_argument("--split", choices=("train", "test"), default="test", help="of DFEW and MAFW (default: test)")
@@ -198,4 +197,4 @@ def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     return {"dataset": args.dataset, **figures(pipeline, found)}
 
 
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = of_pipeline(_run, _options, default_threads=1)

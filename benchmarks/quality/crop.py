@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, progress
+from benchmarks.command import Figures, of_pipeline, progress
 from benchmarks.quality.reading import framed
 from edge.errors import InputError
 from edge.pipeline import Pipeline
@@ -48,7 +48,6 @@ def measure(pipeline: Pipeline, pack: Path, split: str) -> Figures:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="ferplus_images.npz")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
-    bundle_options(parser)
 
 
-COMMAND = Command(_options, of_pipeline(lambda pipeline, args: measure(pipeline, args.data, args.split)))
+COMMAND = of_pipeline(lambda pipeline, args: measure(pipeline, args.data, args.split), _options)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
+from benchmarks.command import Figures, of_pipeline, whole
 from benchmarks.quality.courses import Clip, Course, Stage, blinking_clip, closing_clip, load_portraits, moving_clip, still_clip
 from benchmarks.quality.interval import share, spread
 from benchmarks.quality.told import statements
@@ -182,7 +182,6 @@ def _overlap(course: Course, event: Event) -> float:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    bundle_options(parser, threads=1)
     parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--clips", type=whole, default=12, metavar="N", help="clips of each kind (default: 12)")
     parser.add_argument("--seed", type=int, default=1, help="of faces and courses (default: 1)")
@@ -192,4 +191,4 @@ def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     return measure(pipeline, data_folder(args.data), args.clips, args.seed)
 
 
-COMMAND = Command(_options, of_pipeline(_run, clips=1))
+COMMAND = of_pipeline(_run, _options, default_threads=1, clips=1)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, of_pipeline, progress, whole
+from benchmarks.command import Figures, of_pipeline, progress, whole
 from benchmarks.quality import followed, gallery
 from benchmarks.quality.followed import Case
 from benchmarks.quality.moved import CONTROLS, SOURCES, Item, Maker, Outcome, Subject, read, source_options, subjects
@@ -194,4 +194,4 @@ def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     return measure(pipeline, data, sources=sources, faces=max(1, args.faces), split=args.split, seed=args.seed)
 
 
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = of_pipeline(_run, _options)

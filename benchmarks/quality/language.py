@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, progress, whole
+from benchmarks.command import Figures, of_pipeline, progress, whole
 from benchmarks.quality.interval import share
 from benchmarks.quality.photographs import Photographs, load_photographs
 from benchmarks.quality.reading import cue_model, evenly, explain, read_crops
@@ -170,7 +170,6 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add("--sheet-source", choices=SOURCES, default="ferplus", help="whose faces sheets show; those of elsewhere are not to be passed on")
     add("--texts", type=Path, metavar="FILE", help=f"also draw {_TEXTS} shown texts beside their faces, as FILE-1.png, FILE-2.png …")
     add("--seed", type=whole, default=0, help="of everything that is drawn at random (default: 0)")
-    bundle_options(parser)
 
 
-COMMAND = Command(_options, of_pipeline(measure))
+COMMAND = of_pipeline(measure, _options)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import bundle_options, whole
+from benchmarks.command import whole
 from benchmarks.quality.reading import explain, read_crops
 from edge.bundle import BundleConfig
 from edge.cv import cv2
@@ -113,12 +113,11 @@ def subjects(source: str, folder: Path, steer: Steer, count: int, split: str) ->
 
 
 def source_options(parser: argparse.ArgumentParser, faces: int) -> None:
-    """Add `--data`, `--source`, `--split` and `--faces`, by default so many of each source; and the options of a bundle."""
+    """Add `--data`, `--source`, `--split` and `--faces`, by default so many of each source."""
     parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--source", action="append", choices=SOURCES, help="repeat; default: all of them")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of FER+ (default: test)")
     parser.add_argument("--faces", type=whole, default=faces, metavar="N", help=f"of each source (default: {faces})")
-    bundle_options(parser)
 
 
 def present(folder: Path) -> tuple[str, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, progress, whole
+from benchmarks.command import Command, Figures, of_pipeline, progress, whole
 from edge.bundle import BundleConfig
 from edge.cv import cv2
 from edge.errors import InputError
@@ -168,11 +169,7 @@ def verdict_rates(final: Sequence[Explanation], right: np.ndarray, lost: int = 0
 def over_faces(measure: Callable[[Pipeline, Faces], Figures], *, faces: int, split: str = "test") -> Command:
     """The command of a room that measures one bundle over labelled faces, by default `faces` of a split."""
 
-    def options(parser: argparse.ArgumentParser) -> None:
-        data_options(parser, faces=faces, split=split)
-        bundle_options(parser)
-
     def run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
         return measure(pipeline, load_faces(args.data, args.split, args.faces, pipeline))
 
-    return Command(options, of_pipeline(run))
+    return of_pipeline(run, partial(data_options, faces=faces, split=split))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import pictures
-from benchmarks.command import Command, Figures, of_pipeline, progress
+from benchmarks.command import Figures, of_pipeline, progress
 from benchmarks.quality.moved import SOURCES, Subject, source_options, subjects
 from benchmarks.quality.reading import cue_model
 from edge.counterfactual import CONTROL
@@ -188,4 +188,4 @@ def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     return measure(pipeline, data_folder(args.data), sources=sources, faces=max(1, args.faces), split=args.split, sheet=args.sheet)
 
 
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = of_pipeline(_run, _options)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.command import Figures, of_pipeline
 from benchmarks.speed.hardware import state
 from benchmarks.speed.jetson import mean_mw, parse_tegrastats
 from benchmarks.speed.stages import Scene, demo_frame
@@ -109,8 +109,7 @@ def _each(watts: Meter, work: Callable[[], object], seconds: float, idle: float 
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    bundle_options(parser, threads=2)
     parser.add_argument("--seconds", type=float, default=5.0, metavar="T", help="of each measurement (default: 5)")
 
 
-COMMAND = Command(_options, of_pipeline(lambda pipeline, args: measure(pipeline, seconds=args.seconds), seconds=1))
+COMMAND = of_pipeline(lambda pipeline, args: measure(pipeline, seconds=args.seconds), _options, default_threads=2, seconds=1)

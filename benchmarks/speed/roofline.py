@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
+from benchmarks.command import Figures, of_pipeline, whole
 from benchmarks.speed import flops
 from benchmarks.speed.clock import UNIT, UNIT_FLOPS, interleave, timed
 from benchmarks.speed.stages import Feed, Scene, demo_frame, watched
@@ -154,7 +154,6 @@ def operators(path: Path, feed: Feed, threads: int, runs: int = 40) -> list[Figu
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    bundle_options(parser, threads=2)
     parser.add_argument("--rounds", type=whole, default=30, metavar="N", help="turns of every graph (default: 30)")
     parser.add_argument("--profile", action="store_true", help="also the time of every kind of operator (CPU)")
 
@@ -163,4 +162,4 @@ def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     return measure(pipeline, args.threads, rounds=args.rounds, profile=args.profile)
 
 
-COMMAND = Command(_options, of_pipeline(_run, rounds=1, threads=1))
+COMMAND = of_pipeline(_run, _options, default_threads=2, rounds=1, threads=1)

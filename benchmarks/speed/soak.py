@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, positive
+from benchmarks.command import Figures, of_pipeline, positive
 from benchmarks.quality.interval import spread
 from benchmarks.quality.scenes import DrawnCamera, Grain, blend, draw, head
 from edge.errors import BackendError
@@ -34,7 +34,6 @@ _STILL_X = 400  # the still face lies right of it
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    bundle_options(parser)
     parser.add_argument("--minutes", type=positive, default=30.0, metavar="M", help="how long, warm-up not counted (default: 30)")
 
 
@@ -149,4 +148,4 @@ def _resources() -> tuple[float, int, int]:
         raise BackendError("the soak reads /proc, which only Linux has") from None
 
 
-COMMAND = Command(options, of_pipeline(lambda pipeline, args: measure(pipeline, args.minutes)))
+COMMAND = of_pipeline(lambda pipeline, args: measure(pipeline, args.minutes), options)
