@@ -134,10 +134,11 @@ def stills(watched: list[Watched]) -> Figures:
     }
 
 
-def measure(pipeline: Pipeline, data: Path, clips: int, seed: int) -> Figures:
+def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     """Make so many clips of each kind, read them, compare."""
-    mover, portraits = Mover.load(data), iter(load_portraits(data, _TRIES * 5 * clips, seed=seed, eyes=True))
-    seeds = itertools.count(seed + 1)
+    data, clips = data_folder(args.data), args.clips
+    mover, portraits = Mover.load(data), iter(load_portraits(data, _TRIES * 5 * clips, seed=args.seed, eyes=True))
+    seeds = itertools.count(args.seed + 1)
 
     def watched(make: Callable[..., Clip], fps: float) -> list[Watched]:
         """So many clips of the next portraits; a face that cannot be moved is passed over."""
@@ -187,8 +188,4 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1, help="of faces and courses (default: 1)")
 
 
-def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    return measure(pipeline, data_folder(args.data), args.clips, args.seed)
-
-
-COMMAND = of_pipeline(_run, _options, default_threads=1, clips=1)
+COMMAND = of_pipeline(measure, _options, default_threads=1, clips=1)

@@ -15,8 +15,7 @@ import numpy as np
 from benchmarks.command import Figures, of_pipeline, progress, whole
 from benchmarks.quality import followed, gallery
 from benchmarks.quality.followed import Case
-from benchmarks.quality.moved import CONTROLS, SOURCES, Item, Maker, Outcome, Subject, read, source_options, subjects
-from benchmarks.quality.reading import cue_model
+from benchmarks.quality.moved import CONTROLS, Item, Maker, Outcome, Subject, chosen, read, source_options
 from edge.pipeline import Pipeline
 from edge.types import Statement
 from training.cues import CUE_NAMES
@@ -37,19 +36,15 @@ APART = {"lip_corners": 3.0, "inner_brow": -2.5}
 """Cue → deviations of a smile under lowered brows."""
 
 
-def measure(
-    pipeline: Pipeline, data: Path, *, sources: tuple[str, ...] = SOURCES, faces: int = FACES, split: str = "test", seed: int = 0
-) -> Figures:
-    """Move so many faces of each source and see what follows, of any bundle with the cues that the landmarks tell.
+def measure(pipeline: Pipeline, steer: Steer, found: list[Subject], *, seed: int = 0) -> Figures:
+    """Move faces and see what follows, of any bundle with the cues that the landmarks tell.
 
     Returns:
         `faces` and `pictures` looked at; `reached`, the share of the moves that faces could be taken to; `all`, and under `sources` and
         `emotions` the same of a part: `reading`, `text`, `necessity`, `sufficiency`, `controls`, `absent`; `cues` and `units`, `reading` of
         each; `between`; `conflict` (see `followed`).
     """
-    steer = Steer(Mover.load(data), cue_model(pipeline.config, CUE_NAMES))
     random = np.random.default_rng(seed)
-    found = [subject for source in sources for subject in subjects(source, data, steer, faces, split)]
     makers = [Maker(i, subject, steer.mover, pipeline.config.image.size) for i, subject in enumerate(found)]
     before = read(pipeline, [maker.base() for maker in makers], "as they are")
     donors = _donors(found, before)
@@ -186,12 +181,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    data = data_folder(args.data)
     if args.gallery:
+        data = data_folder(args.data)
         gallery.draw(data, Mover.load(data), args.gallery, args.seed)
         return {"gallery": str(args.gallery)}
-    sources = tuple(dict.fromkeys(args.source or SOURCES))
-    return measure(pipeline, data, sources=sources, faces=max(1, args.faces), split=args.split, seed=args.seed)
+    return measure(pipeline, *chosen(pipeline, args), seed=args.seed)
 
 
 COMMAND = of_pipeline(_run, _options)

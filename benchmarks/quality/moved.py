@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.command import whole
-from benchmarks.quality.reading import explain, read_crops
+from benchmarks.quality.reading import cue_model, explain, read_crops
 from edge.bundle import BundleConfig
 from edge.cv import cv2
 from edge.errors import InputError
@@ -21,7 +21,7 @@ from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict
 from edge.vision.encoder import Encoded
 from training.cues import CUE_NAMES
-from training.data import load_ferplus, load_today, read_pack, reframe, resized
+from training.data import data_folder, load_ferplus, load_today, read_pack, reframe, resized
 from training.intervene import Mover, at_rest
 from training.levers import Held, Steer
 
@@ -118,6 +118,14 @@ def source_options(parser: argparse.ArgumentParser, faces: int) -> None:
     parser.add_argument("--source", action="append", choices=SOURCES, help="repeat; default: all of them")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of FER+ (default: test)")
     parser.add_argument("--faces", type=whole, default=faces, metavar="N", help=f"of each source (default: {faces})")
+
+
+def chosen(pipeline: Pipeline, args: argparse.Namespace) -> tuple[Steer, list[Subject]]:
+    """The faces that the options name, and what moves them."""
+    data = data_folder(args.data)
+    steer = Steer(Mover.load(data), cue_model(pipeline.config, CUE_NAMES))
+    sources = dict.fromkeys(args.source or SOURCES)
+    return steer, [subject for source in sources for subject in subjects(source, data, steer, max(1, args.faces), args.split)]
 
 
 def present(folder: Path) -> tuple[str, ...]:

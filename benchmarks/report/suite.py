@@ -22,7 +22,7 @@ from benchmarks.audit import figures
 from benchmarks.command import Command, Figures, bundle_options, check, loaded, plain, whole, write_file
 from benchmarks.peers import compare
 from benchmarks.quality import accuracy, intervene, robustness, variants
-from benchmarks.quality.moved import present
+from benchmarks.quality.moved import chosen, present
 from benchmarks.quality.photographs import PACK, load_photographs
 from benchmarks.quality.reading import Faces, load_faces
 from benchmarks.report import curves, report
@@ -100,8 +100,9 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         return figures.measure({next(iter(pipelines)): first}, load_photographs(args.data.parent), pairs=args.faces)
 
     def moved() -> Figures:
-        folder = args.data.parent
-        return intervene.measure(first, folder, sources=present(folder), faces=args.faces // 4 or intervene.FACES, split=args.split)
+        folder, count = args.data.parent, args.faces // 4 or intervene.FACES
+        given = argparse.Namespace(data=folder, source=present(folder), faces=count, split=args.split)
+        return intervene.measure(first, *chosen(first, given))
 
     return {
         "hardware": Part(hardware.measure),

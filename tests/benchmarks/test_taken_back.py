@@ -1,4 +1,5 @@
 import json
+from argparse import Namespace
 
 import cv2
 import numpy as np
@@ -35,10 +36,10 @@ def test_runtime_and_trainer_take_back_the_same_faces(packs, movable_folder, cap
     assert "draws faces of 'today' only" in capsys.readouterr().err
 
 
-def test_a_bundle_without_moves_cannot_be_compared(packs, pipeline, monkeypatch, capsys):
+def test_a_bundle_without_moves_cannot_be_compared(pipeline, monkeypatch):
     from benchmarks.quality.taken_back import measure
     from edge.errors import UsageError
 
     monkeypatch.setattr(pipeline, "moves", None)
     with pytest.raises(UsageError, match="has no moves: add them with 'python -m export moves'"):
-        measure(pipeline, packs)
+        measure(pipeline, Namespace())
