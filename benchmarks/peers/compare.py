@@ -12,13 +12,12 @@ import math
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, check, distinct, progress, whole
+from benchmarks.command import Figures, distinct, of_pipeline, progress, whole
 from benchmarks.peers.worker import RivalMissing, Worker
 from benchmarks.quality.reading import Faces, data_options, framed, load_faces
 from benchmarks.speed.clock import UNIT, Stage, interleave, summary, timed
@@ -38,31 +37,24 @@ Answer = TypeVar("Answer")
 _PACKAGES = ("fer", "emotiefflib", "deepface", "py-feat", "opencv")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A rival to try."""
-
-    title: str
-    name: str
-    """One of `rivals.RIVALS`."""
-    options: dict[str, Any]
-    python: str
+Wanted = dict[str, tuple[str, dict[str, Any], str]]
+"""Title → which of `rivals.RIVALS`, its options, and the Python that has its package."""
 
 
 class Rivals(contextlib.ExitStack):
     """A process for every rival that is there; they end with the context."""
 
-    def __init__(self, wanted: list[Wanted], threads: int) -> None:
+    def __init__(self, wanted: Wanted, threads: int) -> None:
         """Start the rivals, on `threads` threads as far as they heed it."""
         super().__init__()
         self.there: dict[str, Worker] = {}
         self.missing: dict[str, str] = {}
         """Title → why there is none, or none any more."""
-        for rival in progress(wanted, "rivals"):
+        for title, given in progress(wanted.items(), "rivals"):
             try:
-                self.there[rival.title] = self.enter_context(Worker(rival.name, rival.options, rival.python, threads))
+                self.there[title] = self.enter_context(Worker(*given, threads))
             except RivalMissing as reason:
-                self.missing[rival.title] = str(reason)
+                self.missing[title] = str(reason)
 
     def ask(self, title: str, question: Callable[[Worker], Answer]) -> Answer | None:
         """What a rival answers; at its first failure it goes to `missing`, and it never answers from then on."""
@@ -185,7 +177,7 @@ def _score(truth: np.ndarray, known: np.ndarray, answers: np.ndarray, alone: np.
     }
 
 
-def wanted_rivals(args: argparse.Namespace) -> list[Wanted]:
+def wanted_rivals(args: argparse.Namespace) -> Wanted:
     """What the options ask for, every package tried; `UsageError` for one that is not `NAME=PATH` or `KEY=VALUE`."""
     given = dict(_pairs("--python", args.python))
     if unknown := set(given) - set(_PACKAGES):
@@ -202,7 +194,7 @@ def wanted_rivals(args: argparse.Namespace) -> list[Wanted]:
     for file, *settings in args.onnx or []:
         rows.append((Path(file).stem, "onnx", "", {"file": file, **dict(_pairs("--onnx", settings)), "threads": args.threads}))
     titles = distinct([row[0] for row in rows])
-    return [Wanted(title, name, options, given.get(at, sys.executable)) for title, (_, name, at, options) in zip(titles, rows, strict=True)]
+    return {title: (name, options, given.get(at, sys.executable)) for title, (_, name, at, options) in zip(titles, rows, strict=True)}
 
 
 def _pairs(option: str, texts: list[str] | None) -> Iterator[tuple[str, str]]:
@@ -226,18 +218,14 @@ def rival_options(parser: argparse.ArgumentParser) -> None:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     data_options(parser, faces=300, required=False)
-    bundle_options(parser, threads=2)
     parser.add_argument("--rounds", type=whole, default=ROUNDS, metavar="N", help=f"turns of every stage (default: {ROUNDS})")
     rival_options(parser)
 
 
-def _run(args: argparse.Namespace) -> Figures:
-    check(args, rounds=1, threads=1)
-    wanted = wanted_rivals(args)
-    with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
-        faces = load_faces(args.data, args.split, args.faces, pipeline) if args.data else None
-        with Rivals(wanted, args.threads) as rivals:
-            return measure(pipeline, rivals, args.threads, rounds=args.rounds, faces=faces)
+def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
+    faces = load_faces(args.data, args.split, args.faces, pipeline) if args.data else None
+    with Rivals(wanted_rivals(args), args.threads) as rivals:
+        return measure(pipeline, rivals, args.threads, rounds=args.rounds, faces=faces)
 
 
-COMMAND = Command(_options, _run)
+COMMAND = of_pipeline(_run, _options, default_threads=2, rounds=1, threads=1)

@@ -103,10 +103,10 @@ def test_compare_measures_us_and_a_rival_on_the_same_faces(pipeline, portrait, c
     names = list(pipeline.bundle.config.labels)
     labels = np.array([names.index("happiness"), names.index("happiness"), names.index("fear")])
     faces = Faces(np.stack([face, face, face]), labels, np.full((3, 1), np.nan))
-    wanted = [
-        compare.Wanted("brightness", "onnx", _options(classifier), sys.executable),
-        compare.Wanted("nothing", "yunet", {"file": "none"}, sys.executable),
-    ]
+    wanted = {
+        "brightness": ("onnx", _options(classifier), sys.executable),
+        "nothing": ("yunet", {"file": "none"}, sys.executable),
+    }
     with compare.Rivals(wanted, 1) as running:
         figures = compare.measure(pipeline, running, 1, rounds=2, faces=faces)
     assert list(figures["missing"]) == ["nothing"]
@@ -132,7 +132,7 @@ def test_a_rival_that_dies_while_it_is_timed_is_missing(pipeline, classifier, mo
         return {"ms": [1.0] * calls, "found": None}
 
     monkeypatch.setattr(Worker, "ask", dies)
-    with compare.Rivals([compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)], 1) as running:
+    with compare.Rivals({"brightness": ("onnx", _options(classifier), sys.executable)}, 1) as running:
         figures = compare.measure(pipeline, running, 1, rounds=2)
     assert figures["missing"] == {"brightness": "its process ended: killed"}
     assert set(figures["systems"]) == {"erv-edge"}
@@ -149,7 +149,7 @@ def test_a_rival_that_fails_on_a_face_is_missing(pipeline, classifier, monkeypat
 
     monkeypatch.setattr(Worker, "ask", dies)
     faces = Faces(np.full((2, 96, 96), 128, np.uint8), np.array([0, 1]), np.full((2, 1), np.nan))
-    with compare.Rivals([compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)], 1) as running:
+    with compare.Rivals({"brightness": ("onnx", _options(classifier), sys.executable)}, 1) as running:
         figures = compare.measure(pipeline, running, 1, rounds=1, faces=faces)
     assert figures["missing"] == {"brightness": "it died"}
     assert set(figures["systems"]) == {"erv-edge"}
