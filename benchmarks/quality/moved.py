@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.command import whole
+from benchmarks.quality.corruptions import pressed
 from benchmarks.quality.reading import cue_model, explain, read_crops
 from edge.bundle import BundleConfig
 from edge.cv import cv2
@@ -198,7 +199,7 @@ class Maker:
         found = [
             self._item("mirror", image[:, ::-1].copy(), cues * flip),
             self._item("light", _lit(image, random), cues),
-            self._item("jpeg", _pressed(image), cues),
+            self._item("jpeg", pressed(image, 60), cues),
             self._item("aside", self._aside(random), cues),
         ]
         cue = str(random.choice(["inner_brow", "mouth_width", "lip_corners"]))
@@ -231,7 +232,3 @@ def _lit(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Darker or brighter by a fifth, with a slope of light across."""
     ramp = np.linspace(-0.1, 0.1, image.shape[1], dtype=np.float32) * random.choice([-1, 1])
     return np.clip(image * (random.choice([0.8, 1.2]) + ramp), 0, 255).astype(np.uint8)
-
-
-def _pressed(image: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_GRAYSCALE))
