@@ -23,14 +23,11 @@ from benchmarks.quality.accuracy import claim_figures
 from benchmarks.quality.interval import difference
 from benchmarks.report.blocks import interval, markdown, named
 from edge.errors import InputError
-from edge.language.grammar import Grammar
+from edge.language.grammar import Grammar, Parsed
 from edge.language.labels import EMOTIONS_8, mask_emotions
-from edge.language.rationale import Completion, masked_sentences, parse_completion, split_sentences
+from edge.language.rationale import Completion, parse_completion, split_sentences
 from edge.language.statements import CUE_KINDS
 from edge.language.verdict import judge as weigh
-from edge.language.verdict import read_claims
-from edge.language.verifier import SentenceReading
-from edge.types import Claim
 from training.cues import CUE_NAMES
 from training.data import data_folder, load_ferplus
 from training.encoder import load_encoder
@@ -45,7 +42,6 @@ from training.writer import ByFace, Writer, facts_of, text_of
 
 #: Rationales → the label that each speaks for, `[N]`; −1 for an empty one.
 Judging = Callable[[list[str]], np.ndarray]
-CLAIMED = 0.5
 WRITER = "writer alone"
 """The arm without a policy."""
 
@@ -86,48 +82,31 @@ def read_faces(data: Path, split: str, encoder: Path, limit: int = 0) -> Faces:
 
 
 class Reader:
-    """The verifier as a judge of whole rationales and a reader of claims outside the grammar; every sentence is read once."""
+    """The verifier as a judge of whole rationales; every sentence is read once."""
 
-    def __init__(self, folder: Path, grammar: Grammar) -> None:
+    def __init__(self, folder: Path) -> None:
         self.model, self.tokenizer = load_verifier(folder)
-        self.grammar = grammar
         self.prior = np.asarray(load_checkpoint(folder)["prior"])
-        self.known: dict[str, tuple[np.ndarray, ...]] = {}
-
-    def read(self, sentences: list[str]) -> SentenceReading:
-        """What stands in sentences."""
-        if new := sorted(set(sentences) - set(self.known)):
-            found = read_texts(self.model, self.tokenizer, new)
-            self.known |= dict(zip(new, zip(found.emotions, found.claims, found.covered, strict=True), strict=True))
-        return SentenceReading(*map(np.stack, zip(*(self.known[sentence] for sentence in sentences), strict=True)))
+        self.known: dict[str, np.ndarray] = {}
 
     def judge(self, texts: list[str]) -> np.ndarray:
         """The label that the sentences' evidence speaks for."""
-        self.read([s for text in texts for s in split_sentences(text)] or ["."])
-        return np.array([weigh(self.read(split_sentences(t)).emotions, self.prior, len(EMOTIONS_8)) if t else -1 for t in texts])
-
-    def claims(self, rationale: str, cues: dict[str, float]) -> tuple[Claim, ...]:
-        """What a rationale says of cues: as the grammar reads it, else as the network does."""
-        if parsed := self.grammar.parse(rationale):
-            return tuple(self.grammar.rules.claim(s, cues[s.subject]) for s in parsed.said if s.kind in CUE_KINDS)
-        return read_claims(self.read(masked_sentences(rationale)).claims, cues, CLAIMED)
+        if new := sorted({s for text in texts for s in split_sentences(text)} - set(self.known)):
+            self.known |= dict(zip(new, read_texts(self.model, self.tokenizer, new).emotions, strict=True))
+        read = ([self.known[sentence] for sentence in split_sentences(text)] for text in texts)
+        return np.array([weigh(np.stack(each), self.prior, len(EMOTIONS_8)) if each else -1 for each in read])
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One policy's figures, and those that have a value for every face."""
-
-    figures: Figures
-    marks: dict[str, np.ndarray]
-    """Figure → `[N]` 0 or 1 of each face; their mean is the figure."""
+Measured = tuple[Figures, dict[str, np.ndarray]]
+"""One policy's figures; and those that have a value for every face: figure → `[N]` 0 or 1, whose mean is the figure."""
 
 
-def measure(completions: list[Completion], faces: Faces, reader: Reader, judges: Mapping[str, Judging]) -> Measured:
+def measure(completions: list[Completion], faces: Faces, grammar: Grammar, judges: Mapping[str, Judging]) -> Measured:
     """Every figure of one policy's greedy completions."""
     answer = np.array([EMOTIONS_8.index(c.answer) if c.answer else -1 for c in completions])
     plain = [c.rationale for c in completions]
     war, uar = war_uar(faces.label, answer, len(EMOTIONS_8))
-    parsed = [reader.grammar.parse(text) for text in plain]
+    parsed = [grammar.parse(text) for text in plain]
     # masked: without the conclusion, whose form alone tells a neutral face from the others
     masked = [p.evidence if p else mask_emotions(text) for p, text in zip(parsed, plain, strict=True)]
     answered = answer >= 0
@@ -140,18 +119,19 @@ def measure(completions: list[Completion], faces: Faces, reader: Reader, judges:
             figures |= {f"{prefix}{key}": value for key, value in coherence(faces.label, answer, judged).items()}
             marks[f"{prefix}epc"] = answered & (judged == answer)
             marks[f"{prefix}eea"] = answered & (judged >= 0) & (judged == faces.label)
-    figures |= _claims(completions, faces, reader)
+    figures |= _claims(parsed, faces, grammar)
     figures |= {"words": float(np.mean([len(text.split()) for text in plain])), "distinct": len(set(plain)) / max(1, len(plain))}
-    return Measured(figures, marks)
+    return figures, marks
 
 
-def _claims(completions: list[Completion], faces: Faces, reader: Reader) -> dict[str, float | None]:
+def _claims(parsed: list[Parsed | None], faces: Faces, grammar: Grammar) -> dict[str, float | None]:
     """Claims against the landmarks: signed ones by the design's definition, claims of rest apart."""
     claims = [
-        claim
-        for done, row in zip(completions, faces.cues, strict=True)
-        if done.rationale and np.isfinite(row).all()
-        for claim in reader.claims(done.rationale, dict(zip(CUE_NAMES, map(float, row), strict=True)))
+        grammar.rules.claim(said, float(row[CUE_NAMES.index(said.subject)]))
+        for text, row in zip(parsed, faces.cues, strict=True)
+        if text and np.isfinite(row).all()
+        for said in text.said
+        if said.kind in CUE_KINDS
     ]
     still = [claim.supported for claim in claims if not claim.direction]
     moved = claim_figures([claim for claim in claims if claim.direction], faces.cues)
@@ -163,17 +143,17 @@ def run(args: argparse.Namespace) -> Figures:
     arms, out = named_runs(args.arm), args.out
     out.mkdir(parents=True, exist_ok=True)
     data, grammar = args.data or data_folder(), load_language(args.grammar)
-    faces, reader = read_faces(data, args.split, args.encoder, args.faces), Reader(args.verifier, grammar)
-    judges, about = _judges(args, data, reader)
+    faces = read_faces(data, args.split, args.encoder, args.faces)
+    judges, about = _judges(args, data)
     written = {WRITER: written_alone(grammar, faces, load_temperature(args.grammar))}
-    measured = {WRITER: [measure(written[WRITER], faces, reader, judges)]}
+    measured = {WRITER: [measure(written[WRITER], faces, grammar, judges)]}
     for name, folder in progress([(n, f) for n, folders in arms.items() for f in folders], "policies"):
         done = completions_of(folder / "policy", faces)
         written.setdefault(name, done)
-        measured.setdefault(name, []).append(measure(done, faces, reader, judges))
+        measured.setdefault(name, []).append(measure(done, faces, grammar, judges))
     names = {WRITER: [args.grammar], **arms}
     rows = {
-        name: [{"run": folder.name, **found.figures} for folder, found in zip(names[name], each, strict=True)]
+        name: [{"run": folder.name, **found} for folder, (found, _) in zip(names[name], each, strict=True)]
         for name, each in measured.items()
     }
     summed, apart = {name: summary(each) for name, each in rows.items()}, differences(measured)
@@ -184,9 +164,9 @@ def run(args: argparse.Namespace) -> Figures:
     return figures
 
 
-def _judges(args: argparse.Namespace, data: Path, reader: Reader) -> tuple[dict[str, Judging], Figures]:
+def _judges(args: argparse.Namespace, data: Path) -> tuple[dict[str, Judging], Figures]:
     """The judges, and what is to be told of them."""
-    judges: dict[str, Judging] = {"verifier": reader.judge}
+    judges: dict[str, Judging] = {"verifier": Reader(args.verifier).judge}
     for name, folder in named_runs(args.judge or ["judge=runs/judge"]).items():
         independent = load_judge(folder[0])
         judges |= {name: independent.read, f"even_{name}": partial(independent.read, even_handed=True)}
@@ -210,7 +190,7 @@ def written_alone(grammar: Grammar, faces: Faces, temperature: float) -> list[Co
 
 def differences(measured: Mapping[str, list[Measured]]) -> dict[str, dict[str, Figures]]:
     """`later − earlier` → figure → by how much the later arm lies above the earlier, with its paired interval; seeds are averaged."""
-    marks = {name: {key: np.mean([run.marks[key] for run in runs], 0) for key in runs[0].marks} for name, runs in measured.items()}
+    marks = {name: {key: np.mean([marks[key] for _, marks in runs], 0) for key in runs[0][1]} for name, runs in measured.items()}
     return {
         f"{later} − {earlier}": {key: difference(marks[later][key], marks[earlier][key]) for key in marks[earlier]}
         for earlier, later in combinations(marks, 2)
