@@ -16,7 +16,6 @@ import numpy as np
 
 from benchmarks.command import Command, Figures, bundle_options, progress, whole
 from benchmarks.quality import face_sets
-from benchmarks.quality.face_sets import Known
 from benchmarks.quality.interval import share
 from benchmarks.quality.photographs import PACK, Photographs, load_photographs
 from edge.arguments import face_width
@@ -30,6 +29,7 @@ from edge.vision.encoder import FaceEncoder
 from edge.vision.finder import FaceFinder, box_overlap
 from edge.vision.realign import realign
 from edge.vision.screen import Screen
+from training.compose import Scene
 from training.pieces import load_sources
 from training.teacher import SURE
 
@@ -52,10 +52,11 @@ class Facts:
     turns_deg: list[np.ndarray] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
 
-    def add(self, seen: Known) -> None:
+    def add(self, seen: Scene) -> None:
         """One picture more."""
-        self.widths.append((seen.boxes[:, 2] - seen.boxes[:, 0]) / seen.picture.shape[1])
-        self.turns_deg.append(np.abs((seen.turns_deg + 180) % 360 - 180))
+        boxes = np.reshape(seen.boxes, (-1, 4))
+        self.widths.append((boxes[:, 2] - boxes[:, 0]) / seen.picture.shape[1])
+        self.turns_deg.append(np.abs((np.array(seen.turns_deg) + 180) % 360 - 180))
         self.tags += seen.tags
 
     def parts(self) -> dict[str, np.ndarray]:
@@ -78,29 +79,29 @@ class Tally:
     error: list[np.ndarray] = field(default_factory=list)
     """Per picture `[F]`: mean distance of the five points over the eye distance; NaN where not found or not known."""
 
-    def add(self, seen: Known, faces: list[Detection]) -> None:
+    def add(self, seen: Scene, faces: list[Detection]) -> None:
         """One picture more; a found face answers for one known face."""
         hit, error = np.zeros(len(seen.boxes), bool), np.full(len(seen.boxes), np.nan)
         boxes = np.reshape([face.box_xyxy for face in faces], (-1, 4))
         free = np.ones(len(faces), bool)
-        if len(faces) and len(seen.boxes):
-            shared = box_overlap(seen.boxes, boxes)
+        if faces and seen.boxes:
+            shared = box_overlap(np.stack(seen.boxes), boxes)
             free &= shared.max(0) < _OTHER
             for i, j in zip(*np.unravel_index(np.argsort(-shared, axis=None), shared.shape), strict=True):
                 if shared[i, j] < _SAME:
                     break
                 hit[i] = True
                 apart = np.linalg.norm(faces[j].points_xy - seen.points[i], axis=1).mean()
-                error[i] = apart / max(1e-6, float(np.linalg.norm(seen.points[i, 0] - seen.points[i, 1])))
+                error[i] = apart / max(1e-6, float(np.linalg.norm(seen.points[i][0] - seen.points[i][1])))
                 shared[i], shared[:, j] = 0, 0
-        if len(faces) and len(seen.unsure):
-            free &= box_overlap(seen.unsure, boxes).max(0) < 0.1
+        if faces and seen.unsure:
+            free &= box_overlap(np.stack(seen.unsure), boxes).max(0) < 0.1
         self.found.append(hit)
         self.false.append(int(free.sum()))
         self.error.append(error)
 
 
-def compare(finders: dict[str, Find], pictures: Iterable[Known], title: str) -> Figures:
+def compare(finders: dict[str, Find], pictures: Iterable[Scene], title: str) -> Figures:
     """Let every finder look at a set, the last of them the yardstick: `pictures`, `faces` and a record per finder (see `figures`)."""
     tallies = {name: Tally() for name in finders}
     facts = Facts()
@@ -140,7 +141,7 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
 def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes: int) -> Figures:
     """Every set through every finder; `audit` counts a photograph as found when a face lies on its middle."""
     sources = load_sources(data, cache, part)
-    sets: dict[str, Iterable[Known]] = {
+    sets: dict[str, Iterable[Scene]] = {
         "held_out": face_sets.held_out(sources.photos),
         "empty": face_sets.empties(sources.empty),
         "scenes": face_sets.composed(sources, scenes),

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from packs import write_audit
 
-from benchmarks.quality.face_sets import Known, held_out
+from benchmarks.quality.face_sets import held_out
 from benchmarks.quality.faces import Looker, audit, compare
 from benchmarks.quality.photographs import load_photographs
 from edge.cv import cv2
 from edge.types import Detection
 from edge.vision.encoder import FaceEncoder
 from edge.vision.screen import Screen
-from training.compose import Piece
+from training.compose import Piece, Scene
 
 
 def _known(*boxes, unsure=(), turn_deg=0.0):
@@ -18,10 +18,8 @@ def _known(*boxes, unsure=(), turn_deg=0.0):
     for x1, y1, x2, y2 in boxes:
         picture[y1:y2, x1:x2] = 200
     count = len(boxes)
-    return Known(
-        picture, np.reshape(boxes, (-1, 4)).astype(float), points.reshape(-1, 5, 2), np.reshape(unsure, (-1, 4)).astype(float),
-        np.full(count, turn_deg), ("plain",) * count,
-    )  # fmt: skip
+    return Scene(picture, [np.array(box, float) for box in boxes], list(points), [turn_deg] * count, ["plain"] * count,
+                 [np.array(box, float) for box in unsure])  # fmt: skip
 
 
 def _finder(answers):
@@ -61,7 +59,7 @@ def test_one_found_face_answers_for_one_known_face():
 
 def test_a_face_whose_points_lie_upside_down_is_found_and_not_the_right_way_up():
     upside = _known(A)
-    upside = Known(upside.picture, upside.boxes, upside.points[:, [4, 3, 2, 1, 0]], upside.unsure, upside.turns_deg, upside.tags)
+    upside.points[0] = upside.points[0][[4, 3, 2, 1, 0]]
     figures = compare({"one": _finder([[A]]), "two": _finder([[A]])}, [upside], "x")
     assert figures["one"]["recall"]["share"] == 1
     assert figures["one"]["right_way_up"] == 0
@@ -78,7 +76,7 @@ def test_a_turned_photo_is_turned_with_its_faces(turn_deg):
     x1, y1, x2, y2 = turned.boxes[0].round().astype(int)
     assert turned.picture[y1:y2, x1:x2].min() == 255
     assert turned.picture.astype(int).sum() == 255 * 400
-    eyes, mouth = turned.points[0, :2].mean(0), turned.points[0, 3:].mean(0)
+    eyes, mouth = turned.points[0][:2].mean(0), turned.points[0][3:].mean(0)
     down = np.array([-np.sin(np.radians(turn_deg)), np.cos(np.radians(turn_deg))])
     assert (mouth - eyes) @ down == pytest.approx(10)
 
