@@ -44,31 +44,6 @@ Find = Callable[[np.ndarray], list[Detection]]
 
 
 @dataclass(slots=True)
-class Facts:
-    """What is known of a set's faces, one row each."""
-
-    widths: list[np.ndarray] = field(default_factory=list)
-    """Share of the picture's width."""
-    turns_deg: list[np.ndarray] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-
-    def add(self, seen: Scene) -> None:
-        """One picture more."""
-        boxes = np.reshape(seen.boxes, (-1, 4))
-        self.widths.append((boxes[:, 2] - boxes[:, 0]) / seen.picture.shape[1])
-        self.turns_deg.append(np.abs((np.array(seen.turns_deg) + 180) % 360 - 180))
-        self.tags += seen.tags
-
-    def parts(self) -> dict[str, np.ndarray]:
-        """Name → which faces `[F]` bool belong to it: by width, by turn, by what was done to them."""
-        width, turn, tags = _joined(self.widths), _joined(self.turns_deg), np.array(self.tags)
-        bins = {f"width {low:.0%} to {high:.0%}": (width >= low) & (width < high) for low, high in WIDTHS}
-        bins |= {f"turned {low} to {high} deg": (turn >= low) & (turn < high) for low, high in TURNS}
-        bins |= {tag: tags == tag for tag in sorted(set(self.tags))}
-        return {name: mine for name, mine in bins.items() if mine.any()}
-
-
-@dataclass(slots=True)
 class Tally:
     """What one finder made of one set."""
 
@@ -104,19 +79,28 @@ class Tally:
 def compare(finders: dict[str, Find], pictures: Iterable[Scene], title: str) -> Figures:
     """Let every finder look at a set, the last of them the yardstick: `pictures`, `faces` and a record per finder (see `figures`)."""
     tallies = {name: Tally() for name in finders}
-    facts = Facts()
+    *_, yardstick = tallies.values()
+    faces: list[tuple[float, float, str]] = []
     for picture in progress(pictures, title):
         for name, find in finders.items():
             tallies[name].add(picture, find(picture.picture))
-        facts.add(picture)
-    yardstick = list(tallies)[-1]
-    rows: Figures = {"pictures": len(facts.widths), "faces": len(facts.tags)}
+        for (x1, _, x2, _), turn_deg, tag in zip(picture.boxes, picture.turns_deg, picture.tags, strict=True):
+            faces.append(((x2 - x1) / picture.picture.shape[1], abs((turn_deg + 180) % 360 - 180), tag))
+    rows: Figures = {"pictures": len(yardstick.found), "faces": len(faces)}
     for name, tally in tallies.items():
-        rows[name] = figures(tally, facts, tallies[yardstick] if name != yardstick else None)
+        rows[name] = figures(tally, parts(faces), yardstick if tally is not yardstick else None)
     return rows
 
 
-def figures(tally: Tally, facts: Facts, yardstick: Tally | None) -> Figures:
+def parts(faces: list[tuple[float, float, str]]) -> dict[str, np.ndarray]:
+    """Name → which of the faces, width, turn and tag, belong to it `[F]` bool: by width, by turn, by what was done to them."""
+    bins = {f"width {low:.0%} to {high:.0%}": [low <= width < high for width, _, _ in faces] for low, high in WIDTHS}
+    bins |= {f"turned {low} to {high} deg": [low <= turn < high for _, turn, _ in faces] for low, high in TURNS}
+    bins |= {tag: [tag == its for _, _, its in faces] for tag in sorted({tag for _, _, tag in faces})}
+    return {name: np.array(mine) for name, mine in bins.items() if any(mine)}
+
+
+def figures(tally: Tally, parts: dict[str, np.ndarray], yardstick: Tally | None) -> Figures:
     """`recall` and `over_yardstick` with intervals over pictures, recall by part, false faces a picture, point error of those found."""
     hits, counts = np.array([f.sum() for f in tally.found]), np.array([len(f) for f in tally.found])
     found: Figures = {"false_a_picture": float(np.mean(tally.false))}
@@ -125,17 +109,13 @@ def figures(tally: Tally, facts: Facts, yardstick: Tally | None) -> Figures:
     found["recall"] = share(hits, counts)
     if yardstick:
         found["over_yardstick"] = share(hits, np.array([f.sum() for f in yardstick.found]))
-    every, error = _joined(tally.found), _joined(tally.error)
+    every, error = np.concatenate(tally.found), np.concatenate(tally.error)
     known = np.isfinite(error)
     if known.any():
         found |= {"point_error": error[known].mean(), "point_error_median": np.median(error[known])}
         found["right_way_up"] = (error[known] < _WAY_UP).mean()
-    found["parts"] = {name: {"faces": int(mine.sum()), "recall": every[mine].mean()} for name, mine in facts.parts().items()}
+    found["parts"] = {name: {"faces": int(mine.sum()), "recall": every[mine].mean()} for name, mine in parts.items()}
     return found
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.zeros(0, parts[0].dtype), *parts])
 
 
 def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes: int) -> Figures:
