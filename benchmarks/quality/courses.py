@@ -194,27 +194,25 @@ def moving_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
 
 def blinking_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
     """A clip of blinks of 100 to 400 ms: a third to close, the rest to open again."""
-    rng = np.random.default_rng(seed)
-    courses = []
-    t_s = 1.5
-    while t_s + 1.5 < seconds:
-        long_s = float(rng.uniform(0.1, 0.4))
-        courses.append((Course("blink", t_s, t_s + long_s / 3, t_s + long_s / 2.5, t_s + long_s, 1.0), 1.0))
-        t_s += long_s + float(rng.uniform(0.8, 3.0))
-    return Clip(stage, tuple(courses), seconds, fps, seed)
+    times = _times(seed, seconds - 1.5, (0.1, 0.4), (0.8, 3.0))
+    courses = [Course("blink", t_s, t_s + long_s / 3, t_s + long_s / 2.5, t_s + long_s, 1.0) for t_s, long_s in times]
+    return Clip(stage, tuple((course, 1.0) for course in courses), seconds, fps, seed)
 
 
 def closing_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
     """A clip in which the eyes close for 0.8 to 3.5 s."""
+    times = [(t_s, long_s) for t_s, long_s in _times(seed, seconds, (0.8, 3.5), (1.2, 2.0)) if t_s + long_s + 1.0 <= seconds]
+    courses = [Course("blink", t_s, t_s + 0.15, t_s + long_s - 0.2, t_s + long_s, 1.0) for t_s, long_s in times]
+    return Clip(stage, tuple((course, 1.0) for course in courses), seconds, fps, seed)
+
+
+def _times(seed: int, end_s: float, long_s: tuple[float, float], apart_s: tuple[float, float]) -> Iterator[tuple[float, float]]:
+    """Onsets before an end, and lengths."""
     rng = np.random.default_rng(seed)
-    courses = []
     t_s = 1.5
-    while True:
-        long_s = float(rng.uniform(0.8, 3.5))
-        if t_s + long_s + 1.0 > seconds:
-            return Clip(stage, tuple(courses), seconds, fps, seed)
-        courses.append((Course("blink", t_s, t_s + 0.15, t_s + long_s - 0.2, t_s + long_s, 1.0), 1.0))
-        t_s += long_s + float(rng.uniform(1.2, 2.0))
+    while t_s < end_s:
+        yield t_s, (last_s := float(rng.uniform(*long_s)))
+        t_s += last_s + float(rng.uniform(*apart_s))
 
 
 def still_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:

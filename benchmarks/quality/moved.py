@@ -14,13 +14,11 @@ import numpy as np
 from benchmarks.command import whole
 from benchmarks.quality.corruptions import pressed
 from benchmarks.quality.reading import cue_model, explain, read_crops
-from edge.bundle import BundleConfig
 from edge.cv import cv2
 from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8
 from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict
-from edge.vision.encoder import Encoded
 from training.cues import CUE_NAMES
 from training.data import data_folder, load_ferplus, load_today, read_pack, reframe, resized
 from training.intervene import Mover, at_rest
@@ -161,14 +159,13 @@ def read(pipeline: Pipeline, items: list[Item], title: str) -> list[Outcome]:
         return []
     found = read_crops(pipeline, np.stack([item.crop for item in items]))
     _, final = explain(pipeline, found, title=title)
-    return [_outcome(pipeline.config, found.encoded, i, explanation) for i, explanation in enumerate(final)]
-
-
-def _outcome(config: BundleConfig, encoded: Encoded, i: int, explanation: Explanation) -> Outcome:
-    probabilities = dict(zip(config.labels, map(float, encoded.probabilities[i]), strict=True))
-    names = [cue.name for cue in config.cues]
-    cues = dict(zip(names, map(float, encoded.cues[i]), strict=True))
-    return Outcome(max(probabilities, key=probabilities.__getitem__), probabilities, cues, explanation, encoded.units[i])
+    labels, cues = pipeline.config.labels, [cue.name for cue in pipeline.config.cues]
+    return [
+        Outcome(labels[shown], dict(zip(labels, p, strict=True)), dict(zip(cues, z, strict=True)), explanation, units)
+        for shown, p, z, explanation, units in zip(
+            found.shown, found.encoded.probabilities.tolist(), found.encoded.cues.tolist(), final, found.encoded.units, strict=True
+        )
+    ]
 
 
 class Maker:

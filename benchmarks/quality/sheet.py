@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from edge.errors import UsageError
 from edge.types import Verdict
 
 FACE_PX = 96
-_CELL, _GAP, _FONT_PX = (470, 118), 10, 13
+_CELL, _GAP, _FONT_PX, _LINE = (470, 118), 10, 13, 48
 _GREY, _INK, _COLOURS = (120, 120, 120), (20, 20, 20), {"verified": (0, 110, 60), "rejected": (170, 60, 0), "abstained": (120, 120, 120)}
 
 
@@ -21,18 +22,17 @@ def draw_sheet(told: Told, rows: list[int], path: Path, *, columns: int = 3, fir
     """Draw some of the faces, numbered from `first`, each with label, confidence, status and text, and write a PNG, or `UsageError`."""
     lines = -(-len(rows) // columns)
     sheet = Image.new("RGB", (columns * _CELL[0] + _GAP, max(1, lines) * _CELL[1] + _GAP), "white")
-    pen, plain, bold = ImageDraw.Draw(sheet), _font("DejaVuSans.ttf"), _font("DejaVuSans-Bold.ttf")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
     for place, face in enumerate(rows):
         x, y = _GAP + place % columns * _CELL[0], _GAP + place // columns * _CELL[1]
         sheet.paste(_portrait(told.pictures[face]), (x, y))
         explanation = told.explanations[face]
         status = explanation.status.value
         x += FACE_PX + _GAP
-        pen.text((x, y), f"{first + place}. {told.labels[face]} {told.confidence[face]:.2f}", _INK, bold)
-        pen.text((x + _CELL[0] - FACE_PX - 4 * _GAP, y), status, _COLOURS[status], plain, anchor="ra")
+        pen.text((x, y), f"{first + place}. {told.labels[face]} {told.confidence[face]:.2f}", _INK, font)
+        pen.text((x + _CELL[0] - FACE_PX - 4 * _GAP, y), status, _COLOURS[status], font, anchor="ra")
         text = explanation.text if explanation.status is Verdict.VERIFIED else "(no text is shown)"
-        for number, line in enumerate(_wrapped(text, plain, _CELL[0] - FACE_PX - 4 * _GAP)):
-            pen.text((x, y + (number + 1) * (_FONT_PX + 4)), line, _INK if explanation.text else _GREY, plain)
+        pen.multiline_text((x, y + _FONT_PX + 6), textwrap.fill(text, _LINE), _INK if explanation.text else _GREY, font)
     try:
         sheet.save(path, format="PNG")
     except OSError as error:
@@ -53,20 +53,3 @@ def _portrait(picture: np.ndarray) -> Image.Image:
     how = cv2.INTER_CUBIC if side < FACE_PX else cv2.INTER_AREA
     scaled = cv2.resize(picture, (FACE_PX, FACE_PX), interpolation=how)
     return Image.fromarray(scaled if scaled.ndim == 2 else scaled[..., ::-1]).convert("RGB")
-
-
-def _font(name: str) -> ImageFont.FreeTypeFont:
-    import matplotlib
-
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), _FONT_PX)
-
-
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) > width and lines[-1]:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines

@@ -33,8 +33,7 @@ from edge.cv import cv2
 from edge.pipeline import Pipeline
 
 _DATA = ("data", "split", "faces")
-_OF_FACES = ("curves", "accuracy", "variants", "robustness", "audit", "intervene")
-"""Parts that are left out without `--data`."""
+"""What parts hang on that are left out without `--data`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures
     with tqdm(_work(args, pipelines).items(), desc="benchmarks", disable=None) as bar:
         for name, part in bar:
             bar.set_postfix_str(name)
-            if name in _OF_FACES and not args.data:
+            if part.hangs_on == _DATA and not args.data:
                 parts[name] = {"figures": None, "seconds": 0.0, "skipped": "needs --data"}
             elif part.pack and not (args.data.parent / part.pack).is_file():
                 parts[name] = {"figures": None, "seconds": 0.0, "skipped": f"needs {part.pack} beside the faces"}
