@@ -11,8 +11,8 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from benchmarks.blocks import interval
 from benchmarks.command import Command, plain
-from benchmarks.report.blocks import interval
 from edge.boundary import guarded
 from edge.errors import BackendError
 

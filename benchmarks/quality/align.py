@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.blocks import interval, markdown, named
 from benchmarks.command import Command, Figures, progress
 from benchmarks.quality.accuracy import claim_figures
 from benchmarks.quality.interval import difference
-from benchmarks.report.blocks import interval, markdown, named
 from edge.errors import InputError
 from edge.language.grammar import Grammar, Parsed
 from edge.language.labels import EMOTIONS_8, mask_emotions

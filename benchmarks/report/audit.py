@@ -17,10 +17,10 @@ from benchmarks import pictures
 from benchmarks.audit.changes import CHANGES
 from benchmarks.audit.figures import measure
 from benchmarks.audit.groups import LEAST
+from benchmarks.blocks import Block, Pictures, Table, interval, markdown
 from benchmarks.command import Command, Figures, bundle_options, loaded, plain, whole, write_file
 from benchmarks.quality.photographs import Photographs, load_photographs
 from benchmarks.report import plots
-from benchmarks.report.blocks import Block, Pictures, Table, interval, markdown
 from edge.cv import cv2
 from edge.errors import UsageError
 

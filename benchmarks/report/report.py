@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from string import Template
 
+from benchmarks.blocks import Block, Pictures, Table, markdown
 from benchmarks.command import Command, Figures, write_file
-from benchmarks.report.blocks import Block, Pictures, Table, markdown
 from benchmarks.report.findings import SCHEMA, Change, changes, part
 from benchmarks.report.sections import sections, threads, tiles
 from edge.errors import InputError

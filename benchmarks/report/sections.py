@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.blocks import Block, Pictures, Table, interval, named
 from benchmarks.command import Figures
 from benchmarks.report import audit, plots
-from benchmarks.report.blocks import Block, Pictures, Table, interval, named
 from benchmarks.report.findings import part, stages
 
 _RATIO = "{:.3f} ({:.3f} to {:.3f})"

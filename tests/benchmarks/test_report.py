@@ -9,7 +9,7 @@ from moving import write_moving_packs
 from packs import write_packs
 
 from benchmarks.__main__ import main
-from benchmarks.report.blocks import cell
+from benchmarks.blocks import cell
 from benchmarks.report.findings import changes
 from benchmarks.report.report import read_run
 from benchmarks.speed import clock, reference

@@ -1,4 +1,4 @@
-"""What a report is made of: paragraphs, tables and pictures, and how they read in Markdown."""
+"""What reports are made of: paragraphs, tables and pictures, and how they read in Markdown."""
 
 from __future__ import annotations
 
