@@ -48,9 +48,7 @@ WRITER = "writer alone"
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument(
-        "--arm", action="append", required=True, metavar="NAME=RUN[,RUN…]", help="a recipe and its runs, one per seed; repeat"
-    )
+    parser.add_argument("--arm", action="append", required=True, metavar="NAME=RUN", help="a recipe and its run; repeat")
     parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
     parser.add_argument("--faces", type=int, default=0, metavar="N", help="measure on N faces only, drawn at random (default: all)")
@@ -139,27 +137,20 @@ def _claims(parsed: list[Parsed | None], faces: Faces, grammar: Grammar) -> dict
 
 
 def run(args: argparse.Namespace) -> Figures:
-    """Measure every policy of every recipe; write `align.json`, `align.md` and `samples.md` to `--out`."""
-    arms, out = named_runs(args.arm), args.out
+    """Measure every recipe's policy; write `align.json`, `align.md` and `samples.md` to `--out`."""
+    out = args.out
     out.mkdir(parents=True, exist_ok=True)
     data, grammar = args.data or data_folder(), load_language(args.grammar)
     faces = read_faces(data, args.split, args.encoder, args.faces)
     judges, about = _judges(args, data)
     written = {WRITER: written_alone(grammar, faces, load_temperature(args.grammar))}
-    measured = {WRITER: [measure(written[WRITER], faces, grammar, judges)]}
-    for name, folder in progress([(n, f) for n, folders in arms.items() for f in folders], "policies"):
-        done = completions_of(folder / "policy", faces)
-        written.setdefault(name, done)
-        measured.setdefault(name, []).append(measure(done, faces, grammar, judges))
-    names = {WRITER: [args.grammar], **arms}
-    rows = {
-        name: [{"run": folder.name, **found} for folder, (found, _) in zip(names[name], each, strict=True)]
-        for name, each in measured.items()
-    }
-    summed, apart = {name: summary(each) for name, each in rows.items()}, differences(measured)
-    figures = {"split": args.split, "n": len(faces.label), **about, "arms": rows, "summary": summed, "differences": apart}
+    for name, folder in progress(named_runs(args.arm).items(), "policies"):
+        written[name] = completions_of(folder / "policy", faces)
+    measured = {name: measure(done, faces, grammar, judges) for name, done in written.items()}
+    arms, apart = {name: found for name, (found, _) in measured.items()}, differences(measured)
+    figures = {"split": args.split, "n": len(faces.label), **about, "arms": arms, "differences": apart}
     (out / "align.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (out / "align.md").write_text(tables(summed, apart))
+    (out / "align.md").write_text(tables(arms, apart))
     (out / "samples.md").write_text(samples(written, faces))
     return figures
 
@@ -168,7 +159,7 @@ def _judges(args: argparse.Namespace, data: Path) -> tuple[dict[str, Judging], F
     """The judges, and what is to be told of them."""
     judges: dict[str, Judging] = {"verifier": Reader(args.verifier).judge}
     for name, folder in named_runs(args.judge or ["judge=runs/judge"]).items():
-        independent = load_judge(folder[0])
+        independent = load_judge(folder)
         judges |= {name: independent.read, f"even_{name}": partial(independent.read, even_handed=True)}
     about: Figures = {}
     if args.foreign:
@@ -188,18 +179,17 @@ def written_alone(grammar: Grammar, faces: Faces, temperature: float) -> list[Co
     return [Completion(text, label if text else "") for text, label in zip(texts, labels, strict=True)]
 
 
-def differences(measured: Mapping[str, list[Measured]]) -> dict[str, dict[str, Figures]]:
-    """`later − earlier` → figure → by how much the later arm lies above the earlier, with its paired interval; seeds are averaged."""
-    marks = {name: {key: np.mean([marks[key] for _, marks in runs], 0) for key in runs[0][1]} for name, runs in measured.items()}
+def differences(measured: Mapping[str, Measured]) -> dict[str, dict[str, Figures]]:
+    """`later − earlier` → figure → by how much the later arm lies above the earlier, with its paired interval."""
     return {
-        f"{later} − {earlier}": {key: difference(marks[later][key], marks[earlier][key]) for key in marks[earlier]}
-        for earlier, later in combinations(marks, 2)
+        f"{later} − {earlier}": {key: difference(measured[later][1][key], marks) for key, marks in measured[earlier][1].items()}
+        for earlier, later in combinations(measured, 2)
     }
 
 
-def named_runs(given: list[str]) -> dict[str, list[Path]]:
-    """`NAME=RUN[,RUN…]` → name → runs."""
-    return {name: [Path(folder) for folder in folders.split(",")] for name, _, folders in (item.partition("=") for item in given)}
+def named_runs(given: list[str]) -> dict[str, Path]:
+    """`NAME=RUN` → name → run."""
+    return {name: Path(folder) for name, _, folder in (item.partition("=") for item in given)}
 
 
 def completions_of(folder: Path, faces: Faces) -> list[Completion]:
@@ -210,27 +200,16 @@ def completions_of(folder: Path, faces: Faces) -> list[Completion]:
     return [parse_completion(text, EMOTIONS_8) for text in complete(policy, processor.tokenizer, faces.views)]
 
 
-def summary(runs: list[Figures]) -> dict[str, tuple[float, float] | None]:
-    """Mean and standard deviation over seeds of every figure; `None` where one run has none."""
-    values = {key: [run[key] for run in runs] for key in runs[0] if key != "run"}
-    spread = partial(np.std, ddof=1) if len(runs) > 1 else lambda _: 0.0
-    return {key: None if None in each else (float(np.mean(each)), float(spread(each))) for key, each in values.items()}
-
-
-def tables(summed: Mapping[str, Figures], apart: Mapping[str, Figures]) -> str:
+def tables(arms: Mapping[str, Figures], apart: Mapping[str, Figures]) -> str:
     """The figures in Markdown: arms, and pairs of them, across."""
-    means = {key: {arm: _mean(each[key]) for arm, each in summed.items()} for key in summed[WRITER]}
+    figures = {key: {arm: each[key] for arm, each in arms.items()} for key in arms[WRITER]}
     form = "{:+.3f} ({:+.3f} to {:+.3f})"
     gaps = {key: {pair: interval(each[key], form) for pair, each in apart.items()} for key in next(iter(apart.values()))}
-    return "\n".join(markdown([named("", "figure", means, list(summed)), named("", "difference (95 %)", gaps, list(apart))]))
-
-
-def _mean(value: tuple[float, float] | None) -> str | None:
-    return None if value is None else f"{value[0]:.3f}" + (f" ± {value[1]:.3f}" if value[1] else "")
+    return "\n".join(markdown([named("", "figure", figures, list(arms)), named("", "difference (95 %)", gaps, list(apart))]))
 
 
 def samples(written: dict[str, list[Completion]], faces: Faces, count: int = 10, seed: int = 0) -> str:
-    """Ten faces side by side, drawn at random: what the landmarks measure, and what each recipe's first run says."""
+    """Ten faces side by side, drawn at random: what the landmarks measure, and what each recipe says."""
     known = np.flatnonzero(np.isfinite(faces.cues).all(1))
     lines = []
     for face in random.Random(seed).sample(known.tolist(), min(count, len(known))):

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.command import Figures, of_pipeline, progress, whole
 from benchmarks.quality.accuracy import judged
-from benchmarks.quality.acted import acted_clips
+from benchmarks.quality.courses import acted_clips
 from benchmarks.quality.reading import of_emotions
 from edge.clip import ClipWriter
 from edge.cv import cv2

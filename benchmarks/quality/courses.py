@@ -13,9 +13,10 @@ from benchmarks.quality.reading import cue_model
 from edge.bundle import BundleConfig
 from edge.cv import cv2
 from edge.errors import InputError
+from edge.pipeline import Pipeline
 from edge.sources.camera import Frame
 from training.cues import CUE_NAMES, frontalise, raw_measures
-from training.intervene import Mover, at_rest
+from training.intervene import PROTOTYPES, Mover, at_rest, draw_amounts
 
 SIDE = 320
 """Of a frame, pixels; the face fills about half of it."""
@@ -66,6 +67,14 @@ class Portrait:
     """`[172,3]` pixels of it."""
 
 
+TRIES = 20
+"""Faces that may not be movable, for each that is wanted."""
+ACTED_S, ACTED_FPS = 4.0, 25.0
+"""Of a clip that shows an emotion."""
+SHARES = (0.3, 0.9)
+"""Of its time that the expression takes up, rise and fall included."""
+NEUTRAL = "neutral"
+_TALK = 0.3  # of a dropped jaw: lips that move and mean nothing
 LOOKED_AT = 240
 """So many faces at rest were looked at by hand, the first of a fixed order; a sixth of them have their eyes closed, in the dark or behind
 glasses that nobody sees through, and cannot be seen to blink:"""
@@ -218,3 +227,34 @@ def _times(seed: int, end_s: float, long_s: tuple[float, float], apart_s: tuple[
 def still_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
     """A clip in which nothing happens but noise, sway and light."""
     return Clip(stage, (), seconds, fps, seed)
+
+
+def acted_clips(folder: Path, pipeline: Pipeline, count: int, seed: int) -> Iterator[tuple[str, Clip]]:
+    """So many clips with their labels, all labels alike often; `InputError` where too few faces can be moved."""
+    rng, mover = np.random.default_rng(seed), Mover.load(folder)
+    labels = [label for label in pipeline.config.labels if label == NEUTRAL or label in PROTOTYPES]
+    portraits = iter(load_portraits(folder, TRIES * count, seed=seed))
+    for i in range(count):
+        label = labels[i % len(labels)]
+        yield label, _acted_clip(mover, portraits, pipeline.config, label, rng)
+
+
+def _acted_clip(mover: Mover, portraits: Iterator[Portrait], config: BundleConfig, label: str, rng: np.random.Generator) -> Clip:
+    for portrait in portraits:
+        try:
+            stage = Stage(mover, portrait, config, {label: draw_amounts(label, rng)} if label in PROTOTYPES else None)
+            stage.picture("jaw drop" if label == NEUTRAL else label, _TALK, 1.0)  # a face that cannot be moved says so here
+        except ValueError:
+            continue
+        return Clip(stage, tuple(_acted_courses(label, rng)), ACTED_S, ACTED_FPS, int(rng.integers(2**31)))
+    raise InputError("too few faces at rest can be moved: fewer clips")
+
+
+def _acted_courses(label: str, rng: np.random.Generator) -> Iterator[tuple[Course, float]]:
+    if label == NEUTRAL:
+        for start_s in np.arange(0.6, ACTED_S - 0.6, 0.5):
+            yield Course("jaw drop", start_s, start_s + 0.12, start_s + 0.16, start_s + 0.3, 1.0), float(rng.uniform(0, _TALK))
+        return
+    long_s = float(rng.uniform(*SHARES)) * ACTED_S
+    start_s, ramp_s = float(rng.uniform(0, ACTED_S - long_s)), min(0.4, long_s / 3)
+    yield Course(label, start_s, start_s + ramp_s, start_s + long_s - ramp_s, start_s + long_s, 1.0), 1.0

@@ -16,14 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.command import Figures, of_pipeline, whole
-from benchmarks.quality.courses import Clip, Course, Stage, blinking_clip, closing_clip, load_portraits, moving_clip, still_clip
+from benchmarks.quality.courses import TRIES, Clip, Course, Stage, blinking_clip, closing_clip, load_portraits, moving_clip, still_clip
 from benchmarks.quality.interval import share, spread
-from benchmarks.quality.told import statements
 from edge.clip import ClipWriter
 from edge.errors import InputError
+from edge.language.course import HELD, MOVES, SPREAD
+from edge.language.happenings import Happening, Stretch, allot
+from edge.language.telling import check
+from edge.live.dynamics import BLINK_MS, EYES
 from edge.pipeline import Pipeline
 from edge.spans import Clip as Read
-from edge.types import Event
+from edge.types import CourseStatement, Event
 from training.data import data_folder
 from training.intervene import Mover
 
@@ -39,7 +42,7 @@ RATES = (30, 60)
 TURNED_DEG = 20.0
 """Heads that are turned, raised or lowered by more are left out: with their sway some frames are beyond what the runtime reads."""
 _SECONDS = {moving_clip: 10.0, blinking_clip: 12.0, closing_clip: 10.0, still_clip: 20.0}
-_TRIES = 20  # faces that may not be movable, for each that is wanted
+_FINE_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +137,66 @@ def stills(watched: list[Watched]) -> Figures:
     }
 
 
+def truth_of(clip: Clip) -> list[Happening]:
+    """What happens in a clip: of each course every cue that the landmarks find moved, with the course's own times."""
+    found = []
+    for course, amount in clip.courses:
+        when = 1e3 * course.onset_s, 1e3 * course.offset_s
+        if course.action == "blink":
+            kind = "blink" if when[1] - when[0] <= BLINK_MS else "eyes_closed"
+            found.append(Happening(kind, f"{EYES}-", *when, True, course.amplitude))
+        rise_s, held_s = course.top_s - course.onset_s, _held_s(course)
+        for cue, effect in clip.stage.effects(course.action, amount).items():
+            if abs(effect) >= MOVES:
+                found.append(Happening("movement", f"{cue}{'+' if effect > 0 else '-'}", *when, True, abs(effect), rise_s, held_s))
+    return found
+
+
+def statements(watched: list[Watched]) -> Figures:
+    """The sentences that were shown of clips, each held without a tolerance against the course that was made, as it was made.
+
+    Returns:
+        `hold`, the share of sentences that are true, with its interval over clips; `by_kind`; `told`, the share of what was made that a
+        true sentence speaks of; `false`, the sentences that are not true.
+    """
+    judged = [_judged(one) for one in watched]
+    every = [pair for each in judged for pair in each]
+    made: list[bool] = []
+    for one, each in zip(watched, judged, strict=True):
+        spoken = [time_ms for said, holds in each if holds for time_ms in said.times_ms]
+        made += [any(min(b, 1e3 * c.offset_s) > max(a, 1e3 * c.onset_s) for a, b in spoken) for c, _ in one.clip.courses]
+    return {
+        "hold": share(np.array([sum(holds for _, holds in each) for each in judged]), np.array([len(each) for each in judged])),
+        "by_kind": {
+            kind: share(np.array([holds for said, holds in every if said.kind == kind]))
+            for kind in sorted({said.kind for said, _ in every})
+        },
+        "told": share(np.array(made)),
+        "false": [said.text for said, holds in every if not holds],
+    }
+
+
+def _judged(one: Watched) -> list[tuple[CourseStatement, bool]]:
+    """Each sentence that was shown, and whether it is true."""
+    truth, judged = truth_of(one.clip), []
+    for person in one.spans.people:
+        spans = [Stretch(span.start_ms, span.end_ms, spread=SPREAD, seen=1.0) for span in person.spans]
+        for span, known in zip(person.spans, allot(spans, truth), strict=True):
+            for said in span.course:
+                held = check(said.text, known, exact=True)
+                judged.append((said, bool(held and held.holds)))
+    return judged
+
+
+def _held_s(course: Course) -> float:
+    """Seconds for which there is `HELD` of it or more."""
+    return float(sum(course(t_s) >= HELD for t_s in np.arange(course.onset_s, course.offset_s, _FINE_S))) * _FINE_S
+
+
 def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     """Make so many clips of each kind, read them, compare."""
     data, clips = data_folder(args.data), args.clips
-    mover, portraits = Mover.load(data), iter(load_portraits(data, _TRIES * 5 * clips, seed=args.seed, eyes=True))
+    mover, portraits = Mover.load(data), iter(load_portraits(data, TRIES * 5 * clips, seed=args.seed, eyes=True))
     seeds = itertools.count(args.seed + 1)
 
     def watched(make: Callable[..., Clip], fps: float) -> list[Watched]:
@@ -153,7 +212,7 @@ def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
                 return found
         raise InputError(f"too few faces at rest for {clips} clips of each kind: --clips fewer")
 
-    figures: Figures = {"clips": clips, "noise_grey_levels": Clip.__dataclass_fields__["noise"].default}
+    figures: Figures = {"clips": clips}
     told: dict[int, list[Watched]] = {}
     for fps in RATES:
         moving, blinking = watched(moving_clip, fps), watched(blinking_clip, fps)
@@ -163,7 +222,7 @@ def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     figures["still"] = stills(still)
     told[RATES[0]] += still + watched(closing_clip, RATES[0])
     for fps in RATES:
-        figures[f"sentences_{fps}"] = statements([(one.clip, one.spans) for one in told[fps]])
+        figures[f"sentences_{fps}"] = statements(told[fps])
     return figures
 
 

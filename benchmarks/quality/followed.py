@@ -188,10 +188,6 @@ def _named(outcome: Outcome) -> list[Key]:
     return [key for key in said(outcome) if key[0] in ("movement", "one_sided", "eyes_closed")]
 
 
-def _turn(key: Key) -> Key:
-    return key[0], key[1], -key[2] if key[2] else 99
-
-
 def necessity(named: list[Case], unnamed: list[Case]) -> Figures:
     """Undoing what the text names against undoing as much that it does not name, on the same faces.
 
@@ -245,7 +241,6 @@ def controls(cases: list[Case]) -> Figures:
         found[name] = {
             "label": by_face(chosen, [case.was.label != case.now.label for case in chosen]),
             "statements": by_face(both, [len(a ^ b) for a, b in keys], [len(a | b) for a, b in keys]),
-            "turned": by_face(both, [sum(_turn(k) in b for k in a) for a, b in keys], [len(a) for a, _ in keys]),
             "verdict": by_face(chosen, [case.was.explanation.status != case.now.explanation.status for case in chosen]),
         }
     return found

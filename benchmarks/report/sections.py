@@ -195,7 +195,7 @@ def _interventions(found: Figures) -> list[Block]:
     for name, row in cues.items():
         row["between faces"] = interval(found["between"].get(name))
     said: list[Block] = [told, Table("What follows", ["", *parts], rows)]
-    said.append(named("What must change nothing: changed", "control", changed, ("label", "statements", "turned", "verdict")))
+    said.append(named("What must change nothing: changed", "control", changed, ("label", "statements", "verdict")))
     said.append(named("Reading, cue by cue", "cue", cues, ("sign", "slope", "between faces", "specificity", "moved")))
     if found["units"]:
         said.append(Table("Action units that rise", ["unit", "share"], [[name, interval(v)] for name, v in found["units"].items()]))
