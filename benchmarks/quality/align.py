@@ -51,7 +51,6 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arm", action="append", required=True, metavar="NAME=RUN", help="a recipe and its run; repeat")
     parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
-    parser.add_argument("--faces", type=int, default=0, metavar="N", help="measure on N faces only, drawn at random (default: all)")
     for name in ("encoder", "verifier", "grammar"):
         parser.add_argument(f"--{name}", type=Path, default=Path("runs") / name, help=f"run of the {name} (default: runs/{name})")
     parser.add_argument("--judge", action="append", metavar="NAME=RUN", help="an independent judge; repeat (default: judge=runs/judge)")
@@ -68,13 +67,11 @@ class Faces:
     cues: np.ndarray
 
 
-def read_faces(data: Path, split: str, encoder: Path, limit: int = 0) -> Faces:
-    """The faces of a split that the reference protocol counts; the first `limit` of a fixed shuffle when given."""
+def read_faces(data: Path, split: str, encoder: Path) -> Faces:
+    """The faces of a split that the reference protocol counts."""
     network, cue_model = load_encoder(encoder)
     faces = load_ferplus(data, split)
     faces = faces.take(faces.label >= 0)
-    if limit:
-        faces = faces.take(np.random.default_rng(0).permutation(len(faces))[:limit])
     cues, _ = cue_model.measure(faces.landmarks, faces.point_index)
     return Faces(look(network, faces, cue_model, 0, 0), faces.label, cues)
 
@@ -141,7 +138,7 @@ def run(args: argparse.Namespace) -> Figures:
     out = args.out
     out.mkdir(parents=True, exist_ok=True)
     data, grammar = args.data or data_folder(), load_language(args.grammar)
-    faces = read_faces(data, args.split, args.encoder, args.faces)
+    faces = read_faces(data, args.split, args.encoder)
     judges, about = _judges(args, data)
     written = {WRITER: written_alone(grammar, faces, load_temperature(args.grammar))}
     for name, folder in progress(named_runs(args.arm).items(), "policies"):

@@ -18,7 +18,6 @@ from benchmarks.command import Command, Figures, bundle_options, progress, whole
 from benchmarks.quality import face_sets
 from benchmarks.quality.interval import share
 from benchmarks.quality.photographs import PACK, Photographs, load_photographs
-from edge.arguments import face_width
 from edge.bundle import SCREEN, Bundle, FaceSpec
 from edge.cv import cv2
 from edge.engine.backend import OrtSession, Session
@@ -180,11 +179,11 @@ class Looker:
     encoder: FaceEncoder | None = None
     screen: Screen | None = None
 
-    def at(self, size: int, min_face: float | None = None) -> Find:
-        """A finder whose every look has a long side of `size` pixels; 0: at its own, for faces from `min_face` on."""
+    def at(self, size: int) -> Find:
+        """A finder whose every look has a long side of `size` pixels; 0: at its own."""
         spec = replace(self.spec, long_side=size, least_px=0.0) if size else self.spec
         inputs = ("input" if spec.yunet else "picture",)
-        finder = FaceFinder(self.session, spec, inputs, min_face=None if size or spec.yunet else min_face, screen=self.screen)
+        finder = FaceFinder(self.session, spec, inputs, screen=self.screen)
         encoder = self.encoder
         if encoder is None:
             return finder
@@ -211,7 +210,7 @@ def _run(args: argparse.Namespace) -> Figures:
     sizes = {f"at_{size}" if size else "at_their_own_size": size for size in args.size}
     found: Figures = {"sizes": args.size, "part": args.part}
     for title, size in sizes.items():
-        finders = {name: looker.at(size, args.min_face) for name, looker in graphs.items()}
+        finders = {name: looker.at(size) for name, looker in graphs.items()}
         found[title] = measure(finders, data, args.cache, args.part, args.scenes) | {"ms": times(finders)}
     return found
 
@@ -224,8 +223,6 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=whole, nargs="+", default=[416, 0], metavar="N", help="long side; 0: each at its own (default: 416 0)"
     )
-    wanted = "smallest face that the bundles' finders look for at their own size (default: each bundle's)"
-    parser.add_argument("--min-face", type=face_width, metavar="W", help=wanted)
     parser.add_argument("--scenes", type=whole, default=400, metavar="N", help="composed scenes (default: 400)")
     parser.add_argument("--cache", type=Path, default=Path("runs/face/teacher"), help="where the teacher's answers are kept")
     bundle_options(parser, threads=2)

@@ -5,7 +5,6 @@ On a Jetson from tegrastats, elsewhere from the processor's own counter (RAPL); 
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import tempfile
@@ -106,8 +105,4 @@ def _each(watts: Meter, work: Callable[[], object], seconds: float, idle: float 
     return {"watts": drawn, "count": count, "joules": joules, "joules_above_idle": above}
 
 
-def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=float, default=5.0, metavar="T", help="of each measurement (default: 5)")
-
-
-COMMAND = of_pipeline(lambda pipeline, args: measure(pipeline, seconds=args.seconds), _options, default_threads=2, seconds=1)
+COMMAND = of_pipeline(lambda pipeline, args: measure(pipeline), lambda parser: None, default_threads=2)

@@ -50,7 +50,6 @@ def _pictures() -> np.ndarray:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--old", type=Path, required=True, metavar="CHECKOUT", help="folder of the older checkout")
-    parser.add_argument("--old-bundle", type=Path, metavar="DIR", help="its bundle (default: the one it ships)")
     bundle_options(parser, threads=1)
     parser.add_argument("--rounds", type=whole, default=5, metavar="N", help="turns of each (default: 5)")
     parser.add_argument("--calls", type=whole, default=10, metavar="N", help="times that a turn reads every picture (default: 10)")
@@ -60,7 +59,7 @@ def _run(args: argparse.Namespace) -> Figures:
     check(args, rounds=1, calls=1)
     if not (args.old / "edge").is_dir():
         raise UsageError(f"--old '{args.old}' is no checkout: it has no folder 'edge'")
-    checkouts = {"old": (args.old, args.old_bundle), "new": (CHECKOUT, args.bundle)}
+    checkouts = {"old": (args.old, None), "new": (CHECKOUT, args.bundle)}
     return measure(checkouts, _pictures(), args.device, args.threads, args.rounds, args.calls)
 
 
