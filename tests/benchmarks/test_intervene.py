@@ -9,8 +9,7 @@ from moving import write_moving_crops, write_moving_packs
 from benchmarks.__main__ import main
 from benchmarks.quality import followed
 from benchmarks.quality.followed import Case
-from benchmarks.quality.gallery import MOVES
-from benchmarks.quality.intervene import _unnamed
+from benchmarks.quality.intervene import MOVES, _unnamed
 from benchmarks.quality.moved import CONTROLS, Item, Outcome, present, subjects
 from benchmarks.quality.reading import cue_model
 from edge.bundle import UnitSpec

@@ -10,10 +10,9 @@ from spoken import explainer_of, spoken_faces
 
 from benchmarks.__main__ import main, show
 from benchmarks.quality.interval import difference, share
-from benchmarks.quality.language import of_photos
+from benchmarks.quality.language import draw_sheet, draw_texts, of_photos
 from benchmarks.quality.photographs import load_photographs
 from benchmarks.quality.said import Told, statements, texts, verdicts
-from benchmarks.quality.sheet import draw_sheet, draw_texts
 from edge.errors import UsageError
 from edge.types import Verdict
 
