@@ -51,23 +51,18 @@ class Watched:
 
     clip: Clip
     events: list[Event]
-    frames: int
-    read: int
-    """Frames in which the face was seen clearly."""
     spans: Read = field(default_factory=lambda: Read("", 0, 0.0, ()))
     """What it comes to, with what is said of it."""
 
 
 def watch(pipeline: Pipeline, clip: Clip) -> Watched:
     """Read a clip as a stream."""
-    events, frames, read, writer = [], 0, 0, ClipWriter()
+    events, writer = [], ClipWriter()
     with pipeline.stream(clip.frames(), explain="off") as stream:
         for reading in stream:
-            frames += 1
             writer.see(reading)
-            read += any(not face.unclear for face in reading.faces)
             events += [event for face in reading.faces for event in face.events]
-    return Watched(clip, events, frames, read, writer.clip())
+    return Watched(clip, events, writer.clip())
 
 
 def movements(watched: list[Watched]) -> Figures:
@@ -133,7 +128,6 @@ def stills(watched: list[Watched]) -> Figures:
         "minutes": minutes,
         "false_per_min": len(told) / minutes,
         "by_kind": {kind: told.count(kind) / minutes for kind in sorted(set(told))},
-        "read": sum(one.read for one in watched) / max(1, sum(one.frames for one in watched)),
     }
 
 

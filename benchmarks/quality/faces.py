@@ -34,8 +34,6 @@ from training.teacher import SURE
 
 WIDTHS = ((0, 0.02), (0.02, 0.03), (0.03, 0.05), (0.05, 0.1), (0.1, 0.2), (0.2, 1))
 """Widths of faces, share of the picture's width."""
-TURNS = ((0, 30), (30, 60), (60, 120), (120, 181))
-"""In the picture's plane, degrees."""
 _SAME, _OTHER = 0.5, 0.3
 _WAY_UP = 0.4  # mean distance of the points over the eye distance: those of a face read upside down are a whole one away
 
@@ -79,23 +77,22 @@ def compare(finders: dict[str, Find], pictures: Iterable[Scene], title: str) -> 
     """Let every finder look at a set, the last of them the yardstick: `pictures`, `faces` and a record per finder (see `figures`)."""
     tallies = {name: Tally() for name in finders}
     *_, yardstick = tallies.values()
-    faces: list[tuple[float, float, str]] = []
+    faces: list[tuple[float, str]] = []
     for picture in progress(pictures, title):
         for name, find in finders.items():
             tallies[name].add(picture, find(picture.picture))
-        for (x1, _, x2, _), turn_deg, tag in zip(picture.boxes, picture.turns_deg, picture.tags, strict=True):
-            faces.append(((x2 - x1) / picture.picture.shape[1], abs((turn_deg + 180) % 360 - 180), tag))
+        width = picture.picture.shape[1]
+        faces += [((box[2] - box[0]) / width, tag) for box, tag in zip(picture.boxes, picture.tags, strict=True)]
     rows: Figures = {"pictures": len(yardstick.found), "faces": len(faces)}
     for name, tally in tallies.items():
         rows[name] = figures(tally, parts(faces), yardstick if tally is not yardstick else None)
     return rows
 
 
-def parts(faces: list[tuple[float, float, str]]) -> dict[str, np.ndarray]:
-    """Name → which of the faces, width, turn and tag, belong to it `[F]` bool: by width, by turn, by what was done to them."""
-    bins = {f"width {low:.0%} to {high:.0%}": [low <= width < high for width, _, _ in faces] for low, high in WIDTHS}
-    bins |= {f"turned {low} to {high} deg": [low <= turn < high for _, turn, _ in faces] for low, high in TURNS}
-    bins |= {tag: [tag == its for _, _, its in faces] for tag in sorted({tag for _, _, tag in faces})}
+def parts(faces: list[tuple[float, str]]) -> dict[str, np.ndarray]:
+    """Name → which of the faces, width and tag, belong to it `[F]` bool: by width, by what was done to them."""
+    bins = {f"width {low:.0%} to {high:.0%}": [low <= width < high for width, _ in faces] for low, high in WIDTHS}
+    bins |= {tag: [tag == its for _, its in faces] for tag in sorted({tag for _, tag in faces})}
     return {name: np.array(mine) for name, mine in bins.items() if any(mine)}
 
 

@@ -21,7 +21,7 @@ from copy import copy
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import onnx
@@ -37,9 +37,6 @@ from edge.language.verdict import sentences_of
 from edge.pipeline import Pipeline
 from edge.vision.crop import align
 
-Owner = TypeVar("Owner")
-"""Of a session: a finder, an encoder, a policy, a verifier."""
-
 _DECODER = "decoder_model_merged"
 
 
@@ -52,8 +49,8 @@ def feeds(scene: Scene) -> dict[str, tuple[str, Feed, Callable[[], object]]]:
     policy, verifier = explainer.policy, explainer.verifier
     fed: dict[str, list[Feed]] = {}
 
-    def listening(name: str, owner: Owner, session: str = "session") -> Owner:
-        """A twin of a part of the pipeline that keeps what its graph is given."""
+    def listening(name: str, owner: Any, session: str = "session") -> Any:
+        """A twin of a part of the pipeline, the owner of a session, that keeps what its graph is given."""
         twin, kept = copy(owner), fed.setdefault(name, [])
         keep = watched(getattr(owner, session), before=lambda feed: kept.append({key: array.copy() for key, array in feed.items()}))
         setattr(twin, session, keep)

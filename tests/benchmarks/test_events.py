@@ -29,7 +29,7 @@ def ended(onset_ms: float, t_ms: float, cue: str = "lip_corners", direction: int
 
 
 def watched(*courses: Course, events: list[Event], fps: float = 30, seconds: float = 10) -> Watched:
-    return Watched(Clip(Stage(), tuple((course, 1.0) for course in courses), seconds, fps, 0), events, 300, 300)
+    return Watched(Clip(Stage(), tuple((course, 1.0) for course in courses), seconds, fps, 0), events)
 
 
 @pytest.mark.parametrize("smoothest", [False, True])
