@@ -38,6 +38,20 @@ TOLD = 3.9
 """Deviations up to which cues are told: encoders are taught those within 4."""
 APART = {"lip_corners": 3.0, "inner_brow": -2.5}
 """Cue → deviations of a smile under lowered brows."""
+PEOPLE = 10
+MOVES: dict[str, dict[str, float]] = {
+    "as it is": {},
+    "brows up": {"browInnerUp": 0.9, "browOuterUp": 0.8},
+    "brows down": {"browDown": 1.3},
+    "eyes closed": {"eyeBlink": 1.0},
+    "nose wrinkled": {"noseSneer": 1.0, "mouthShrugLower": 0.4},
+    "corners up": {"mouthSmile": 0.8},
+    "corners down": {"mouthFrown": 1.2},
+    "smile, teeth": {"mouthSmile": 0.8, "mouthUpperUp": 0.4, "mouthLowerDown": 0.3, "cheekRaiser": 0.5},
+    "jaw dropped": {"jawOpen": 0.35},
+}
+"""Column → expression without its side → amount."""
+_CELL_PX, _ADULT, _TURNED_DEG, _SHARP, _BRIGHT = 112, 3, 20.0, 0.22, 80
 
 
 def measure(pipeline: Pipeline, steer: Steer, found: list[Subject], *, seed: int = 0) -> Figures:
@@ -176,22 +190,6 @@ def _built(maker: Maker, donors: dict[str, list[dict[str, float]]], random: np.r
         other = {cue: sign * abs(by) for cue, sign, by in zip(free, signs, wanted.values(), strict=False)}
         made += [maker.moved("built", wanted, str(answer)), maker.moved("built otherwise", other, str(answer))]
     return made
-
-
-PEOPLE = 10
-MOVES: dict[str, dict[str, float]] = {
-    "as it is": {},
-    "brows up": {"browInnerUp": 0.9, "browOuterUp": 0.8},
-    "brows down": {"browDown": 1.3},
-    "eyes closed": {"eyeBlink": 1.0},
-    "nose wrinkled": {"noseSneer": 1.0, "mouthShrugLower": 0.4},
-    "corners up": {"mouthSmile": 0.8},
-    "corners down": {"mouthFrown": 1.2},
-    "smile, teeth": {"mouthSmile": 0.8, "mouthUpperUp": 0.4, "mouthLowerDown": 0.3, "cheekRaiser": 0.5},
-    "jaw dropped": {"jawOpen": 0.35},
-}
-"""Column → expression without its side → amount."""
-_CELL_PX, _ADULT, _TURNED_DEG, _SHARP, _BRIGHT = 112, 3, 20.0, 0.22, 80
 
 
 def draw_gallery(data: Path, mover: Mover, path: Path, seed: int = 0) -> None:

@@ -34,6 +34,9 @@ _EACH = 20
 """Completions that are sampled together of one face."""
 _SHEET, _TEXTS = 48, 200
 """Faces that are drawn."""
+FACE_PX = 96
+_CELL, _GAP, _FONT_PX, _LINE = (470, 118), 10, 13, 48
+_GREY, _INK, _COLOURS = (120, 120, 120), (20, 20, 20), {"verified": (0, 110, 60), "rejected": (170, 60, 0), "abstained": (120, 120, 120)}
 
 
 def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
@@ -158,11 +161,6 @@ def _draw(told: Told, args: argparse.Namespace) -> list[str]:
     if args.texts:
         written += draw_texts(told, random.permutation(np.flatnonzero(told.verified))[:_TEXTS].tolist(), args.texts)
     return [str(path) for path in written]
-
-
-FACE_PX = 96
-_CELL, _GAP, _FONT_PX, _LINE = (470, 118), 10, 13, 48
-_GREY, _INK, _COLOURS = (120, 120, 120), (20, 20, 20), {"verified": (0, 110, 60), "rejected": (170, 60, 0), "abstained": (120, 120, 120)}
 
 
 def draw_sheet(told: Told, rows: list[int], path: Path, *, columns: int = 3, first: int = 1) -> None:
