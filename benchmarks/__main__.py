@@ -11,6 +11,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from benchmarks.blocks import interval
 from benchmarks.command import Command, plain
 from edge.boundary import guarded
 from edge.errors import BackendError
@@ -40,7 +41,6 @@ COMMANDS = {
     "soak": ("speed.soak", "a live stream for a long time: memory, threads, age of frames, fast path beside explanations"),
     "faces": ("quality.faces", "the face finder"),
     "again": ("quality.again", "who leaves a stream and comes back: who is known again, who is taken for somebody else"),
-    "points": ("quality.points", "how much of the finder's point error is the teacher's own"),
     "crop": ("quality.crop", "does the runtime's own crop of a face read like the FER+ image?"),
     "versus": ("speed.versus", "this checkout beside an older one, each with its own bundle"),
     "reference": ("speed.reference", "a short latency run against the committed figures"),
@@ -101,9 +101,7 @@ def show(figures: dict[str, Any], indent: str = "") -> None:
 def _short(value: Any) -> str:
     """A figure; a share, a difference or a ratio with its interval."""
     if isinstance(value, dict):
-        middle = next((value[key] for key in ("share", "by", "median") if key in value), None)
-        count = f", n {value['n']}" if "n" in value else ""
-        return f"{_short(middle)} ({_short(value['low'])} to {_short(value['high'])}{count})"
+        return (interval(value, "{:.4f} ({:.4f} to {:.4f})") or "") + (f", n {value['n']}" if "n" in value else "")
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, list):

@@ -6,10 +6,10 @@ import argparse
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from edge.pipeline import Pipeline
 from edge.whole import write_whole
 
 Figures = dict[str, Any]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,25 @@ def bundle_options(parser: argparse.ArgumentParser, *, threads: int = 0, several
     parser.add_argument("--threads", type=whole, default=threads, metavar="N", help=how_many)
 
 
-def of_pipeline(measure: Callable[[Pipeline, argparse.Namespace], Figures], **least: float) -> Callable[[argparse.Namespace], Figures]:
-    """The `run` of a room that measures one loaded pipeline, once its options are not below their `least` values."""
+def of_pipeline(
+    measure: Callable[[Pipeline, argparse.Namespace], Figures],
+    options: Callable[[argparse.ArgumentParser], None],
+    *,
+    default_threads: int = 0,
+    **least: float,
+) -> Command:
+    """The command of a room that measures one loaded pipeline, once its options are not below their `least` values."""
+
+    def every(parser: argparse.ArgumentParser) -> None:
+        options(parser)
+        bundle_options(parser, threads=default_threads)
 
     def run(args: argparse.Namespace) -> Figures:
         check(args, **least)
         with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
             return measure(pipeline, args)
 
-    return run
+    return Command(every, run)
 
 
 @contextlib.contextmanager
@@ -60,6 +71,13 @@ def loaded(folders: Sequence[Path | None] | None, device: str, threads: int) -> 
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(Pipeline.load(folder, device=device, threads=threads)) for folder in wanted]
         yield dict(zip(names, opened, strict=True))
+
+
+def progress(items: Iterable[Item], title: str) -> Iterator[Item]:
+    """A progress bar on a terminal, nothing in a pipe."""
+    from tqdm.auto import tqdm
+
+    return iter(tqdm(items, desc=title, leave=False, disable=None))
 
 
 def plain(value: Any) -> Any:
@@ -104,11 +122,3 @@ def whole(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got '{text}'")
     return int(text)
-
-
-def positive(text: str) -> float:
-    """A finite number above 0, for argparse."""
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text}: expected a number above 0")
-    return value

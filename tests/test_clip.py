@@ -11,9 +11,10 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
+from somebody import head
 
 import edge
-from benchmarks.quality.scenes import draw, head
+from benchmarks.quality.scenes import draw
 from edge import CourseStatement, Detection, Event, Explanation, Face, OutputError, Pose, Reading, UsageError, Verdict, read_clip
 from edge.cli import main
 from edge.clip import Clip, summarise

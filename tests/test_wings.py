@@ -26,7 +26,7 @@ FLOORS = {
         ("batch",),
         ("cli",),
     ),
-    "benchmarks": (("", "command"), ("quality",), ("audit",), ("speed",), ("peers",), ("report",), ("__main__",)),
+    "benchmarks": (("", "command", "blocks", "pictures"), ("quality",), ("audit",), ("speed",), ("peers",), ("report",), ("__main__",)),
 }
 """What stands in a package, from the ground up."""
 BELOW = {

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.audit.changes import CHANGES
-from benchmarks.audit.groups import Means, Split, gap_changes, gaps, means, split
-from benchmarks.audit.outcomes import Outcomes, Table, changed, observe, tables
-from benchmarks.command import Figures
+from benchmarks.audit.groups import Split, gap_changes, gaps, mean, means, split
+from benchmarks.command import Figures, progress
 from benchmarks.quality.interval import difference, share
 from benchmarks.quality.photographs import AXES as LABELLED
 from benchmarks.quality.photographs import Photographs
+from benchmarks.quality.reading import explain_subjects
+from edge.language.explain import Subject, subject_of
 from edge.pipeline import Pipeline
+from edge.sources.camera import Frame
+from edge.types import Face, Verdict
+from edge.vision import quality
+from edge.vision.look import Seen
 
 AXES: dict[str, tuple[str, ...]] = {"all": (), "race": ("race",), "gender": ("gender",), "age": ("age",), "race_gender": ("race", "gender")}
 """How photographs are grouped, and by what."""
@@ -22,98 +27,72 @@ OFFSETS = ("cues", "cues_neutral", "action_units")
 """Families whose measures are not shares: of them a group's distance to all photographs is told, and of all the mean."""
 
 
-def measure(pipelines: dict[str, Pipeline], photographs: Photographs, *, pairs: int = 0, seed: int = 0) -> Figures:
+def measure(pipelines: dict[str, Pipeline], photographs: Photographs, *, pairs: int = 0) -> Figures:
     """Audit bundles on the same photographs, `pairs` of them changed as well (0: all); a second is what the first is held against.
 
     Returns:
         `photographs`, `pairs`: how many; `bundles`: name → `commit`, `groups` (axis → group → `n` and family → measure → `share` or `by`
         with `low`, `high`, `n`), `gaps` (axis → family → measure → see `groups.gaps`) and `changes` (change → `label`, `verdict`, `lost`,
-        each a share with `gap`, the largest between races); `against`: `None`, or `gaps` (axis → family → measure → by how much the first
-        bundle's is larger) and `changes` (change → `label`, `verdict`, `lost` → the same of the share).
+        each a share with `gap`, the largest between races); `against`: `None`, or `gaps` (share → by how much the first bundle's between
+        races is larger) and `changes` (change → `label`, `verdict`, `lost` → the same of the share).
     """
     chosen = photographs.some(pairs)
-    seen = {name: look_at(pipeline, photographs, chosen, name) for name, pipeline in pipelines.items()}
-    return of_seen(seen, photographs, chosen, seed)
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What a bundle made of the photographs."""
-
-    labels: tuple[str, ...]
-    """That it knows."""
-    commit: str
-    """At which it was exported."""
-    base: Outcomes
-    """Of all photographs as they are."""
-    changes: dict[str, Table]
-    """Change → what it changed, of the chosen ones (see `outcomes.changed`)."""
-
-
-def look_at(pipeline: Pipeline, photographs: Photographs, chosen: np.ndarray, name: str) -> Looked:
-    """Show a bundle all photographs as they are, and the chosen rows changed."""
-    base = observe(pipeline, photographs, title=f"{name}, as they are")
-    some, first = photographs.take(chosen), base.take(chosen)
-    changes = {way: changed(first, observe(pipeline, some, change, title=f"{name}, {way}")) for way, change in CHANGES.items()}
-    return Looked(tuple(pipeline.config.labels), str(pipeline.config.provenance.get("commit", "unknown")), base, changes)
-
-
-def of_seen(seen: dict[str, Looked], photographs: Photographs, chosen: np.ndarray, seed: int = 0) -> Figures:
-    """The figures that `measure` returns."""
+    some = photographs.take(chosen)
     splits = {axis: _split(photographs, axis) for axis in AXES}
-    some = _split(photographs.take(chosen), "race")
-    found, held = {}, []
-    for name, looked in seen.items():
-        every = tables(looked.base, looked.labels)
-        by_axis = {axis: _axis(every, groups, seed) for axis, groups in splits.items()}
-        found[name] = {
-            "commit": looked.commit,
-            "groups": {axis: row[0] for axis, row in by_axis.items()},
-            "gaps": {axis: row[1] for axis, row in by_axis.items()},
-            "changes": _changes(looked.changes, some, seed),
+    bundles: Figures = {}
+    seen: list[tuple[Table, dict[str, Table]]] = []
+    for name, pipeline in pipelines.items():
+        base = observe(pipeline, photographs, title=f"{name}, as they are")
+        first = base.take(chosen)
+        changes = {way: changed(first, observe(pipeline, some, change, title=f"{name}, {way}")) for way, change in CHANGES.items()}
+        every = tables(base, pipeline.config.labels)
+        by_axis = {axis: _axis(every, groups) for axis, groups in splits.items()}
+        bundles[name] = {
+            "commit": str(pipeline.config.provenance.get("commit", "unknown")),
+            "groups": {axis: rows for axis, (rows, _) in by_axis.items()},
+            "gaps": {axis: apart for axis, (_, apart) in by_axis.items()},
+            "changes": _changes(changes, _split(some, "race")),
         }
-        held.append((every, {axis: row[2] for axis, row in by_axis.items()}, looked.changes))
-    figures: Figures = {"photographs": len(photographs), "pairs": len(chosen), "bundles": found, "against": None}
-    if len(held) > 1:
-        figures["against"] = _against(held[0], held[1], splits)
-    return figures
+        seen.append((every["shares"], changes))
+    against = _against(seen[0], seen[1], splits["race"]) if len(seen) > 1 else None
+    return {"photographs": len(photographs), "pairs": len(chosen), "bundles": bundles, "against": against}
 
 
 def _split(photographs: Photographs, axis: str) -> Split:
     own = AXES[axis]
-    parts = {part: getattr(photographs, part) for part in LABELLED}
-    return split([parts[part] for part in own], [value for part, value in parts.items() if part not in own])
+    return split([getattr(photographs, part) for part in own], [getattr(photographs, part) for part in LABELLED if part not in own])
 
 
-def _sheet(families: dict[str, Table], count: int) -> tuple[list[tuple[str, str]], np.ndarray]:
+def _sheet(families: dict[str, Table]) -> tuple[list[tuple[str, str]], np.ndarray]:
     """Families of measures side by side: family and measure of each column, and `[N,M]` values."""
     columns = {(family, name): values for family, table in families.items() for name, values in table.items()}
-    return list(columns), np.stack(list(columns.values()), 1) if columns else np.zeros((count, 0))
+    return list(columns), np.stack(list(columns.values()), 1)
 
 
-def _axis(every: dict[str, Table], groups: Split, seed: int) -> tuple[Figures, Figures, Means]:
-    """Groups, gaps and means of one axis."""
-    names, values = _sheet(every, len(groups.group))
-    found = means(values, groups, seed=seed)
+def _axis(every: dict[str, Table], groups: Split) -> tuple[Figures, Figures]:
+    """Groups and gaps of one axis."""
+    names, values = _sheet(every)
+    found = means(values, groups)
     low, high = found.interval()
+    middle = np.array([family in OFFSETS and len(groups.names) > 1 for family, _ in names]) * mean(values)
     rows: Figures = {}
     for g, group in enumerate(groups.names):
         rows[group] = {"n": int(groups.members[g].sum()), **{family: {} for family in every}}
         for m, (family, name) in enumerate(names):
-            middle = _mean(values[:, m]) if family in OFFSETS and len(groups.names) > 1 else 0.0
             rows[group][family][name] = {
-                "by" if family in OFFSETS else "share": float(found.value[g, m] - middle),
-                "low": float(low[g, m] - middle),
-                "high": float(high[g, m] - middle),
+                "by" if family in OFFSETS else "share": float(found.value[g, m] - middle[m]),
+                "low": float(low[g, m] - middle[m]),
+                "high": float(high[g, m] - middle[m]),
                 "n": int(found.count[g, m]),
             }
-    return rows, _nested(names, gaps(values, groups, found, [family for family, _ in names], seed=seed), every), found
+    return rows, _nested(names, gaps(values, groups, found, [family for family, _ in names]), every)
 
 
-def _changes(tables_: dict[str, Table], races: Split, seed: int) -> Figures:
-    names, values = _sheet(tables_, len(races.group))
-    apart = gaps(values, races, means(values, races, seed=seed), seed=seed)
-    return _nested(names, [{**_share(column, seed), "gap": gap} for column, gap in zip(values.T, apart, strict=True)], tables_)
+def _changes(changes: dict[str, Table], races: Split) -> Figures:
+    names, values = _sheet(changes)
+    apart = gaps(values, races, means(values, races))
+    shares = [share(np.nan_to_num(column), np.isfinite(column)) for column in values.T]
+    return _nested(names, [{**found, "gap": gap} for found, gap in zip(shares, apart, strict=True)], changes)
 
 
 def _nested(names: list[tuple[str, str]], rows: Sequence[Figures | None], families: dict[str, Table]) -> Figures:
@@ -123,20 +102,12 @@ def _nested(names: list[tuple[str, str]], rows: Sequence[Figures | None], famili
     return found
 
 
-Held = tuple[dict[str, Table], dict[str, Means], dict[str, Table]]
-"""A bundle's tables, its means by axis, and its tables of changes."""
-
-
-def _against(now: Held, before: Held, splits: dict[str, Split]) -> Figures:
-    ours, theirs = (_sheet(held[0], 0)[0] for held in (now, before))
-    shared = [name for name in ours if name in theirs]
-    apart = {}
-    for axis, groups in splits.items():
-        first, second = (held[1][axis].take([names.index(n) for n in shared]) for held, names in ((now, ours), (before, theirs)))
-        apart[axis] = _nested(shared, gap_changes(first, second, groups), now[0])
+def _against(now: tuple[Table, dict[str, Table]], before: tuple[Table, dict[str, Table]], races: Split) -> Figures:
+    """By how much the first bundle's gaps between races, and its changes, are larger."""
+    ours, theirs = (means(np.stack(list(shares.values()), 1), races) for shares, _ in (now, before))
     return {
-        "gaps": apart,
-        "changes": {way: {name: _difference(table[name], before[2][way][name]) for name in table} for way, table in now[2].items()},
+        "gaps": dict(zip(now[0], gap_changes(ours, theirs, races), strict=True)),
+        "changes": {way: {name: _difference(table[name], before[1][way][name]) for name in table} for way, table in now[1].items()},
     }
 
 
@@ -145,11 +116,119 @@ def _difference(now: np.ndarray, before: np.ndarray) -> Figures | None:
     return difference(now[both], before[both]) if both.any() else None
 
 
-def _share(column: np.ndarray, seed: int) -> Figures:
-    known = np.isfinite(column)
-    return share(np.nan_to_num(column), known, seed=seed)
+Table = dict[str, np.ndarray]
+"""Measure → `[N]` float, NaN where a photograph has no say in it."""
 
 
-def _mean(column: np.ndarray) -> float:
-    known = column[np.isfinite(column)]
-    return float(known.mean()) if len(known) else float("nan")
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What was made of N photographs."""
+
+    found: np.ndarray
+    """`[N]` bool: a face was found in the middle."""
+    unclear: np.ndarray
+    """`[N]` bool: a live stream would not read it: turned, blurred, small, or not clear which way up."""
+    label: np.ndarray
+    """`[N]` str; empty where nothing was read."""
+    verdict: np.ndarray
+    """`[N]` str, of `Verdict`; empty where nothing was read."""
+    cues: Table
+    """Deviations from neutral faces; NaN where nothing was read or the cue is hidden."""
+    units: Table
+    """Intensities of action units, 0…1; none where the bundle tells none."""
+
+    @property
+    def read(self) -> np.ndarray:
+        """`[N]` bool."""
+        return np.asarray(self.label != "")
+
+    def take(self, rows: np.ndarray) -> Outcomes:
+        """The chosen rows."""
+        cues, units = ({name: values[rows] for name, values in table.items()} for table in (self.cues, self.units))
+        return Outcomes(self.found[rows], self.unclear[rows], self.label[rows], self.verdict[rows], cues, units)
+
+
+def observe(
+    pipeline: Pipeline, photographs: Photographs, change: Callable[[np.ndarray], np.ndarray] | None = None, *, title: str = "as they are"
+) -> Outcomes:
+    """Read and explain the face in the middle of each photograph; explanations are made in batches."""
+    faces: list[Face | None] = []
+    subjects: list[Subject] = []
+    whose: list[int] = []
+    unclear = np.zeros(len(photographs), bool)
+    for i in progress(range(len(photographs)), title):
+        picture = photographs.picture(i)
+        picture = change(picture) if change else picture
+        seen = pipeline.look(Frame(picture, "image", i, 0.0))
+        which = middle_face(seen)
+        faces.append(None if which is None else seen.reading.faces[which])
+        if which is None:
+            continue
+        face = seen.reading.faces[which]
+        unclear[i] = bool(face.unclear or quality.unclear(seen.crops[which], seen.sides_px[which], face.pose))
+        if face.emotion:
+            subjects.append(subject_of(face, seen.tokens[which]))
+            whose.append(i)
+    verdict = np.full(len(photographs), "", "U16")
+    verdict[whose] = [explanation.status.value for explanation in explain_subjects(pipeline, subjects, title=f"{title}, explain")[1]]
+    return Outcomes(
+        np.array([face is not None for face in faces], bool),
+        unclear,
+        np.array([face.emotion if face else "" for face in faces], "U32"),
+        verdict,
+        _column(faces, lambda face: {name: z for name, z in face.cues.items() if name not in face.hidden}),
+        _column(faces, lambda face: {name: unit.intensity for name, unit in face.action_units.items()}),
+    )
+
+
+def middle_face(seen: Seen) -> int | None:
+    """The largest face that lies over the middle of the picture."""
+    middle = np.array([seen.reading.width, seen.reading.height]) / 2
+    for i, face in enumerate(seen.reading.faces):
+        box = face.detection.box_xyxy
+        if (box[:2] <= middle).all() and (middle <= box[2:]).all():
+            return i
+    return None
+
+
+def tables(outcomes: Outcomes, labels: Sequence[str]) -> dict[str, Table]:
+    """Family → measures of photographs.
+
+    Returns:
+        `shares`: `found` and `read` of all, `unclear` of the found, `verified`, `rejected` and `abstained` of the read; `labels`, of the
+        read; `verified`, of those read under each label; `cues` of the read, `cues_neutral` of those read as neutral, where there is least
+        expression; `action_units`.
+    """
+    found, read = outcomes.found, outcomes.read
+    shares = {
+        "found": found.astype(float),
+        "read": read.astype(float),
+        "unclear": np.where(found, outcomes.unclear, np.nan),
+        **{verdict.value: np.where(read, outcomes.verdict == verdict.value, np.nan) for verdict in Verdict},
+    }
+    neutral = outcomes.label == "neutral"
+    return {
+        "shares": shares,
+        "labels": {label: np.where(read, outcomes.label == label, np.nan) for label in labels},
+        "verified": {label: np.where(outcomes.label == label, outcomes.verdict == Verdict.VERIFIED.value, np.nan) for label in labels},
+        "cues": outcomes.cues,
+        "cues_neutral": {cue: np.where(neutral, z, np.nan) for cue, z in outcomes.cues.items()},
+        "action_units": outcomes.units,
+    }
+
+
+def changed(before: Outcomes, after: Outcomes) -> Table:
+    """What a change of the photographs changes: `label` and `verdict`, of those read both times; `lost`: read before, and no more."""
+    both = before.read & after.read
+    return {
+        "label": np.where(both, before.label != after.label, np.nan),
+        "verdict": np.where(both, before.verdict != after.verdict, np.nan),
+        "lost": np.where(before.read, ~after.read, np.nan),
+    }
+
+
+def _column(faces: list[Face | None], values: Callable[[Face], dict[str, float]]) -> Table:
+    """Name → `[N]`, NaN where a face is not read or has no such value."""
+    rows = [values(face) if face and face.emotion else {} for face in faces]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}

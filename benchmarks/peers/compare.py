@@ -12,14 +12,12 @@ import math
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, check, distinct, whole
+from benchmarks.command import Figures, distinct, of_pipeline, progress, whole
 from benchmarks.peers.worker import RivalMissing, Worker
 from benchmarks.quality.reading import Faces, data_options, framed, load_faces
 from benchmarks.speed.clock import UNIT, Stage, interleave, summary, timed
@@ -39,46 +37,34 @@ Answer = TypeVar("Answer")
 _PACKAGES = ("fer", "emotiefflib", "deepface", "py-feat", "opencv")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A rival to try."""
-
-    title: str
-    name: str
-    """One of `rivals.RIVALS`."""
-    options: dict[str, Any]
-    python: str
+Wanted = dict[str, tuple[str, dict[str, Any], str]]
+"""Title → which of `rivals.RIVALS`, its options, and the Python that has its package."""
 
 
-class Rivals(dict[str, Worker]):
-    """Title → process of the rivals that are there; and title → why there is none (any more) of the others."""
+class Rivals(contextlib.ExitStack):
+    """A process for every rival that is there; they end with the context."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Wanted, threads: int) -> None:
+        """Start the rivals, on `threads` threads as far as they heed it."""
         super().__init__()
+        self.there: dict[str, Worker] = {}
         self.missing: dict[str, str] = {}
+        """Title → why there is none, or none any more."""
+        for title, given in progress(wanted.items(), "rivals"):
+            try:
+                self.there[title] = self.enter_context(Worker(*given, threads))
+            except RivalMissing as reason:
+                self.missing[title] = str(reason)
 
     def ask(self, title: str, question: Callable[[Worker], Answer]) -> Answer | None:
         """What a rival answers; at its first failure it goes to `missing`, and it never answers from then on."""
-        if title in self:
+        if title in self.there:
             try:
-                return question(self[title])
+                return question(self.there[title])
             except RivalMissing as reason:
                 self.missing[title] = str(reason)
-                del self[title]
+                del self.there[title]
         return None
-
-
-@contextlib.contextmanager
-def started(wanted: list[Wanted], threads: int) -> Iterator[Rivals]:
-    """Start the rivals, on `threads` threads as far as they heed it; they end with the context."""
-    rivals = Rivals()
-    with contextlib.ExitStack() as stack:
-        for rival in tqdm(wanted, desc="rivals", leave=False, disable=None):
-            try:
-                rivals[rival.title] = stack.enter_context(Worker(rival.name, rival.options, rival.python, threads))
-            except RivalMissing as reason:
-                rivals.missing[rival.title] = str(reason)
-        yield rivals
 
 
 def measure(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = ROUNDS, faces: Faces | None = None) -> Figures:
@@ -86,7 +72,7 @@ def measure(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = R
 
     Returns:
         `matmul_ms`, `threads` (the pipeline's and the matmul's), `rounds`; `missing`: title → reason; `systems`: title → `version`, `note`,
-        `finds`, `labels`; `stages` (`find`, `classify`, `network` the classifier's function alone, `read` everything), each with its
+        `labels`; `stages` (`find`, `classify`, `network` the classifier's function alone, `read` everything), each with its
         `ratio` to our `read`; and `accuracy`: `n`, `found`, `war`, `uar`, `war_found` over the found faces, `war_crop` on the data's own
         crop without a finder, and `ours`, the same of us on these faces.
     """
@@ -95,8 +81,8 @@ def measure(pipeline: Pipeline, rivals: Rivals, threads: int, *, rounds: int = R
         times = interleave(_stages(Scene.of(pipeline, demo_frame()), rivals, Path(folder)), threads, rounds=rounds, title="compare")
         scores = {} if faces is None else _accuracies(pipeline, faces, rivals, Path(folder))
     note = f"own finder and crop, bundle '{pipeline.bundle.folder.name}'"
-    ours = {"version": __version__, "note": note, "finds": True, "labels": list(pipeline.bundle.config.labels), "package": OURS}
-    systems: Figures = {OURS: ours, **{title: {**worker.about} for title, worker in rivals.items()}}
+    ours = {"version": __version__, "note": note, "labels": list(pipeline.bundle.config.labels)}
+    systems: Figures = {OURS: ours, **{title: {**worker.about} for title, worker in rivals.there.items()}}
     for title, row in systems.items():
         stages = {key.partition("\n")[2]: key for key in times if key.partition("\n")[0] == title}
         row["stages"] = {stage: summary(key, times, f"{OURS}\nread") for stage, key in stages.items()}
@@ -114,8 +100,8 @@ def _stages(scene: Scene, rivals: Rivals, folder: Path) -> list[Stage]:
 
     def theirs(title: str, stage: str) -> Stage:
         def call(calls: int) -> dict[str, list[float]]:
-            spent = rivals.ask(title, lambda worker: worker.time(stage, picture, face, calls))
-            return {f"{title}\n{stage}": spent or [math.inf] * calls}
+            answer = rivals.ask(title, lambda worker: worker.ask(stage, picture, face, calls))
+            return {f"{title}\n{stage}": answer["ms"] if answer else [math.inf] * calls}
 
         return call
 
@@ -123,7 +109,7 @@ def _stages(scene: Scene, rivals: Rivals, folder: Path) -> list[Stage]:
         timed(f"{OURS}\nfind", lambda: scene.pipeline.finder(scene.grey)),
         timed(f"{OURS}\nclassify", lambda: scene.pipeline.encoder(crop)),
         timed(f"{OURS}\nread", lambda: scene.pipeline.look(scene.frame)),
-        *(theirs(title, stage) for title, worker in rivals.items() for stage in worker.about["stages"]),
+        *(theirs(title, stage) for title, worker in rivals.there.items() for stage in worker.about["stages"]),
     ]
 
 
@@ -145,11 +131,10 @@ def _accuracies(pipeline: Pipeline, faces: Faces, rivals: Rivals, folder: Path) 
         own[i] = labels.index(seen[0].emotion) if seen else -1
     ours = own, pipeline.encoder.read(faces.crops).probabilities.argmax(1), own >= 0
     scores = {OURS: _score(faces.labels, np.arange(len(labels)), *ours)}
-    for title, worker in list(rivals.items()):
+    for title, worker in list(rivals.there.items()):
         names = [parse_emotion(name, labels) for name in worker.about["labels"]]
         index = np.array([labels.index(name) if name else -1 for name in names])
-        pictures = tqdm(found, desc=title, leave=False, disable=None)
-        theirs = rivals.ask(title, lambda worker, i=index, p=pictures: _answers(worker, folder, faces.crops.shape[1], p, i))
+        theirs = rivals.ask(title, lambda worker, t=title, i=index: _answers(worker, folder, faces.crops.shape[1], progress(found, t), i))
         if theirs is None:
             continue
         if names:
@@ -165,11 +150,12 @@ def _answers(
     """Answers in our labels on pictures and on bare crops, −1 without one; and where a face was there."""
     answers, alone, there = [], [], []
     for i, face in enumerate(found):
-        own, values = worker.read(folder / f"{i}.npy", face)
+        own, values = worker.ask("read", folder / f"{i}.npy", face)["found"]
         there.append(own is not None)
-        answers.append(-1 if values is None else int(index[values.argmax()]))
+        answers.append(-1 if values is None else index[np.argmax(values)])
         if "classify" in worker.about["stages"]:
-            alone.append(int(index[worker.classify(folder / f"{i}.crop.npy", {"box": [0, 0, side, side], "points": None}).argmax()]))
+            values = worker.ask("classify", folder / f"{i}.crop.npy", {"box": [0, 0, side, side], "points": None})["found"]
+            alone.append(index[np.argmax(values)])
     return np.array(answers), np.array(alone, int), np.array(there)
 
 
@@ -191,7 +177,7 @@ def _score(truth: np.ndarray, known: np.ndarray, answers: np.ndarray, alone: np.
     }
 
 
-def wanted_rivals(args: argparse.Namespace) -> list[Wanted]:
+def wanted_rivals(args: argparse.Namespace) -> Wanted:
     """What the options ask for, every package tried; `UsageError` for one that is not `NAME=PATH` or `KEY=VALUE`."""
     given = dict(_pairs("--python", args.python))
     if unknown := set(given) - set(_PACKAGES):
@@ -208,7 +194,7 @@ def wanted_rivals(args: argparse.Namespace) -> list[Wanted]:
     for file, *settings in args.onnx or []:
         rows.append((Path(file).stem, "onnx", "", {"file": file, **dict(_pairs("--onnx", settings)), "threads": args.threads}))
     titles = distinct([row[0] for row in rows])
-    return [Wanted(title, name, options, given.get(at, sys.executable)) for title, (_, name, at, options) in zip(titles, rows, strict=True)]
+    return {title: (name, options, given.get(at, sys.executable)) for title, (_, name, at, options) in zip(titles, rows, strict=True)}
 
 
 def _pairs(option: str, texts: list[str] | None) -> Iterator[tuple[str, str]]:
@@ -232,18 +218,14 @@ def rival_options(parser: argparse.ArgumentParser) -> None:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     data_options(parser, faces=300, required=False)
-    bundle_options(parser, threads=2)
     parser.add_argument("--rounds", type=whole, default=ROUNDS, metavar="N", help=f"turns of every stage (default: {ROUNDS})")
     rival_options(parser)
 
 
-def _run(args: argparse.Namespace) -> Figures:
-    check(args, rounds=1, threads=1)
-    wanted = wanted_rivals(args)
-    with Pipeline.load(args.bundle, device=args.device, threads=args.threads) as pipeline:
-        faces = load_faces(args.data, args.split, args.faces, pipeline) if args.data else None
-        with started(wanted, args.threads) as rivals:
-            return measure(pipeline, rivals, args.threads, rounds=args.rounds, faces=faces)
+def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
+    faces = load_faces(args.data, args.split, args.faces, pipeline) if args.data else None
+    with Rivals(wanted_rivals(args), args.threads) as rivals:
+        return measure(pipeline, rivals, args.threads, rounds=args.rounds, faces=faces)
 
 
-COMMAND = Command(_options, _run)
+COMMAND = of_pipeline(_run, _options, default_threads=2, rounds=1, threads=1)

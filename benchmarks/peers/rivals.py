@@ -53,8 +53,7 @@ class Rival:
         except metadata.PackageNotFoundError:
             version = ""
         stages = [name for name in ("find", "classify", "network") if getattr(self, name)]
-        told = {"version": version, "note": self.note, "labels": list(self.labels), "package": self.package}
-        return {**told, "finds": bool(self.find or self.both), "stages": [*stages, "read"]}
+        return {"version": version, "note": self.note, "labels": list(self.labels), "stages": [*stages, "read"]}
 
     def read(self, image_bgr: np.ndarray, face: Face | None) -> tuple[Face | None, np.ndarray | None]:
         """Find (unless it cannot, then `face` is taken) and classify the largest face."""

@@ -11,8 +11,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.peers import rivals
 
 _PATIENCE_S = 120.0
@@ -40,21 +38,11 @@ class Worker(contextlib.ExitStack):
             self.close()
             raise RivalMissing(f"'{python}' does not run: {error.strerror}" if isinstance(error, OSError) else str(error)) from None
 
-    def time(self, stage: str, image: Path, face: dict[str, Any], calls: int) -> list[float]:
-        """Milliseconds of every call of a stage, by the rival's own clock."""
-        spent: list[float] = self._ask(stage, image, face, calls)["ms"]
-        return spent
+    def ask(self, stage: str, image: Path, face: dict[str, Any] | None, calls: int = 1) -> dict[str, Any]:
+        """Call a stage on a picture so often: `ms` of every call, by the rival's own clock, and what it `found` last.
 
-    def read(self, image: Path, face: dict[str, Any] | None) -> tuple[dict[str, Any] | None, np.ndarray | None]:
-        """The largest face that it finds (or the one given, when it finds none itself) and its values per label."""
-        found, values = self._ask("read", image, face)["found"]
-        return found, None if values is None else np.array(values)
-
-    def classify(self, image: Path, face: dict[str, Any]) -> np.ndarray:
-        """Its values per label for a face that is given."""
-        return np.array(self._ask("classify", image, face)["found"])
-
-    def _ask(self, stage: str, image: Path, face: dict[str, Any] | None, calls: int = 1) -> dict[str, Any]:
+        `classify` finds a value per label of the face; `read` the largest face (the one given, when it finds none itself) and its values.
+        """
         assert self._process.stdin
         request = json.dumps({"stage": stage, "image": str(image), "face": face, "calls": calls})
         try:

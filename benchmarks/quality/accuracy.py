@@ -6,22 +6,17 @@ Explanation figures speak of the policy's greedy rationales, whose claims the la
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import replace
-from random import Random
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.command import Figures, of_pipeline
 from benchmarks.quality.reading import Faces, Read, data_options, explain, load_faces, verdict_rates
-from edge.language.explain import Subject, subjects_of
-from edge.language.labels import mask_emotions
-from edge.language.rationale import Completion, split_sentences, write_completion
+from edge.language.rationale import Completion, split_sentences
 from edge.language.verdict import judge, sentences_of
 from edge.pipeline import Pipeline
-from edge.types import Claim, Explanation, Verdict
-from training.lies import plain_closing
-from training.metrics import claim_rates, coherence, expected_calibration_error, foreign_answers, recalls, selective_accuracy, war_uar
+from edge.types import Claim, Explanation
+from training.metrics import claim_rates, coherence, expected_calibration_error, recalls, selective_accuracy, war_uar
 
 
 def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> Figures:
@@ -38,7 +33,6 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> Figures:
     shown = read.shown
 
     answer = np.array([names.index(d.answer) if d.answer else -1 for d in drafts])
-    right = (answer == truth) & (answer == shown)
     full, masked = (judged(pipeline, drafts, mask) for mask in (False, True))
     missed = np.full(len(faces.lost), -1)  # a photo in which no face was found has neither label nor text
     every = np.concatenate([truth, np.array(faces.lost, int)])
@@ -58,7 +52,6 @@ def measure(pipeline: Pipeline, faces: Faces, *, closed: bool) -> Figures:
         **{f"m{key}": value for key, value in coherence(every, answers, heard_masked).items()},
         **_claims(drafts, faces.cues, [cue.name for cue in config.cues]),
         **verdict_rates(final, shown == truth, len(faces.lost)),
-        **_verdicts(pipeline, drafts, subjects_of(encoded, config), answer, right),
     }
 
 
@@ -75,54 +68,24 @@ def judged(pipeline: Pipeline, drafts: list[Explanation], mask: bool) -> np.ndar
     return found
 
 
-def _claims(drafts: list[Explanation], cues: np.ndarray | None, names: list[str]) -> dict[str, float | None]:
+def _claims(drafts: list[Explanation], cues: np.ndarray, names: list[str]) -> dict[str, float | None]:
     """Claims of movement; those of rest are easier to fulfil and would flatter the figure."""
-    if cues is None:
-        return claim_rates(0, 0, 0)
-    told = [(draft, row) for draft, row in zip(drafts, cues, strict=True) if np.isfinite(row).all()]
-    moved = [(claim, row) for draft, row in told for claim in draft.claims if claim.direction]
-    return claim_figures([Claim(claim.cue, claim.direction, float(row[names.index(claim.cue)])) for claim, row in moved], cues)
+    rows = (dict(zip(names, map(float, row), strict=True)) if np.isfinite(row).all() else None for row in cues)
+    told = [(draft, row) for draft, row in zip(drafts, rows, strict=True) if row]
+    return claim_figures([Claim(c.cue, c.direction, row[c.cue]) for draft, row in told for c in draft.claims if c.direction], cues)
 
 
 def claim_figures(claims: list[Claim], cues: np.ndarray) -> dict[str, float | None]:
     """`training.metrics.claim_rates`, and `claims_per_face` of those whose `[N,C]` cues the landmarks tell."""
     rates = claim_rates(sum(c.supported for c in claims), sum(c.contradicted for c in claims), len(claims))
-    return {**rates, "claims_per_face": len(claims) / max(1, int(np.isfinite(cues).all(1).sum()))}
-
-
-def _verdicts(
-    pipeline: Pipeline, drafts: list[Explanation], subjects: list[Subject], answer: np.ndarray, right: np.ndarray
-) -> dict[str, float]:
-    """How often the verdict accepts a right-answered own rationale, and rejects one given another face's (different) answer.
-
-    As it stands (`swap_rejected`), and with a closing for that answer, so that only its evidence can tell (`swap_rejected_renamed`).
-    """
-    names, grammar, random = pipeline.bundle.config.labels, pipeline.explainer.grammar, Random(0)
-    accepted = np.array([d.status is Verdict.VERIFIED for d in drafts])
-    foreign = foreign_answers(answer, np.random.default_rng(0))
-    swaps = [(d, replace(s, emotion=names[f])) for d, s, f in zip(drafts, subjects, foreign, strict=True) if d.answer and f >= 0]
-
-    def renamed(text: str, answer: str) -> str:
-        parsed = grammar.parse(text)
-        return f"{parsed.evidence} {plain_closing(grammar, answer, random)}" if parsed else mask_emotions(text)
-
-    def rejected(closed: Callable[[str, str], str]) -> float:
-        texts = [write_completion(closed(draft.draft, face.emotion), face.emotion) for draft, face in swaps]
-        judged = pipeline.explainer.judge(texts, [face for _, face in swaps])
-        return float(np.mean([e.status is not Verdict.VERIFIED for e in judged])) if swaps else float("nan")
-
-    return {
-        "own_accepted": float(accepted[right].mean()) if right.any() else float("nan"),
-        "swap_rejected": rejected(lambda text, _: text),
-        "swap_rejected_renamed": rejected(renamed),
-    }
+    known = int(np.isfinite(cues).all(1).sum())
+    return {**rates, "claims_per_face": len(claims) / known if known else None}
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     data_options(parser, faces=0)
     parser.add_argument("--find-faces", action="store_true", help="the folder holds whole photos: find the largest face first")
     parser.add_argument("--closed", action="store_true", help="leave classes that the data lacks out of the answer space")
-    bundle_options(parser)
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
@@ -130,4 +93,4 @@ def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     return measure(pipeline, faces, closed=args.closed)
 
 
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = of_pipeline(_run, _options)

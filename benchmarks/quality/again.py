@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.command import Figures, of_pipeline, progress
 from edge.cv import cv2
 from edge.pipeline import Pipeline
 from edge.sources.camera import Frame
@@ -51,7 +50,7 @@ def load(archive: Path, pipeline: Pipeline, half: str) -> Sample:
     pack, index = open_pack(archive)
     videos: dict[str, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     crowds = []
-    for row in tqdm(sorted(index, key=lambda row: row["file"]), desc="photos", leave=False, disable=None):
+    for row in progress(sorted(index, key=lambda row: row["file"]), "photos"):
         name, alone = row["file"], len(row["teacher_faces"]) == 1
         portrait = re.fullmatch(r"portrait/(.+)_(\d)\d_?\.jpg", name)
         if not row["teacher_faces"] or (alone and not portrait) or name == _ONE_MAN or not _in_half(row["group"], half):
@@ -153,7 +152,6 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="faces_in_context.zip")
     parser.add_argument("--half", choices=("choose", "report", "all"), default="report", help="of the people (default: report)")
     parser.add_argument("--today", type=Path, metavar="ZIP", help="faces_today.zip: newcomers among people of their own group, too")
-    bundle_options(parser)
 
 
 def _measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
@@ -161,4 +159,4 @@ def _measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     return figures | ({"groups": measure_groups(args.today, args.half)} if args.today else {})
 
 
-COMMAND = Command(_options, of_pipeline(_measure))
+COMMAND = of_pipeline(_measure, _options)

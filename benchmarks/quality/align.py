@@ -15,23 +15,19 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures
+from benchmarks.blocks import interval, markdown, named
+from benchmarks.command import Command, Figures, progress
 from benchmarks.quality.accuracy import claim_figures
 from benchmarks.quality.interval import difference
 from edge.errors import InputError
-from edge.language.grammar import Grammar
+from edge.language.grammar import Grammar, Parsed
 from edge.language.labels import EMOTIONS_8, mask_emotions
-from edge.language.rationale import Completion, masked_sentences, parse_completion, split_sentences
+from edge.language.rationale import Completion, parse_completion, split_sentences
 from edge.language.statements import CUE_KINDS
 from edge.language.verdict import judge as weigh
-from edge.language.verdict import read_claims
-from edge.language.verifier import SentenceReading
-from edge.types import Claim
 from training.cues import CUE_NAMES
 from training.data import data_folder, load_ferplus
 from training.encoder import load_encoder
@@ -46,19 +42,15 @@ from training.writer import ByFace, Writer, facts_of, text_of
 
 #: Rationales → the label that each speaks for, `[N]`; −1 for an empty one.
 Judging = Callable[[list[str]], np.ndarray]
-CLAIMED = 0.5
 WRITER = "writer alone"
 """The arm without a policy."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument(
-        "--arm", action="append", required=True, metavar="NAME=RUN[,RUN…]", help="a recipe and its runs, one per seed; repeat"
-    )
+    parser.add_argument("--arm", action="append", required=True, metavar="NAME=RUN", help="a recipe and its run; repeat")
     parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
-    parser.add_argument("--faces", type=int, default=0, metavar="N", help="measure on N faces only, drawn at random (default: all)")
     for name in ("encoder", "verifier", "grammar"):
         parser.add_argument(f"--{name}", type=Path, default=Path("runs") / name, help=f"run of the {name} (default: runs/{name})")
     parser.add_argument("--judge", action="append", metavar="NAME=RUN", help="an independent judge; repeat (default: judge=runs/judge)")
@@ -75,60 +67,41 @@ class Faces:
     cues: np.ndarray
 
 
-def read_faces(data: Path, split: str, encoder: Path, limit: int = 0) -> Faces:
-    """The faces of a split that the reference protocol counts; the first `limit` of a fixed shuffle when given."""
+def read_faces(data: Path, split: str, encoder: Path) -> Faces:
+    """The faces of a split that the reference protocol counts."""
     network, cue_model = load_encoder(encoder)
     faces = load_ferplus(data, split)
     faces = faces.take(faces.label >= 0)
-    if limit:
-        faces = faces.take(np.random.default_rng(0).permutation(len(faces))[:limit])
     cues, _ = cue_model.measure(faces.landmarks, faces.point_index)
     return Faces(look(network, faces, cue_model, 0, 0), faces.label, cues)
 
 
 class Reader:
-    """The verifier as a judge of whole rationales and a reader of claims outside the grammar; every sentence is read once."""
+    """The verifier as a judge of whole rationales; every sentence is read once."""
 
-    def __init__(self, folder: Path, grammar: Grammar) -> None:
+    def __init__(self, folder: Path) -> None:
         self.model, self.tokenizer = load_verifier(folder)
-        self.grammar = grammar
         self.prior = np.asarray(load_checkpoint(folder)["prior"])
-        self.known: dict[str, tuple[np.ndarray, ...]] = {}
-
-    def read(self, sentences: list[str]) -> SentenceReading:
-        """What stands in sentences."""
-        if new := sorted(set(sentences) - set(self.known)):
-            found = read_texts(self.model, self.tokenizer, new)
-            self.known |= dict(zip(new, zip(found.emotions, found.claims, found.covered, strict=True), strict=True))
-        return SentenceReading(*map(np.stack, zip(*(self.known[sentence] for sentence in sentences), strict=True)))
+        self.known: dict[str, np.ndarray] = {}
 
     def judge(self, texts: list[str]) -> np.ndarray:
         """The label that the sentences' evidence speaks for."""
-        self.read([s for text in texts for s in split_sentences(text)] or ["."])
-        return np.array([weigh(self.read(split_sentences(t)).emotions, self.prior, len(EMOTIONS_8)) if t else -1 for t in texts])
-
-    def claims(self, rationale: str, cues: dict[str, float]) -> tuple[Claim, ...]:
-        """What a rationale says of cues: as the grammar reads it, else as the network does."""
-        if parsed := self.grammar.parse(rationale):
-            return tuple(self.grammar.rules.claim(s, cues[s.subject]) for s in parsed.said if s.kind in CUE_KINDS)
-        return read_claims(self.read(masked_sentences(rationale)).claims, cues, CLAIMED)
+        if new := sorted({s for text in texts for s in split_sentences(text)} - set(self.known)):
+            self.known |= dict(zip(new, read_texts(self.model, self.tokenizer, new).emotions, strict=True))
+        read = ([self.known[sentence] for sentence in split_sentences(text)] for text in texts)
+        return np.array([weigh(np.stack(each), self.prior, len(EMOTIONS_8)) if each else -1 for each in read])
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One policy's figures, and those that have a value for every face."""
-
-    figures: Figures
-    marks: dict[str, np.ndarray]
-    """Figure → `[N]` 0 or 1 of each face; their mean is the figure."""
+Measured = tuple[Figures, dict[str, np.ndarray]]
+"""One policy's figures; and those that have a value for every face: figure → `[N]` 0 or 1, whose mean is the figure."""
 
 
-def measure(completions: list[Completion], faces: Faces, reader: Reader, judges: Mapping[str, Judging]) -> Measured:
+def measure(completions: list[Completion], faces: Faces, grammar: Grammar, judges: Mapping[str, Judging]) -> Measured:
     """Every figure of one policy's greedy completions."""
     answer = np.array([EMOTIONS_8.index(c.answer) if c.answer else -1 for c in completions])
     plain = [c.rationale for c in completions]
     war, uar = war_uar(faces.label, answer, len(EMOTIONS_8))
-    parsed = [reader.grammar.parse(text) for text in plain]
+    parsed = [grammar.parse(text) for text in plain]
     # masked: without the conclusion, whose form alone tells a neutral face from the others
     masked = [p.evidence if p else mask_emotions(text) for p, text in zip(parsed, plain, strict=True)]
     answered = answer >= 0
@@ -141,18 +114,19 @@ def measure(completions: list[Completion], faces: Faces, reader: Reader, judges:
             figures |= {f"{prefix}{key}": value for key, value in coherence(faces.label, answer, judged).items()}
             marks[f"{prefix}epc"] = answered & (judged == answer)
             marks[f"{prefix}eea"] = answered & (judged >= 0) & (judged == faces.label)
-    figures |= _claims(completions, faces, reader)
+    figures |= _claims(parsed, faces, grammar)
     figures |= {"words": float(np.mean([len(text.split()) for text in plain])), "distinct": len(set(plain)) / max(1, len(plain))}
-    return Measured(figures, marks)
+    return figures, marks
 
 
-def _claims(completions: list[Completion], faces: Faces, reader: Reader) -> dict[str, float | None]:
+def _claims(parsed: list[Parsed | None], faces: Faces, grammar: Grammar) -> dict[str, float | None]:
     """Claims against the landmarks: signed ones by the design's definition, claims of rest apart."""
     claims = [
-        claim
-        for done, row in zip(completions, faces.cues, strict=True)
-        if done.rationale and np.isfinite(row).all()
-        for claim in reader.claims(done.rationale, dict(zip(CUE_NAMES, map(float, row), strict=True)))
+        grammar.rules.claim(said, float(row[CUE_NAMES.index(said.subject)]))
+        for text, row in zip(parsed, faces.cues, strict=True)
+        if text and np.isfinite(row).all()
+        for said in text.said
+        if said.kind in CUE_KINDS
     ]
     still = [claim.supported for claim in claims if not claim.direction]
     moved = claim_figures([claim for claim in claims if claim.direction], faces.cues)
@@ -160,36 +134,29 @@ def _claims(completions: list[Completion], faces: Faces, reader: Reader) -> dict
 
 
 def run(args: argparse.Namespace) -> Figures:
-    """Measure every policy of every recipe; write `align.json`, `align.md` and `samples.md` to `--out`."""
-    arms, out = named_runs(args.arm), args.out
+    """Measure every recipe's policy; write `align.json`, `align.md` and `samples.md` to `--out`."""
+    out = args.out
     out.mkdir(parents=True, exist_ok=True)
     data, grammar = args.data or data_folder(), load_language(args.grammar)
-    faces, reader = read_faces(data, args.split, args.encoder, args.faces), Reader(args.verifier, grammar)
-    judges, about = _judges(args, data, reader)
+    faces = read_faces(data, args.split, args.encoder)
+    judges, about = _judges(args, data)
     written = {WRITER: written_alone(grammar, faces, load_temperature(args.grammar))}
-    measured = {WRITER: [measure(written[WRITER], faces, reader, judges)]}
-    for name, folder in tqdm([(n, f) for n, folders in arms.items() for f in folders], desc="policies", leave=False, disable=None):
-        done = completions_of(folder / "policy", faces)
-        written.setdefault(name, done)
-        measured.setdefault(name, []).append(measure(done, faces, reader, judges))
-    names = {WRITER: [args.grammar], **arms}
-    rows = {
-        name: [{"run": folder.name, **found.figures} for folder, found in zip(names[name], each, strict=True)]
-        for name, each in measured.items()
-    }
-    summed, apart = {name: summary(each) for name, each in rows.items()}, differences(measured)
-    figures = {"split": args.split, "n": len(faces.label), **about, "arms": rows, "summary": summed, "differences": apart}
+    for name, folder in progress(named_runs(args.arm).items(), "policies"):
+        written[name] = completions_of(folder / "policy", faces)
+    measured = {name: measure(done, faces, grammar, judges) for name, done in written.items()}
+    arms, apart = {name: found for name, (found, _) in measured.items()}, differences(measured)
+    figures = {"split": args.split, "n": len(faces.label), **about, "arms": arms, "differences": apart}
     (out / "align.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (out / "align.md").write_text(f"{table('figure', summed, _mean)}\n{table('difference (95 %)', apart, _gap)}")
+    (out / "align.md").write_text(tables(arms, apart))
     (out / "samples.md").write_text(samples(written, faces))
     return figures
 
 
-def _judges(args: argparse.Namespace, data: Path, reader: Reader) -> tuple[dict[str, Judging], Figures]:
+def _judges(args: argparse.Namespace, data: Path) -> tuple[dict[str, Judging], Figures]:
     """The judges, and what is to be told of them."""
-    judges: dict[str, Judging] = {"verifier": reader.judge}
+    judges: dict[str, Judging] = {"verifier": Reader(args.verifier).judge}
     for name, folder in named_runs(args.judge or ["judge=runs/judge"]).items():
-        independent = load_judge(folder[0])
+        independent = load_judge(folder)
         judges |= {name: independent.read, f"even_{name}": partial(independent.read, even_handed=True)}
     about: Figures = {}
     if args.foreign:
@@ -209,18 +176,17 @@ def written_alone(grammar: Grammar, faces: Faces, temperature: float) -> list[Co
     return [Completion(text, label if text else "") for text, label in zip(texts, labels, strict=True)]
 
 
-def differences(measured: Mapping[str, list[Measured]]) -> dict[str, dict[str, Figures]]:
-    """`later − earlier` → figure → by how much the later arm lies above the earlier, with its paired interval; seeds are averaged."""
-    marks = {name: {key: np.mean([run.marks[key] for run in runs], 0) for key in runs[0].marks} for name, runs in measured.items()}
+def differences(measured: Mapping[str, Measured]) -> dict[str, dict[str, Figures]]:
+    """`later − earlier` → figure → by how much the later arm lies above the earlier, with its paired interval."""
     return {
-        f"{later} − {earlier}": {key: difference(marks[later][key], marks[earlier][key]) for key in marks[earlier]}
-        for earlier, later in combinations(marks, 2)
+        f"{later} − {earlier}": {key: difference(measured[later][1][key], marks) for key, marks in measured[earlier][1].items()}
+        for earlier, later in combinations(measured, 2)
     }
 
 
-def named_runs(given: list[str]) -> dict[str, list[Path]]:
-    """`NAME=RUN[,RUN…]` → name → runs."""
-    return {name: [Path(folder) for folder in folders.split(",")] for name, _, folders in (item.partition("=") for item in given)}
+def named_runs(given: list[str]) -> dict[str, Path]:
+    """`NAME=RUN` → name → run."""
+    return {name: Path(folder) for name, _, folder in (item.partition("=") for item in given)}
 
 
 def completions_of(folder: Path, faces: Faces) -> list[Completion]:
@@ -231,31 +197,16 @@ def completions_of(folder: Path, faces: Faces) -> list[Completion]:
     return [parse_completion(text, EMOTIONS_8) for text in complete(policy, processor.tokenizer, faces.views)]
 
 
-def summary(runs: list[Figures]) -> dict[str, tuple[float, float] | None]:
-    """Mean and standard deviation over seeds of every figure; `None` where one run has none."""
-    values = {key: [run[key] for run in runs] for key in runs[0] if key != "run"}
-    spread = partial(np.std, ddof=1) if len(runs) > 1 else lambda _: 0.0
-    return {key: None if None in each else (float(np.mean(each)), float(spread(each))) for key, each in values.items()}
-
-
-def table(first: str, columns: Mapping[str, Figures], shown: Callable[[Any], str]) -> str:
-    """A Markdown table: figures down, arms or pairs of them across."""
-    rows = [f"| {first} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for key in next(iter(columns.values()), {}):
-        rows.append(f"| {key} | {' | '.join(shown(column.get(key)) for column in columns.values())} |")
-    return "\n".join(rows) + "\n"
-
-
-def _mean(value: tuple[float, float] | None) -> str:
-    return "–" if value is None else f"{value[0]:.3f}" + (f" ± {value[1]:.3f}" if value[1] else "")
-
-
-def _gap(value: Figures) -> str:
-    return f"{value['by']:+.3f} ({value['low']:+.3f} to {value['high']:+.3f})"
+def tables(arms: Mapping[str, Figures], apart: Mapping[str, Figures]) -> str:
+    """The figures in Markdown: arms, and pairs of them, across."""
+    figures = {key: {arm: each[key] for arm, each in arms.items()} for key in arms[WRITER]}
+    form = "{:+.3f} ({:+.3f} to {:+.3f})"
+    gaps = {key: {pair: interval(each[key], form) for pair, each in apart.items()} for key in next(iter(apart.values()))}
+    return "\n".join(markdown([named("", "figure", figures, list(arms)), named("", "difference (95 %)", gaps, list(apart))]))
 
 
 def samples(written: dict[str, list[Completion]], faces: Faces, count: int = 10, seed: int = 0) -> str:
-    """Ten faces side by side, drawn at random: what the landmarks measure, and what each recipe's first run says."""
+    """Ten faces side by side, drawn at random: what the landmarks measure, and what each recipe says."""
     known = np.flatnonzero(np.isfinite(faces.cues).all(1))
     lines = []
     for face in random.Random(seed).sample(known.tolist(), min(count, len(known))):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.command import Figures, of_pipeline
 from benchmarks.quality.interval import share
 from edge.pipeline import Pipeline
 from edge.types import Verdict
@@ -27,7 +27,6 @@ _ENOUGH = 2
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    bundle_options(parser)
     parser.add_argument("--data", type=Path, help="folder of the data packs, or ferplus_images.npz (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
     parser.add_argument("--cases", type=int, default=1000, metavar="N", help="rationales to attack, at most (default: 1000)")
@@ -47,4 +46,4 @@ def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     return {"true_accepts": own, "true_in_other_words": anew, "false_accepts": rates}
 
 
-COMMAND = Command(options, of_pipeline(measure))
+COMMAND = of_pipeline(measure, options)

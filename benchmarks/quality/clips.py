@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, positive, whole
+from benchmarks.command import Figures, of_pipeline, progress, whole
 from benchmarks.quality.accuracy import judged
-from benchmarks.quality.acted import acted_clips
+from benchmarks.quality.courses import acted_clips
 from benchmarks.quality.reading import of_emotions
 from edge.clip import ClipWriter
 from edge.cv import cv2
@@ -37,18 +36,11 @@ from training.clips import PICTURES, load_dfew, load_mafw
 from training.data import data_folder
 from training.metrics import coherence, expected_calibration_error, recalls, war_uar
 
+FPS = 25.0
+"""Of a folder's frames."""
 MARGIN = 0.25
 """Of a folder's frames, which are faces cut out close: so much of a frame's side is added around it, for the face finder."""
 _NOTHING = Explanation("", "", Verdict.REJECTED, 0.0, 0.0, (), 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """A clip with its label."""
-
-    name: str
-    label: str
-    open: Callable[[], Source]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +57,10 @@ class Answered:
     """`[N,E]` the person's probabilities, frame by frame; empty without any."""
 
 
-def read(pipeline: Pipeline, clip: Labelled) -> Answered:
+def read(pipeline: Pipeline, label: str, source: Source) -> Answered:
     """Read a clip as a recording."""
     writer, moments = ClipWriter(), dict[int, list[list[float]]]()
-    with pipeline.stream(clip.open(), explain="change") as stream:
+    with pipeline.stream(source, explain="change") as stream:
         for reading in stream:
             writer.see(reading)
             for face in reading.faces:
@@ -79,7 +71,7 @@ def read(pipeline: Pipeline, clip: Labelled) -> Answered:
     span = found.people[0].spans[answer.span] if answer and answer.span is not None else None
     seen = moments.get(found.people[0].track, []) if found.people else []
     explanation = (span.explanation if span else None) or _NOTHING
-    return Answered(clip.label, answer, explanation, bool(span and span.course), np.array(seen))
+    return Answered(label, answer, explanation, bool(span and span.course), np.array(seen))
 
 
 def figures(pipeline: Pipeline, found: list[Answered]) -> Figures:
@@ -144,59 +136,50 @@ def _pooled(found: list[Answered], truth: np.ndarray, labels: list[str], count: 
     return table
 
 
-def find_clips(args: argparse.Namespace, pipeline: Pipeline) -> Iterable[Labelled]:
-    """The clips that the options name; `UsageError` without the `--data` that they need, `InputError` where there is none."""
+def find_clips(args: argparse.Namespace, pipeline: Pipeline) -> Iterable[tuple[str, Source]]:
+    """Labels and clips that the options name; `UsageError` without the `--data` that they need, `InputError` where there is none."""
     if args.dataset == "made":
-        return (
-            Labelled("made", label, clip.frames)
-            for label, clip in acted_clips(data_folder(args.data), pipeline, args.limit or 40, args.seed)
-        )
+        made = acted_clips(data_folder(args.data), pipeline, args.limit or 40, args.seed)
+        return ((label, clip.frames()) for label, clip in made)
     if args.dataset in ("dfew", "mafw"):
         if args.data is None:
             raise UsageError(f"--dataset {args.dataset} needs --data ROOT, the folder in its official layout")
         load = load_dfew if args.dataset == "dfew" else load_mafw
-        named = [(clip.name, clip.emotions[0], clip.path) for clip in load(args.data, args.split, fold=args.fold)]
+        named = [(clip.path, clip.emotions[0]) for clip in load(args.data, args.split, fold=args.fold)]
     else:
         labels = pipeline.config.labels
-        named = [(path.name, emotion, path) for path, emotion in of_emotions(Path(args.dataset), labels)]
+        named = of_emotions(Path(args.dataset), labels)
         if not named:
             raise InputError(f"'{args.dataset}' has no sub-folder named after an emotion with clips in it ({', '.join(labels)})")
     chosen = named if not args.limit else [named[i] for i in sorted(np.random.default_rng(args.seed).permutation(len(named))[: args.limit])]
-    return [Labelled(name, label, _opener(path, args.fps, args.margin)) for name, label, path in chosen]
+    return [(label, _frames(path) if path.is_dir() else path) for path, label in chosen]
 
 
-def _opener(path: Path, fps: float, margin: float) -> Callable[[], Source]:
-    return (lambda: _frames(path, fps, margin)) if path.is_dir() else (lambda: path)
-
-
-def _frames(folder: Path, fps: float, margin: float) -> Iterator[Frame]:
+def _frames(folder: Path) -> Iterator[Frame]:
     """A folder's pictures in the order of their names, as a recording."""
     pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
     if not pictures:
         raise InputError(f"clip '{folder}' has no frame in it")
     for i, path in enumerate(pictures):
         image = read_image(path)
-        edge = round(margin * max(image.shape[:2]))
-        yield Frame(cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REPLICATE), str(folder), i, 1e3 * i / fps)
+        edge = round(MARGIN * max(image.shape[:2]))
+        yield Frame(cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_REPLICATE), str(folder), i, 1e3 * i / FPS)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    bundle_options(parser, threads=1)
     parser.add_argument("--dataset", required=True, metavar="dfew|mafw|made|DIR", help="whose clips; DIR/<emotion>/ holds your own")
     parser.add_argument("--data", type=Path, metavar="ROOT", help="root of DFEW or MAFW; of made clips the data packs")
     parser.add_argument("--split", choices=("train", "test"), default="test", help="of DFEW and MAFW (default: test)")
     parser.add_argument("--fold", type=whole, default=1, metavar="N", help="of DFEW and MAFW, 1 to 5 (default: 1)")
     parser.add_argument("--limit", type=whole, default=0, metavar="N", help="so many clips, drawn at random (default: all; 40 made ones)")
-    parser.add_argument("--fps", type=positive, default=25.0, help="of folders of frames (default: 25)")
-    parser.add_argument("--margin", type=float, default=MARGIN, help=f"added around a folder's frames, of their side (default: {MARGIN})")
     parser.add_argument("--seed", type=int, default=1, help="of what is drawn (default: 1)")
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    found = [read(pipeline, clip) for clip in tqdm(find_clips(args, pipeline), desc="clips", leave=False, disable=None)]
+    found = [read(pipeline, label, clip) for label, clip in progress(find_clips(args, pipeline), "clips")]
     if not found:
         raise InputError(f"no clip in '{args.data or args.dataset}'")
     return {"dataset": args.dataset, **figures(pipeline, found)}
 
 
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = of_pipeline(_run, _options, default_threads=1)

@@ -26,7 +26,8 @@ def shrunk(crop: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(cv2.resize(small, crop.shape[::-1], interpolation=cv2.INTER_LINEAR))
 
 
-def _jpeg(crop: np.ndarray, quality: int, _: np.random.Generator) -> np.ndarray:
+def pressed(crop: np.ndarray, quality: int) -> np.ndarray:
+    """The crop after JPEG."""
     done = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(done, cv2.IMREAD_GRAYSCALE))
 
@@ -49,7 +50,7 @@ SIMPLE: dict[str, Corrupt] = {
     "noise": _graded((8, 16, 28), lambda crop, sigma, random: _grey(crop + random.normal(0, sigma, crop.shape))),
     # the share of the light that is left, with shot noise of 3 grey levels
     "darkness": _graded((0.4, 0.2, 0.1), lambda crop, light, random: _grey(crop * light + random.normal(0, 3, crop.shape))),
-    "jpeg": _graded((30, 15, 7), _jpeg),
+    "jpeg": _graded((30, 15, 7), lambda crop, quality, _: pressed(crop, quality)),
     # degrees, to either side
     "rotation": _graded((8, 16, 28), lambda crop, degrees, random: _warp(crop, degrees * random.choice([-1, 1]))),
     # a face of so many pixels, enlarged

@@ -13,21 +13,22 @@ from benchmarks.quality.reading import cue_model
 from edge.bundle import BundleConfig
 from edge.cv import cv2
 from edge.errors import InputError
+from edge.pipeline import Pipeline
 from edge.sources.camera import Frame
 from training.cues import CUE_NAMES, frontalise, raw_measures
-from training.intervene import Mover, at_rest
+from training.intervene import PROTOTYPES, Mover, at_rest, draw_amounts
 
 SIDE = 320
 """Of a frame, pixels; the face fills about half of it."""
 _ZOOM = 1.7
 _LEVELS = 48  # pictures drawn of one movement: one every two hundredths of a second of a slow one
-ACTIONS: dict[str, tuple[tuple[str, ...], str, int]] = {
-    "smile": (("mouthSmile_L", "mouthSmile_R"), "lip_corners", 1),
-    "brow raise": (("browInnerUp_L", "browInnerUp_R", "browOuterUp_L", "browOuterUp_R"), "inner_brow", 1),
-    "jaw drop": (("jawOpen",), "jaw_drop", 1),
-    "blink": (("eyeBlink_L", "eyeBlink_R"), "eye_opening", -1),
+ACTIONS: dict[str, tuple[tuple[str, ...], str]] = {
+    "smile": (("mouthSmile_L", "mouthSmile_R"), "lip_corners"),
+    "brow raise": (("browInnerUp_L", "browInnerUp_R", "browOuterUp_L", "browOuterUp_R"), "inner_brow"),
+    "jaw drop": (("jawOpen",), "jaw_drop"),
+    "blink": (("eyeBlink_L", "eyeBlink_R"), "eye_opening"),
 }
-"""What is done → expressions that do it, the cue that shows it, and which way."""
+"""What is done → expressions that do it, and the cue that shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,14 @@ class Portrait:
     """`[172,3]` pixels of it."""
 
 
+TRIES = 20
+"""Faces that may not be movable, for each that is wanted."""
+ACTED_S, ACTED_FPS = 4.0, 25.0
+"""Of a clip that shows an emotion."""
+SHARES = (0.3, 0.9)
+"""Of its time that the expression takes up, rise and fall included."""
+NEUTRAL = "neutral"
+_TALK = 0.3  # of a dropped jaw: lips that move and mean nothing
 LOOKED_AT = 240
 """So many faces at rest were looked at by hand, the first of a fixed order; a sixth of them have their eyes closed, in the dark or behind
 glasses that nobody sees through, and cannot be seen to blink:"""
@@ -98,22 +107,19 @@ def load_portraits(folder: Path, count: int, *, seed: int, eyes: bool = False) -
 class Stage:
     """Moves one portrait; pictures are drawn once for each of a few levels."""
 
-    def __init__(self, mover: Mover, portrait: Portrait, config: BundleConfig) -> None:
+    def __init__(self, mover: Mover, portrait: Portrait, config: BundleConfig, shows: dict[str, dict[str, float]] | None = None) -> None:
+        """Args: shows: further actions → expression → amount."""
         self._mover, self._portrait = mover, portrait
+        self._does = {action: dict.fromkeys(expressions, 1.0) for action, (expressions, _) in ACTIONS.items()} | (shows or {})
         self._model = cue_model(config, CUE_NAMES)
         self._drawn: dict[tuple[str, float, int], np.ndarray] = {}
         pose = self._model.measure(portrait.landmarks[None], mover.mesh.point_index)[1][0]
         self.turned_deg = float(np.abs(pose[:2]).max())
         """How far the head is turned, raised or lowered."""
 
-    def reach(self, action: str, amount: float) -> float:
-        """How far an amount moves the action's cue, in deviations; as `effects`."""
-        return self.effects(action, amount)[ACTIONS[action][1]]
-
     def effects(self, action: str, amount: float) -> dict[str, float]:
         """How far an amount moves each cue, in deviations by the landmarks; `ValueError` for a face that cannot be moved so."""
-        expressions = ACTIONS[action][0]
-        _, moved = self._mover.move(self._portrait.image, self._portrait.landmarks, dict.fromkeys(expressions, amount))
+        moved = self._moved(action, amount)[1]
         both = np.stack([self._portrait.landmarks, moved])
         frontal, _ = frontalise(both, self._mover.mesh.point_index, self._model.shape)
         rest, there = raw_measures(frontal, self._mover.mesh.point_index)
@@ -122,7 +128,7 @@ class Stage:
     def amount(self, action: str, amplitude: float) -> float | None:
         """The amount that moves the action's cue by so many deviations; `None` where this face does not reach it."""
         amounts = np.linspace(0.1, 1.4, 9)
-        reached = np.array([self.reach(action, amount) for amount in amounts])
+        reached = np.array([self.effects(action, amount)[ACTIONS[action][1]] for amount in amounts])
         if not reached[0] < amplitude < reached.max():
             return None
         return float(np.interp(amplitude, np.maximum.accumulate(reached), amounts))
@@ -132,9 +138,12 @@ class Stage:
         level = round(share * _LEVELS)
         key = (action, amount, level)
         if level and key not in self._drawn:
-            amounts = dict.fromkeys(ACTIONS[action][0], amount * level / _LEVELS)
-            self._drawn[key] = self._mover.move(self._portrait.image, self._portrait.landmarks, amounts)[0]
+            self._drawn[key] = self._moved(action, amount * level / _LEVELS)[0]
         return self._drawn[key] if level else self._portrait.image
+
+    def _moved(self, action: str, amount: float) -> tuple[np.ndarray, np.ndarray]:
+        amounts = {expression: value * amount for expression, value in self._does[action].items()}
+        return self._mover.move(self._portrait.image, self._portrait.landmarks, amounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,29 +203,58 @@ def moving_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
 
 def blinking_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
     """A clip of blinks of 100 to 400 ms: a third to close, the rest to open again."""
-    rng = np.random.default_rng(seed)
-    courses = []
-    t_s = 1.5
-    while t_s + 1.5 < seconds:
-        long_s = float(rng.uniform(0.1, 0.4))
-        courses.append((Course("blink", t_s, t_s + long_s / 3, t_s + long_s / 2.5, t_s + long_s, 1.0), 1.0))
-        t_s += long_s + float(rng.uniform(0.8, 3.0))
-    return Clip(stage, tuple(courses), seconds, fps, seed)
+    times = _times(seed, seconds - 1.5, (0.1, 0.4), (0.8, 3.0))
+    courses = [Course("blink", t_s, t_s + long_s / 3, t_s + long_s / 2.5, t_s + long_s, 1.0) for t_s, long_s in times]
+    return Clip(stage, tuple((course, 1.0) for course in courses), seconds, fps, seed)
 
 
 def closing_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
     """A clip in which the eyes close for 0.8 to 3.5 s."""
+    times = [(t_s, long_s) for t_s, long_s in _times(seed, seconds, (0.8, 3.5), (1.2, 2.0)) if t_s + long_s + 1.0 <= seconds]
+    courses = [Course("blink", t_s, t_s + 0.15, t_s + long_s - 0.2, t_s + long_s, 1.0) for t_s, long_s in times]
+    return Clip(stage, tuple((course, 1.0) for course in courses), seconds, fps, seed)
+
+
+def _times(seed: int, end_s: float, long_s: tuple[float, float], apart_s: tuple[float, float]) -> Iterator[tuple[float, float]]:
+    """Onsets before an end, and lengths."""
     rng = np.random.default_rng(seed)
-    courses = []
     t_s = 1.5
-    while True:
-        long_s = float(rng.uniform(0.8, 3.5))
-        if t_s + long_s + 1.0 > seconds:
-            return Clip(stage, tuple(courses), seconds, fps, seed)
-        courses.append((Course("blink", t_s, t_s + 0.15, t_s + long_s - 0.2, t_s + long_s, 1.0), 1.0))
-        t_s += long_s + float(rng.uniform(1.2, 2.0))
+    while t_s < end_s:
+        yield t_s, (last_s := float(rng.uniform(*long_s)))
+        t_s += last_s + float(rng.uniform(*apart_s))
 
 
 def still_clip(stage: Stage, fps: float, seconds: float, *, seed: int) -> Clip:
     """A clip in which nothing happens but noise, sway and light."""
     return Clip(stage, (), seconds, fps, seed)
+
+
+def acted_clips(folder: Path, pipeline: Pipeline, count: int, seed: int) -> Iterator[tuple[str, Clip]]:
+    """So many clips with their labels, all labels alike often; `InputError` where too few faces can be moved."""
+    rng, mover = np.random.default_rng(seed), Mover.load(folder)
+    labels = [label for label in pipeline.config.labels if label == NEUTRAL or label in PROTOTYPES]
+    portraits = iter(load_portraits(folder, TRIES * count, seed=seed))
+    for i in range(count):
+        label = labels[i % len(labels)]
+        yield label, _acted_clip(mover, portraits, pipeline.config, label, rng)
+
+
+def _acted_clip(mover: Mover, portraits: Iterator[Portrait], config: BundleConfig, label: str, rng: np.random.Generator) -> Clip:
+    for portrait in portraits:
+        try:
+            stage = Stage(mover, portrait, config, {label: draw_amounts(label, rng)} if label in PROTOTYPES else None)
+            stage.picture("jaw drop" if label == NEUTRAL else label, _TALK, 1.0)  # a face that cannot be moved says so here
+        except ValueError:
+            continue
+        return Clip(stage, tuple(_acted_courses(label, rng)), ACTED_S, ACTED_FPS, int(rng.integers(2**31)))
+    raise InputError("too few faces at rest can be moved: fewer clips")
+
+
+def _acted_courses(label: str, rng: np.random.Generator) -> Iterator[tuple[Course, float]]:
+    if label == NEUTRAL:
+        for start_s in np.arange(0.6, ACTED_S - 0.6, 0.5):
+            yield Course("jaw drop", start_s, start_s + 0.12, start_s + 0.16, start_s + 0.3, 1.0), float(rng.uniform(0, _TALK))
+        return
+    long_s = float(rng.uniform(*SHARES)) * ACTED_S
+    start_s, ramp_s = float(rng.uniform(0, ACTED_S - long_s)), min(0.4, long_s / 3)
+    yield Course(label, start_s, start_s + ramp_s, start_s + long_s - ramp_s, start_s + long_s, 1.0), 1.0

@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline
+from benchmarks.command import Figures, of_pipeline, progress
 from benchmarks.quality.reading import framed
 from edge.errors import InputError
 from edge.pipeline import Pipeline
@@ -26,7 +25,7 @@ def measure(pipeline: Pipeline, pack: Path, split: str) -> Figures:
     faces = faces.take(faces.label >= 0)
     names, size = list(pipeline.bundle.config.labels), pipeline.config.image.size
     rows, cues = [], []
-    for image, label in zip(tqdm(faces.images, desc="faces", leave=False, disable=None), faces.label, strict=True):
+    for image, label in zip(progress(faces.images, "faces"), faces.label, strict=True):
         seen = pipeline.look(framed(image)).reading.faces
         if seen and seen[0].emotion:  # else there is none, or it is not clear which way up it is
             read = pipeline.encoder(resized(image[None], size))
@@ -49,7 +48,6 @@ def measure(pipeline: Pipeline, pack: Path, split: str) -> Figures:
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="ferplus_images.npz")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
-    bundle_options(parser)
 
 
-COMMAND = Command(_options, of_pipeline(lambda pipeline, args: measure(pipeline, args.data, args.split)))
+COMMAND = of_pipeline(lambda pipeline, args: measure(pipeline, args.data, args.split), _options)

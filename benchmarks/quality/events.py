@@ -15,15 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
-from benchmarks.quality.courses import Clip, Course, Stage, blinking_clip, closing_clip, load_portraits, moving_clip, still_clip
-from benchmarks.quality.interval import share
-from benchmarks.quality.told import statements
+from benchmarks.command import Figures, of_pipeline, whole
+from benchmarks.quality.courses import TRIES, Clip, Course, Stage, blinking_clip, closing_clip, load_portraits, moving_clip, still_clip
+from benchmarks.quality.interval import share, spread
 from edge.clip import ClipWriter
 from edge.errors import InputError
+from edge.language.course import HELD, MOVES, SPREAD
+from edge.language.happenings import Happening, Stretch, allot
+from edge.language.telling import check
+from edge.live.dynamics import BLINK_MS, EYES
 from edge.pipeline import Pipeline
 from edge.spans import Clip as Read
-from edge.types import Event
+from edge.types import CourseStatement, Event
 from training.data import data_folder
 from training.intervene import Mover
 
@@ -39,7 +42,7 @@ RATES = (30, 60)
 TURNED_DEG = 20.0
 """Heads that are turned, raised or lowered by more are left out: with their sway some frames are beyond what the runtime reads."""
 _SECONDS = {moving_clip: 10.0, blinking_clip: 12.0, closing_clip: 10.0, still_clip: 20.0}
-_TRIES = 20  # faces that may not be movable, for each that is wanted
+_FINE_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,59 +51,50 @@ class Watched:
 
     clip: Clip
     events: list[Event]
-    frames: int
-    read: int
-    """Frames in which the face was seen clearly."""
     spans: Read = field(default_factory=lambda: Read("", 0, 0.0, ()))
     """What it comes to, with what is said of it."""
 
 
 def watch(pipeline: Pipeline, clip: Clip) -> Watched:
     """Read a clip as a stream."""
-    events, frames, read, writer = [], 0, 0, ClipWriter()
+    events, writer = [], ClipWriter()
     with pipeline.stream(clip.frames(), explain="off") as stream:
         for reading in stream:
-            frames += 1
             writer.see(reading)
-            read += any(not face.unclear for face in reading.faces)
             events += [event for face in reading.faces for event in face.events]
-    return Watched(clip, events, frames, read, writer.clip())
+    return Watched(clip, events, writer.clip())
 
 
 def movements(watched: list[Watched]) -> Figures:
     """How the movements that were made were found.
 
     Returns:
-        `found`, a share with its interval; `onset_frames`, `offset_frames`: median and 95th percentile of the error; `bias_onset_ms`,
-        `bias_offset_ms`: its median with its sign; `gain`: how far the cue went of what the landmarks did; `others_per_min`: movements
-        while none was made; `by_action`: found of each.
+        `found`, a share with its interval; `onset_frames`, `offset_frames`: the error; `gain`: how far the cue went of what the landmarks
+        did; `others_per_min`: movements while none was made; `by_action`: found of each.
     """
     hits: list[tuple[Course, Event | None, float]] = []
-    others, minutes = 0, 0.0
+    others = 0
     for one in watched:
         ended = [event for event in one.events if event.kind == "movement" and event.phase == "offset"]
         courses = [course for course, _ in one.clip.courses]
-        hits += [(course, _shown(course, ended), 1e3 / one.clip.fps) for course in courses]
+        hits += [(course, _shown(course, ended), one.clip.fps / 1e3) for course in courses]
         others += sum(not any(_overlap(course, event) > 0 for course in courses) for event in ended)
-        minutes += one.clip.seconds / 60
-    found = [(course, event, frame_ms) for course, event, frame_ms in hits if event is not None]
-    onset = np.array([(event.onset_ms - 1e3 * course.onset_s) for course, event, _ in found])
-    offset = np.array([(event.t_ms - 1e3 * course.offset_s) for course, event, _ in found])
-    frame = np.array([frame_ms for _, _, frame_ms in found])
-    by_action = {
-        action: share(np.array([event is not None for course, event, _ in hits if course.action == action])) for action in SHOWN_BY
-    }
+    found = [(course, event, per_ms) for course, event, per_ms in hits if event is not None]
     return {
         "n": len(hits),
         "found": share(np.array([event is not None for _, event, _ in hits])),
-        "onset_frames": _error(onset / frame if len(found) else onset),
-        "offset_frames": _error(offset / frame if len(found) else offset),
-        "bias_onset_ms": float(np.median(onset)) if len(found) else float("nan"),
-        "bias_offset_ms": float(np.median(offset)) if len(found) else float("nan"),
-        "gain": float(np.median([event.amplitude / course.amplitude for course, event, _ in found])) if found else float("nan"),
-        "others_per_min": others / minutes if minutes else float("nan"),
-        "by_action": by_action,
+        "onset_frames": spread([abs(event.onset_ms - 1e3 * course.onset_s) * per_ms for course, event, per_ms in found]),
+        "offset_frames": spread([abs(event.t_ms - 1e3 * course.offset_s) * per_ms for course, event, per_ms in found]),
+        "gain": spread([event.amplitude / course.amplitude for course, event, _ in found])["median"],
+        "others_per_min": others / _minutes(watched),
+        "by_action": {
+            action: share(np.array([event is not None for course, event, _ in hits if course.action == action])) for action in SHOWN_BY
+        },
     }
+
+
+def _minutes(watched: list[Watched]) -> float:
+    return sum(one.clip.seconds for one in watched) / 60
 
 
 def blinks(watched: list[Watched]) -> Figures:
@@ -122,26 +116,82 @@ def blinks(watched: list[Watched]) -> Figures:
         "precision": precision,
         "recall": recall,
         "f1": 2 * hit / (made + told) if made + told else float("nan"),
-        "duration_error_ms": float(np.median(errors)) if errors else float("nan"),
+        "duration_error_ms": spread(errors)["median"],
     }
 
 
 def stills(watched: list[Watched]) -> Figures:
     """What is told of faces that do nothing: events a minute, of each kind."""
-    minutes = sum(one.clip.seconds for one in watched) / 60
+    minutes = _minutes(watched)
     told = [event.kind for one in watched for event in one.events if event.phase in ("onset", "began", "done")]
     return {
         "minutes": minutes,
         "false_per_min": len(told) / minutes,
         "by_kind": {kind: told.count(kind) / minutes for kind in sorted(set(told))},
-        "read": sum(one.read for one in watched) / max(1, sum(one.frames for one in watched)),
     }
 
 
-def measure(pipeline: Pipeline, data: Path, clips: int, seed: int) -> Figures:
+def truth_of(clip: Clip) -> list[Happening]:
+    """What happens in a clip: of each course every cue that the landmarks find moved, with the course's own times."""
+    found = []
+    for course, amount in clip.courses:
+        when = 1e3 * course.onset_s, 1e3 * course.offset_s
+        if course.action == "blink":
+            kind = "blink" if when[1] - when[0] <= BLINK_MS else "eyes_closed"
+            found.append(Happening(kind, f"{EYES}-", *when, True, course.amplitude))
+        rise_s, held_s = course.top_s - course.onset_s, _held_s(course)
+        for cue, effect in clip.stage.effects(course.action, amount).items():
+            if abs(effect) >= MOVES:
+                found.append(Happening("movement", f"{cue}{'+' if effect > 0 else '-'}", *when, True, abs(effect), rise_s, held_s))
+    return found
+
+
+def statements(watched: list[Watched]) -> Figures:
+    """The sentences that were shown of clips, each held without a tolerance against the course that was made, as it was made.
+
+    Returns:
+        `hold`, the share of sentences that are true, with its interval over clips; `by_kind`; `told`, the share of what was made that a
+        true sentence speaks of; `false`, the sentences that are not true.
+    """
+    judged = [_judged(one) for one in watched]
+    every = [pair for each in judged for pair in each]
+    made: list[bool] = []
+    for one, each in zip(watched, judged, strict=True):
+        spoken = [time_ms for said, holds in each if holds for time_ms in said.times_ms]
+        made += [any(min(b, 1e3 * c.offset_s) > max(a, 1e3 * c.onset_s) for a, b in spoken) for c, _ in one.clip.courses]
+    return {
+        "hold": share(np.array([sum(holds for _, holds in each) for each in judged]), np.array([len(each) for each in judged])),
+        "by_kind": {
+            kind: share(np.array([holds for said, holds in every if said.kind == kind]))
+            for kind in sorted({said.kind for said, _ in every})
+        },
+        "told": share(np.array(made)),
+        "false": [said.text for said, holds in every if not holds],
+    }
+
+
+def _judged(one: Watched) -> list[tuple[CourseStatement, bool]]:
+    """Each sentence that was shown, and whether it is true."""
+    truth, judged = truth_of(one.clip), []
+    for person in one.spans.people:
+        spans = [Stretch(span.start_ms, span.end_ms, spread=SPREAD, seen=1.0) for span in person.spans]
+        for span, known in zip(person.spans, allot(spans, truth), strict=True):
+            for said in span.course:
+                held = check(said.text, known, exact=True)
+                judged.append((said, bool(held and held.holds)))
+    return judged
+
+
+def _held_s(course: Course) -> float:
+    """Seconds for which there is `HELD` of it or more."""
+    return float(sum(course(t_s) >= HELD for t_s in np.arange(course.onset_s, course.offset_s, _FINE_S))) * _FINE_S
+
+
+def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     """Make so many clips of each kind, read them, compare."""
-    mover, portraits = Mover.load(data), iter(load_portraits(data, _TRIES * 5 * clips, seed=seed, eyes=True))
-    seeds = itertools.count(seed + 1)
+    data, clips = data_folder(args.data), args.clips
+    mover, portraits = Mover.load(data), iter(load_portraits(data, TRIES * 5 * clips, seed=args.seed, eyes=True))
+    seeds = itertools.count(args.seed + 1)
 
     def watched(make: Callable[..., Clip], fps: float) -> list[Watched]:
         """So many clips of the next portraits; a face that cannot be moved is passed over."""
@@ -156,7 +206,7 @@ def measure(pipeline: Pipeline, data: Path, clips: int, seed: int) -> Figures:
                 return found
         raise InputError(f"too few faces at rest for {clips} clips of each kind: --clips fewer")
 
-    figures: Figures = {"clips": clips, "noise_grey_levels": Clip.__dataclass_fields__["noise"].default}
+    figures: Figures = {"clips": clips}
     told: dict[int, list[Watched]] = {}
     for fps in RATES:
         moving, blinking = watched(moving_clip, fps), watched(blinking_clip, fps)
@@ -166,7 +216,7 @@ def measure(pipeline: Pipeline, data: Path, clips: int, seed: int) -> Figures:
     figures["still"] = stills(still)
     told[RATES[0]] += still + watched(closing_clip, RATES[0])
     for fps in RATES:
-        figures[f"sentences_{fps}"] = statements([(one.clip, one.spans) for one in told[fps]])
+        figures[f"sentences_{fps}"] = statements(told[fps])
     return figures
 
 
@@ -185,21 +235,10 @@ def _overlap(course: Course, event: Event) -> float:
     return max(0.0, last - first) / whole_ms if whole_ms > 0 else 0.0
 
 
-def _error(frames: np.ndarray) -> Figures:
-    if not len(frames):
-        return {"median": float("nan"), "p95": float("nan")}
-    return {"median": float(np.median(np.abs(frames))), "p95": float(np.percentile(np.abs(frames), 95))}
-
-
 def _options(parser: argparse.ArgumentParser) -> None:
-    bundle_options(parser, threads=1)
     parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--clips", type=whole, default=12, metavar="N", help="clips of each kind (default: 12)")
     parser.add_argument("--seed", type=int, default=1, help="of faces and courses (default: 1)")
 
 
-def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    return measure(pipeline, data_folder(args.data), args.clips, args.seed)
-
-
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = of_pipeline(measure, _options, default_threads=1, clips=1)

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.quality.photographs import Photographs
 from training.compose import PROFILE_DEG, Composer, Piece, Scene, Sources, Turns, placed_face, relit
 
 SCENE_SIZES = ((1280, 720), (1920, 1080))
@@ -19,31 +17,7 @@ COLLAGES = {2: 24, 6: 12, 10: 8}
 """Tiles across → how many pictures: 4, 36 and 100 faces each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A picture and what is known of its faces."""
-
-    picture: np.ndarray
-    """`[H,W]` or `[H,W,3]` uint8."""
-    boxes: np.ndarray
-    """`[F,4]` x1, y1, x2, y2."""
-    points: np.ndarray
-    """`[F,5,2]`; NaN where unknown."""
-    unsure: np.ndarray
-    """`[U,4]`: neither right nor wrong when found."""
-    turns_deg: np.ndarray
-    """`[F]` in the picture's plane."""
-    tags: tuple[str, ...]
-    """`photo`, `plain`, `profile`, `masked`, `glasses`, `hand`; of the audit, the group."""
-
-
-def known(scene: Scene) -> Known:
-    """A composed scene as a picture whose faces are known."""
-    boxes, points = np.reshape(scene.boxes, (-1, 4)), np.reshape(scene.points, (-1, 5, 2))
-    return Known(scene.picture, boxes, points, np.reshape(scene.unsure, (-1, 4)), np.array(scene.turns_deg), tuple(scene.tags))
-
-
-def held_out(pieces: list[Piece], turn_deg: int = 0) -> Iterator[Known]:
+def held_out(pieces: list[Piece], turn_deg: int = 0) -> Iterator[Scene]:
     """Photos as they are, or turned by a multiple of 90 degrees."""
     for piece in pieces:
         height, width = piece.image.shape
@@ -51,19 +25,17 @@ def held_out(pieces: list[Piece], turn_deg: int = 0) -> Iterator[Known]:
         turn = np.array([[c, -s], [s, c]], float)
         corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) @ turn.T
         matrix = np.column_stack([turn, -corners.min(0)])
-        boxes = [placed_face(box, points, matrix, turn_deg) for box, points in zip(piece.boxes, piece.points, strict=True)]
-        unsure = [placed_face(box, np.zeros((5, 2)), matrix, turn_deg)[0] for box in piece.unsure]
-        yield Known(
-            np.ascontiguousarray(np.rot90(piece.image, -turn_deg // 90)),
-            np.reshape([box for box, _ in boxes], (-1, 4)),
-            np.reshape([points for _, points in boxes], (-1, 5, 2)),
-            np.reshape(unsure, (-1, 4)),
-            np.full(len(boxes), float(turn_deg)),
-            ("photo",) * len(boxes),
-        )
+        scene = Scene(np.ascontiguousarray(np.rot90(piece.image, -turn_deg // 90)))
+        for box, points in zip(piece.boxes, piece.points, strict=True):
+            placed, there = placed_face(box, points, matrix, turn_deg)
+            scene.boxes.append(placed)
+            scene.points.append(there)
+        scene.unsure = [placed_face(box, np.zeros((5, 2)), matrix, turn_deg)[0] for box in piece.unsure]
+        scene.turns_deg, scene.tags = [float(turn_deg)] * len(piece.boxes), ["photo"] * len(piece.boxes)
+        yield scene
 
 
-def composed(sources: Sources, count: int, seed: int = 7) -> Iterator[Known]:
+def composed(sources: Sources, count: int, seed: int = 7) -> Iterator[Scene]:
     """Rooms of 1280×720 and 1920×1080 with one to sixteen faces of 1 to 40 % of the width; a third turned, adorned, some dark."""
     composer = Composer(sources, Turns(tilt_deg=12.0, any_share=0.1, down_share=0.08))
     turned = np.flatnonzero(np.abs(sources.heads.yaw_deg) > PROFILE_DEG)
@@ -78,10 +50,10 @@ def composed(sources: Sources, count: int, seed: int = 7) -> Iterator[Known]:
             number_of = int(rng.choice(turned)) if len(turned) and rng.random() < 0.1 else None
             composer.head(rng, scene, share * width, adorn=0.3, number=number_of)
         scene.picture = relit(rng, scene.picture)
-        yield known(scene)
+        yield scene
 
 
-def heads_of_kind(sources: Sources, kind: str, count: int, seed: int = 11) -> Iterator[Known]:
+def heads_of_kind(sources: Sources, kind: str, count: int, seed: int = 11) -> Iterator[Scene]:
     """Upright single faces of 30 to 200 pixels, four in 640×480: `profile` (beyond 45 degrees) or `masked`."""
     composer = Composer(sources, Turns(tilt_deg=8.0, any_share=0.0, down_share=0.0))
     turned = np.flatnonzero(np.abs(sources.heads.yaw_deg) > PROFILE_DEG)
@@ -92,29 +64,17 @@ def heads_of_kind(sources: Sources, kind: str, count: int, seed: int = 11) -> It
             chosen = int(rng.choice(turned)) if kind == "profile" else None
             width_px = math.exp(rng.uniform(math.log(30), math.log(200)))
             composer.head(rng, scene, width_px, adorn=float(chosen is None), kind=kind, number=chosen)
-        yield known(scene)
+        yield scene
 
 
-def collages(sources: Sources, across: int, count: int, seed: int = 13) -> Iterator[Known]:
+def collages(sources: Sources, across: int, count: int, seed: int = 13) -> Iterator[Scene]:
     """Tiles of single faces side by side, 1280 pixels wide."""
     composer = Composer(sources, Turns(tilt_deg=10.0, any_share=0.0, down_share=0.0))
     for number in range(count):
         rng = np.random.default_rng([seed, across, number])
-        yield known(composer.collage(rng, 1280, 1280, across, photos=0.0))
+        yield composer.collage(rng, 1280, 1280, across, photos=0.0)
 
 
-def empties(pictures: list[np.ndarray]) -> Iterator[Known]:
+def empties(pictures: list[np.ndarray]) -> Iterator[Scene]:
     """Photographs without a face."""
-    none = np.zeros((0, 4))
-    for picture in pictures:
-        yield Known(picture, none, np.zeros((0, 5, 2)), none, np.zeros(0), ())
-
-
-def audit(photographs: Photographs) -> Iterator[Known]:
-    """The audit photographs: one face each, somewhere around the middle; the tag is race and gender."""
-    for i, (race, gender) in enumerate(zip(photographs.race, photographs.gender, strict=True)):
-        picture = photographs.picture(i)
-        height, width = picture.shape[:2]
-        box = np.array([[width * 0.25, height * 0.25, width * 0.75, height * 0.75]])
-        unsure = np.array([[0, 0, width, height]])
-        yield Known(picture, box, np.full((1, 5, 2), np.nan), unsure, np.zeros(1), (f"{race}, {gender}",))
+    return map(Scene, pictures)

@@ -1,8 +1,7 @@
 """`python -m benchmarks faces`: face finders side by side, on pictures whose faces are known.
 
 The bundle's finder, others (`--beside`) and YuNet look at the same pictures, each at one size that all share and at its own. YuNet is the
-yardstick: what it finds at a size is what can be asked at that size, so recall is also given over YuNet's, with the interval of a
-bootstrap over pictures.
+yardstick: what it finds at a size is what can be asked at that size, so recall is also given over YuNet's.
 """
 
 from __future__ import annotations
@@ -12,62 +11,33 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, bundle_options, whole
+from benchmarks.command import Command, Figures, bundle_options, progress, whole
 from benchmarks.quality import face_sets
-from benchmarks.quality.face_sets import Known
+from benchmarks.quality.interval import share
 from benchmarks.quality.photographs import PACK, Photographs, load_photographs
-from edge.arguments import face_width
 from edge.bundle import SCREEN, Bundle, FaceSpec
 from edge.cv import cv2
 from edge.engine.backend import OrtSession, Session
-from edge.errors import InputError, UsageError
+from edge.errors import InputError
 from edge.sources.picture import as_grey
 from edge.types import Detection
 from edge.vision.encoder import FaceEncoder
 from edge.vision.finder import FaceFinder, box_overlap
 from edge.vision.realign import realign
 from edge.vision.screen import Screen
+from training.compose import Scene
 from training.pieces import load_sources
 from training.teacher import SURE
 
 WIDTHS = ((0, 0.02), (0.02, 0.03), (0.03, 0.05), (0.05, 0.1), (0.1, 0.2), (0.2, 1))
 """Widths of faces, share of the picture's width."""
-TURNS = ((0, 30), (30, 60), (60, 120), (120, 181))
-"""In the picture's plane, degrees."""
 _SAME, _OTHER = 0.5, 0.3
 _WAY_UP = 0.4  # mean distance of the points over the eye distance: those of a face read upside down are a whole one away
-_DRAWS = 1000
 
 Find = Callable[[np.ndarray], list[Detection]]
-
-
-@dataclass(slots=True)
-class Facts:
-    """What is known of a set's faces, one row each."""
-
-    widths: list[np.ndarray] = field(default_factory=list)
-    """Share of the picture's width."""
-    turns_deg: list[np.ndarray] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-
-    def add(self, seen: Known) -> None:
-        """One picture more."""
-        self.widths.append((seen.boxes[:, 2] - seen.boxes[:, 0]) / seen.picture.shape[1])
-        self.turns_deg.append(np.abs((seen.turns_deg + 180) % 360 - 180))
-        self.tags += seen.tags
-
-    def parts(self) -> dict[str, np.ndarray]:
-        """Name → which faces `[F]` bool belong to it: by width, by turn, by what was done to them."""
-        width, turn, tags = _joined(self.widths), _joined(self.turns_deg), np.array(self.tags)
-        bins = {f"width {low:.0%} to {high:.0%}": (width >= low) & (width < high) for low, high in WIDTHS}
-        bins |= {f"turned {low} to {high} deg": (turn >= low) & (turn < high) for low, high in TURNS}
-        bins |= {tag: tags == tag for tag in sorted(set(self.tags))}
-        return {name: mine for name, mine in bins.items() if mine.any()}
 
 
 @dataclass(slots=True)
@@ -81,79 +51,73 @@ class Tally:
     error: list[np.ndarray] = field(default_factory=list)
     """Per picture `[F]`: mean distance of the five points over the eye distance; NaN where not found or not known."""
 
-    def add(self, seen: Known, faces: list[Detection]) -> None:
+    def add(self, seen: Scene, faces: list[Detection]) -> None:
         """One picture more; a found face answers for one known face."""
         hit, error = np.zeros(len(seen.boxes), bool), np.full(len(seen.boxes), np.nan)
         boxes = np.reshape([face.box_xyxy for face in faces], (-1, 4))
         free = np.ones(len(faces), bool)
-        if len(faces) and len(seen.boxes):
-            shared = box_overlap(seen.boxes, boxes)
+        if faces and seen.boxes:
+            shared = box_overlap(np.stack(seen.boxes), boxes)
             free &= shared.max(0) < _OTHER
             for i, j in zip(*np.unravel_index(np.argsort(-shared, axis=None), shared.shape), strict=True):
                 if shared[i, j] < _SAME:
                     break
                 hit[i] = True
                 apart = np.linalg.norm(faces[j].points_xy - seen.points[i], axis=1).mean()
-                error[i] = apart / max(1e-6, float(np.linalg.norm(seen.points[i, 0] - seen.points[i, 1])))
+                error[i] = apart / max(1e-6, float(np.linalg.norm(seen.points[i][0] - seen.points[i][1])))
                 shared[i], shared[:, j] = 0, 0
-        if len(faces) and len(seen.unsure):
-            free &= box_overlap(seen.unsure, boxes).max(0) < 0.1
+        if faces and seen.unsure:
+            free &= box_overlap(np.stack(seen.unsure), boxes).max(0) < 0.1
         self.found.append(hit)
         self.false.append(int(free.sum()))
         self.error.append(error)
 
 
-def compare(finders: dict[str, Find], pictures: Iterable[Known], title: str, keep: Misses | None = None) -> dict[str, Any]:
-    """Let every finder look at a set, the last of them the yardstick: `pictures`, `faces` and a record per finder (see `figures`); `keep`
-    sees what each found."""
+def compare(finders: dict[str, Find], pictures: Iterable[Scene], title: str) -> Figures:
+    """Let every finder look at a set, the last of them the yardstick: `pictures`, `faces` and a record per finder (see `figures`)."""
     tallies = {name: Tally() for name in finders}
-    facts = Facts()
-    for picture in tqdm(pictures, desc=title, leave=False, disable=None):
-        looked = {name: find(picture.picture) for name, find in finders.items()}
-        for name, faces in looked.items():
-            tallies[name].add(picture, faces)
-        if keep:
-            keep(picture, looked)
-        facts.add(picture)
-    yardstick = list(tallies)[-1]
-    rows: dict[str, Any] = {"pictures": len(facts.widths), "faces": len(facts.tags)}
+    *_, yardstick = tallies.values()
+    faces: list[tuple[float, str]] = []
+    for picture in progress(pictures, title):
+        for name, find in finders.items():
+            tallies[name].add(picture, find(picture.picture))
+        width = picture.picture.shape[1]
+        faces += [((box[2] - box[0]) / width, tag) for box, tag in zip(picture.boxes, picture.tags, strict=True)]
+    rows: Figures = {"pictures": len(yardstick.found), "faces": len(faces)}
     for name, tally in tallies.items():
-        rows[name] = figures(tally, facts, tallies[yardstick] if name != yardstick else None)
+        rows[name] = figures(tally, parts(faces), yardstick if tally is not yardstick else None)
     return rows
 
 
-def figures(tally: Tally, facts: Facts, yardstick: Tally | None) -> dict[str, Any]:
-    """Recall with its 95 % interval, over the yardstick's, by part; false faces a picture; point error of those found."""
+def parts(faces: list[tuple[float, str]]) -> dict[str, np.ndarray]:
+    """Name → which of the faces, width and tag, belong to it `[F]` bool: by width, by what was done to them."""
+    bins = {f"width {low:.0%} to {high:.0%}": [low <= width < high for width, _ in faces] for low, high in WIDTHS}
+    bins |= {tag: [tag == its for _, its in faces] for tag in sorted({tag for _, tag in faces})}
+    return {name: np.array(mine) for name, mine in bins.items() if any(mine)}
+
+
+def figures(tally: Tally, parts: dict[str, np.ndarray], yardstick: Tally | None) -> Figures:
+    """`recall` and `over_yardstick` with intervals over pictures, recall by part, false faces a picture, point error of those found."""
     hits, counts = np.array([f.sum() for f in tally.found]), np.array([len(f) for f in tally.found])
-    draws = np.random.default_rng(0).integers(0, len(hits), (_DRAWS, len(hits)))
-    found: dict[str, Any] = {"false_a_picture": float(np.mean(tally.false))}
+    found: Figures = {"false_a_picture": float(np.mean(tally.false))}
     if not counts.sum():
         return found
-    found |= {"recall": hits.sum() / counts.sum(), "recall_95": _interval(hits, counts, draws)}
+    found["recall"] = share(hits, counts)
     if yardstick:
-        base = np.array([f.sum() for f in yardstick.found])
-        found |= {"over_yardstick": hits.sum() / max(1, base.sum()), "over_yardstick_95": _interval(hits, base, draws)}
-    every, error = _joined(tally.found), _joined(tally.error)
+        found["over_yardstick"] = share(hits, np.array([f.sum() for f in yardstick.found]))
+    every, error = np.concatenate(tally.found), np.concatenate(tally.error)
     known = np.isfinite(error)
     if known.any():
         found |= {"point_error": error[known].mean(), "point_error_median": np.median(error[known])}
         found["right_way_up"] = (error[known] < _WAY_UP).mean()
-    found["parts"] = {name: {"faces": int(mine.sum()), "recall": every[mine].mean()} for name, mine in facts.parts().items()}
+    found["parts"] = {name: {"faces": int(mine.sum()), "recall": every[mine].mean()} for name, mine in parts.items()}
     return found
 
 
-def _interval(part: np.ndarray, whole: np.ndarray, draws: np.ndarray) -> list[float]:
-    return [float(v) for v in np.quantile(part[draws].sum(1) / np.maximum(1, whole[draws].sum(1)), [0.025, 0.975]).round(4)]
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.zeros(0, parts[0].dtype), *parts])
-
-
-def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes: int, keep: Misses | None = None) -> dict[str, Any]:
+def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes: int) -> Figures:
     """Every set through every finder; `audit` counts a photograph as found when a face lies on its middle."""
     sources = load_sources(data, cache, part)
-    sets: dict[str, Iterable[Known]] = {
+    sets: dict[str, Iterable[Scene]] = {
         "held_out": face_sets.held_out(sources.photos),
         "empty": face_sets.empties(sources.empty),
         "scenes": face_sets.composed(sources, scenes),
@@ -163,32 +127,30 @@ def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes
         "profiles": face_sets.heads_of_kind(sources, "profile", max(1, scenes // 8)),
         "masked": face_sets.heads_of_kind(sources, "masked", max(1, scenes // 8)),
     }
-    found = {name: compare(finders, pictures, name, keep) for name, pictures in sets.items()}
+    found = {name: compare(finders, pictures, name) for name, pictures in sets.items()}
     if (data / PACK).is_file():
         found["audit"] = audit(finders, load_photographs(data))
     return found
 
 
-def audit(finders: dict[str, Find], photographs: Photographs) -> dict[str, Any]:
-    """Share of the audit photographs in which a face lies on the middle, by finder and group, with the least group's first."""
-    hits: dict[str, dict[str, list[bool]]] = {name: {} for name in finders}
-    for seen in tqdm(face_sets.audit(photographs), desc="audit", total=len(photographs), leave=False, disable=None):
-        middle = np.array(seen.picture.shape[1::-1]) / 2
+def audit(finders: dict[str, Find], photographs: Photographs) -> Figures:
+    """Share of the audit photographs in which a face lies on the middle, by finder: of the `least` group, of `all`, of `groups`."""
+    groups = np.array([f"{race}, {gender}" for race, gender in zip(photographs.race, photographs.gender, strict=True)])
+    hits = {name: np.zeros(len(groups), bool) for name in finders}
+    for i in progress(range(len(groups)), "audit"):
+        picture = photographs.picture(i)
+        middle = np.array(picture.shape[1::-1]) / 2
         for name, find in finders.items():
-            boxes = np.reshape([face.box_xyxy for face in find(seen.picture)], (-1, 4))
-            inside = bool(((boxes[:, :2] < middle) & (middle < boxes[:, 2:])).all(1).any())
-            hits[name].setdefault(seen.tags[0], []).append(inside)
-    return {
-        name: {
-            "least": min(float(np.mean(found)) for found in groups.values()),
-            "all": float(np.mean([one for found in groups.values() for one in found])),
-            "groups": {group: float(np.mean(found)) for group, found in sorted(groups.items())},
-        }
-        for name, groups in hits.items()
-    }
+            boxes = np.reshape([face.box_xyxy for face in find(picture)], (-1, 4))
+            hits[name][i] = ((boxes[:, :2] < middle) & (middle < boxes[:, 2:])).all(1).any()
+    found: Figures = {}
+    for name, hit in hits.items():
+        shares = {str(group): float(hit[groups == group].mean()) for group in np.unique(groups)}
+        found[name] = {"least": min(shares.values()), "all": float(hit.mean()), "groups": shares}
+    return found
 
 
-def times(finders: dict[str, Find], rounds: int = 30) -> dict[str, Any]:
+def times(finders: dict[str, Find], rounds: int = 30) -> Figures:
     """Milliseconds a picture, median and twentieth, every finder in turn so that all see the same machine."""
     rng, found = np.random.default_rng(0), {}
     for width, height in ((640, 480), (1280, 720), (1920, 1080)):
@@ -205,51 +167,6 @@ def times(finders: dict[str, Find], rounds: int = 30) -> dict[str, Any]:
     return found
 
 
-class Misses:
-    """A picture of what went wrong: known faces that the first finder missed and the yardstick found, and faces where none is."""
-
-    def __init__(self, side: int = 128, most: int = 60) -> None:
-        self.tiles: dict[str, list[np.ndarray]] = {"missed": [], "false": []}
-        self.side, self.most = side, most
-
-    def __call__(self, seen: Known, looked: dict[str, list[Detection]]) -> None:
-        """Look at one picture's outcome."""
-        mine, its = (Tally(), Tally())
-        faces = next(iter(looked.values()))
-        mine.add(seen, faces)
-        its.add(seen, list(looked.values())[-1])
-        for box in seen.boxes[its.found[0] & ~mine.found[0]]:
-            self._keep("missed", seen.picture, box)
-        known = np.concatenate([seen.boxes, seen.unsure])
-        for face in faces:
-            if not len(known) or box_overlap(known, face.box_xyxy[None]).max() < 0.1:
-                self._keep("false", seen.picture, face.box_xyxy)
-
-    def _keep(self, kind: str, picture: np.ndarray, box: np.ndarray) -> None:
-        if len(self.tiles[kind]) >= self.most:
-            return
-        middle, reach = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
-        matrix = np.array([[1, 0, 0], [0, 1, 0]]) * self.side / (2 * reach)
-        matrix[:, 2] = self.side / 2 - matrix[:, :2] @ middle
-        colour = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
-        tile = cv2.warpAffine(colour, matrix, (self.side, self.side), flags=cv2.INTER_AREA)
-        cv2.putText(tile, f"{box[2] - box[0]:.0f} px", (4, self.side - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 255, 255), 1, cv2.LINE_AA)
-        self.tiles[kind].append(np.asarray(tile))
-
-    def save(self, path: Path) -> None:
-        """Misses above, false faces below, ten in a row."""
-        rows = []
-        for kind, tiles in self.tiles.items():
-            band = np.full((20, 10 * self.side, 3), 40, np.uint8)
-            cv2.putText(band, f"{kind}: {len(tiles)}", (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-            rows.append(band)
-            for start in range(0, len(tiles), 10):
-                row = tiles[start : start + 10]
-                rows.append(np.hstack(row + [np.zeros_like(row[0])] * (10 - len(row))))
-        if not cv2.imwrite(str(path), np.vstack(rows)):
-            raise UsageError(f"cannot write the picture '{path}'")
-
-
 @dataclass(frozen=True, slots=True)
 class Looker:
     """A graph that finds faces, how it is run, the screen that looks at its finds, and the encoder that places their points."""
@@ -259,11 +176,11 @@ class Looker:
     encoder: FaceEncoder | None = None
     screen: Screen | None = None
 
-    def at(self, size: int, min_face: float | None = None) -> Find:
-        """A finder whose every look has a long side of `size` pixels; 0: at its own, for faces from `min_face` on."""
+    def at(self, size: int) -> Find:
+        """A finder whose every look has a long side of `size` pixels; 0: at its own."""
         spec = replace(self.spec, long_side=size, least_px=0.0) if size else self.spec
         inputs = ("input" if spec.yunet else "picture",)
-        finder = FaceFinder(self.session, spec, inputs, min_face=None if size or spec.yunet else min_face, screen=self.screen)
+        finder = FaceFinder(self.session, spec, inputs, screen=self.screen)
         encoder = self.encoder
         if encoder is None:
             return finder
@@ -275,7 +192,7 @@ class Looker:
         return find
 
 
-def _run(args: argparse.Namespace) -> dict[str, Any]:
+def _run(args: argparse.Namespace) -> Figures:
     data, graphs = args.data.parent if args.data.is_file() else args.data, {}
     yardstick = args.yunet or data / "yunet_n_dynamic.onnx"
     if not yardstick.is_file():
@@ -288,13 +205,10 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         graphs[name] = Looker(OrtSession(bundle.graph("face"), threads=args.threads), config.face, encoder, screen)
     graphs["yunet"] = Looker(OrtSession(yardstick, threads=args.threads), FaceSpec(100_000, SURE, 0.45, channels=3, yunet=True))
     sizes = {f"at_{size}" if size else "at_their_own_size": size for size in args.size}
-    found: dict[str, Any] = {"sizes": args.size, "part": args.part}
+    found: Figures = {"sizes": args.size, "part": args.part}
     for title, size in sizes.items():
-        finders = {name: looker.at(size, args.min_face) for name, looker in graphs.items()}
-        misses = Misses() if args.picture and not size else None
-        found[title] = measure(finders, data, args.cache, args.part, args.scenes, misses) | {"ms": times(finders)}
-        if misses:
-            misses.save(args.picture)
+        finders = {name: looker.at(size) for name, looker in graphs.items()}
+        found[title] = measure(finders, data, args.cache, args.part, args.scenes) | {"ms": times(finders)}
     return found
 
 
@@ -306,11 +220,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", type=whole, nargs="+", default=[416, 0], metavar="N", help="long side; 0: each at its own (default: 416 0)"
     )
-    wanted = "smallest face that the bundles' finders look for at their own size (default: each bundle's)"
-    parser.add_argument("--min-face", type=face_width, metavar="W", help=wanted)
     parser.add_argument("--scenes", type=whole, default=400, metavar="N", help="composed scenes (default: 400)")
     parser.add_argument("--cache", type=Path, default=Path("runs/face/teacher"), help="where the teacher's answers are kept")
-    parser.add_argument("--picture", type=Path, metavar="F.png", help="draw misses and false faces at the finder's own size")
     bundle_options(parser, threads=2)
 
 

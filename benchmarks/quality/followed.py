@@ -51,6 +51,16 @@ class Case:
         """The one cue that was moved."""
         return next(iter(self.item.wanted))
 
+    @property
+    def row(self) -> int:
+        """Of that cue in `[C]`."""
+        return CUE_NAMES.index(self.cue)
+
+    @property
+    def side(self) -> int:
+        """To which it was moved."""
+        return 1 if self.item.wanted[self.cue] > 0 else -1
+
 
 Key = tuple[str, str, int]
 
@@ -65,10 +75,9 @@ def by_face(cases: list[Case], hits: Iterable[float], counts: Iterable[float] | 
     """`share` over cases; those of one face are drawn together."""
     hits = np.array(list(hits), float)
     counts = np.ones(len(hits)) if counts is None else np.array(list(counts), float)
-    faces = [(case.source, case.item.face) for case in cases]
-    rows = {face: i for i, face in enumerate(dict.fromkeys(faces))}
-    place = np.array([rows[face] for face in faces], int)
-    return share(np.bincount(place, hits, len(rows)), np.bincount(place, counts, len(rows))) if len(hits) else share(hits, counts)
+    rows: dict[tuple[str, int], int] = {}
+    place = np.array([rows.setdefault((case.source, case.item.face), len(rows)) for case in cases], int)
+    return share(np.bincount(place, hits), np.bincount(place, counts))
 
 
 def ratio(cases: list[Case], top: np.ndarray, bottom: np.ndarray | None = None) -> Figures:
@@ -85,9 +94,8 @@ def reading(cases: list[Case]) -> Figures:
         `sign` agreement at two deviations and more; `slope`, deviations read for one that the landmarks moved; `specificity`, movement
         read of the moved cue over the mean of the other cues; `moved`, the same by the landmarks: what the move itself does.
     """
-    rows = np.array([CUE_NAMES.index(case.cue) for case in cases], int)
     shift, read = (np.array([getattr(case, name) for case in cases]).reshape(len(cases), len(CUE_NAMES)) for name in ("shift", "read"))
-    at = (np.arange(len(cases)), rows)
+    at = (np.arange(len(cases)), np.array([case.row for case in cases], int))
     far = np.array([abs(case.item.wanted[case.cue]) >= TWICE for case in cases], bool)
     chosen = [case for case, is_far in zip(cases, far, strict=True) if is_far]
     others = (np.abs(read).sum(1) - np.abs(read[at])) / (len(CUE_NAMES) - 1)
@@ -140,89 +148,44 @@ def text(moves: list[Case], undone: list[Case], rules: Rules) -> Figures:
     Returns:
         `present`: after two deviations and more a movement that lies beyond the rule's limit by the landmarks is stated; `may`: the encoder
         reads it beyond that limit too; `present_of_may`; `opposite`: the other side of a movement that the landmarks show is stated;
-        `grows`: where it was and is stated and has moved outwards, the intensity is no less; `gone`: an undone movement is no longer
-        stated; `kept`: what was stated of cues that have not moved still is; `turned`: its opposite is.
+        `gone`: an undone movement is no longer stated; `kept`: what was stated of cues that have not moved still is.
     """
-    raised = [case for case in moves if case.now.text and _stands(case, rules)]
-    may = [_read_stands(case, rules) for case in raised]
-    present = [("movement", case.cue, _side(case)) in said(case.now) or _other_words(case) for case in raised]
-    outward = [case for case in moves if (band := _bands(case)) and band[1] is not None and _outward(case)]
+    far = [case for case in moves if case.now.text and abs(case.item.wanted[case.cue]) >= TWICE]
+    raised = [case for case in far if case.item.after[case.row] * case.side >= _limit(case, rules)]
+    may = np.array([case.now.cues[case.cue] * case.side >= _limit(case, rules) for case in raised], bool)
+    present = np.array([_stated(case) for case in raised], bool)
     back = [case for case in undone if case.now.text]
     both = [case for case in moves if case.was.text and case.now.text]
-    still = [_unmoved(case) for case in both]
-    now = [said(case.now) for case in both]
-    far = [case for case in moves if case.now.text and abs(case.item.wanted[case.cue]) >= TWICE]
+    still = [[key for key in said(case.was) if abs(case.shift[CUE_NAMES.index(key[1])]) < STILL] for case in both]
     return {
         "present": by_face(raised, present),
         "may": by_face(raised, may),
-        "present_of_may": by_face(raised, np.array(present, bool) & np.array(may, bool), may),
+        "present_of_may": by_face(raised, present & may, may),
         "opposite": by_face(far, [_opposite(case) for case in far]),
-        "grows": by_face(outward, [_ORDER[_bands(case)[1]] >= _ORDER[_bands(case)[0]] for case in outward]),
         "gone": by_face(back, [not any(key in said(case.now) for key in _named(case.was) if key[1] == case.cue) for case in back]),
-        "kept": by_face(both, [sum(k in n for k in s) for s, n in zip(still, now, strict=True)], [len(s) for s in still]),
-        "turned": by_face(both, [sum(_turn(k) in n for k in s) for s, n in zip(still, now, strict=True)], [len(s) for s in still]),
+        "kept": by_face(both, [len(said(case.now).keys() & keys) for case, keys in zip(both, still, strict=True)], map(len, still)),
     }
-
-
-_ORDER = {"slight": 0, "plain": 1, "strong": 2}
-
-
-def _side(case: Case) -> int:
-    return 1 if case.item.wanted[case.cue] > 0 else -1
 
 
 def _limit(case: Case, rules: Rules) -> float:
     """Least deviations that the rules let be stated of the moved cue on the side to which it moved; infinite where nothing may be."""
-    return min((r.low for r in rules.movement.get(case.cue, {}).get(_side(case), {}).values()), default=np.inf)
+    return min((r.low for r in rules.movement.get(case.cue, {}).get(case.side, {}).values()), default=np.inf)
 
 
-def _stands(case: Case, rules: Rules) -> bool:
-    row = CUE_NAMES.index(case.cue)
-    return abs(case.item.wanted[case.cue]) >= TWICE and case.item.after[row] * _side(case) >= _limit(case, rules)
-
-
-def _read_stands(case: Case, rules: Rules) -> bool:
-    return case.now.cues[case.cue] * _side(case) >= _limit(case, rules)
-
-
-def _other_words(case: Case) -> bool:
-    """Said as lids that are closed or as one side that is higher."""
-    kinds = {("one_sided", case.cue, _side(case)), ("eyes_closed", case.cue, 0), ("eyes_closed", case.cue, -1)}
-    return bool(kinds & said(case.now).keys())
+def _stated(case: Case) -> bool:
+    """As a movement, as lids that are closed or as one side that is higher."""
+    kinds = {(kind, case.cue, case.side) for kind in ("movement", "one_sided")}
+    return bool((kinds | {("eyes_closed", case.cue, 0), ("eyes_closed", case.cue, -1)}) & said(case.now).keys())
 
 
 def _opposite(case: Case) -> bool:
-    after = case.item.after[CUE_NAMES.index(case.cue)]
+    after = case.item.after[case.row]
     return abs(after) >= 1 and ("movement", case.cue, -int(np.sign(after))) in said(case.now)
 
 
-def _bands(case: Case) -> tuple[str, str | None] | None:
-    was, now = (said(outcome).get(("movement", case.cue, _side(case))) for outcome in (case.was, case.now))
-    return (was.band, now.band if now else None) if was else None
-
-
-def _outward(case: Case) -> bool:
-    row = CUE_NAMES.index(case.cue)
-    return abs(case.item.after[row]) > abs(case.before[row])
-
-
 def _named(outcome: Outcome) -> list[Key]:
-    """Movements that texts of faces as they are state and the landmarks do not show, of all (cue, side) that are absent.
-
-    Returns:
-        `all`; `emotions`: shown label → the same; `smile`: raised lip corners that are absent, on faces that are shown as happiness, and on
-        others.
-    """
+    """What a shown text says has moved."""
     return [key for key in said(outcome) if key[0] in ("movement", "one_sided", "eyes_closed")]
-
-
-def _unmoved(case: Case) -> list[Key]:
-    """Statements about cues that have not moved by the landmarks."""
-    return [key for key in said(case.was) if abs(case.shift[CUE_NAMES.index(key[1])]) < STILL]
-
-
-def _turn(key: Key) -> Key:
-    return key[0], key[1], -key[2] if key[2] else 99
 
 
 def necessity(named: list[Case], unnamed: list[Case]) -> Figures:
@@ -230,10 +193,9 @@ def necessity(named: list[Case], unnamed: list[Case]) -> Figures:
 
     Returns:
         `more`: share of faces on which the first lowers the answer's probability more; `by_named`, `by_unnamed`: mean fall; `ratio` of the
-        two, where the second is surely above 0; `changed`, `changed_unnamed`: the label is another.
+        two, where the second is surely above 0.
     """
-    others = {(case.source, case.item.face): case for case in unnamed}
-    pairs = [(case, others[key]) for case in named if (key := (case.source, case.item.face)) in others]
+    pairs = _pairs(named, unnamed)
     first = [case for case, _ in pairs]
     falls = np.array([[_fall(a), _fall(b)] for a, b in pairs]).reshape(-1, 2)
     other = ratio(first, falls[:, 1])
@@ -242,9 +204,13 @@ def necessity(named: list[Case], unnamed: list[Case]) -> Figures:
         "by_named": ratio(first, falls[:, 0]),
         "by_unnamed": other,
         "ratio": ratio(first, falls[:, 0], falls[:, 1]) if other["low"] > 0 else ratio([], falls[:0, 0]),
-        "changed": by_face(first, [a.now.label != a.was.label for a, _ in pairs]),
-        "changed_unnamed": by_face(first, [b.now.label != b.was.label for _, b in pairs]),
     }
+
+
+def _pairs(cases: list[Case], others: list[Case]) -> list[tuple[Case, Case]]:
+    """Each case and the other of its face and answer, where there is one."""
+    known = {(case.source, case.item.face, case.item.answer): case for case in others}
+    return [(case, known[key]) for case in cases if (key := (case.source, case.item.face, case.item.answer)) in known]
 
 
 def _fall(case: Case) -> float:
@@ -255,17 +221,12 @@ def sufficiency(built: list[Case], otherwise: list[Case]) -> Figures:
     """Faces at rest moved to the cues that a text names for another face, and by as much in cues that it does not name.
 
     Returns:
-        `raised`: share in which the answer's probability rises; `more`: rises more than with the other cues; `by`, `by_otherwise`: mean
-        rise; `becomes`: the label becomes the answer.
+        `raised`: share in which the answer's probability rises; `more`: rises more than with the other cues.
     """
-    others = {(case.source, case.item.face, case.item.answer): case for case in otherwise}
-    paired = [(case, other) for case in built if (other := others.get((case.source, case.item.face, case.item.answer)))]
+    paired = _pairs(built, otherwise)
     return {
         "raised": by_face(built, [_fall(case) < 0 for case in built]),
         "more": by_face([case for case, _ in paired], [_fall(case) < _fall(other) for case, other in paired]),
-        "by": ratio(built, np.array([-_fall(case) for case in built])),
-        "by_otherwise": ratio([other for _, other in paired], np.array([-_fall(other) for _, other in paired])),
-        "becomes": by_face(built, [case.now.label == case.item.answer for case in built]),
     }
 
 
@@ -280,7 +241,6 @@ def controls(cases: list[Case]) -> Figures:
         found[name] = {
             "label": by_face(chosen, [case.was.label != case.now.label for case in chosen]),
             "statements": by_face(both, [len(a ^ b) for a, b in keys], [len(a | b) for a, b in keys]),
-            "turned": by_face(both, [sum(_turn(k) in b for k in a) for a, b in keys], [len(a) for a, _ in keys]),
             "verdict": by_face(chosen, [case.was.explanation.status != case.now.explanation.status for case in chosen]),
         }
     return found
@@ -291,54 +251,34 @@ def _seen(outcome: Outcome, mirrored: bool) -> set[Key]:
 
 
 def absent(cases: list[Case]) -> Figures:
-    """Movements that texts state and the landmarks do not show, over all (cue, side) that may be stated and are absent.
-
-    Args:
-        cases: faces as they are (`was`, `before`).
-
-    Returns:
-        `all`; `emotions`: shown label → the same; `smile`: raised lip corners that are absent, on faces that are shown as happiness, and on
-        others.
-    """
+    """Movements that texts of faces as they are state and the landmarks do not show, over all (cue, side) that are absent."""
     texts = [case for case in cases if case.was.text]
-
-    def rate(chosen: list[Case], cues: tuple[str, ...], sides: tuple[int, ...]) -> Figures:
-        hits, counts = [], []
-        for case in chosen:
-            spoken = {(cue, side or -1) for _, cue, side in _named(case.was)}
-            gone = [(c, s) for c in cues for s in sides if case.before[CUE_NAMES.index(c)] * s < ABSENT]
-            hits.append(sum(pair in spoken for pair in gone))
-            counts.append(len(gone))
-        return by_face(chosen, hits, counts)
-
-    labels = sorted({case.was.label for case in texts})
-    happy = [case.was.label == "happiness" for case in texts]
-    return {
-        "all": rate(texts, CUE_NAMES, (1, -1)),
-        "emotions": {label: rate([c for c in texts if c.was.label == label], CUE_NAMES, (1, -1)) for label in labels},
-        "smile": {
-            "happiness": rate([c for c, h in zip(texts, happy, strict=True) if h], ("lip_corners",), (1,)),
-            "other": rate([c for c, h in zip(texts, happy, strict=True) if not h], ("lip_corners",), (1,)),
-        },
-    }
+    hits, counts = [], []
+    for case in texts:
+        spoken = {(cue, side or -1) for _, cue, side in _named(case.was)}
+        gone = [(cue, side) for cue, z in zip(CUE_NAMES, case.before, strict=True) for side in (1, -1) if z * side < ABSENT]
+        hits.append(len(spoken & set(gone)))
+        counts.append(len(gone))
+    return by_face(texts, hits, counts)
 
 
 def conflict(cases: list[Case]) -> Figures:
     """A smile under lowered brows, on faces at rest.
 
     Returns:
-        `happiness`, `anger`: the label; `shown`: a text is; of those `smile`, `brows`, `both`: stated; `false`: the opposite of one is.
+        `happiness`, `anger`: the label; `shown`: a text is; of those `smile`, `brows`: stated; `false`: the opposite of one is.
     """
     texts = [case for case in cases if case.now.text]
-    keys = [said(case.now).keys() for case in texts]
-    smile = [bool({("movement", "lip_corners", 1), ("movement", "mouth_width", 1)} & k) for k in keys]
-    brows = [bool({("movement", "inner_brow", -1), ("movement", "outer_brow", -1), ("movement", "brow_gap", -1)} & k) for k in keys]
-    wrong = {("movement", "lip_corners", -1), ("movement", "inner_brow", 1), ("movement", "outer_brow", 1), ("rest", "lip_corners", 0)}
+
+    def stated(*keys: Key) -> Figures:
+        return by_face(texts, [any(key in said(case.now) for key in keys) for case in texts])
+
     return {
         **{label: by_face(cases, [case.now.label == label for case in cases]) for label in ("happiness", "anger")},
         "shown": by_face(cases, [case.now.text for case in cases]),
-        "smile": by_face(texts, smile),
-        "brows": by_face(texts, brows),
-        "both": by_face(texts, np.array(smile, bool) & np.array(brows, bool)),
-        "false": by_face(texts, [bool(wrong & k) for k in keys]),
+        "smile": stated(("movement", "lip_corners", 1), ("movement", "mouth_width", 1)),
+        "brows": stated(*(("movement", cue, -1) for cue in ("inner_brow", "outer_brow", "brow_gap"))),
+        "false": stated(
+            ("movement", "lip_corners", -1), ("rest", "lip_corners", 0), ("movement", "inner_brow", 1), ("movement", "outer_brow", 1)
+        ),
     }

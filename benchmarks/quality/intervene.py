@@ -8,20 +8,23 @@ are those of `followed`. Needs the `training` extra.
 from __future__ import annotations
 
 import argparse
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, of_pipeline, whole
-from benchmarks.quality import followed, gallery
+from benchmarks import pictures
+from benchmarks.command import Figures, of_pipeline, progress, whole
+from benchmarks.quality import followed
 from benchmarks.quality.followed import Case
-from benchmarks.quality.moved import CONTROLS, SOURCES, Item, Maker, Outcome, Subject, progress, read, source_options, subjects
-from benchmarks.quality.reading import cue_model
+from benchmarks.quality.moved import CONTROLS, Item, Maker, Outcome, Subject, chosen, read, source_options
 from edge.pipeline import Pipeline
 from edge.types import Statement
+from edge.vision.quality import sharpness
 from training.cues import CUE_NAMES
-from training.data import data_folder
-from training.intervene import Mover
+from training.data import HELD_OUT_EVERY, data_folder, load_today, read_pack, reframe
+from training.intervene import Mover, at_rest
 from training.levers import LEVERS, Steer
 
 PACK = "facs_displacements.npz"
@@ -35,21 +38,31 @@ TOLD = 3.9
 """Deviations up to which cues are told: encoders are taught those within 4."""
 APART = {"lip_corners": 3.0, "inner_brow": -2.5}
 """Cue → deviations of a smile under lowered brows."""
+PEOPLE = 10
+MOVES: dict[str, dict[str, float]] = {
+    "as it is": {},
+    "brows up": {"browInnerUp": 0.9, "browOuterUp": 0.8},
+    "brows down": {"browDown": 1.3},
+    "eyes closed": {"eyeBlink": 1.0},
+    "nose wrinkled": {"noseSneer": 1.0, "mouthShrugLower": 0.4},
+    "corners up": {"mouthSmile": 0.8},
+    "corners down": {"mouthFrown": 1.2},
+    "smile, teeth": {"mouthSmile": 0.8, "mouthUpperUp": 0.4, "mouthLowerDown": 0.3, "cheekRaiser": 0.5},
+    "jaw dropped": {"jawOpen": 0.35},
+}
+"""Column → expression without its side → amount."""
+_CELL_PX, _ADULT, _TURNED_DEG, _SHARP, _BRIGHT = 112, 3, 20.0, 0.22, 80
 
 
-def measure(
-    pipeline: Pipeline, data: Path, *, sources: tuple[str, ...] = SOURCES, faces: int = FACES, split: str = "test", seed: int = 0
-) -> Figures:
-    """Move so many faces of each source and see what follows, of any bundle with the cues that the landmarks tell.
+def measure(pipeline: Pipeline, steer: Steer, found: list[Subject], *, seed: int = 0) -> Figures:
+    """Move faces and see what follows, of any bundle with the cues that the landmarks tell.
 
     Returns:
         `faces` and `pictures` looked at; `reached`, the share of the moves that faces could be taken to; `all`, and under `sources` and
         `emotions` the same of a part: `reading`, `text`, `necessity`, `sufficiency`, `controls`, `absent`; `cues` and `units`, `reading` of
         each; `between`; `conflict` (see `followed`).
     """
-    steer = Steer(Mover.load(data), cue_model(pipeline.config, CUE_NAMES))
     random = np.random.default_rng(seed)
-    found = [subject for source in sources for subject in subjects(source, data, steer, faces, split)]
     makers = [Maker(i, subject, steer.mover, pipeline.config.image.size) for i, subject in enumerate(found)]
     before = read(pipeline, [maker.base() for maker in makers], "as they are")
     donors = _donors(found, before)
@@ -179,6 +192,46 @@ def _built(maker: Maker, donors: dict[str, list[dict[str, float]]], random: np.r
     return made
 
 
+def draw_gallery(data: Path, mover: Mover, path: Path, seed: int = 0) -> None:
+    """Draw ten people at rest (FairFace, CC BY 4.0, held out of training), by `seed` which, with eight moves each."""
+    people = _people(data, mover, seed)
+    columns = []
+    for name, amounts in MOVES.items():
+        moved = [mover.move(image, landmarks, _sided(mover, amounts))[0] for image, landmarks in people]
+        columns.append(pictures.titled(np.vstack([reframe(picture, _CELL_PX) for picture in moved]), name))
+    pictures.save(path, np.hstack(columns))
+
+
+def _sided(mover: Mover, amounts: dict[str, float]) -> dict[str, float]:
+    return {one: amount for name, amount in amounts.items() for one in ((name,) if name in mover.names else (f"{name}_L", f"{name}_R"))}
+
+
+def _people(data: Path, mover: Mover, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Adults of the held-out part at rest, facing the camera and sharp, taking turns by race and gender."""
+    faces = load_today(data, held_out=True)
+    number, *about = read_pack(data / "faces_today.npz", "id", "race", "gender", "age")
+    race, gender, age = (column[number % HELD_OUT_EVERY == 0] for column in about)
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(at_rest(faces.blendshapes, faces.shape_names) & (age >= _ADULT)))
+    groups = [[int(i) for i in order if (race[i], gender[i]) == group] for group in sorted({(race[i], gender[i]) for i in order})]
+    np.random.default_rng(seed).shuffle(groups)
+
+    def clear(group: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return ((faces.images[i], faces.landmarks[i]) for i in reversed(group) if _clear(mover, faces.images[i], faces.landmarks[i]))
+
+    turns = itertools.zip_longest(*map(clear, groups))
+    return list(itertools.islice(filter(None, itertools.chain.from_iterable(turns)), PEOPLE))
+
+
+def _clear(mover: Mover, image: np.ndarray, points: np.ndarray) -> bool:
+    try:
+        mover.move(image, points, {})
+        fit = mover.lay(points).fit
+    except ValueError:
+        return False
+    crop = reframe(image, 48)
+    return abs(fit.yaw_deg) < _TURNED_DEG and abs(fit.pitch_deg) < _TURNED_DEG and sharpness(crop) > _SHARP and float(crop.mean()) > _BRIGHT
+
+
 def _options(parser: argparse.ArgumentParser) -> None:
     source_options(parser, FACES)
     parser.add_argument("--seed", type=whole, default=0, help="of everything that is drawn at random (default: 0)")
@@ -186,12 +239,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    data = data_folder(args.data)
     if args.gallery:
-        gallery.draw(data, Mover.load(data), args.gallery, args.seed)
+        data = data_folder(args.data)
+        draw_gallery(data, Mover.load(data), args.gallery, args.seed)
         return {"gallery": str(args.gallery)}
-    sources = tuple(dict.fromkeys(args.source or SOURCES))
-    return measure(pipeline, data, sources=sources, faces=max(1, args.faces), split=args.split, seed=args.seed)
+    return measure(pipeline, *chosen(pipeline, args), seed=args.seed)
 
 
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = of_pipeline(_run, _options)

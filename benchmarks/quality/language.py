@@ -8,30 +8,35 @@ shown ones, for somebody to read. Needs the `training` extra.
 from __future__ import annotations
 
 import argparse
-import zipfile
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
+from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
+from benchmarks.command import Figures, of_pipeline, progress, whole
 from benchmarks.quality.interval import share
+from benchmarks.quality.photographs import Photographs, load_photographs
 from benchmarks.quality.reading import cue_model, evenly, explain, read_crops
 from benchmarks.quality.said import Told, statements, texts, token_counter, verdicts
-from benchmarks.quality.sheet import draw_sheet, draw_texts
 from edge.cv import cv2
-from edge.errors import InputError
+from edge.errors import InputError, UsageError
 from edge.language.explain import Subject, subjects_of
 from edge.language.rationale import parse_completion
 from edge.language.statements import Facts
 from edge.pipeline import Pipeline
-from edge.types import Face
+from edge.types import Explanation, Face, Verdict
 from training.data import FerPlus, data_folder, elsewhere, load_ferplus, load_today, unlabelled
 
 SOURCES = ("ferplus", "elsewhere", "today", "audit")
 _EACH = 20
 """Completions that are sampled together of one face."""
+_SHEET, _TEXTS = 48, 200
+"""Faces that are drawn."""
+FACE_PX = 96
+_CELL, _GAP, _FONT_PX, _LINE = (470, 118), 10, 13, 48
+_GREY, _INK, _COLOURS = (120, 120, 120), (20, 20, 20), {"verified": (0, 110, 60), "rejected": (170, 60, 0), "abstained": (120, 120, 120)}
 
 
 def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
@@ -57,11 +62,15 @@ def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
 def _of_source(pipeline: Pipeline, data: Path, name: str, args: argparse.Namespace) -> tuple[Told, Figures]:
     about: Figures = {}
     if name == "audit":
-        told, seen, photos = of_photos(pipeline, data / "faces_audit.zip", args.faces)
-        about |= {"found": seen / photos, "read": len(told) / photos}
+        every = load_photographs(data)
+        photographs = every.take(evenly(len(every), args.faces))
+        told, seen = of_photos(pipeline, photographs)
+        about |= {"found": seen / len(photographs), "read": len(told) / len(photographs)}
     else:
         told = of_faces(pipeline, _crops(pipeline, data, name, args))
-    return told, {"faces": len(told), **about, **measure_told(pipeline, told, args.seed)}
+    grammar = pipeline.explainer.grammar
+    about |= {"verdicts": verdicts(told), "texts": texts(told, grammar, token_counter(pipeline), args.seed)}
+    return told, {"faces": len(told), **about, "statements": statements(told, grammar.rules)}
 
 
 def _crops(pipeline: Pipeline, data: Path, name: str, args: argparse.Namespace) -> FerPlus:
@@ -78,16 +87,6 @@ def _crops(pipeline: Pipeline, data: Path, name: str, args: argparse.Namespace) 
         faces = load_ferplus(data, args.split).at(size)
         faces = faces.take(faces.label >= 0)
     return faces.take(evenly(len(faces), args.faces))
-
-
-def measure_told(pipeline: Pipeline, told: Told, seed: int = 0) -> Figures:
-    """`verdicts`, `texts` and `statements` of what a bundle says of faces."""
-    grammar = pipeline.explainer.grammar
-    return {
-        "verdicts": verdicts(told),
-        "texts": texts(told, grammar, token_counter(pipeline), seed),
-        "statements": statements(told, grammar.rules),
-    }
 
 
 def of_faces(pipeline: Pipeline, faces: FerPlus) -> Told:
@@ -112,30 +111,23 @@ def _measured(pipeline: Pipeline, faces: FerPlus) -> list[Facts | None]:
     ]
 
 
-def of_photos(pipeline: Pipeline, archive: Path, limit: int = 0) -> tuple[Told, int, int]:
-    """What a bundle makes of the largest face in each photograph of a zip, finder included: of the faces that are clear enough to be
-    read, how many photographs show a face, and how many there are.
-
-    Raises:
-        InputError: the archive is missing or damaged.
-    """
-    found: list[tuple[np.ndarray, Face]] = []
+def of_photos(pipeline: Pipeline, photographs: Photographs) -> tuple[Told, int]:
+    """What a bundle makes of the largest face in each photograph, finder included, where it is clear enough to be read; and in how many a
+    face is found."""
+    found: list[tuple[np.ndarray, Face, Explanation]] = []
     seen = 0
-    try:
-        with zipfile.ZipFile(archive) as pack:
-            names = [name for name in pack.namelist() if name.endswith(".jpg")]
-            names = [names[i] for i in evenly(len(names), limit)]
-            for name in tqdm(names, desc="photographs", leave=False, disable=None):
-                picture = cv2.imdecode(np.frombuffer(pack.read(name), np.uint8), cv2.IMREAD_COLOR)
-                if faces := pipeline(picture).faces:
-                    seen += 1
-                    if faces[0].explanation:
-                        found.append((_cut(picture, faces[0].detection.box_xyxy), faces[0]))
-    except (OSError, zipfile.BadZipFile, cv2.error) as error:
-        raise InputError(f"'{archive}' is not a readable zip of photographs: {error}") from None
-    pictures, faces_ = [picture for picture, _ in found], [face for _, face in found]
-    explained = [face.explanation for face in faces_ if face.explanation]
-    return Told(pictures, [f.emotion for f in faces_], [f.confidence for f in faces_], explained), seen, len(names)
+    for i in progress(range(len(photographs)), "photographs"):
+        picture = photographs.picture(i)
+        if faces := pipeline(picture).faces:
+            seen += 1
+            if explanation := faces[0].explanation:
+                found.append((_cut(picture, faces[0].detection.box_xyxy), faces[0], explanation))
+    return Told(
+        [cut for cut, _, _ in found],
+        [face.emotion for _, face, _ in found],
+        [face.confidence for _, face, _ in found],
+        [explanation for _, _, explanation in found],
+    ), seen
 
 
 def _cut(picture: np.ndarray, box_xyxy: np.ndarray) -> np.ndarray:
@@ -150,7 +142,7 @@ def sampled(pipeline: Pipeline, subjects: list[Subject], count: int, seed: int) 
     explainer, labels = pipeline.explainer, tuple(pipeline.config.labels)
     chosen = np.random.default_rng(seed).choice(len(subjects), -(-count // _EACH))
     parsed = []
-    for number, face in enumerate(tqdm(chosen, desc="sample", leave=False, disable=None)):
+    for number, face in enumerate(progress(chosen, "sample")):
         subject = subjects[face]
         scope = explainer.grammar.scope(subject.facts.hidden)
         for text in explainer.policy.sample(subject.tokens[None], _EACH, seed=seed + number, scope=scope):
@@ -164,11 +156,48 @@ def sampled(pipeline: Pipeline, subjects: list[Subject], count: int, seed: int) 
 def _draw(told: Told, args: argparse.Namespace) -> list[str]:
     random, written = np.random.default_rng(args.seed), []
     if args.sheet:
-        draw_sheet(told, random.permutation(len(told))[: args.sheet_faces].tolist(), args.sheet)
+        draw_sheet(told, random.permutation(len(told))[:_SHEET].tolist(), args.sheet)
         written.append(args.sheet)
     if args.texts:
-        written += draw_texts(told, random.permutation(np.flatnonzero(told.verified))[: args.count].tolist(), args.texts)
+        written += draw_texts(told, random.permutation(np.flatnonzero(told.verified))[:_TEXTS].tolist(), args.texts)
     return [str(path) for path in written]
+
+
+def draw_sheet(told: Told, rows: list[int], path: Path, *, columns: int = 3, first: int = 1) -> None:
+    """Draw some of the faces, numbered from `first`, each with label, confidence, status and text, and write a PNG, or `UsageError`."""
+    lines = -(-len(rows) // columns)
+    sheet = Image.new("RGB", (columns * _CELL[0] + _GAP, max(1, lines) * _CELL[1] + _GAP), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
+    for place, face in enumerate(rows):
+        x, y = _GAP + place % columns * _CELL[0], _GAP + place // columns * _CELL[1]
+        sheet.paste(_portrait(told.pictures[face]), (x, y))
+        explanation = told.explanations[face]
+        status = explanation.status.value
+        x += FACE_PX + _GAP
+        pen.text((x, y), f"{first + place}. {told.labels[face]} {told.confidence[face]:.2f}", _INK, font)
+        pen.text((x + _CELL[0] - FACE_PX - 4 * _GAP, y), status, _COLOURS[status], font, anchor="ra")
+        text = explanation.text if explanation.status is Verdict.VERIFIED else "(no text is shown)"
+        pen.multiline_text((x, y + _FONT_PX + 6), textwrap.fill(text, _LINE), _INK if explanation.text else _GREY, font)
+    try:
+        sheet.save(path, format="PNG")
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror or error}") from None
+
+
+def draw_texts(told: Told, rows: list[int], path: Path, *, each: int = 30) -> list[Path]:
+    """Several sheets of `each` faces: `NAME-1.png`, `NAME-2.png` … beside `path`."""
+    written = []
+    for number, start in enumerate(range(0, len(rows), each), 1):
+        written.append(path.with_name(f"{path.stem}-{number}.png"))
+        draw_sheet(told, rows[start : start + each], written[-1], first=start + 1)
+    return written
+
+
+def _portrait(picture: np.ndarray) -> Image.Image:
+    side = max(picture.shape[:2])
+    how = cv2.INTER_CUBIC if side < FACE_PX else cv2.INTER_AREA
+    scaled = cv2.resize(picture, (FACE_PX, FACE_PX), interpolation=how)
+    return Image.fromarray(scaled if scaled.ndim == 2 else scaled[..., ::-1]).convert("RGB")
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -178,13 +207,10 @@ def _options(parser: argparse.ArgumentParser) -> None:
     add("--split", choices=("train", "valid", "test"), default="test", help="of FER+ (default: test)")
     add("--faces", type=whole, default=0, metavar="N", help="of each source, evenly chosen; 0: all (default)")
     add("--samples", type=whole, default=10_000, metavar="N", help="completions to sample under the grammar; 0: none (default: 10000)")
-    add("--sheet", type=Path, metavar="FILE", help="draw random faces with their texts (PNG)")
-    add("--sheet-faces", type=whole, default=48, metavar="N", help="faces of it (default: 48)")
+    add("--sheet", type=Path, metavar="FILE", help=f"draw {_SHEET} random faces with their texts (PNG)")
     add("--sheet-source", choices=SOURCES, default="ferplus", help="whose faces sheets show; those of elsewhere are not to be passed on")
-    add("--texts", type=Path, metavar="FILE", help="also draw --count shown texts beside their faces, as FILE-1.png, FILE-2.png …")
-    add("--count", type=whole, default=200, metavar="N", help="of --texts (default: 200)")
+    add("--texts", type=Path, metavar="FILE", help=f"also draw {_TEXTS} shown texts beside their faces, as FILE-1.png, FILE-2.png …")
     add("--seed", type=whole, default=0, help="of everything that is drawn at random (default: 0)")
-    bundle_options(parser)
 
 
-COMMAND = Command(_options, of_pipeline(measure))
+COMMAND = of_pipeline(measure, _options)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import bundle_options, whole
-from benchmarks.quality.reading import explain, read_crops
-from edge.bundle import BundleConfig
+from benchmarks.command import whole
+from benchmarks.quality.corruptions import pressed
+from benchmarks.quality.reading import cue_model, explain, read_crops
 from edge.cv import cv2
 from edge.errors import InputError
 from edge.language.labels import EMOTIONS_8
 from edge.pipeline import Pipeline
 from edge.types import Explanation, Verdict
-from edge.vision.encoder import Encoded
 from training.cues import CUE_NAMES
-from training.data import HELD_OUT_EVERY, load_ferplus, read_pack, reframe
+from training.data import data_folder, load_ferplus, load_today, read_pack, reframe, resized
 from training.intervene import Mover, at_rest
 from training.levers import Held, Steer
 
@@ -47,10 +46,7 @@ class Subject:
 
     def crop(self, image: np.ndarray, size: int) -> np.ndarray:
         """A picture of this face as the encoder takes it: FER+'s framing, `[size,size]`."""
-        if self.source != "ferplus":
-            return reframe(image, size)
-        how = cv2.INTER_AREA if size < len(image) else cv2.INTER_LINEAR
-        return image if len(image) == size else np.asarray(cv2.resize(image, (size, size), interpolation=how))
+        return resized(image[None], size)[0] if self.source == "ferplus" else reframe(image, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,38 +91,40 @@ def subjects(source: str, folder: Path, steer: Steer, count: int, split: str) ->
         pack = load_ferplus(folder, split)
         labels = [EMOTIONS_8[i] if i >= 0 else "" for i in pack.label]
         return _taken(source, labels, lambda i: (pack.images[i], pack.landmarks[i]), steer, count)
+    if source == "today":
+        faces = load_today(folder, held_out=True)
+        labels = [_REST if quiet else _ANY for quiet in at_rest(faces.blendshapes, faces.shape_names)]
+        return _taken(source, labels, lambda i: (faces.images[i], faces.landmarks[i]), steer, count)
     path = folder / f"faces_{source}.zip"
+    (landmarks,) = read_pack(path.with_suffix(".npz"), "landmarks")
     try:
         with zipfile.ZipFile(path) as archive:
-            landmarks, *about = read_pack(path.with_suffix(".npz"), "landmarks", *(_ABOUT if source == "today" else ()))
-            if about:
-                numbers, blendshapes, names = about
-                rest = at_rest(blendshapes, list(map(str, names)))
-                out = numbers % HELD_OUT_EVERY == 0
-                labels = ["" if not held else _REST if quiet else _ANY for held, quiet in zip(out, rest, strict=True)]
-                files = [f"{number}.jpg" for number in numbers]
-            else:
-                files = [name for name in archive.namelist() if name.endswith(".jpg")]
-                labels = [emotion if (emotion := name.split("/")[-2]) in EMOTIONS_8[:-1] else "" for name in files]
+            files = [name for name in archive.namelist() if name.endswith(".jpg")]
+            labels = [emotion if (emotion := name.split("/")[-2]) in EMOTIONS_8[:-1] else "" for name in files]
 
             def face(i: int) -> tuple[np.ndarray, np.ndarray]:
                 image = cv2.imdecode(np.frombuffer(archive.read(files[i]), np.uint8), cv2.IMREAD_GRAYSCALE)
                 return image, landmarks[i].astype(np.float32) / 16
 
             return _taken(source, labels, face, steer, count)
-    except FileNotFoundError:
-        raise InputError(f"no data pack at '{path}'") from None
     except (OSError, KeyError, IndexError, zipfile.BadZipFile, cv2.error) as error:
         raise InputError(f"'{path}' is damaged: {error}") from None
 
 
 def source_options(parser: argparse.ArgumentParser, faces: int) -> None:
-    """Add `--data`, `--source`, `--split` and `--faces`, by default so many of each source; and the options of a bundle."""
+    """Add `--data`, `--source`, `--split` and `--faces`, by default so many of each source."""
     parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--source", action="append", choices=SOURCES, help="repeat; default: all of them")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test", help="of FER+ (default: test)")
     parser.add_argument("--faces", type=whole, default=faces, metavar="N", help=f"of each source (default: {faces})")
-    bundle_options(parser)
+
+
+def chosen(pipeline: Pipeline, args: argparse.Namespace) -> tuple[Steer, list[Subject]]:
+    """The faces that the options name, and what moves them."""
+    data = data_folder(args.data)
+    steer = Steer(Mover.load(data), cue_model(pipeline.config, CUE_NAMES))
+    sources = dict.fromkeys(args.source or SOURCES)
+    return steer, [subject for source in sources for subject in subjects(source, data, steer, max(1, args.faces), args.split)]
 
 
 def present(folder: Path) -> tuple[str, ...]:
@@ -134,29 +132,25 @@ def present(folder: Path) -> tuple[str, ...]:
     return tuple(s for s in SOURCES if (folder / ("ferplus_images.npz" if s == "ferplus" else f"faces_{s}.zip")).is_file())
 
 
-_ABOUT = ("id", "blendshapes", "blendshape_names")
 _REST, _ANY = "at rest", "face"
 
 
 def _taken(source: str, labels: list[str], face: Callable[[int], tuple[np.ndarray, np.ndarray]], steer: Steer, count: int) -> list[Subject]:
     """Take turns between the labels, each label's faces in an order of their own, until there are enough; an empty label is left out."""
+
+    def subject(i: int) -> Subject | None:
+        image, landmarks = face(i)
+        try:
+            steer.mover.move(image, landmarks, {})
+            held = steer.hold(landmarks)
+        except ValueError:
+            return None
+        return Subject(source, image, landmarks, held, None if source == "today" else labels[i], labels[i] in (_REST, "neutral"))
+
     random = np.random.default_rng(0)
-    groups = [list(random.permutation([i for i, label in enumerate(labels) if label == name])) for name in sorted({*labels} - {""})]
-    found: list[Subject] = []
-    while len(found) < count and any(groups):
-        for group in groups:
-            if not group or len(found) >= count:
-                continue
-            i = int(group.pop())
-            image, landmarks = face(i)
-            try:
-                steer.mover.move(image, landmarks, {})
-                held = steer.hold(landmarks)
-            except ValueError:
-                continue
-            truth = None if source == "today" else labels[i]
-            found.append(Subject(source, image, landmarks, held, truth, labels[i] in (_REST, "neutral")))
-    return found
+    groups = [random.permutation([i for i, label in enumerate(labels) if label == name]) for name in sorted({*labels} - {""})]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*(group[::-1].tolist() for group in groups)))
+    return list(itertools.islice(filter(None, (subject(i) for i in turns if i is not None)), count))
 
 
 def read(pipeline: Pipeline, items: list[Item], title: str) -> list[Outcome]:
@@ -165,14 +159,13 @@ def read(pipeline: Pipeline, items: list[Item], title: str) -> list[Outcome]:
         return []
     found = read_crops(pipeline, np.stack([item.crop for item in items]))
     _, final = explain(pipeline, found, title=title)
-    return [_outcome(pipeline.config, found.encoded, i, explanation) for i, explanation in enumerate(final)]
-
-
-def _outcome(config: BundleConfig, encoded: Encoded, i: int, explanation: Explanation) -> Outcome:
-    probabilities = dict(zip(config.labels, map(float, encoded.probabilities[i]), strict=True))
-    names = [cue.name for cue in config.cues]
-    cues = dict(zip(names, map(float, encoded.cues[i]), strict=True))
-    return Outcome(max(probabilities, key=probabilities.__getitem__), probabilities, cues, explanation, encoded.units[i])
+    labels, cues = pipeline.config.labels, [cue.name for cue in pipeline.config.cues]
+    return [
+        Outcome(labels[shown], dict(zip(labels, p, strict=True)), dict(zip(cues, z, strict=True)), explanation, units)
+        for shown, p, z, explanation, units in zip(
+            found.shown, found.encoded.probabilities.tolist(), found.encoded.cues.tolist(), final, found.encoded.units, strict=True
+        )
+    ]
 
 
 class Maker:
@@ -203,7 +196,7 @@ class Maker:
         found = [
             self._item("mirror", image[:, ::-1].copy(), cues * flip),
             self._item("light", _lit(image, random), cues),
-            self._item("jpeg", _pressed(image), cues),
+            self._item("jpeg", pressed(image, 60), cues),
             self._item("aside", self._aside(random), cues),
         ]
         cue = str(random.choice(["inner_brow", "mouth_width", "lip_corners"]))
@@ -236,12 +229,3 @@ def _lit(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Darker or brighter by a fifth, with a slope of light across."""
     ramp = np.linspace(-0.1, 0.1, image.shape[1], dtype=np.float32) * random.choice([-1, 1])
     return np.clip(image * (random.choice([0.8, 1.2]) + ramp), 0, 255).astype(np.uint8)
-
-
-def _pressed(image: np.ndarray) -> np.ndarray:
-    return np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_GRAYSCALE))
-
-
-def progress(items: list, title: str) -> tqdm:
-    """A bar on a terminal, none in a pipe."""
-    return tqdm(items, desc=title, leave=False, disable=None)

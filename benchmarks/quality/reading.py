@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
+from benchmarks.command import Command, Figures, of_pipeline, progress, whole
 from edge.bundle import BundleConfig
 from edge.cv import cv2
 from edge.errors import InputError
@@ -24,6 +24,7 @@ from edge.vision.encoder import Encoded
 from edge.vision.realign import realign
 from training.cues import CueModel
 from training.data import load_ferplus
+from training.drafts import measured_cues
 
 _SUFFIXES = {".png", ".jpg", ".jpeg"}
 _BATCH = 64
@@ -38,8 +39,8 @@ class Faces:
     """`[N,S,S]` uint8."""
     labels: np.ndarray
     """`[N]` index into the bundle's labels."""
-    cues: np.ndarray | None
-    """`[N,C]` z-scores from landmarks, NaN rows where no landmarks were found; `None` without landmarks."""
+    cues: np.ndarray
+    """`[N,C]` z-scores from landmarks, NaN rows where there are none."""
     lost: tuple[int, ...] = ()
     """Labels of the photos in which no face was found; they count as wrong."""
 
@@ -59,10 +60,7 @@ def load_pack(path: Path, split: str, pipeline: Pipeline) -> Faces:
     faces = faces.take(faces.label >= 0)
     if not len(faces):
         raise InputError(f"'{path}' has no face in its {split} split that the reference protocol counts")
-    if not np.isfinite(faces.landmarks).any():
-        return Faces(faces.images, faces.label, None)
-    measured, _ = cue_model(pipeline.config).measure(faces.landmarks, faces.point_index)
-    return Faces(faces.images, faces.label, measured)
+    return Faces(faces.images, faces.label, measured_cues(pipeline.config, faces))
 
 
 def of_emotions(folder: Path, labels: Sequence[str]) -> list[tuple[Path, str]]:
@@ -78,7 +76,7 @@ def load_folder(folder: Path, pipeline: Pipeline, *, find_faces: bool) -> Faces:
     if not pictures:
         raise InputError(f"'{folder}' has no sub-folder named after an emotion with pictures in it ({', '.join(config.labels)})")
     crops, labels, lost = [], [], []
-    for path, emotion in tqdm(pictures, desc="pictures", leave=False, disable=None):
+    for path, emotion in progress(pictures, "pictures"):
         grey = as_grey(read_image(path))
         if find_faces:
             found = realign(grey, pipeline.finder(grey), pipeline.encoder, pipeline.config)
@@ -93,7 +91,7 @@ def load_folder(folder: Path, pipeline: Pipeline, *, find_faces: bool) -> Faces:
         labels.append(config.labels.index(emotion))
     if not crops:
         raise InputError(f"no face was found in the {len(lost)} photos under '{folder}'")
-    return Faces(np.stack(crops), np.array(labels), None, tuple(lost))
+    return Faces(np.stack(crops), np.array(labels), np.full((len(crops), len(config.cues)), np.nan), tuple(lost))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +128,7 @@ def load_faces(data: Path, split: str, faces: int, pipeline: Pipeline, *, find_f
     """Load a pack or a folder of emotion folders; `faces` of them, evenly spaced, unless 0."""
     loaded = load_pack(data, split, pipeline) if data.suffix == ".npz" else load_folder(data, pipeline, find_faces=find_faces)
     rows = evenly(len(loaded.labels), faces)
-    cues = loaded.cues[rows] if loaded.cues is not None else None
-    return replace(loaded, crops=loaded.crops[rows], labels=loaded.labels[rows], cues=cues)
+    return replace(loaded, crops=loaded.crops[rows], labels=loaded.labels[rows], cues=loaded.cues[rows])
 
 
 def read_crops(pipeline: Pipeline, crops: np.ndarray) -> Read:
@@ -155,7 +152,7 @@ def explain_subjects(pipeline: Pipeline, subjects: list[Subject], *, title: str)
     """As `explain`, of faces that were read one by one."""
     drafts: list[Explanation] = []
     final: list[Explanation] = []
-    for i in tqdm(range(0, len(subjects), _BATCH), desc=title, leave=False, disable=None):
+    for i in progress(range(0, len(subjects), _BATCH), title):
         some = subjects[i : i + _BATCH]
         drafts += pipeline.explainer.draft(some)
         final += [pipeline.explainer.settle(draft, subject) for draft, subject in zip(drafts[i:], some, strict=True)]
@@ -172,11 +169,7 @@ def verdict_rates(final: Sequence[Explanation], right: np.ndarray, lost: int = 0
 def over_faces(measure: Callable[[Pipeline, Faces], Figures], *, faces: int, split: str = "test") -> Command:
     """The command of a room that measures one bundle over labelled faces, by default `faces` of a split."""
 
-    def options(parser: argparse.ArgumentParser) -> None:
-        data_options(parser, faces=faces, split=split)
-        bundle_options(parser)
-
     def run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
         return measure(pipeline, load_faces(args.data, args.split, args.faces, pipeline))
 
-    return Command(options, of_pipeline(run))
+    return of_pipeline(run, partial(data_options, faces=faces, split=split))

@@ -9,9 +9,8 @@ import re
 from collections.abc import Callable
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Figures
+from benchmarks.command import Figures, progress
 from benchmarks.quality.corruptions import COVERS, SEVERITIES, SIMPLE, Corrupt, cover, covering
 from benchmarks.quality.reading import Faces, Read, explain, over_faces, read_crops, verdict_rates
 from edge.bundle import CueSpec
@@ -49,13 +48,12 @@ def measure(pipeline: Pipeline, faces: Faces, *, seed: int = 0) -> Figures:
     figures: Figures = {"n": len(faces.labels), "clean": _figures(pipeline, faces, read, settled), "corrupted": {}, "mouth_hidden": {}}
     mouth = {cue.name for cue in cues_of("mouth", config.cues)}
     cells = [(name, severity) for name in changes for severity in SEVERITIES if severity == SEVERITIES[-1] or not name.endswith(COVERS[1:])]
-    with tqdm(cells, desc="robustness", leave=False, disable=None) as bar:
-        for name, severity in bar:
-            bad = read_crops(pipeline, changes[name](severity))
-            drafts, final = explain(pipeline, bad, title=f"{name} {severity}")
-            figures["corrupted"].setdefault(name, {})[str(severity)] = _figures(pipeline, faces, bad, final)
-            if name.startswith("mouth hidden") and severity == SEVERITIES[-1]:
-                figures["mouth_hidden"][name.rpartition(" ")[2]] = mouth_claims(before, drafts, final, mouth)
+    for name, severity in progress(cells, "robustness"):
+        bad = read_crops(pipeline, changes[name](severity))
+        drafts, final = explain(pipeline, bad, title=f"{name} {severity}")
+        figures["corrupted"].setdefault(name, {})[str(severity)] = _figures(pipeline, faces, bad, final)
+        if name.startswith("mouth hidden") and severity == SEVERITIES[-1]:
+            figures["mouth_hidden"][name.rpartition(" ")[2]] = mouth_claims(before, drafts, final, mouth)
     return figures
 
 

@@ -75,25 +75,20 @@ def texts(told: Told, grammar: Grammar, tokens: Callable[[str], int], seed: int 
 
     Returns:
         `parsed`; `distinct_per_1000` texts in a thousand drawn ones; `commonest_share` of texts with the commonest sentence of evidence,
-        which is `commonest`; `commonest_evidence_share`, of the commonest evidence as a whole; `words`, `tokens` and `sentences` a text.
+        which is `commonest`; `words` and `tokens` a text.
     """
     shown = [e for e in told.explanations if e.text]
     parsed = [grammar.parse(e.text) for e in shown]
     whole = [p is not None and p.conclusion == e.answer for p, e in zip(parsed, shown, strict=True)]
-    evidence = [p.evidence for p in parsed if p]
-    said = Counter(sentence for text in evidence for sentence in set(split_sentences(text)))
-    commonest, times = max(said.items(), key=lambda item: item[1], default=("", 0))
-    _, same = max(Counter(evidence).items(), key=lambda item: item[1], default=("", 0))
-    count = max(1, len(shown))
+    said = Counter(sentence for p in parsed if p for sentence in set(split_sentences(p.evidence)))
+    commonest, times = next(iter(said.most_common(1)), ("", 0))
     return {
         "parsed": share(np.array(whole)),
         "distinct_per_1000": _distinct([e.text for e in shown], seed),
-        "commonest_share": times / count,
+        "commonest_share": times / max(1, len(shown)),
         "commonest": commonest,
-        "commonest_evidence_share": same / count,
         "words": _mean([len(e.text.split()) for e in shown]),
         "tokens": _mean([tokens(write_completion(e.text, e.answer)) for e in shown]),
-        "sentences": _mean([len(split_sentences(e.text)) for e in shown]),
     }
 
 

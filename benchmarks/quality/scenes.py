@@ -15,19 +15,18 @@ from edge.sources.picture import read_image
 
 SIZE = (640, 480)
 _HEAD = (slice(6, 226), slice(112, 332))
-_EYES, _MOUTH = ((203, 102), (245, 104)), (223, 146)  # where the portrait has them
+EYES, MOUTH = ((203, 102), (245, 104)), (223, 146)  # where the portrait has them
 
 
 def head(kind: str = "happy") -> np.ndarray:
-    """A head `[220,220,4]` uint8 BGRA with a soft rim: `happy`, the portrait; `surprised`, the same with an open mouth and raised brows;
-    `other`, somebody else: mirrored, with a beard and glasses."""
+    """A head as of `cut`: `happy`, the portrait; `surprised`, the same with an open mouth and raised brows."""
     picture = read_image(demo_picture())
-    if kind == "surprised":
-        picture = _surprise(picture)
-    if kind == "other":
-        picture = _disguise(picture)
+    return cut(_surprise(picture) if kind == "surprised" else picture)
+
+
+def cut(picture: np.ndarray) -> np.ndarray:
+    """The head of a picture like the portrait, `[220,220,4]` uint8 BGRA with a soft rim."""
     patch = picture[_HEAD]
-    patch = patch[:, ::-1] if kind == "other" else patch
     rim = np.zeros(patch.shape[:2], np.uint8)
     cv2.ellipse(rim, (110, 110), (84, 104), 0, 0, 360, 255, -1)
     return np.dstack([patch, cv2.GaussianBlur(rim, (0, 0), 4)])
@@ -111,9 +110,9 @@ class DrawnCamera:
 
 def _surprise(picture: np.ndarray) -> np.ndarray:
     """Brows raised by a warp, the mouth painted over and drawn open."""
-    (x, y), rows = _MOUTH, np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
+    (x, y), rows = MOUTH, np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
     down, right = rows[0].copy(), rows[1]
-    for eye_x, eye_y in _EYES:
+    for eye_x, eye_y in EYES:
         down += 5.2 * np.exp(-(((right - eye_x) / 17.5) ** 2) - ((rows[0] - (eye_y - 12)) / 8.8) ** 2)
     picture = np.asarray(cv2.remap(picture, right, down, cv2.INTER_LINEAR))
     mask = np.zeros(picture.shape[:2], np.float32)
@@ -123,15 +122,3 @@ def _surprise(picture: np.ndarray) -> np.ndarray:
     painted = (picture * (1 - mask) + skin * mask).astype(np.uint8)
     cv2.ellipse(painted, (x, y + 5), (9, 12), 0, 0, 360, (30, 20, 40), -1, cv2.LINE_AA)
     return painted
-
-
-def _disguise(picture: np.ndarray) -> np.ndarray:
-    (x, y), mask = _MOUTH, np.zeros(picture.shape[:2], np.float32)
-    cv2.ellipse(mask, (x, y + 12), (33, 26), 0, 0, 180, 1.0, -1)
-    cv2.ellipse(mask, (x, y - 10), (21, 5), 0, 0, 360, 1.0, -1)
-    cv2.ellipse(mask, (x, y + 2), (17, 10), 0, 0, 360, 0.0, -1)
-    mask = 0.85 * cv2.GaussianBlur(mask, (0, 0), 2)[..., None]
-    bearded = (picture * (1 - mask) + np.array([25, 30, 40], np.float32) * mask).astype(np.uint8)
-    for eye in _EYES:
-        cv2.circle(bearded, eye, 13, (20, 20, 20), 2, cv2.LINE_AA)
-    return bearded

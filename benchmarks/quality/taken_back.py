@@ -8,24 +8,23 @@ back by as many deviations. Needs the `training` extra.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, of_pipeline
-from benchmarks.quality.moved import SOURCES, Subject, progress, source_options, subjects
-from benchmarks.quality.reading import cue_model
+from benchmarks import pictures
+from benchmarks.command import Figures, of_pipeline, progress
+from benchmarks.quality.moved import Subject, chosen, source_options
 from edge.counterfactual import CONTROL
 from edge.cv import cv2
-from edge.errors import OutputError, UsageError
+from edge.errors import UsageError
 from edge.pipeline import Pipeline
 from edge.types import FOLLOWED
 from edge.vision.encoder import Encoded
 from edge.vision.moves import Laid, UnmovableError
 from training.cues import CUE_NAMES
-from training.data import data_folder
-from training.intervene import Mover
 from training.levers import LEVERS, Steer
 
 FACES = 20
@@ -33,7 +32,7 @@ OUT = 1.0
 """Deviations from which a cue stands out."""
 SHOWN = "today"
 """The source whose faces may be drawn (FairFace, CC BY 4.0)."""
-_ZOOM, _TITLE, _COLUMNS = 2, 16, 2
+_ZOOM = 2
 _EVEN = 1e-4
 
 
@@ -50,19 +49,14 @@ class Pair:
     trainers: np.ndarray
     control: np.ndarray
 
+    @property
+    def kind(self) -> str:
+        """Cue and side."""
+        return f"{self.cue}{'+' if self.measured > 0 else '-'}"
 
-def measure(
-    pipeline: Pipeline,
-    data: Path,
-    *,
-    sources: tuple[str, ...] = SOURCES,
-    faces: int = FACES,
-    split: str = "test",
-    sheet: Path | None = None,
-) -> Figures:
+
+def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     """Take back what stands out in so many faces of each source, both ways, and compare what the encoder makes of it.
-
-    `sheet` is a picture to draw ten faces of today into: as they are, taken back by the runtime, and by the trainer's mover.
 
     Returns:
         `faces`, `moves`; `refused`: reason → how often; `all` and `cues` (`lip_corners+`): `n`, what share of its way the reading went,
@@ -71,22 +65,20 @@ def measure(
         `control`: change of the answer's probability with nothing taken back, `mean` and `p95`, beside `moved`, the mean of the moves.
 
     Raises:
-        UsageError: the bundle has no moves, or there is no face of today to be drawn.
-        OutputError: the sheet cannot be written.
+        UsageError: the bundle has no moves, there is no face of today to be drawn, or the sheet cannot be written.
     """
     if pipeline.moves is None:
         raise UsageError(f"bundle '{pipeline.bundle.folder}' has no moves: add them with 'python -m export moves'")
-    steer = Steer(Mover.load(data), cue_model(pipeline.config, CUE_NAMES))
-    found = [subject for source in sources for subject in subjects(source, data, steer, faces, split)]
+    steer, found = chosen(pipeline, args)
     crops = np.stack([subject.crop(subject.image, pipeline.config.image.size) for subject in found])
     before = pipeline.encoder.read(crops)
-    refused: dict[str, int] = {}
+    refused: Counter[str] = Counter()
     pairs: list[Pair] = []
     for i, subject in enumerate(progress(found, "taking back")):
         try:
             laid = pipeline.moves.lay(before.points_xy[i] * crops.shape[1], map(float, before.pose_deg[i]))
         except UnmovableError as error:
-            _count(refused, str(error).partition(" by ")[0])
+            refused[str(error).partition(" by ")[0]] += 1
             continue
         pairs += _pairs(pipeline, steer, i, subject, crops[i], laid, before, refused)
     figures: Figures = {"faces": len({pair.face for pair in pairs}), "moves": len(pairs), "refused": refused}
@@ -96,10 +88,10 @@ def measure(
         _change(pairs, before, pipeline.encoder.read(np.stack([getattr(pair, way) for pair in pairs])))
         for way in ("ours", "trainers", "control")
     )
-    measured, kinds = np.array([pair.measured for pair in pairs]), np.array([_kind(pair) for pair in pairs])
+    measured, kinds = np.array([pair.measured for pair in pairs]), np.array([pair.kind for pair in pairs])
     still, moved = np.abs(control[0]), np.abs(ours[0])
-    if sheet:
-        _draw(sheet, crops, [pair for pair in pairs if found[pair.face].source == SHOWN])
+    if args.sheet:
+        _draw(args.sheet, crops, [pair for pair in pairs if found[pair.face].source == SHOWN])
     return {
         **figures,
         "all": _compared(ours, trainers, measured),
@@ -110,7 +102,7 @@ def measure(
 
 
 def _pairs(
-    pipeline: Pipeline, steer: Steer, face: int, subject: Subject, crop: np.ndarray, laid: Laid, before: Encoded, refused: dict[str, int]
+    pipeline: Pipeline, steer: Steer, face: int, subject: Subject, crop: np.ndarray, laid: Laid, before: Encoded, refused: Counter[str]
 ) -> list[Pair]:
     """Every cue of a face that stands out and can be taken back both ways."""
     moves, names, found = pipeline.moves, [cue.name for cue in pipeline.config.cues], []
@@ -126,19 +118,11 @@ def _pairs(
                 raise UnmovableError("the trainer's mover cannot take it there")
             picture, _ = steer.mover.move(subject.image, subject.landmarks, there[0])
         except ValueError as error:
-            _count(refused, str(error).partition(":")[0])
+            refused[str(error).partition(":")[0]] += 1
             continue
         control = moves.draw(crop, laid, CONTROL * shift, there_and_back=True)
         found.append(Pair(face, cue, z, moves.draw(crop, laid, shift), subject.crop(picture, len(crop)), control))
     return found
-
-
-def _count(refused: dict[str, int], reason: str) -> None:
-    refused[reason] = refused.get(reason, 0) + 1
-
-
-def _kind(pair: Pair) -> str:
-    return f"{pair.cue}{'+' if pair.measured > 0 else '-'}"
 
 
 def _change(pairs: list[Pair], before: Encoded, now: Encoded) -> np.ndarray:
@@ -168,24 +152,14 @@ def _draw(path: Path, crops: np.ndarray, pairs: list[Pair]) -> None:
         raise UsageError(f"--sheet draws faces of '{SHOWN}' only, which may be shown: none of them was taken back")
     taken: list[Pair] = []
     for pair in sorted(pairs, key=lambda pair: -abs(pair.measured)):
-        if len(taken) < 10 and all(pair.face != other.face and _kind(pair) != _kind(other) for other in taken):
+        if len(taken) < 10 and all(pair.face != other.face and pair.kind != other.kind for other in taken):
             taken.append(pair)
     cells = []
     for pair in taken:
-        row = np.concatenate([crops[pair.face], pair.ours, pair.trainers], 1)
-        row = cv2.resize(row, None, fx=_ZOOM, fy=_ZOOM, interpolation=cv2.INTER_CUBIC)
-        cell = cv2.copyMakeBorder(row, _TITLE, 4, 4, 4, cv2.BORDER_CONSTANT, value=255)
-        text = f"{pair.cue} {pair.measured:+.1f}: as it is, runtime, trainer"
-        cells.append(cv2.putText(cell, text, (4, _TITLE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 0, 1, cv2.LINE_AA))
-    cells += [np.full_like(cells[0], 255)] * (-len(cells) % _COLUMNS)
-    picture = np.concatenate([np.concatenate(cells[i : i + _COLUMNS], 1) for i in range(0, len(cells), _COLUMNS)])
-    done, data = cv2.imencode(path.suffix or ".png", picture)
-    try:
-        if not done:
-            raise OSError(0, "not a format that can be written")
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise OutputError(f"cannot write '{path}': {error.strerror}") from None
+        row = cv2.resize(np.hstack([crops[pair.face], pair.ours, pair.trainers]), None, fx=_ZOOM, fy=_ZOOM, interpolation=cv2.INTER_CUBIC)
+        cells.append(pictures.titled(row, f"{pair.cue} {pair.measured:+.1f}: as it is, runtime, trainer"))
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % 2)
+    pictures.save(path, np.vstack([np.hstack(two) for two in zip(cells[::2], cells[1::2], strict=True)]))
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -193,9 +167,4 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="also draw ten faces of today, taken back both ways (FairFace)")
 
 
-def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
-    sources = tuple(dict.fromkeys(args.source or SOURCES))
-    return measure(pipeline, data_folder(args.data), sources=sources, faces=max(1, args.faces), split=args.split, sheet=args.sheet)
-
-
-COMMAND = Command(_options, of_pipeline(_run))
+COMMAND = of_pipeline(measure, _options)

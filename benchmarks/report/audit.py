@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import pictures
 from benchmarks.audit.changes import CHANGES
 from benchmarks.audit.figures import measure
 from benchmarks.audit.groups import LEAST
+from benchmarks.blocks import Block, Pictures, Table, interval, markdown
 from benchmarks.command import Command, Figures, bundle_options, loaded, plain, whole, write_file
 from benchmarks.quality.photographs import Photographs, load_photographs
 from benchmarks.report import plots
-from benchmarks.report.blocks import Block, Pictures, Table, interval, markdown
 from edge.cv import cv2
 from edge.errors import UsageError
 
@@ -53,7 +54,7 @@ def summary(figures: Figures) -> Table:
     for share in ("found", "unclear", "verified", "abstained"):
         asked = ASKED["gap"] if share in ("verified", "abstained") else ""
         cells = [_gap(bundle["gaps"]["race"]["shares"][share]) for bundle in bundles.values()]
-        changed = _signed(against["gaps"]["race"]["shares"][share]) if against else None
+        changed = _signed(against["gaps"][share]) if against else None
         rows.append([f"largest gap between races: {share}", asked, *cells, changed])
     for way in CHANGES:
         for what in ("label", "verdict"):
@@ -180,7 +181,7 @@ def _run(args: argparse.Namespace) -> Figures:
         as_png = args.picture.suffix == ".png"
         write_file(args.picture, plots.png(plots.audit, figures, *_SIZE) if as_png else _picture(figures).encode())
     if args.sheet:
-        write_file(args.sheet, cv2.imencode(args.sheet.suffix, draw_sheet(photographs))[1].tobytes())
+        pictures.save(args.sheet, draw_sheet(photographs))
     if args.page:
         write_file(args.page, fill_page(page, figures).encode())
     return figures

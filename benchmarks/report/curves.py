@@ -22,8 +22,8 @@ def curves(labels: list[str], truth: np.ndarray, shown: np.ndarray, confidence: 
     """Of N faces, by indices of the true and the shown label and the shown one's probability.
 
     Returns:
-        `labels`; `confusion` `[truth][shown]` counts; `reliability`: the bins that are not empty; `risk_coverage`: rows of `coverage`,
-        `risk` (share of wrong labels among the surest) and `confidence`, the least among them; `aurc`, the area under that curve; `ece`.
+        `labels`; `confusion` `[truth][shown]` counts; `reliability`: the bins that are not empty; `risk_coverage`: rows of `coverage` and
+        `risk` (share of wrong labels among the surest); `aurc`, the area under that curve; `ece`.
     """
     confusion = np.zeros((len(labels), len(labels)), int)
     np.add.at(confusion, (truth, shown), 1)
@@ -35,14 +35,13 @@ def curves(labels: list[str], truth: np.ndarray, shown: np.ndarray, confidence: 
         means = {"confidence": float(confidence[there].mean()), "accuracy": float(right[there].mean())}
         reliability.append({"from": i / _BINS, "to": (i + 1) / _BINS, "count": int(there.sum()), **means})
     coverage, risk = risk_coverage(confidence, right)
-    surest = -np.sort(-confidence)
     at = np.unique(np.linspace(1, len(truth), min(40, len(truth))).astype(int)) - 1
     return {
         "n": len(truth),
         "labels": labels,
         "confusion": confusion.tolist(),
         "reliability": reliability,
-        "risk_coverage": [{"coverage": coverage[i], "risk": risk[i], "confidence": surest[i]} for i in at],
+        "risk_coverage": [{"coverage": coverage[i], "risk": risk[i]} for i in at],
         "aurc": float(risk.mean()),
         "ece": expected_calibration_error(confidence, right),
     }

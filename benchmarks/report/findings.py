@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from benchmarks.command import Figures
 
-SCHEMA = 8
+SCHEMA = 9
 """Version of `results.json`; the reports of others are not read."""
 
-_GAINS = {"war": 0.005, "uar": 0.01, "eea": 0.01, "meea": 0.01, "cue_precision": 0.01, "verified_rate": 0.02, "own_accepted": 0.02}
+_GAINS = {"war": 0.005, "uar": 0.01, "eea": 0.01, "meea": 0.01, "cue_precision": 0.01, "verified_rate": 0.02}
 _LOSSES = {"ece": 0.01, "contradiction_rate": 0.01, "verified_and_wrong": 0.01}
 """Figure of accuracy → least change that counts; smaller ones are noise or taste."""
 

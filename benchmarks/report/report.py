@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from string import Template
 
+from benchmarks.blocks import Block, Pictures, Table, markdown
 from benchmarks.command import Command, Figures, write_file
-from benchmarks.report.blocks import Block, Pictures, Table, markdown
 from benchmarks.report.findings import SCHEMA, Change, changes, part
 from benchmarks.report.sections import sections, threads, tiles
 from edge.errors import InputError
@@ -74,10 +74,10 @@ def _told(results: Figures) -> str:
 
 
 def _comparison(first: str, name: str, found: list[Change]) -> Table:
-    rows = [[c.figure, c.before, c.after, c.after / c.before - 1 if c.before else None, c.verdict] for c in found]
+    rows = [[c.figure, c.before, c.after, f"{c.after / c.before - 1:+.1%}" if c.before else None, c.verdict] for c in found]
     worse = sum(c.verdict == "worse" for c in found)
     said = f"{worse or 'no'} regression{'s' if worse > 1 else ''}"
-    return Table(f"{name} against {first}: {said}", ["figure", first, name, "change", "verdict"], rows, percent=("change",))
+    return Table(f"{name} against {first}: {said}", ["figure", first, name, "change", "verdict"], rows)
 
 
 def _html(results: Figures, blocks: list[tuple[str, list[Block]]]) -> str:

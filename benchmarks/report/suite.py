@@ -22,7 +22,7 @@ from benchmarks.audit import figures
 from benchmarks.command import Command, Figures, bundle_options, check, loaded, plain, whole, write_file
 from benchmarks.peers import compare
 from benchmarks.quality import accuracy, intervene, robustness, variants
-from benchmarks.quality.moved import present
+from benchmarks.quality.moved import chosen, present
 from benchmarks.quality.photographs import PACK, load_photographs
 from benchmarks.quality.reading import Faces, load_faces
 from benchmarks.report import curves, report
@@ -33,8 +33,7 @@ from edge.cv import cv2
 from edge.pipeline import Pipeline
 
 _DATA = ("data", "split", "faces")
-_OF_FACES = ("curves", "accuracy", "variants", "robustness", "audit", "intervene")
-"""Parts that are left out without `--data`."""
+"""What parts hang on that are left out without `--data`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def measure(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> Figures
     with tqdm(_work(args, pipelines).items(), desc="benchmarks", disable=None) as bar:
         for name, part in bar:
             bar.set_postfix_str(name)
-            if name in _OF_FACES and not args.data:
+            if part.hangs_on == _DATA and not args.data:
                 parts[name] = {"figures": None, "seconds": 0.0, "skipped": "needs --data"}
             elif part.pack and not (args.data.parent / part.pack).is_file():
                 parts[name] = {"figures": None, "seconds": 0.0, "skipped": f"needs {part.pack} beside the faces"}
@@ -92,7 +91,7 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         return {**found, "cold": scaling.cold_start(first.bundle.folder, args.device, threads, repeats=min(3, rounds))}
 
     def compared() -> Figures:
-        with compare.started(wanted, threads) as rivals:
+        with compare.Rivals(wanted, threads) as rivals:
             chosen = faces(args.faces) if args.data else None
             return compare.measure(first, rivals, threads, rounds=min(compare.ROUNDS, rounds), faces=chosen)
 
@@ -100,8 +99,9 @@ def _work(args: argparse.Namespace, pipelines: dict[str, Pipeline]) -> dict[str,
         return figures.measure({next(iter(pipelines)): first}, load_photographs(args.data.parent), pairs=args.faces)
 
     def moved() -> Figures:
-        folder = args.data.parent
-        return intervene.measure(first, folder, sources=present(folder), faces=args.faces // 4 or intervene.FACES, split=args.split)
+        folder, count = args.data.parent, args.faces // 4 or intervene.FACES
+        given = argparse.Namespace(data=folder, source=present(folder), faces=count, split=args.split)
+        return intervene.measure(first, *chosen(first, given))
 
     return {
         "hardware": Part(hardware.measure),

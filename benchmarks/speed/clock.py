@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Figures
+from benchmarks.command import Figures, progress
 
 Stage = Callable[[int], dict[str, list[float]]]
 """Number of calls → name of a figure → milliseconds of every call."""
@@ -55,7 +54,7 @@ def interleave(
     """
     unit = timed(UNIT, matmul(threads), clock)
     rows: dict[str, list[list[float]]] = {}
-    for done in tqdm(range(warmup + rounds), desc=title, leave=False, disable=None):
+    for done in progress(range(warmup + rounds), title):
         taken = unit(1)
         for stage in stages[:: -1 if done % 2 else 1]:
             taken |= {name: spent[1:] for name, spent in stage(1 + CALLS).items()}

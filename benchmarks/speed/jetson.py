@@ -37,12 +37,9 @@ def mean_mw(samples: Iterable[dict[str, float]]) -> dict[str, float]:
 
 
 def parse_nvpmodel(text: str) -> dict[str, Any]:
-    """`nvpmodel -q` (with or without `--verbose`) → `power_mode` and `power_mode_id`, as far as said."""
+    """`nvpmodel -q` (with or without `--verbose`) → `power_mode`, if said."""
     name = re.search(r"NV Power Mode:[ \t]*(\S+)", text)
-    if not name:
-        return {}
-    number = re.search(r"^\s*(\d+)\s*$", text[name.end() :], re.MULTILINE)
-    return {"power_mode": name.group(1)} | ({"power_mode_id": int(number.group(1))} if number else {})
+    return {"power_mode": name.group(1)} if name else {}
 
 
 def parse_jetson_clocks(text: str) -> dict[str, Any]:

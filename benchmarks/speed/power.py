@@ -5,7 +5,6 @@ On a Jetson from tegrastats, elsewhere from the processor's own counter (RAPL); 
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import tempfile
@@ -14,8 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline
-from benchmarks.speed.hardware import state
+from benchmarks.command import Figures, of_pipeline
 from benchmarks.speed.jetson import mean_mw, parse_tegrastats
 from benchmarks.speed.stages import Scene, demo_frame
 from edge.errors import BackendError
@@ -75,20 +73,19 @@ def measure(pipeline: Pipeline, *, seconds: float = 5.0, folder: Path = _RAPL) -
 
     Returns:
         `meter`, `reason`, `idle_w`; `frame` (fast path) and `explanation` (on top of the frame's tokens): `watts` per rail, `count`,
-        `joules` each, `joules_above_idle`; `state` of the machine `before` and `after`.
+        `joules` each, `joules_above_idle`.
     """
-    before = state()
-    told: Figures = {"meter": None, "reason": "", "idle_w": None, "frame": None, "explanation": None, "before": before}
+    told: Figures = {"meter": None, "reason": "", "idle_w": None, "frame": None, "explanation": None}
     try:
         name, watts = meter(folder)
     except BackendError as reason:
-        return {**told, "reason": str(reason), "after": state()}
+        return {**told, "reason": str(reason)}
     scene = Scene.of(pipeline, demo_frame())
     idle = watts(lambda: time.sleep(min(seconds, 2.0)))
     told |= {"meter": name, "reason": "" if idle else f"{name} gave no readings that could be understood", "idle_w": idle.get("total")}
     for row, work in (("frame", lambda: pipeline.look(scene.frame)), ("explanation", lambda: pipeline.explainer([scene.subject]))):
         told[row] = _each(watts, work, seconds, idle.get("total"))
-    return {**told, "after": state()}
+    return told
 
 
 def _each(watts: Meter, work: Callable[[], object], seconds: float, idle: float | None) -> Figures:
@@ -108,9 +105,4 @@ def _each(watts: Meter, work: Callable[[], object], seconds: float, idle: float 
     return {"watts": drawn, "count": count, "joules": joules, "joules_above_idle": above}
 
 
-def _options(parser: argparse.ArgumentParser) -> None:
-    bundle_options(parser, threads=2)
-    parser.add_argument("--seconds", type=float, default=5.0, metavar="T", help="of each measurement (default: 5)")
-
-
-COMMAND = Command(_options, of_pipeline(lambda pipeline, args: measure(pipeline, seconds=args.seconds), seconds=1))
+COMMAND = of_pipeline(lambda pipeline, args: measure(pipeline), lambda parser: None, default_threads=2)

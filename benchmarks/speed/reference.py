@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
+from benchmarks.command import Figures, of_pipeline, whole
 from benchmarks.speed.clock import UNIT, interleave
 from benchmarks.speed.hardware import probe
 from benchmarks.speed.stages import Scene, demo_frame
@@ -75,7 +75,6 @@ def _write(pipeline: Pipeline, path: Path, rounds: int) -> Figures:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    bundle_options(parser, threads=1)
     parser.add_argument("--write", action="store_true", help="write the committed figures anew")
     parser.add_argument("--rounds", type=whole, default=6, metavar="N", help="turns of every stage in an attempt (default: 6)")
     parser.add_argument("--file", type=Path, default=REFERENCE, help="the committed figures (default: benchmarks/speed/reference.json)")
@@ -87,4 +86,4 @@ def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     return compare(pipeline, read_reference(args.file), rounds=args.rounds)
 
 
-COMMAND = Command(_options, of_pipeline(_run, rounds=1))
+COMMAND = of_pipeline(_run, _options, default_threads=1, rounds=1)

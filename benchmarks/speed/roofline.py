@@ -3,24 +3,31 @@
 The ceiling is measured: the rate of a large matrix product and the bandwidth of memory. A graph's *attainable* rate is the lesser of the
 two at its arithmetic intensity (Roofline: An Insightful Visual Performance Model for Multicore Architectures, 2009), with only the bytes
 counted that no cache can save.
+
+FLOPs and bytes of a graph are those at the shapes of one run by ONNX Runtime's own profile, without optimisation. Counted are the operators
+that do the arithmetic (convolutions, matrix products), multiply and add apart; element-wise ones, norms and softmax are not. What a branch
+or loop does is not known: such operators are named in `uncounted`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 
-from benchmarks.command import Command, Figures, bundle_options, of_pipeline, whole
-from benchmarks.speed import flops
+from benchmarks.command import Figures, of_pipeline, whole
 from benchmarks.speed.clock import UNIT, UNIT_FLOPS, interleave, timed
 from benchmarks.speed.stages import Feed, Scene, demo_frame, watched
 from edge.cv import cv2
@@ -29,9 +36,6 @@ from edge.language.rationale import parse_completion
 from edge.language.verdict import sentences_of
 from edge.pipeline import Pipeline
 from edge.vision.crop import align
-
-Owner = TypeVar("Owner")
-"""Of a session: a finder, an encoder, a policy, a verifier."""
 
 _DECODER = "decoder_model_merged"
 
@@ -45,8 +49,8 @@ def feeds(scene: Scene) -> dict[str, tuple[str, Feed, Callable[[], object]]]:
     policy, verifier = explainer.policy, explainer.verifier
     fed: dict[str, list[Feed]] = {}
 
-    def listening(name: str, owner: Owner, session: str = "session") -> Owner:
-        """A twin of a part of the pipeline that keeps what its graph is given."""
+    def listening(name: str, owner: Any, session: str = "session") -> Any:
+        """A twin of a part of the pipeline, the owner of a session, that keeps what its graph is given."""
         twin, kept = copy(owner), fed.setdefault(name, [])
         keep = watched(getattr(owner, session), before=lambda feed: kept.append({key: array.copy() for key, array in feed.items()}))
         setattr(twin, session, keep)
@@ -106,7 +110,7 @@ def measure(pipeline: Pipeline, threads: int, *, rounds: int = 30, profile: bool
             own = 1 if graph == _DECODER else threads
             unpacked = Path(folder) / f"{name}.onnx"
             fold_constants(pipeline.bundle.graph(graph), unpacked)
-            stage = _place(flops.count(unpacked, feed), float(np.median(times[name])), *roofs.get(own, (None, None)))
+            stage = _place(count(unpacked, feed), float(np.median(times[name])), *roofs.get(own, (None, None)))
             stages[name] = {"graph": graph, "threads": own, **stage}
             if profile and roofs:
                 stages[name]["operators"] = operators(unpacked, feed, own)
@@ -123,7 +127,7 @@ def _roofs(unit: np.ndarray, threads: int) -> dict[int, tuple[float, float]]:
     return {own: (float(UNIT_FLOPS / spent.min() * 1e3), bandwidth(own)) for own, spent in units.items()}
 
 
-def _place(cost: flops.Count, median_ms: float, ceiling: float | None, stream: float | None) -> Figures:
+def _place(cost: Count, median_ms: float, ceiling: float | None, stream: float | None) -> Figures:
     figures: Figures = {"median_ms": median_ms, "weight_mb": cost.weight_bytes / 1e6, "uncounted": list(cost.uncounted)}
     figures |= dict.fromkeys(("mflops", "intensity", "gflops", "share_of_gemm", "share_of_attainable", "bound"))
     if cost.flops is not None:
@@ -141,10 +145,10 @@ def operators(path: Path, feed: Feed, threads: int, runs: int = 40) -> list[Figu
     Returns:
         Rows of `operator`, `calls`, `us` (mean) and `share` of a run; the last, `outside`, is what no operator accounts for.
     """
-    events, _ = flops.profile(path, feed, ort.SessionOptions(), threads=threads, runs=runs)
+    events, _ = profiled(path, feed, ort.SessionOptions(), threads=threads, runs=runs)
     total = sum(event["dur"] for event in events if event.get("name") == "model_run")
     kinds: dict[str, list[int]] = {}
-    for event in flops.operators(events):
+    for event in _at_work(events):
         kinds.setdefault(event["args"]["op_name"], []).append(event["dur"])
     ordered = sorted(kinds.items(), key=lambda kind: -sum(kind[1]))
     ordered.append(("outside", [total - sum(map(sum, kinds.values()))]))
@@ -153,8 +157,88 @@ def operators(path: Path, feed: Feed, threads: int, runs: int = 40) -> list[Figu
     ]
 
 
+Shape = tuple[int, ...]
+
+_CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv"}
+_PRODUCTS = {"MatMul", "MatMulInteger", "QLinearMatMul"}
+_UNKNOWN = {
+    "ConvTranspose", "DeformConv", "Einsum", "Attention", "MultiHeadAttention", "GroupQueryAttention", "MatMulNBits", "LSTM", "GRU", "RNN",
+    "If", "Loop", "Scan",
+}  # fmt: skip
+"""Operators that do arithmetic, too, which nobody has had to count yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What one run of a graph costs at least."""
+
+    flops: int | None
+    """Multiply and add apart; `None` where an operator's work is unknown."""
+    weight_bytes: int
+    """Initialisers, each read once."""
+    edge_bytes: int
+    """The graph's inputs and outputs."""
+    uncounted: tuple[str, ...]
+    """Operators whose arithmetic is not in `flops`, and should be."""
+
+
+def node_flops(operator: str, inputs: list[Shape], outputs: list[Shape]) -> int | None:
+    """FLOPs of one operator at its shapes; 0 for those that do none worth counting, `None` where unknown.
+
+    Quantised operators take scales and zero points between their operands: the weight is then the second input of two axes or more.
+    """
+    operands = [shape for shape in inputs if len(shape) >= 2]
+    if operator in _CONVOLUTIONS:
+        return 2 * prod(outputs[0]) * prod(operands[1][1:])
+    if operator in _PRODUCTS:
+        return 2 * prod(outputs[0]) * operands[0][-1]
+    if operator == "Gemm":  # either operand may be transposed
+        return 2 * prod(outputs[0]) * prod(operands[1]) // outputs[0][-1]
+    return None if operator in _UNKNOWN else 0
+
+
+def count(path: Path, feed: dict[str, np.ndarray]) -> Count:
+    """Count a graph at the shapes of one feed."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_prepacking", "1")  # packed weights would not show their shapes
+    events, results = profiled(path, feed, options)
+    work: dict[str, list[int | None]] = {}
+    for event in _at_work(events):
+        about = event["args"]
+        inputs, outputs = (
+            [tuple(shape) for each in about[key] for shape in each.values()] for key in ("input_type_shape", "output_type_shape")
+        )
+        work.setdefault(about["op_name"], []).append(node_flops(about["op_name"], inputs, outputs))
+    uncounted = tuple(operator for operator, each in work.items() if None in each)
+    return Count(
+        flops=None if uncounted else sum(flops or 0 for each in work.values() for flops in each),
+        weight_bytes=sum(onnx.numpy_helper.to_array(weight).nbytes for weight in onnx.load(path).graph.initializer),
+        edge_bytes=sum(array.nbytes for array in (*feed.values(), *results)),
+        uncounted=uncounted,
+    )
+
+
+def profiled(
+    path: Path, feed: dict[str, np.ndarray], options: ort.SessionOptions, *, threads: int = 1, runs: int = 1
+) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+    """The events of ONNX Runtime's profile of some runs on the CPU, and the results of the last."""
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    with tempfile.TemporaryDirectory() as folder:
+        options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        for _ in range(runs):
+            results = session.run(None, feed)
+        events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return events, results
+
+
+def _at_work(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those events of a profile that are an operator at work."""
+    return [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+
+
 def _options(parser: argparse.ArgumentParser) -> None:
-    bundle_options(parser, threads=2)
     parser.add_argument("--rounds", type=whole, default=30, metavar="N", help="turns of every graph (default: 30)")
     parser.add_argument("--profile", action="store_true", help="also the time of every kind of operator (CPU)")
 
@@ -163,4 +247,4 @@ def _run(pipeline: Pipeline, args: argparse.Namespace) -> Figures:
     return measure(pipeline, args.threads, rounds=args.rounds, profile=args.profile)
 
 
-COMMAND = Command(_options, of_pipeline(_run, rounds=1, threads=1))
+COMMAND = of_pipeline(_run, _options, default_threads=2, rounds=1, threads=1)

@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from benchmarks.command import Command, Figures, bundle_options, check, whole
+from benchmarks.command import Command, Figures, bundle_options, check, progress, whole
 from benchmarks.speed.scaling import CHECKOUT, fresh
 from benchmarks.speed.stages import demo_frame
 from edge.cv import cv2
@@ -29,7 +28,7 @@ def measure(
         what a turn takes of the first checkout's turn beside it, so that a busy spell hits both.
     """
     turns: dict[str, dict[str, list[float]]] = {name: {stage: [] for stage in STAGES} for name in checkouts}
-    for name in tqdm([name for _ in range(rounds) for name in checkouts], desc="turns", leave=False, disable=None):
+    for name in progress([name for _ in range(rounds) for name in checkouts], "turns"):
         _, spent = fresh(*checkouts[name], pictures, device, threads, calls=calls)
         for stage, values in turns[name].items():
             values.append(float(np.median([row[stage] for row in spent])))
@@ -51,7 +50,6 @@ def _pictures() -> np.ndarray:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--old", type=Path, required=True, metavar="CHECKOUT", help="folder of the older checkout")
-    parser.add_argument("--old-bundle", type=Path, metavar="DIR", help="its bundle (default: the one it ships)")
     bundle_options(parser, threads=1)
     parser.add_argument("--rounds", type=whole, default=5, metavar="N", help="turns of each (default: 5)")
     parser.add_argument("--calls", type=whole, default=10, metavar="N", help="times that a turn reads every picture (default: 10)")
@@ -61,7 +59,7 @@ def _run(args: argparse.Namespace) -> Figures:
     check(args, rounds=1, calls=1)
     if not (args.old / "edge").is_dir():
         raise UsageError(f"--old '{args.old}' is no checkout: it has no folder 'edge'")
-    checkouts = {"old": (args.old, args.old_bundle), "new": (CHECKOUT, args.bundle)}
+    checkouts = {"old": (args.old, None), "new": (CHECKOUT, args.bundle)}
     return measure(checkouts, _pictures(), args.device, args.threads, args.rounds, args.calls)
 
 

@@ -6,9 +6,10 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
+from somebody import head
 
 from benchmarks.quality.again import Sample, load, measure
-from benchmarks.quality.scenes import draw, head
+from benchmarks.quality.scenes import draw
 from edge import InputError
 from edge.vision.again import ALIKE
 

@@ -10,8 +10,8 @@ from packs import write_audit
 
 from benchmarks.__main__ import main
 from benchmarks.audit.changes import CHANGES, TONE, expose, retone, skin
+from benchmarks.audit.figures import Outcomes, changed, middle_face, tables
 from benchmarks.audit.groups import LEAST, gap_changes, gaps, means, split
-from benchmarks.audit.outcomes import Outcomes, changed, middle_face, tables
 from benchmarks.quality import scenes
 from benchmarks.quality.photographs import load_photographs
 from edge.errors import InputError

@@ -2,7 +2,6 @@ import itertools
 import json
 import subprocess
 import sys
-import zipfile
 
 import cv2
 import numpy as np
@@ -161,25 +160,6 @@ def test_the_runtimes_crop_of_a_face_is_compared_with_the_given_image(capsys, tm
     assert main(["crop", "--data", str(tmp_path / "ferplus_images.npz"), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert (figures["n"], figures["found"], figures["agreement"]) == (8, 1.0, 1.0)
-
-
-def test_point_errors_are_told_apart_on_photos_of_the_portrait(capsys, tmp_path, portrait, find):
-    (found,) = find(portrait)
-    box = [*found.box_xyxy[:2].tolist(), *(found.box_xyxy[2:] - found.box_xyxy[:2]).tolist()]
-    rng, index = np.random.default_rng(0), []
-    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as pack:
-        for i in range(12):
-            pack.writestr(f"portrait/{i}.png", cv2.imencode(".png", portrait)[1].tobytes())
-            points = (found.points_xy + rng.normal(0, 3, (5, 2))).ravel().tolist()
-            faces = [{"box": box, "points": points, "score": 0.9}]
-            index.append(
-                {"file": f"portrait/{i}.png", "group": str(i), "kind": "keypoint_extent", "given_boxes": [], "teacher_faces": faces}
-            )
-        pack.writestr("index.json", json.dumps(index))
-    assert main(["points", "--data", str(tmp_path / "photos.zip"), "--split", "all", "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["faces"] == 12
-    assert figures["teacher"] > 3 * figures["finder"], "here only the teacher errs from photo to photo"
 
 
 def test_a_device_needs_no_training_packages_to_be_sized():

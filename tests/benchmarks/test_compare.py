@@ -57,16 +57,15 @@ def test_a_rival_in_another_process_reads_and_times_itself(classifier, picture, 
     for level, answer in ((10, 0), (128, 1), (250, 2)):
         np.save(tmp_path / "level.npy", np.full((48, 48, 3), level, np.uint8))
         with Worker("onnx", _options(classifier), sys.executable, 1) as rival:
-            assert rival.classify(tmp_path / "level.npy", whole).argmax() == answer
+            assert np.argmax(rival.ask("classify", tmp_path / "level.npy", whole)["found"]) == answer
     with Worker("onnx", _options(classifier), sys.executable, 1) as rival:
         assert rival.about["labels"] == LABELS.split(",")
-        spent = rival.time("classify", picture, {"box": [100.0, 20.0, 300.0, 220.0], "points": None}, 5)
+        spent = rival.ask("classify", picture, {"box": [100.0, 20.0, 300.0, 220.0], "points": None}, 5)["ms"]
         assert len(spent) == 5
         assert min(spent) > 0
-        face, values = rival.read(picture, None)
-        assert (face, values) == (None, None), "it finds no faces itself"
+        assert rival.ask("read", picture, None)["found"] == [None, None], "it finds no faces itself"
         with pytest.raises(RivalMissing, match="failed on a picture"):
-            rival.classify(tmp_path / "none.npy", whole)
+            rival.ask("classify", tmp_path / "none.npy", whole)
 
 
 def test_what_is_not_there_is_missing_with_its_reason(tmp_path, classifier):
@@ -103,12 +102,12 @@ def test_compare_measures_us_and_a_rival_on_the_same_faces(pipeline, portrait, c
     face = cv2.resize(grey[30:206, 130:306], (96, 96), interpolation=cv2.INTER_AREA)
     names = list(pipeline.bundle.config.labels)
     labels = np.array([names.index("happiness"), names.index("happiness"), names.index("fear")])
-    faces = Faces(np.stack([face, face, face]), labels, None)
-    wanted = [
-        compare.Wanted("brightness", "onnx", _options(classifier), sys.executable),
-        compare.Wanted("nothing", "yunet", {"file": "none"}, sys.executable),
-    ]
-    with compare.started(wanted, 1) as running:
+    faces = Faces(np.stack([face, face, face]), labels, np.full((3, 1), np.nan))
+    wanted = {
+        "brightness": ("onnx", _options(classifier), sys.executable),
+        "nothing": ("yunet", {"file": "none"}, sys.executable),
+    }
+    with compare.Rivals(wanted, 1) as running:
         figures = compare.measure(pipeline, running, 1, rounds=2, faces=faces)
     assert list(figures["missing"]) == ["nothing"]
     ours, theirs = figures["systems"]["erv-edge"], figures["systems"]["brightness"]
@@ -126,14 +125,14 @@ def test_compare_measures_us_and_a_rival_on_the_same_faces(pipeline, portrait, c
 def test_a_rival_that_dies_while_it_is_timed_is_missing(pipeline, classifier, monkeypatch):
     asked = []
 
-    def dies(worker, stage, image, face, calls):
+    def dies(worker, stage, image, face, calls=1):
         asked.append(stage)
         if len(asked) > 4:
             raise RivalMissing("its process ended: killed")
-        return [1.0] * calls
+        return {"ms": [1.0] * calls, "found": None}
 
-    monkeypatch.setattr(Worker, "time", dies)
-    with compare.started([compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)], 1) as running:
+    monkeypatch.setattr(Worker, "ask", dies)
+    with compare.Rivals({"brightness": ("onnx", _options(classifier), sys.executable)}, 1) as running:
         figures = compare.measure(pipeline, running, 1, rounds=2)
     assert figures["missing"] == {"brightness": "its process ended: killed"}
     assert set(figures["systems"]) == {"erv-edge"}
@@ -141,12 +140,16 @@ def test_a_rival_that_dies_while_it_is_timed_is_missing(pipeline, classifier, mo
 
 
 def test_a_rival_that_fails_on_a_face_is_missing(pipeline, classifier, monkeypatch):
-    def dies(worker, image, face):
-        raise RivalMissing("it died")
+    ask = Worker.ask
 
-    monkeypatch.setattr(Worker, "read", dies)
-    faces = Faces(np.full((2, 96, 96), 128, np.uint8), np.array([0, 1]), None)
-    with compare.started([compare.Wanted("brightness", "onnx", _options(classifier), sys.executable)], 1) as running:
+    def dies(worker, stage, image, face, calls=1):
+        if not image.name.startswith("frame"):
+            raise RivalMissing("it died")
+        return ask(worker, stage, image, face, calls)
+
+    monkeypatch.setattr(Worker, "ask", dies)
+    faces = Faces(np.full((2, 96, 96), 128, np.uint8), np.array([0, 1]), np.full((2, 1), np.nan))
+    with compare.Rivals({"brightness": ("onnx", _options(classifier), sys.executable)}, 1) as running:
         figures = compare.measure(pipeline, running, 1, rounds=1, faces=faces)
     assert figures["missing"] == {"brightness": "it died"}
     assert set(figures["systems"]) == {"erv-edge"}

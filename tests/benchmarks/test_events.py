@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.quality import courses as made
 from benchmarks.quality.courses import SIDE, Clip, Course, blinking_clip, moving_clip, still_clip
 from benchmarks.quality.events import Watched, blinks, movements, stills
 from edge.types import Event
@@ -30,7 +29,7 @@ def ended(onset_ms: float, t_ms: float, cue: str = "lip_corners", direction: int
 
 
 def watched(*courses: Course, events: list[Event], fps: float = 30, seconds: float = 10) -> Watched:
-    return Watched(Clip(Stage(), tuple((course, 1.0) for course in courses), seconds, fps, 0), events, 300, 300)
+    return Watched(Clip(Stage(), tuple((course, 1.0) for course in courses), seconds, fps, 0), events)
 
 
 @pytest.mark.parametrize("smoothest", [False, True])
@@ -46,7 +45,6 @@ def test_movements_are_matched_by_cue_direction_and_time():
     found = movements([right])
     assert (found["n"], found["found"]["share"], found["gain"]) == (1, 1, 0.5)
     assert (found["onset_frames"]["median"], found["offset_frames"]["median"]) == pytest.approx((0.99, 3.0))
-    assert (found["bias_onset_ms"], found["bias_offset_ms"]) == pytest.approx((33, -100))
     assert found["others_per_min"] == pytest.approx(6)
     for wrong in (ended(2000, 3500, direction=-1), ended(2000, 3500, "outer_brow"), ended(2900, 5000)):
         assert movements([watched(SMILE, events=[wrong])])["found"]["share"] == 0
@@ -90,4 +88,3 @@ def test_a_clip_shows_its_courses_at_their_times_with_noise_and_sway(monkeypatch
     assert grey[80] > 1.6 * grey[55]
     still = list(still_clip(Stage(), 30, 1.0, seed=1).frames())
     assert 2 < float(np.std(still[0].image_bgr[..., 0] - still[0].image_bgr[..., 0].mean())) < 4
-    assert made.ACTIONS["blink"][2] == -1

@@ -107,9 +107,9 @@ def test_parsers_take_any_text(text):
 
 
 def test_nvpmodel_is_read_plain_and_verbose():
-    assert parse_nvpmodel("NV Power Mode: MAXN_SUPER\n2\n") == {"power_mode": "MAXN_SUPER", "power_mode_id": 2}
+    assert parse_nvpmodel("NV Power Mode: MAXN_SUPER\n2\n") == {"power_mode": "MAXN_SUPER"}
     verbose = "NVPM VERB: Config file: /etc/nvpmodel.conf\nNV Fan Mode:quiet\nNVPM VERB: Current mode: NV Power Mode: MODE_15W_6CORE\n2\n"
-    assert parse_nvpmodel(verbose) == {"power_mode": "MODE_15W_6CORE", "power_mode_id": 2}
+    assert parse_nvpmodel(verbose) == {"power_mode": "MODE_15W_6CORE"}
     assert parse_nvpmodel("NV Power Mode: 15W") == {"power_mode": "15W"}
     assert parse_nvpmodel("NVPM ERROR: Error opening /etc/nvpmodel.conf\n12\n") == {}
 

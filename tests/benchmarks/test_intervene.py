@@ -9,8 +9,7 @@ from moving import write_moving_crops, write_moving_packs
 from benchmarks.__main__ import main
 from benchmarks.quality import followed
 from benchmarks.quality.followed import Case
-from benchmarks.quality.gallery import MOVES
-from benchmarks.quality.intervene import _unnamed
+from benchmarks.quality.intervene import MOVES, _unnamed
 from benchmarks.quality.moved import CONTROLS, Item, Outcome, present, subjects
 from benchmarks.quality.reading import cue_model
 from edge.bundle import UnitSpec
@@ -106,16 +105,6 @@ def test_text_keeps_what_did_not_move_and_drops_what_was_undone():
     turned = _case("move", before, after, was, _outcome(after, ("movement", "inner_brow", 1, "plain")), {"lip_corners": -3.0}, face=1)
     found = followed.text([kept, turned], [], rules)
     assert (found["kept"]["share"], found["kept"]["n"]) == (0.5, 2), "only the brows were not moved"
-    assert found["turned"]["share"] == 0.5
-
-
-@pytest.mark.parametrize(("band", "grown"), [("strong", 1), ("plain", 1), ("slight", 0)])
-def test_intensity_grows_with_the_movement(band, grown):
-    before, after = _cues(mouth_width=2.0), _cues(mouth_width=3.5)
-    was = _outcome(before, ("movement", "mouth_width", 1, "plain"))
-    case = _case("move", before, after, was, _outcome(after, ("movement", "mouth_width", 1, band)), {"mouth_width": 1.5})
-    found = followed.text([case], [], whole_grammar().rules)["grows"]
-    assert (found["share"], found["n"]) == (grown, 1)
 
 
 def test_reasons_are_necessary_where_undoing_them_costs_more():
@@ -141,9 +130,8 @@ def test_reasons_suffice_where_building_them_makes_the_answer():
     built = _case("built", _cues(), _cues(), rest, _outcome(_cues(), p=0.7), {}, 0, "happiness")
     otherwise = _case("built otherwise", _cues(), _cues(), rest, other, {}, 0, "happiness")
     found = followed.sufficiency([built], [otherwise])
-    assert found["raised"]["share"] == found["more"]["share"] == found["becomes"]["share"] == 1
-    assert found["by"]["by"] == pytest.approx(0.6)
-    assert found["by_otherwise"]["by"] == pytest.approx(0.05)
+    assert found["raised"]["share"] == found["more"]["share"] == 1
+    assert followed.sufficiency([otherwise], [built])["more"]["share"] == 0
 
 
 def test_controls_count_what_changed_and_a_mirror_turns_sides():
@@ -163,9 +151,8 @@ def test_a_smile_that_is_said_and_not_there_is_counted():
     false = _case("base", _cues(), _cues(), _outcome(_cues(), SMILE), _outcome(_cues()))
     true = _case("base", _cues(lip_corners=3), _cues(lip_corners=3), _outcome(_cues(), SMILE), _outcome(_cues()), face=1)
     found = followed.absent([false, true])
-    assert (found["smile"]["happiness"]["share"], found["smile"]["happiness"]["n"]) == (1, 1)
-    assert found["all"]["n"] == 2 * 2 * len(CUE_NAMES) - 1
-    assert found["all"]["share"] == pytest.approx(1 / found["all"]["n"])
+    assert found["n"] == 2 * 2 * len(CUE_NAMES) - 1
+    assert found["share"] == pytest.approx(1 / found["n"])
 
 
 def test_conflict_tells_which_half_of_the_face_the_text_follows():
@@ -175,7 +162,7 @@ def test_conflict_tells_which_half_of_the_face_the_text_follows():
     cases = [_case("apart", _cues(), _cues(), smile, now, face=i) for i, now in enumerate((smile, both, wrong, silent))]
     found = followed.conflict(cases)
     shares = {name: round(row["share"], 3) for name, row in found.items()}
-    assert shares == {"happiness": 0.75, "anger": 0.25, "shown": 0.75, "smile": 0.667, "brows": 0.333, "both": 0.333, "false": 0.333}
+    assert shares == {"happiness": 0.75, "anger": 0.25, "shown": 0.75, "smile": 0.667, "brows": 0.333, "false": 0.333}
 
 
 def test_faces_are_moved_and_read_from_end_to_end(tmp_path, capsys):
@@ -217,7 +204,7 @@ def test_gallery_shows_every_move_of_every_face(tmp_path, capsys):
     cells = [sheet[18 : 18 + side, i * side : (i + 1) * side].astype(int) for i in range(len(MOVES))]
     assert sheet.shape[0] == 18 + 4 * side
     assert all(np.abs(cell - cells[0]).max() > 20 for cell in cells[1:])
-    assert main(["intervene", "--data", str(tmp_path), "--gallery", str(tmp_path / "no" / "gallery.png"), "--threads", "1"]) == 2
+    assert main(["intervene", "--data", str(tmp_path), "--gallery", str(path / "gallery.png"), "--threads", "1"]) == 2
 
 
 def test_unnamed_cues_stand_in_for_named_ones_and_do_not_pass_neutral():

@@ -9,7 +9,7 @@ from moving import write_moving_packs
 from packs import write_packs
 
 from benchmarks.__main__ import main
-from benchmarks.report.blocks import cell
+from benchmarks.blocks import cell
 from benchmarks.report.findings import changes
 from benchmarks.report.report import read_run
 from benchmarks.speed import clock, reference
@@ -159,8 +159,8 @@ def test_what_is_no_run_is_a_clear_error(run, tmp_path, capsys):
     assert main(["report", str(tmp_path / "none")]) == 4
     (tmp_path / "results.json").write_text("{")
     assert main(["report", str(tmp_path)]) == 4
-    old = _changed(run, tmp_path / "old", lambda r: r.update(schema=7))
-    with pytest.raises(InputError, match=r"of schema 7, and 8 is read here: measure again"):
+    old = _changed(run, tmp_path / "old", lambda r: r.update(schema=8))
+    with pytest.raises(InputError, match=r"of schema 8, and 9 is read here: measure again"):
         read_run(old)
     assert main(["report", str(run), str(old)]) == 4
     broken = _changed(run, tmp_path / "broken", lambda r: r["parts"]["latency"]["figures"].update(matmul_ms="fast"))

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.__main__ import main
 from benchmarks.speed import roofline
-from benchmarks.speed.flops import Count, count, node_flops
+from benchmarks.speed.roofline import Count, count, node_flops
 from benchmarks.speed.stages import Scene, demo_frame
 from edge.bundle import SHIPPED
 

@@ -12,8 +12,9 @@ import time
 import cv2
 import numpy as np
 import pytest
+from somebody import head
 
-from benchmarks.quality.scenes import DrawnCamera, Grain, blend, draw, head
+from benchmarks.quality.scenes import DrawnCamera, Grain, blend, draw
 from edge import InputError, UsageError, Verdict
 from edge.live.scene import Scene
 from edge.pipeline import Pipeline

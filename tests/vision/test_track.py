@@ -4,8 +4,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from somebody import head
 
-from benchmarks.quality.scenes import Grain, draw, head
+from benchmarks.quality.scenes import Grain, draw
 from edge.sources.camera import Frame
 from edge.types import Detection
 from edge.vision.again import ALIKE, PEOPLE, VIEW_MS, VIEWS, Left, Views, appearance, recognise

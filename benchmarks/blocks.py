@@ -1,4 +1,4 @@
-"""What a report is made of: paragraphs, tables and pictures, and how they read in Markdown."""
+"""What reports are made of: paragraphs, tables and pictures, and how they read in Markdown."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
-    percent: Sequence[str] = ()
-    """Columns that show changes in percent."""
 
     def cells(self) -> list[list[str]]:
         """What stands in it."""
-        return [[cell(value, name in self.percent) for value, name in zip(row, self.columns, strict=True)] for row in self.rows]
+        return [list(map(cell, row)) for row in self.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +57,12 @@ def markdown(blocks: Sequence[Block]) -> list[str]:
     return lines
 
 
-def cell(value: Any, percent: bool = False) -> str:
+def cell(value: Any) -> str:
     """A value for a table: three figures that count, empty where unknown."""
     if value is None:
         return ""
     if isinstance(value, bool | str):
         return str(value)
-    if percent:
-        return f"{value:+.1%}" if value else "0"
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
