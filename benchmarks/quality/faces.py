@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import pictures
 from benchmarks.command import Command, Figures, bundle_options, progress, whole
 from benchmarks.quality import face_sets
 from benchmarks.quality.interval import share
@@ -34,6 +35,8 @@ from training.teacher import SURE
 
 WIDTHS = ((0, 0.02), (0.02, 0.03), (0.03, 0.05), (0.05, 0.1), (0.1, 0.2), (0.2, 1))
 """Widths of faces, share of the picture's width."""
+TURNS = ((0, 30), (30, 60), (60, 120), (120, 181))
+"""In the picture's plane, degrees."""
 _SAME, _OTHER = 0.5, 0.3
 _WAY_UP = 0.4  # mean distance of the points over the eye distance: those of a face read upside down are a whole one away
 
@@ -73,26 +76,30 @@ class Tally:
         self.error.append(error)
 
 
-def compare(finders: dict[str, Find], pictures: Iterable[Scene], title: str) -> Figures:
+def compare(finders: dict[str, Find], scenes: Iterable[Scene], title: str, misses: Misses | None = None) -> Figures:
     """Let every finder look at a set, the last of them the yardstick: `pictures`, `faces` and a record per finder (see `figures`)."""
     tallies = {name: Tally() for name in finders}
     *_, yardstick = tallies.values()
-    faces: list[tuple[float, str]] = []
-    for picture in progress(pictures, title):
-        for name, find in finders.items():
-            tallies[name].add(picture, find(picture.picture))
-        width = picture.picture.shape[1]
-        faces += [((box[2] - box[0]) / width, tag) for box, tag in zip(picture.boxes, picture.tags, strict=True)]
+    faces: list[tuple[float, float, str]] = []
+    for picture in progress(scenes, title):
+        looked = [find(picture.picture) for find in finders.values()]
+        for tally, found in zip(tallies.values(), looked, strict=True):
+            tally.add(picture, found)
+        if misses:
+            misses.add(picture, looked[0], next(iter(tallies.values())).found[-1], yardstick.found[-1])
+        wide, turn = picture.picture.shape[1], np.abs((np.array(picture.turns_deg) + 180) % 360 - 180)
+        faces += [((box[2] - box[0]) / wide, *its) for box, *its in zip(picture.boxes, turn, picture.tags, strict=True)]
     rows: Figures = {"pictures": len(yardstick.found), "faces": len(faces)}
     for name, tally in tallies.items():
         rows[name] = figures(tally, parts(faces), yardstick if tally is not yardstick else None)
     return rows
 
 
-def parts(faces: list[tuple[float, str]]) -> dict[str, np.ndarray]:
-    """Name → which of the faces, width and tag, belong to it `[F]` bool: by width, by what was done to them."""
-    bins = {f"width {low:.0%} to {high:.0%}": [low <= width < high for width, _ in faces] for low, high in WIDTHS}
-    bins |= {tag: [tag == its for _, its in faces] for tag in sorted({tag for _, tag in faces})}
+def parts(faces: list[tuple[float, float, str]]) -> dict[str, np.ndarray]:
+    """Name → which of the faces, width, turn and tag, belong to it `[F]` bool: by width, by turn, by what was done to them."""
+    bins = {f"width {low:.0%} to {high:.0%}": [low <= width < high for width, _, _ in faces] for low, high in WIDTHS}
+    bins |= {f"turned {low} to {high} deg": [low <= turn < high for _, turn, _ in faces] for low, high in TURNS}
+    bins |= {tag: [tag == its for *_, its in faces] for tag in sorted({tag for *_, tag in faces})}
     return {name: np.array(mine) for name, mine in bins.items() if any(mine)}
 
 
@@ -114,7 +121,35 @@ def figures(tally: Tally, parts: dict[str, np.ndarray], yardstick: Tally | None)
     return found
 
 
-def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes: int) -> Figures:
+class Misses:
+    """What went wrong: known faces that the first finder missed and the yardstick found, and faces where none is."""
+
+    def __init__(self, side: int = 128, most: int = 60) -> None:
+        self.tiles: dict[str, list[np.ndarray]] = {"missed": [], "false": []}
+        self.side, self.most = side, most
+
+    def add(self, seen: Scene, faces: list[Detection], hit: np.ndarray, yardstick: np.ndarray) -> None:
+        """One picture more: what the first finder found in it, and which known faces `[F]` it and the yardstick hit."""
+        known = np.reshape([*seen.boxes, *seen.unsure], (-1, 4))
+        self._keep("missed", seen.picture, [seen.boxes[i] for i in np.flatnonzero(yardstick & ~hit)])
+        self._keep("false", seen.picture, [f.box_xyxy for f in faces if box_overlap(known, f.box_xyxy[None]).max(initial=0) < 0.1])
+
+    def _keep(self, kind: str, picture: np.ndarray, boxes: list[np.ndarray]) -> None:
+        for box in boxes[: self.most - len(self.tiles[kind])]:
+            reach = int((box[2:] - box[:2]).max())
+            tile = cv2.getRectSubPix(picture, (2 * reach, 2 * reach), ((box[:2] + box[2:]) / 2).tolist())
+            self.tiles[kind].append(pictures.titled(cv2.resize(tile, (self.side, self.side)), f"{kind}, {box[2] - box[0]:.0f} px"))
+
+    def picture(self) -> np.ndarray:
+        """Misses above, false faces below, ten in a row."""
+        rows = []
+        for tiles in self.tiles.values():
+            padded = tiles + [np.full((self.side + pictures.TITLE_PX, self.side), 255, np.uint8)] * (-len(tiles) % 10)
+            rows += [np.hstack(padded[at : at + 10]) for at in range(0, len(padded), 10)]
+        return np.vstack(rows) if rows else np.full((self.side, 10 * self.side), 255, np.uint8)
+
+
+def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes: int, misses: Misses | None = None) -> Figures:
     """Every set through every finder; `audit` counts a photograph as found when a face lies on its middle."""
     sources = load_sources(data, cache, part)
     sets: dict[str, Iterable[Scene]] = {
@@ -127,7 +162,7 @@ def measure(finders: dict[str, Find], data: Path, cache: Path, part: str, scenes
         "profiles": face_sets.heads_of_kind(sources, "profile", max(1, scenes // 8)),
         "masked": face_sets.heads_of_kind(sources, "masked", max(1, scenes // 8)),
     }
-    found = {name: compare(finders, pictures, name) for name, pictures in sets.items()}
+    found = {name: compare(finders, its, name, misses) for name, its in sets.items()}
     if (data / PACK).is_file():
         found["audit"] = audit(finders, load_photographs(data))
     return found
@@ -208,7 +243,10 @@ def _run(args: argparse.Namespace) -> Figures:
     found: Figures = {"sizes": args.size, "part": args.part}
     for title, size in sizes.items():
         finders = {name: looker.at(size) for name, looker in graphs.items()}
-        found[title] = measure(finders, data, args.cache, args.part, args.scenes) | {"ms": times(finders)}
+        misses = Misses() if args.picture and not size else None
+        found[title] = measure(finders, data, args.cache, args.part, args.scenes, misses) | {"ms": times(finders)}
+        if args.picture and misses:
+            pictures.save(args.picture, misses.picture())
     return found
 
 
@@ -222,6 +260,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scenes", type=whole, default=400, metavar="N", help="composed scenes (default: 400)")
     parser.add_argument("--cache", type=Path, default=Path("runs/face/teacher"), help="where the teacher's answers are kept")
+    parser.add_argument("--picture", type=Path, metavar="F.png", help="draw misses and false faces at the finder's own size")
     bundle_options(parser, threads=2)
 
 

@@ -11,7 +11,7 @@ from benchmarks.command import Figures
 from benchmarks.quality.interval import share
 from benchmarks.quality.moved import CONTROLS, Item, Outcome
 from edge.bundle import UnitSpec
-from edge.language.statements import CUE_KINDS, Rules
+from edge.language.statements import BANDS, CUE_KINDS, Rules
 from edge.types import Statement
 from training.cues import CUE_NAMES
 
@@ -148,12 +148,16 @@ def text(moves: list[Case], undone: list[Case], rules: Rules) -> Figures:
     Returns:
         `present`: after two deviations and more a movement that lies beyond the rule's limit by the landmarks is stated; `may`: the encoder
         reads it beyond that limit too; `present_of_may`; `opposite`: the other side of a movement that the landmarks show is stated;
-        `gone`: an undone movement is no longer stated; `kept`: what was stated of cues that have not moved still is.
+        `grows`: where it was stated, has moved outwards and is stated still, the intensity is no less; `gone`: an undone movement is no
+        longer stated; `kept`: what was stated of cues that have not moved still is.
     """
     far = [case for case in moves if case.now.text and abs(case.item.wanted[case.cue]) >= TWICE]
     raised = [case for case in far if case.item.after[case.row] * case.side >= _limit(case, rules)]
     may = np.array([case.now.cues[case.cue] * case.side >= _limit(case, rules) for case in raised], bool)
     present = np.array([_stated(case) for case in raised], bool)
+    bands = [(case, said(case.was).get(key), said(case.now).get(key)) for case in moves for key in [("movement", case.cue, case.side)]]
+    outward = [(case, was, now) for case, was, now in bands if was and now and abs(case.item.after[case.row]) > abs(case.before[case.row])]
+    order = BANDS["movement"].index
     back = [case for case in undone if case.now.text]
     both = [case for case in moves if case.was.text and case.now.text]
     still = [[key for key in said(case.was) if abs(case.shift[CUE_NAMES.index(key[1])]) < STILL] for case in both]
@@ -162,6 +166,7 @@ def text(moves: list[Case], undone: list[Case], rules: Rules) -> Figures:
         "may": by_face(raised, may),
         "present_of_may": by_face(raised, present & may, may),
         "opposite": by_face(far, [_opposite(case) for case in far]),
+        "grows": by_face([case for case, *_ in outward], [order(now.band) >= order(was.band) for _, was, now in outward]),
         "gone": by_face(back, [not any(key in said(case.now) for key in _named(case.was) if key[1] == case.cue) for case in back]),
         "kept": by_face(both, [len(said(case.now).keys() & keys) for case, keys in zip(both, still, strict=True)], map(len, still)),
     }
@@ -251,15 +256,25 @@ def _seen(outcome: Outcome, mirrored: bool) -> set[Key]:
 
 
 def absent(cases: list[Case]) -> Figures:
-    """Movements that texts of faces as they are state and the landmarks do not show, over all (cue, side) that are absent."""
+    """Movements that texts of faces as they are state and the landmarks do not show, over all (cue, side) that are absent.
+
+    Returns:
+        `all`; `smile_of_happy`, `smile_of_others`: raised lip corners, on faces that are shown as happiness or not.
+    """
     texts = [case for case in cases if case.was.text]
-    hits, counts = [], []
-    for case in texts:
-        spoken = {(cue, side or -1) for _, cue, side in _named(case.was)}
-        gone = [(cue, side) for cue, z in zip(CUE_NAMES, case.before, strict=True) for side in (1, -1) if z * side < ABSENT]
-        hits.append(len(spoken & set(gone)))
-        counts.append(len(gone))
-    return by_face(texts, hits, counts)
+    movements = {(cue, side) for cue in CUE_NAMES for side in (1, -1)}
+    smile = {("lip_corners", 1)}
+
+    def rate(chosen: list[Case], wanted: set[tuple[str, int]]) -> Figures:
+        spoken = [{(cue, side or -1) for _, cue, side in _named(case.was)} for case in chosen]
+        gone = [{(cue, side) for cue, side in wanted if case.before[CUE_NAMES.index(cue)] * side < ABSENT} for case in chosen]
+        return by_face(chosen, [len(told & its) for told, its in zip(spoken, gone, strict=True)], map(len, gone))
+
+    return {
+        "all": rate(texts, movements),
+        "smile_of_happy": rate([case for case in texts if case.was.label == "happiness"], smile),
+        "smile_of_others": rate([case for case in texts if case.was.label != "happiness"], smile),
+    }
 
 
 def conflict(cases: list[Case]) -> Figures:

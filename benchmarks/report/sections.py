@@ -189,7 +189,12 @@ def _interventions(found: Figures) -> list[Block]:
     )
     parts = {"all": found["all"], **found["sources"], **found["emotions"]}
     rows = [[text, *(interval(part[group][key]) for part in parts.values())] for group, key, text in _FOLLOWED]
-    rows.append(["movements said that are absent", *(interval(part["absent"]) for part in parts.values())])
+    absent = (
+        ("all", "movements said that are absent"),
+        ("smile_of_happy", "… raised lip corners, of happiness"),
+        ("smile_of_others", "… of others"),
+    )
+    rows += [[text, *(interval(part["absent"][key]) for part in parts.values())] for key, text in absent]
     changed = {name: {key: interval(value) for key, value in row.items()} for name, row in found["all"]["controls"].items()}
     cues = {name: {key: interval(value) for key, value in row.items()} for name, row in found["cues"].items()}
     for name, row in cues.items():

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from packs import write_audit
 
+from benchmarks.pictures import TITLE_PX
 from benchmarks.quality.face_sets import held_out
-from benchmarks.quality.faces import Looker, audit, compare
+from benchmarks.quality.faces import Looker, Misses, audit, compare
 from benchmarks.quality.photographs import load_photographs
 from edge.cv import cv2
 from edge.types import Detection
@@ -79,6 +80,20 @@ def test_a_turned_photo_is_turned_with_its_faces(turn_deg):
     eyes, mouth = turned.points[0][:2].mean(0), turned.points[0][3:].mean(0)
     down = np.array([-np.sin(np.radians(turn_deg)), np.cos(np.radians(turn_deg))])
     assert (mouth - eyes) @ down == pytest.approx(10)
+
+
+def test_misses_and_false_faces_are_drawn():
+    misses = Misses(side=32)
+    compare({"mine": _finder([[C]]), "yunet": _finder([[A, B]])}, [_known(A, B)], "x", misses)
+    assert {kind: len(tiles) for kind, tiles in misses.tiles.items()} == {"missed": 2, "false": 1}
+    assert misses.picture().shape == (2 * (32 + TITLE_PX), 320)
+
+
+def test_recall_is_told_by_turn():
+    turned = _known(A, turn_deg=-170.0)
+    parts = compare({"one": _finder([[A], []]), "two": _finder([[A], [A]])}, [_known(A), turned], "x")["one"]["parts"]
+    assert parts["turned 0 to 30 deg"]["recall"] == 1
+    assert parts["turned 120 to 181 deg"] == {"faces": 1, "recall": 0}
 
 
 def test_an_audit_photograph_counts_where_a_face_lies_on_its_middle(tmp_path):

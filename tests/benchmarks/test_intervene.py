@@ -107,6 +107,15 @@ def test_text_keeps_what_did_not_move_and_drops_what_was_undone():
     assert (found["kept"]["share"], found["kept"]["n"]) == (0.5, 2), "only the brows were not moved"
 
 
+@pytest.mark.parametrize(("band", "grown"), [("strong", 1), ("plain", 1), ("slight", 0)])
+def test_intensity_grows_with_the_movement(band, grown):
+    before, after = _cues(mouth_width=2.0), _cues(mouth_width=3.5)
+    was = _outcome(before, ("movement", "mouth_width", 1, "plain"))
+    case = _case("move", before, after, was, _outcome(after, ("movement", "mouth_width", 1, band)), {"mouth_width": 1.5})
+    found = followed.text([case], [], whole_grammar().rules)["grows"]
+    assert (found["share"], found["n"]) == (grown, 1)
+
+
 def test_reasons_are_necessary_where_undoing_them_costs_more():
     was = _outcome(_cues(), SMILE, p=0.9)
 
@@ -151,8 +160,10 @@ def test_a_smile_that_is_said_and_not_there_is_counted():
     false = _case("base", _cues(), _cues(), _outcome(_cues(), SMILE), _outcome(_cues()))
     true = _case("base", _cues(lip_corners=3), _cues(lip_corners=3), _outcome(_cues(), SMILE), _outcome(_cues()), face=1)
     found = followed.absent([false, true])
-    assert found["n"] == 2 * 2 * len(CUE_NAMES) - 1
-    assert found["share"] == pytest.approx(1 / found["n"])
+    assert (found["smile_of_happy"]["share"], found["smile_of_happy"]["n"]) == (1, 1)
+    assert found["smile_of_others"]["n"] == 0
+    assert found["all"]["n"] == 2 * 2 * len(CUE_NAMES) - 1
+    assert found["all"]["share"] == pytest.approx(1 / found["all"]["n"])
 
 
 def test_conflict_tells_which_half_of_the_face_the_text_follows():
