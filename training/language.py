@@ -27,6 +27,7 @@ from training.cues import CUE_NAMES, MIRROR_SIGN
 from training.data import load_ferplus, load_today, unlabelled
 from training.encoder import load_encoder, read_faces
 from training.run import Run, read_config
+from training.writer import Readings
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ REGIONS = {
 }
 """Region → the cues that are all hidden where it is out of sight."""
 _BROWS = ("inner_brow", "outer_brow")
+_TOLD_ONCE = (_BROWS, ("mouth_width", "mouth_opening"))
+"""Cues of one part: a second clause about it would be clumsy, and there are phrases that tell both."""
 _FARTHEST = 8.0  # a cue that is not read reliably by then is not stated
 _AHEAD = {"yaw": [-28.0, 28.0], "pitch": [-22.0, 22.0]}
 _ASIDE, _FAR_ASIDE = ({**_AHEAD, "yaw": [-side, side]} for side in (38.0, 45.0))
@@ -54,7 +57,7 @@ _CONDITIONS = {
     "lip_corners+": {"mouth_width": [0.8, _FAR], "jaw_drop": [-_FAR, 1.2], "anger": [0.0, 0.3], "fear": [0.0, 0.3], "sadness": [0.0, 0.4]},
     # landmarks miss a wide stare, a faint smile, drooping corners and bunched cheeks, which the whole face gives away: then, and
     # where the head is turned, nothing is said to be at rest there
-    "eye_opening=": {**_FAR_ASIDE, "surprise": [0.0, 0.2], "fear": [0.0, 0.2], "anger": [0.0, 0.15]},
+    "eye_opening=": {**_FAR_ASIDE, "surprise": [0.0, 0.2], "fear": [0.0, 0.2], "anger": [0.0, 0.15], "happiness": [0.0, 0.5]},
     "lip_corners=": {**_AHEAD, "happiness": [0.0, 0.3], "sadness": [0.0, 0.6], "anger": [0.0, 0.5], "disgust": [0.0, 0.3]},
     "mouth_opening=": _AHEAD,
     **{brow: {**_ASIDE, "surprise": [0.0, 0.2], "fear": [0.0, 0.2]} for brow in ("inner_brow=", "outer_brow=")},
@@ -216,26 +219,27 @@ def _fill(text: str, label: str) -> str:
     return text.format(noun=label, adjective=phrases.ADJECTIVES[label])
 
 
-def reliable_from(sets: list[tuple[np.ndarray, np.ndarray]], config: GrammarConfig) -> dict[str, dict[str, float]]:
+def reliable_from(sets: list[tuple[Readings, np.ndarray]], config: GrammarConfig) -> dict[str, dict[str, float]]:
     """From where each movement can be stated: cue → direction → least z · direction; a direction that never can is missing.
 
     Args:
-        sets: of faces that the encoder was not trained on: `[N,C]` z-scores as it reads them, and `[N,C]` by their landmarks, NaN rows
-            where there are none. A threshold must hold on each set that has enough faces beyond it, and on one at least.
+        sets: of faces that the encoder was not trained on: as it reads them, and `[N,C]` z-scores by their landmarks, NaN rows where
+            there are none. A threshold must hold on each set that has enough faces beyond it, and on one at least; faces of which the
+            movement cannot be stated for other reasons are left out.
         config: what reliable means.
     """
-    pairs = [(read[known], measured[known]) for read, measured in sets for known in [np.isfinite(measured).all(1)]]
     found: dict[str, dict[str, float]] = {}
     for column, (cue, mirror) in enumerate(zip(CUE_NAMES, MIRROR_SIGN, strict=True)):
         floor = config.floor.get(cue, config.floor[""])
         for direction in (1, -1):
             for least in np.arange(floor, _FARTHEST, 0.05):
                 judged = []
-                for read, measured in pairs:
-                    z, truth = read[:, column] * direction, measured[:, column] * direction
-                    if mirror < 0:  # left and right are one thing seen in a mirror
-                        z, truth = np.concatenate([z, -z]), np.concatenate([truth, -truth])
-                    beyond = truth[z >= least]
+                for read, measured in sets:
+                    sides = (direction, -direction) if mirror < 0 else (direction,)  # left and right are one thing seen in a mirror
+                    beyond = np.concatenate(
+                        [side * measured[_sayable(read, cue, side) & (side * read.cues[:, column] >= least), column] for side in sides]
+                    )
+                    beyond = beyond[np.isfinite(beyond)]
                     if len(beyond) >= config.least_faces:
                         judged.append((beyond > 1).mean() >= config.precision and (beyond < 0).mean() <= config.contradicted)
                 if not judged:
@@ -244,6 +248,18 @@ def reliable_from(sets: list[tuple[np.ndarray, np.ndarray]], config: GrammarConf
                     found.setdefault(cue, {})[str(direction)] = round(float(least), 2)
                     break
     return found
+
+
+def _sayable(read: Readings, cue: str, direction: int) -> np.ndarray:
+    """`[N]` bool: whose other readings let the movement be stated."""
+    values = {
+        **dict(zip(CUE_NAMES, read.cues.T, strict=True)),
+        **dict(zip(EMOTIONS_8, read.probabilities.T, strict=True)),
+        "yaw": read.pose[:, 0],
+        "pitch": read.pose[:, 1],
+    }
+    spans = _CONDITIONS.get(f"{cue}{'=+-'[direction]}", {})
+    return np.all([(values[name] >= low) & (values[name] <= high) for name, (low, high) in spans.items()], 0) & np.ones(len(read), bool)
 
 
 def make_rules(least: dict[str, dict[str, float]], config: GrammarConfig) -> dict[str, Any]:
@@ -261,7 +277,7 @@ def make_rules(least: dict[str, dict[str, float]], config: GrammarConfig) -> dic
         "movement": {cue: {d: bands(cue, low) for d, low in sides.items()} for cue, sides in least.items()},
         "rest": {cue: [-_FAR if cue in config.denied else -of(config.rest, cue), of(config.rest, cue)] for cue in CUE_NAMES},
         "pose": {
-            "yaw": {"plain": [22.0, 90.0], "far": [38.0, 90.0]},
+            "yaw": {"plain": [24.0, 90.0], "far": [38.0, 90.0]},
             "pitch": {"plain": [17.0, 90.0], "far": [32.0, 90.0]},
         },
         "certainty": {"sure": [0.95, 1.0], "likely": [0.35, 0.8], "unsure": [0.0, 0.6]},
@@ -269,6 +285,7 @@ def make_rules(least: dict[str, dict[str, float]], config: GrammarConfig) -> dic
         "runner_up": [0.15, 0.5],
         "only_while": _CONDITIONS,
         "regions": {name: list(cues) for name, cues in REGIONS.items()},
+        "told_once": [list(cues) for cues in _TOLD_ONCE],
     }
 
 
@@ -277,12 +294,11 @@ def train(folder: Path, out: Path, config: GrammarConfig, *, encoder: str) -> Pa
     run = Run(out, config, seed=config.seed)
     network, cue_model = load_encoder(Path(encoder))
     valid, today = load_ferplus(folder, "valid"), unlabelled(load_today(folder, held_out=True), SIZE)
-    read = read_faces(network, valid.images)
-    seen = [read["cues"], read_faces(network, today.images)["cues"]]
+    read, kept = [read_faces(network, faces.images) for faces in (valid, today)], valid.label >= 0
+    temperature = fit_temperature(read[0]["emotion"][kept], valid.label[kept])
+    seen = [Readings(each["cues"], each["pose"], softmax(each["emotion"] / temperature)) for each in read]
     measured = [cue_model.measure(faces.landmarks, faces.point_index)[0] for faces in (valid, today)]
     least = reliable_from(list(zip(seen, measured, strict=True)), config)
-    kept = valid.label >= 0
-    temperature = fit_temperature(read["emotion"][kept], valid.label[kept])
     values = build(make_rules(least, config))
     grammar = read_grammar(values)
     (out / FILE).write_text(json.dumps(values, ensure_ascii=False) + "\n", encoding="utf-8")

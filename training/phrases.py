@@ -89,6 +89,8 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
         "the mouth is drawn into a broad smile",
         "a wide smile pulls the lip corners up",
         "the mouth is stretched in a smile",
+        "a broad smile shows",
+        "the lips are stretched in a broad smile",
     ),
     "lip_corners+ mouth_opening+": ("a smile parts the lips", "the lips part in a smile", "the mouth is open in a smile"),
     "lip_corners+ mouth_width+ mouth_opening+": (
@@ -97,6 +99,9 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
         "a broad, open smile shows",
         "the lips part in a wide smile",
         "the mouth is wide and open in a smile",
+        "an open smile widens the mouth",
+        "the lips are drawn back in an open smile",
+        "a wide smile opens the mouth",
     ),
     "lip_corners+! mouth_width+! mouth_opening+": (
         "the mouth opens in a very broad smile",
@@ -137,7 +142,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "mouth_opening+?": ("the lips are parted", "the lips are apart", "the mouth is slightly open"),
     "mouth_opening+": ("the mouth is open",),
     "mouth_opening+!": ("the mouth is wide open", "the mouth is opened wide", "the mouth gapes"),
-    "mouth_width+ mouth_opening+": ("the mouth is open and stretched wide", "the open mouth is stretched to the sides"),
+    "mouth_width+ mouth_opening+": ("the mouth is open and stretched wide", "the open mouth is drawn wide"),
     "mouth_width+ mouth_opening+!": ("the mouth is stretched wide open",),
     "mouth_width- mouth_opening+": ("the mouth is open and narrow",),
     "mouth_width- mouth_opening+?": ("the lips are parted and drawn in from the sides",),
@@ -175,36 +180,41 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
 #: once. Nor is the mouth called relaxed: pressed lips are not measured.
 RESTS: dict[str, tuple[str, ...]] = {
     "eye_opening=": (
-        "the eyes are at rest",
-        "the eyelids are at rest",
-        "the eyelids are relaxed",
         "the eyes are relaxed",
+        "the eyelids are relaxed",
+        "the eyes are at rest",
+        "the eyes stay relaxed",
+        "the eyelids stay relaxed",
     ),
-    "mouth_opening=": ("the lips are closed", "the mouth is closed", "the lips stay closed", "the mouth stays closed"),
+    "mouth_opening=": ("the lips are closed", "the mouth is closed", "the mouth is shut", "the lips are together"),
     "lip_corners=": (
         "there is no smile",
-        "no smile shows",
         "no smile can be seen",
+        "no smile is visible",
         "there is no trace of a smile",
-        "the mouth does not smile",
+        "the mouth is not smiling",
     ),
     "mouth_opening= lip_corners=": (
         "the mouth is closed without a smile",
         "the lips are closed without a smile",
-        "the closed mouth does not smile",
+        "the closed mouth is not smiling",
         "the closed lips show no smile",
     ),
     "mouth_width=": ("the mouth is not stretched", "the lips are not drawn to the sides"),
-    "cheek_raise=": ("the cheeks are relaxed", "the cheeks are at rest", "the cheeks are not raised"),
+    "cheek_raise=": ("the cheeks are relaxed", "the cheeks stay relaxed", "the cheeks are not raised"),
     "inner_brow= outer_brow=": ("the brows are not raised", "neither brow is raised", "the eyebrows are not lifted"),
-    "inner_brow= outer_brow= lip_corners=": ("neither a smile nor a raised brow shows", "there is no smile and no raised brow"),
+    "inner_brow= outer_brow= lip_corners=": ("neither a smile nor a raised brow can be seen", "there is no smile and no raised brow"),
     "inner_brow= outer_brow= mouth_opening=": ("no brow is raised above the closed mouth",),
     "lip_corners= cheek_raise=": ("no smile lifts the cheeks",),
-    "jaw_drop=": ("the jaw is relaxed", "the jaw is at rest"),
-    "jaw_drop= mouth_opening=": ("the jaw is at rest behind closed lips", "the jaw is relaxed and the mouth closed"),
-    "eye_opening= mouth_opening=": ("the eyes are at rest above a closed mouth", "the eyelids are relaxed above closed lips"),
-    "eye_opening= lip_corners=": ("the eyes are relaxed above a mouth that does not smile",),
-    "eye_opening= mouth_opening= lip_corners=": ("the eyes are at rest above a closed mouth that does not smile",),
+    "jaw_drop=": ("the jaw is relaxed", "the jaw stays relaxed"),
+    "jaw_drop= mouth_opening=": ("the jaw is relaxed behind closed lips", "the jaw is relaxed and the mouth closed"),
+    "eye_opening= mouth_opening=": (
+        "the eyes are relaxed above a closed mouth",
+        "the eyelids are relaxed above closed lips",
+        "the lips are closed and the eyes relaxed",
+    ),
+    "eye_opening= lip_corners=": ("the eyes are relaxed above an unsmiling mouth",),
+    "eye_opening= mouth_opening= lip_corners=": ("the eyes are relaxed above a closed, unsmiling mouth",),
 }
 
 #: Where the head points.
@@ -276,14 +286,22 @@ CLOSINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 #: Those that sum up several observations.
 SUMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "": (
-        ("Together, this is an expression of {noun}.", "All in all, the person looks {adjective}."),
-        ("All in all, the expression is neutral.",),
+        (
+            "Taken together, this is an expression of {noun}.",
+            "All in all, the person looks {adjective}.",
+            "On the whole, the face shows {noun}.",
+        ),
+        (
+            "All in all, the expression is neutral.",
+            "On the whole, the face looks neutral.",
+            "Taken together, this is a neutral expression.",
+        ),
     )
 }
 #: Beginnings that another label follows.
 TORN = ("Most likely this is {noun}", "The best reading is {noun}", "The person probably looks {adjective}")
 NEUTRAL_TORN = ("Most likely this is a neutral expression", "The best reading is a neutral face", "The expression is probably neutral")
-SECONDS = ("; {noun} is close.", ", though {noun} is possible.", ", with {noun} close behind.")
+SECONDS = ("; {noun} is not far off.", ", though {noun} is possible.", ", with {noun} close behind.")
 SECOND = {
     "neutral": "a neutral expression",
     "happiness": "happiness",

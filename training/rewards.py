@@ -3,8 +3,8 @@
 The three published ones are format, accuracy and explanation. The explanation reward has known holes: one on-label sentence among
 neutral ones scores 1, naming the emotion is enough, and nothing looks at the face. Here a text that is not of the grammar earns nothing of
 any kind; the masked reward hides what is concluded and weighs all evidence; the truth reward holds every statement against the face, as
-the landmarks measure it and as the verdict will; the salience reward asks for what stands out most; the variety reward pays for not saying
-what is said of the same face again and of other faces as well.
+the landmarks measure it and as the verdict will; the salience reward asks for the movements that stand out most; the variety reward pays
+for not saying what is said of the same face again and of other faces as well.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from edge.language.verifier import SentenceReading, sentence_emotions
 from training.writer import MOST_TELLING
 
 MAX_WORDS = 36
+MOST_SALIENT = 3
+"""Movements that a rationale should state, where so many stand out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,25 +121,26 @@ def variety_reward(samples: list[Sample]) -> list[float]:
 
 
 def salient_reward(samples: list[Sample], rules: Rules) -> list[float]:
-    """1 when the text states what stands out most of all that could be stated of the face, or when nothing does; else 0."""
+    """Share that the text states of what stands out most, `MOST_SALIENT` movements of all that could be stated of the face; 1 when there
+    are none."""
     found = []
     for s in samples:
         most = _most_salient(s.read, rules)
         parts = s.parsed.said if s.parsed else ()
         said = {(one.subject, one.direction or -1) for one in parts if one.kind in ("movement", "one_sided", "eyes_closed")}
-        found.append(float(s.parsed is not None and (most is None or most in said)))
+        found.append(float(np.mean([one in said for one in most]) if most else 1.0) if s.parsed else 0.0)
     return found
 
 
-def _most_salient(read: Facts, rules: Rules) -> tuple[str, int] | None:
-    """Cue and side of the largest movement that can be stated of a face."""
+def _most_salient(read: Facts, rules: Rules) -> list[tuple[str, int]]:
+    """Cue and side of the largest movements that can be stated of a face."""
     sizes = {}
     for cue, sides in rules.movement.items():
         for direction in sides:
             kind = "one_sided" if cue == "corner_asymmetry" else "movement"
             if rules.check(Said(kind, cue, direction, "plain"), read, "").holds:
                 sizes[cue, direction] = min(abs(read.cues[cue]), MOST_TELLING)
-    return max(sizes, key=lambda one: sizes[one]) if sizes else None
+    return sorted(sizes, key=lambda one: -sizes[one])[:MOST_SALIENT]
 
 
 def length_reward(samples: list[Sample]) -> list[float]:

@@ -6,6 +6,8 @@ language or it is not; there is nothing between.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +70,7 @@ class Edge(NamedTuple):
     after: str
     """The state that it leads to."""
     touches: int
-    """Bit set of the subjects that it speaks of."""
+    """Bit set of the subjects that it speaks of, and of their parts of the face."""
     covers: int
     """Bit set of the regions that it calls out of sight."""
     rests: bool
@@ -132,7 +134,9 @@ class Grammar:
             _check_phrase(phrase, rules)
         self._subjects = {name: i for i, name in enumerate(dict.fromkeys(s.subject for p in self.phrases for s in p.says if s.about_face))}
         self._regions = {name: i for i, name in enumerate(rules.regions)}
-        if len(self._subjects) > 63 or len(self._regions) > 63:
+        parts = {name: 1 << len(self._subjects) + i for i, names in enumerate(rules.told_once) for name in names}
+        self._touches = {name: 1 << i | parts.get(name, 0) for name, i in self._subjects.items()}
+        if len(self._subjects) + len(rules.told_once) > 63 or len(self._regions) > 63:
             raise ValueError("the grammar speaks of more than 63 things")
         self.states = {state: self._lay_out(state, ways) for state, ways in edges.items()}
         self._check_ways(edges)
@@ -145,7 +149,7 @@ class Grammar:
         self._scopes: dict[tuple[int, int], Scope] = {}
 
     def parse(self, text: str) -> Parsed | None:
-        """Read a text; `None` when it is not of this language, says two things of the same subject, or is neutral though nothing rests."""
+        """Read a text; `None` when it is not of this language, speaks twice of one thing, or is neutral though nothing rests."""
         ways = self._parse(text, START, 0, 0)
         return None if ways is None else Parsed(ways)
 
@@ -199,7 +203,7 @@ class Grammar:
         return found
 
     def _bits(self, phrase: Phrase) -> int:
-        return sum({1 << self._subjects[s.subject] for s in phrase.says if s.about_face})
+        return functools.reduce(operator.or_, (self._touches[s.subject] for s in phrase.says if s.about_face), 0)
 
     def _lay_out(self, state: str, ways: list[tuple[Phrase, str]]) -> _State:
         edges, by_length = [], dict[int, dict[str, Edge]]()

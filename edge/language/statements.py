@@ -97,6 +97,8 @@ class Rules:
     """Cue and side (`lip_corners+`, `-`, `=`) → other cue, axis or label → range of it outside which the first cannot be stated."""
     regions: Mapping[str, tuple[str, ...]]
     """Region → the cues that are all hidden where it is out of sight."""
+    told_once: tuple[tuple[str, ...], ...] = ()
+    """Groups of cues of one part of the face, which no two phrases of a text speak of; grammars may have none."""
 
     @classmethod
     def read(cls, values: Any) -> Rules:
@@ -118,6 +120,7 @@ class Rules:
                 runner_up=_range(values["runner_up"]),
                 only_while={str(cue): _ranges(others) for cue, others in values["only_while"].items()},
                 regions={str(name): tuple(map(str, cues)) for name, cues in values["regions"].items()},
+                told_once=tuple(tuple(map(str, cues)) for cues in values.get("told_once", ())),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the rules of statements are malformed: {type(error).__name__} {error}") from None
@@ -133,6 +136,7 @@ class Rules:
             "runner_up": list(self.runner_up),
             "only_while": {cue: _plain(others) for cue, others in self.only_while.items()},
             "regions": {name: list(cues) for name, cues in self.regions.items()},
+            "told_once": [list(cues) for cues in self.told_once],
         }
 
     def check_covered(self, said: Said, where: str) -> None:

@@ -36,7 +36,7 @@ def test_a_phrase_is_called_otherwise_where_the_verifier_reads_it_alike(pipeline
     bundle = Bundle.load(tmp_path / "new")
     grammar, text = (
         load_grammar(bundle.folder / FILE),
-        "The jaw is relaxed behind a closed mouth. No smile shows. The expression is neutral.",
+        "The jaw is relaxed behind a closed mouth. No smile is visible. The expression is neutral.",
     )
     before = load_grammar(pipeline.bundle.folder / FILE)
     assert before.parse(text) is None
@@ -47,9 +47,9 @@ def test_a_phrase_is_called_otherwise_where_the_verifier_reads_it_alike(pipeline
 @pytest.mark.parametrize(
     ("texts", "complaint"),
     [
-        (("the jaw is at rest behind closed lips", "a broad grin shows"), "does not read these as it read"),
-        (("the jaw is at rest behind closed lips",), "states other things"),
-        (("the jaw is at rest behind closed lips", "the mouth is wide open"), "two meanings"),
+        (("the jaw is relaxed behind closed lips", "a broad grin shows"), "does not read these as it read"),
+        (("the jaw is relaxed behind closed lips",), "states other things"),
+        (("the jaw is relaxed behind closed lips", "the mouth is wide open"), "two meanings"),
     ],
     ids=["other meaning", "fewer", "another phrase's"],
 )

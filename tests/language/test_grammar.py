@@ -135,6 +135,20 @@ def test_no_subject_is_spoken_of_twice():
     assert GRAMMAR.parse("The mouth is open, and the mouth is open wide. The person looks sad.") is None
 
 
+def test_cues_of_one_part_are_told_in_one_phrase():
+    values = grammar_values()
+    values["rules"]["told_once"] = [["lip_corners", "mouth_opening"]]
+    grammar, apart = read_grammar(values), "The lip corners are pulled up, and the mouth is open. The person looks happy."
+    assert GRAMMAR.parse(apart)
+    assert grammar.parse(apart) is None
+    assert grammar.parse("The lip corners are pulled up, and the brows are lifted. The person looks happy.")
+    walk = Walk(grammar.scope())
+    walk.take(next(e for e in walk.edges if grammar.phrases[e.number].text == "The mouth is open"))
+    walk.take(next(e for e in walk.edges if grammar.phrases[e.number].text == ", and "))
+    assert not any(s.subject == "lip_corners" for e in walk.edges for s in grammar.phrases[e.number].says)
+    assert grammar.rules == type(grammar.rules).read(grammar.rules.to_dict())
+
+
 def test_evidence_is_the_text_without_what_it_concludes():
     parsed = GRAMMAR.parse("The mouth is open. Most likely this is anger; sadness is close.")
     assert parsed.evidence == "The mouth is open."

@@ -94,9 +94,11 @@ def test_salience_asks_for_what_stands_out_most():
     smile, brows = _facts(lip_corners=3.5, mouth_width=3.0), _facts(lip_corners=3.0, mouth_width=3.0, inner_brow=3.9)
     assert salient_reward([_sample(_row(), read=smile), _sample(_row(), read=brows), _sample(_row(), read=_facts())], rules) == [
         1.0,
-        0.0,
+        pytest.approx(2 / 3),
         1.0,
     ]
+    many = _facts(lip_corners=3.5, mouth_width=3.0, inner_brow=2.9, outer_brow=2.5, eye_opening=2.0)
+    assert salient_reward([_sample(_row(), read=many)], rules) == [pytest.approx(2 / 3)], "three movements are enough"
     assert salient_reward([_sample(_row(), text="", read=smile)], rules) == [0.0]
 
 

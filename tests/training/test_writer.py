@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from edge.language.grammar import read_grammar
 from edge.language.labels import EMOTIONS_8, mask_emotions, named_emotions
 from edge.language.statements import CUE_KINDS, Facts
-from training.cues import CUE_NAMES
+from training.cues import CUE_NAMES, MIRROR_SIGN
 from training.language import GrammarConfig, build, configure, make_rules, reliable_from
 from training.sentences import negate
-from training.writer import ByFace, Writer, at_random, sentences_of, text_of
+from training.writer import ByFace, Readings, Writer, at_random, sentences_of, text_of
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +91,16 @@ def test_wording_follows_the_face_and_spreads(grammar):
     still = [text_of(writer.write(facts, "happiness", wording(readings[0] + d))) for d in rng.normal(size=(50, 17)) * 1e-3]
     assert len(set(still)) <= 3  # a face that hardly moves keeps its words
 
+    turned = np.where([*(MIRROR_SIGN < 0), True, False, True], -readings, readings)
+    assert texts == [text_of(writer.write(facts, "happiness", wording(row))) for row in turned]
+
 
 def test_masking_leaves_nothing_that_names_an_emotion(grammar):
     assert not any(named_emotions(mask_emotions(p.text)) for p in grammar.phrases)
+
+
+def _read(cues: np.ndarray) -> Readings:
+    return Readings(cues, np.zeros((len(cues), 3)), np.full((len(cues), len(EMOTIONS_8)), 1 / len(EMOTIONS_8)))
 
 
 def test_reliable_from_takes_the_least_threshold_that_the_landmarks_bear_out():
@@ -104,15 +111,26 @@ def test_reliable_from_takes_the_least_threshold_that_the_landmarks_bear_out():
     truth[:, 0] = np.where(read[:, 0] > 2.5, 2.0, 0.5)  # holds above 2.5 only
     truth[:, 1], read[:, 1] = 2.0, rng.uniform(3, 4, 400)
     config = GrammarConfig(0.95, 0.02, 10, {"": 1.6, "outer_brow": 3.1}, {"": 0.9}, [], {"": 2.1}, {"": 3.0}, 1)
-    found = reliable_from([(read, truth)], config)
+    found = reliable_from([(_read(read), truth)], config)
     assert 2.4 <= found["inner_brow"]["1"] <= 2.6
     assert "-1" not in found["inner_brow"]
     assert found["outer_brow"] == {"1": 3.1}
     worse = truth.copy()
     worse[:, 0] = np.where(read[:, 0] > 3.0, 2.0, 0.5)
-    few = (read[:5], np.zeros((5, len(CUE_NAMES))))
-    both = reliable_from([(read, truth), (read, worse), few], config)
+    few = (_read(read[:5]), np.zeros((5, len(CUE_NAMES))))
+    both = reliable_from([(_read(read), truth), (_read(read), worse), few], config)
     assert 2.9 <= both["inner_brow"]["1"] <= 3.1, "a threshold holds on every set that has enough faces"
+
+
+def test_faces_of_which_a_movement_cannot_be_stated_do_not_speak_against_it():
+    smile, width = CUE_NAMES.index("lip_corners"), CUE_NAMES.index("mouth_width")
+    read, truth = np.zeros((400, len(CUE_NAMES))), np.zeros((400, len(CUE_NAMES)))
+    read[:, smile], read[::2, width] = 2.0, 2.0
+    truth[::2, smile] = 2.0
+    config = GrammarConfig(0.95, 0.02, 10, {"": 1.6}, {"": 0.9}, [], {"": 2.1}, {"": 3.0}, 1)
+    assert reliable_from([(_read(read), truth)], config)["lip_corners"] == {"1": 1.6}
+    read[:, width] = 2.0
+    assert "lip_corners" not in reliable_from([(_read(read), truth)], config)
 
 
 def test_phrases_that_cannot_be_read_reliably_are_left_out():
@@ -131,9 +149,9 @@ def test_negate_denies():
 def test_rest_alone_speaks_for_nothing_but_a_neutral_expression(grammar):
     assert not Writer(grammar).write(_facts("sadness", 0.97), "sadness", at_random(random.Random(0)))
     assert Writer(grammar).write(_facts("neutral", 0.97), "neutral", at_random(random.Random(0)))
-    assert grammar.parse("The eyes are at rest. No smile shows. The expression is neutral.")
-    assert not grammar.parse("The eyes are at rest. No smile shows. The face shows happiness.")
-    assert not grammar.parse("The eyes are at rest, and the mouth is closed. Most likely this is sadness; anger is close.")
+    assert grammar.parse("The eyes are at rest. No smile is visible. The expression is neutral.")
+    assert not grammar.parse("The eyes are at rest. No smile is visible. The face shows happiness.")
+    assert not grammar.parse("The eyes are at rest, and the mouth is closed. Most likely this is sadness; anger is not far off.")
     assert not grammar.parse("The mouth is closed; the head is lowered. The person looks sad.")
     assert grammar.parse("The eyes are at rest. The mouth is stretched wide. The face shows happiness.")
 
@@ -149,7 +167,7 @@ def test_a_wide_open_mouth_is_told_from_parted_lips():
 
 
 def test_one_observation_is_not_summed_up(grammar):
-    for ending in ("Together, this is an expression of happiness.", "All in all, the person looks happy."):
+    for ending in ("Taken together, this is an expression of happiness.", "All in all, the person looks happy."):
         assert not grammar.parse(f"The mouth is stretched wide. {ending}")
         assert grammar.parse(f"The mouth is stretched wide. The eyes are relaxed. {ending}")
 
