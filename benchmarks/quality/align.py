@@ -113,6 +113,9 @@ def measure(completions: list[Completion], faces: Faces, grammar: Grammar, judge
             judged = judging(texts)
             figures |= {f"{prefix}{key}": value for key, value in coherence(faces.label, answer, judged).items()}
             marks[f"{prefix}epc"] = answered & (judged == answer)
+            # nearly all that speaks for a neutral face denies something, and there are judges that do not hear a *no*
+            marks[f"{prefix}epc_of_emotions"] = marks[f"{prefix}epc"] & (answer != EMOTIONS_8.index("neutral"))
+            figures[f"{prefix}epc_of_emotions"] = float(marks[f"{prefix}epc_of_emotions"].mean())
             marks[f"{prefix}eea"] = answered & (judged >= 0) & (judged == faces.label)
     figures |= _claims(parsed, faces, grammar)
     figures |= {"words": float(np.mean([len(text.split()) for text in plain])), "distinct": len(set(plain)) / max(1, len(plain))}
