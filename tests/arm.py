@@ -2,7 +2,9 @@
 
 python tests/arm.py make FOLDER FRAMES FACES   a video of the portrait, moving, and faces of the data packs where there are some
 python tests/arm.py read FOLDER                one reading a line, after a line about the machine; on both processors
-python tests/arm.py compare HERE THERE         exit 1 unless labels and texts are the same and probabilities within 1e-3
+python tests/arm.py compare HERE THERE         exit 1 unless labels and verdicts are the same, probabilities within 1e-3, and texts but for
+                                               one in fifty, verified on both: a cue differs by up to 0.07 deviations with the decoder
+                                               of pictures, and where two wordings are as good as tied either may be chosen
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import numpy as np
 
 TOLERANCE = float(os.environ.get("ERV_ARM_TOLERANCE", "1e-3"))
 """Of a probability."""
+OTHERWISE = 0.02
+"""Share of the explanations that may be worded otherwise; one may always."""
 
 
 def make(folder: Path, frames: int, faces: int) -> None:
@@ -57,6 +61,7 @@ def read(folder: Path) -> None:
 
 def compare(here: list[dict], there: list[dict]) -> list[str]:
     """What differs between two runs of `read`; the first line of each is about its machine."""
+    otherwise, told = list[str](), 0
     wrong = [] if here[0]["machine"] != there[0]["machine"] else [f"both were read on {here[0]['machine']}"]
     if len(here) != len(there) or len(here) < 3:
         return [*wrong, f"{len(here) - 1} readings here, {len(there) - 1} there"]
@@ -68,11 +73,15 @@ def compare(here: list[dict], there: list[dict]) -> list[str]:
             if one["emotion"] != other["emotion"]:
                 wrong.append(f"reading {i}: {one['emotion']} here, {other['emotion']} there")
             said = [(face["explanation"] or {}).get(key) for face in (one, other) for key in ("status", "text")]
+            told += said[0] is not None
             if said[:2] != said[2:]:
-                wrong.append(f"reading {i}: {said[:2]} here, {said[2:]} there")
+                (otherwise if said[0] == said[2] == "verified" else wrong).append(f"reading {i}: {said[:2]} here, {said[2:]} there")
             gap = max((abs(p - other["probabilities"].get(name, 0.0)) for name, p in one["probabilities"].items()), default=0.0)
-            if gap > TOLERANCE:
+            if gap > TOLERANCE + 1e-9:  # both are rounded
                 wrong.append(f"reading {i}: probabilities differ by {gap:.4f}")
+    if len(otherwise) > max(1, OTHERWISE * told):
+        return wrong + otherwise
+    print(f"{len(otherwise)} of {told} explanations are worded otherwise, verified on both", *otherwise, sep="\n")
     return wrong
 
 
