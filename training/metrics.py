@@ -70,9 +70,3 @@ def claim_rates(supported: int, contradicted: int, claims: int) -> dict[str, flo
     if not claims:
         return {"cue_precision": None, "contradiction_rate": None}
     return {"cue_precision": supported / claims, "contradiction_rate": contradicted / claims}
-
-
-def foreign_answers(answers: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """For each face the answer of another face, drawn among those that differ from its own; −1 where there is none."""
-    there = answers[answers >= 0]
-    return np.array([random.choice(others) if len(others := there[there != own]) else -1 for own in answers])
