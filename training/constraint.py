@@ -86,7 +86,7 @@ class GrammarLogits(LogitsProcessor):
     def spread(self, logits: torch.Tensor, input_ids: torch.Tensor) -> torch.Tensor:
         """Log-probabilities `[N,T,V]` of the ways on, as they are sampled, from the logits of the last T ids of `[N,L]`.
 
-        What may not follow, and every way but itself after the end, has none (−∞).
+        What may not follow has none (−∞); what stands after the end is certain.
         """
         count, open_ = logits.shape[1], torch.zeros_like(logits, dtype=torch.bool)
         for row, ids in enumerate(input_ids.tolist()):

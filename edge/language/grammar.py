@@ -134,8 +134,8 @@ class Grammar:
             _check_phrase(phrase, rules)
         self._subjects = {name: i for i, name in enumerate(dict.fromkeys(s.subject for p in self.phrases for s in p.says if s.about_face))}
         self._regions = {name: i for i, name in enumerate(rules.regions)}
-        parts = {name: 1 << len(self._subjects) + i for i, names in enumerate(rules.told_once) for name in names}
-        self._touches = {name: 1 << i | parts.get(name, 0) for name, i in self._subjects.items()}
+        parts = [(1 << len(self._subjects) + i, names) for i, names in enumerate(rules.told_once)]
+        self._touches = {name: 1 << i | sum(bit for bit, names in parts if name in names) for name, i in self._subjects.items()}
         if len(self._subjects) + len(rules.told_once) > 63 or len(self._regions) > 63:
             raise ValueError("the grammar speaks of more than 63 things")
         self.states = {state: self._lay_out(state, ways) for state, ways in edges.items()}
