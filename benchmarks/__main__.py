@@ -30,10 +30,7 @@ COMMANDS = {
     "align": ("quality.align", "what each alignment recipe does to the explanations, under the verifier and an independent judge"),
     "language": ("quality.language", "what is shown: is it of the language, does it hold, how does it read"),
     "audit": ("report.audit", "is everybody found, read and explained alike; light, skin, mirror"),
-    "events": (
-        "quality.events",
-        "movements and blinks along known courses: found, when, nothing in still faces; is what is said of them true",
-    ),
+    "events": ("quality.events", "movements and blinks along known courses: found, when, none in still faces; is what is said true"),
     "clips": ("quality.clips", "one answer and one rationale for a whole clip: DFEW, MAFW, your own, or made ones"),
     "intervene": ("quality.intervene", "one thing in a face is moved: do reading, text and label follow it, and nothing else?"),
     "counterfactual": ("quality.taken_back", "what the runtime takes back of a face, beside the trainer's mover"),

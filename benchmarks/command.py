@@ -108,6 +108,16 @@ def check(args: argparse.Namespace, **least: float) -> None:
             raise UsageError(f"--{name.replace('_', '-')} {value}: expected {low:g} or more")
 
 
+def assigned(option: str, texts: Iterable[str] | None) -> dict[str, str]:
+    """`NAME=VALUE` … of an option → name → value; `UsageError` for what is none."""
+    found: dict[str, str] = {}
+    for text in texts or ():
+        name, _, found[name] = text.partition("=")
+        if not (name and found[name]):
+            raise UsageError(f"{option} '{text}': expected NAME=VALUE")
+    return found
+
+
 def distinct(names: Sequence[str]) -> list[str]:
     """The names, told apart by a number where two are the same."""
     found: list[str] = []

@@ -11,14 +11,15 @@ import contextlib
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmarks.command import Figures, distinct, of_pipeline, progress, whole
-from benchmarks.peers.worker import RivalMissing, Worker
+from benchmarks.command import Figures, assigned, distinct, of_pipeline, progress, whole
+from benchmarks.peers.rivals import MissingError
+from benchmarks.peers.worker import Worker
 from benchmarks.quality.reading import Faces, data_options, framed, load_faces
 from benchmarks.speed.clock import UNIT, Stage, interleave, summary, timed
 from benchmarks.speed.stages import Scene, demo_frame
@@ -36,7 +37,6 @@ OURS = "erv-edge"
 Answer = TypeVar("Answer")
 _PACKAGES = ("fer", "emotiefflib", "deepface", "py-feat", "opencv")
 
-
 Wanted = dict[str, tuple[str, dict[str, Any], str]]
 """Title → which of `rivals.RIVALS`, its options, and the Python that has its package."""
 
@@ -53,7 +53,7 @@ class Rivals(contextlib.ExitStack):
         for title, given in progress(wanted.items(), "rivals"):
             try:
                 self.there[title] = self.enter_context(Worker(*given, threads))
-            except RivalMissing as reason:
+            except MissingError as reason:
                 self.missing[title] = str(reason)
 
     def ask(self, title: str, question: Callable[[Worker], Answer]) -> Answer | None:
@@ -61,7 +61,7 @@ class Rivals(contextlib.ExitStack):
         if title in self.there:
             try:
                 return question(self.there[title])
-            except RivalMissing as reason:
+            except MissingError as reason:
                 self.missing[title] = str(reason)
                 del self.there[title]
         return None
@@ -167,19 +167,13 @@ def _score(truth: np.ndarray, known: np.ndarray, answers: np.ndarray, alone: np.
     def mean(values: np.ndarray) -> float | None:
         return float(values.mean()) if len(values) else None
 
-    return {
-        "n": int(rows.sum()),
-        "found": mean(there[rows]),
-        "war": war,
-        "uar": uar,
-        "war_found": mean((answers == truth)[rows & there]),
-        "war_crop": mean((alone == truth)[rows]) if len(alone) else None,
-    }
+    on_found, on_crop = mean((answers == truth)[rows & there]), mean((alone == truth)[rows]) if len(alone) else None
+    return {"n": int(rows.sum()), "found": mean(there[rows]), "war": war, "uar": uar, "war_found": on_found, "war_crop": on_crop}
 
 
 def wanted_rivals(args: argparse.Namespace) -> Wanted:
     """What the options ask for, every package tried; `UsageError` for one that is not `NAME=PATH` or `KEY=VALUE`."""
-    given = dict(_pairs("--python", args.python))
+    given = assigned("--python", args.python)
     if unknown := set(given) - set(_PACKAGES):
         raise UsageError(f"--python {unknown.pop()}: expected one of {', '.join(_PACKAGES)}")
     rows: list[tuple[str, str, str, dict[str, Any]]] = [
@@ -192,17 +186,9 @@ def wanted_rivals(args: argparse.Namespace) -> Wanted:
         ("py-feat", "py-feat", "py-feat", {}),
     ]
     for file, *settings in args.onnx or []:
-        rows.append((Path(file).stem, "onnx", "", {"file": file, **dict(_pairs("--onnx", settings)), "threads": args.threads}))
+        rows.append((Path(file).stem, "onnx", "", {"file": file, **assigned("--onnx", settings), "threads": args.threads}))
     titles = distinct([row[0] for row in rows])
     return {title: (name, options, given.get(at, sys.executable)) for title, (_, name, at, options) in zip(titles, rows, strict=True)}
-
-
-def _pairs(option: str, texts: list[str] | None) -> Iterator[tuple[str, str]]:
-    for text in texts or []:
-        key, there, value = text.partition("=")
-        if not (key and there and value):
-            raise UsageError(f"{option} '{text}': expected NAME=VALUE")
-        yield key, value
 
 
 def rival_options(parser: argparse.ArgumentParser) -> None:

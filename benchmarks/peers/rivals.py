@@ -24,7 +24,7 @@ Face = dict[str, Any]
 
 
 class MissingError(Exception):
-    """The rival is not here; the message says why."""
+    """The rival is not here, or cannot be measured; the message says why."""
 
 
 @dataclass
@@ -48,10 +48,7 @@ class Rival:
 
     def about(self) -> dict[str, Any]:
         """What is told of it; `stages` are the parts that can be timed apart."""
-        try:
-            version = metadata.version(self.package)
-        except metadata.PackageNotFoundError:
-            version = ""
+        version = next((found.version for found in metadata.distributions(name=self.package)), "")
         stages = [name for name in ("find", "classify", "network") if getattr(self, name)]
         return {"version": version, "note": self.note, "labels": list(self.labels), "stages": [*stages, "read"]}
 
@@ -243,15 +240,6 @@ def _similarity(points: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def _open(name: str, options: dict[str, Any]) -> Rival:
-    try:
-        return RIVALS[name](**options)
-    except ImportError as error:
-        raise MissingError(f"the package '{error.name}' is not installed for this Python") from None
-    except TypeError as error:
-        raise MissingError(f"its options do not fit: {error}") from None
-
-
 def _serve(rival: Rival, request: dict[str, Any]) -> dict[str, Any]:
     """Call one part as often as is asked: milliseconds of every call, and what the last one found."""
     image, face = np.load(request["image"]), request["face"]
@@ -274,13 +262,15 @@ def main() -> None:
 
     doing = "does not load"
     try:
-        rival = _open(sys.argv[1], json.loads(sys.argv[2]))
+        rival = RIVALS[sys.argv[1]](**json.loads(sys.argv[2]))
         say(rival.about())
         doing = "failed on a picture"
         for line in sys.stdin:
             say(_serve(rival, json.loads(line)))
     except MissingError as error:
         say({"missing": str(error)})
+    except ImportError as error:
+        say({"missing": f"the package '{error.name}' is not installed for this Python"})
     except Exception as error:
         say({"missing": f"it {doing}: {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"})
 

@@ -12,20 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import rivals
+from benchmarks.peers.rivals import MissingError
 
 _PATIENCE_S = 120.0
 """An answer that takes longer is none: the process is ended."""
-
-
-class RivalMissing(Exception):  # noqa: N818  (it is a finding, not a fault)
-    """The rival cannot be measured; the message says why."""
 
 
 class Worker(contextlib.ExitStack):
     """One rival; a context manager that ends its process."""
 
     def __init__(self, name: str, options: dict[str, Any], python: str, threads: int) -> None:
-        """Start one of `rivals.RIVALS`, made with `options`, under the interpreter that has its package; else it is `RivalMissing`."""
+        """Start one of `rivals.RIVALS`, made with `options`, under the interpreter that has its package; else it is `MissingError`."""
         super().__init__()
         self._log = self.enter_context(tempfile.TemporaryFile(mode="w+", errors="replace"))  # noqa: SIM115
         command = [python, str(Path(rivals.__file__).resolve()), name, json.dumps(options)]
@@ -34,9 +31,9 @@ class Worker(contextlib.ExitStack):
             self._process = self.enter_context(subprocess.Popen(command, text=True, env=_environment(threads), **given))
             self.callback(self._process.kill)
             self.about = self._answer()
-        except (OSError, RivalMissing) as error:
+        except (OSError, MissingError) as error:
             self.close()
-            raise RivalMissing(f"'{python}' does not run: {error.strerror}" if isinstance(error, OSError) else str(error)) from None
+            raise MissingError(f"'{python}' does not run: {error.strerror}" if isinstance(error, OSError) else str(error)) from None
 
     def ask(self, stage: str, image: Path, face: dict[str, Any] | None, calls: int = 1) -> dict[str, Any]:
         """Call a stage on a picture so often: `ms` of every call, by the rival's own clock, and what it `found` last.
@@ -44,12 +41,9 @@ class Worker(contextlib.ExitStack):
         `classify` finds a value per label of the face; `read` the largest face (the one given, when it finds none itself) and its values.
         """
         assert self._process.stdin
-        request = json.dumps({"stage": stage, "image": str(image), "face": face, "calls": calls})
-        try:
-            self._process.stdin.write(request + "\n")
+        with contextlib.suppress(BrokenPipeError):  # its process ended, which the answer tells
+            self._process.stdin.write(json.dumps({"stage": stage, "image": str(image), "face": face, "calls": calls}) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            raise RivalMissing(f"its process ended: {self._last_words()}") from None
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
@@ -60,12 +54,12 @@ class Worker(contextlib.ExitStack):
         line = self._process.stdout.readline()
         watch.cancel()
         if late.is_set():
-            raise RivalMissing(f"no answer within {_PATIENCE_S:.0f} s")
+            raise MissingError(f"no answer within {_PATIENCE_S:.0f} s")
         if not line:
-            raise RivalMissing(f"its process ended: {self._last_words()}")
+            raise MissingError(f"its process ended: {self._last_words()}")
         said: dict[str, Any] = json.loads(line)
         if "missing" in said:
-            raise RivalMissing(said["missing"])
+            raise MissingError(said["missing"])
         return said
 
     def _last_words(self) -> str:

@@ -70,9 +70,8 @@ def judged(pipeline: Pipeline, drafts: list[Explanation], mask: bool) -> np.ndar
 
 def _claims(drafts: list[Explanation], cues: np.ndarray, names: list[str]) -> dict[str, float | None]:
     """Claims of movement; those of rest are easier to fulfil and would flatter the figure."""
-    rows = (dict(zip(names, map(float, row), strict=True)) if np.isfinite(row).all() else None for row in cues)
-    told = [(draft, row) for draft, row in zip(drafts, rows, strict=True) if row]
-    return claim_figures([Claim(c.cue, c.direction, row[c.cue]) for draft, row in told for c in draft.claims if c.direction], cues)
+    told = [(c, row) for draft, row in zip(drafts, cues, strict=True) if np.isfinite(row).all() for c in draft.claims if c.direction]
+    return claim_figures([Claim(c.cue, c.direction, float(row[names.index(c.cue)])) for c, row in told], cues)
 
 
 def claim_figures(claims: list[Claim], cues: np.ndarray) -> dict[str, float | None]:

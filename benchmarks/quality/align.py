@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.blocks import interval, markdown, named
-from benchmarks.command import Command, Figures, progress
+from benchmarks.command import Command, Figures, assigned, progress
 from benchmarks.quality.accuracy import claim_figures
 from benchmarks.quality.interval import difference
 from edge.errors import InputError
@@ -46,8 +46,7 @@ WRITER = "writer alone"
 """The arm without a policy."""
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arm", action="append", required=True, metavar="NAME=RUN", help="a recipe and its run; repeat")
     parser.add_argument("--data", type=Path, help="folder of the data packs (default: ERV_DATA, or ../shared/data)")
     parser.add_argument("--split", choices=("train", "valid", "test"), default="test")
@@ -144,8 +143,8 @@ def run(args: argparse.Namespace) -> Figures:
     faces = read_faces(data, args.split, args.encoder)
     judges, about = _judges(args, data)
     written = {WRITER: written_alone(grammar, faces, load_temperature(args.grammar))}
-    for name, folder in progress(named_runs(args.arm).items(), "policies"):
-        written[name] = completions_of(folder / "policy", faces)
+    for name, folder in progress(assigned("--arm", args.arm).items(), "policies"):
+        written[name] = completions_of(Path(folder) / "policy", faces)
     measured = {name: measure(done, faces, grammar, judges) for name, done in written.items()}
     arms, apart = {name: found for name, (found, _) in measured.items()}, differences(measured)
     figures = {"split": args.split, "n": len(faces.label), **about, "arms": arms, "differences": apart}
@@ -158,8 +157,8 @@ def run(args: argparse.Namespace) -> Figures:
 def _judges(args: argparse.Namespace, data: Path) -> tuple[dict[str, Judging], Figures]:
     """The judges, and what is to be told of them."""
     judges: dict[str, Judging] = {"verifier": Reader(args.verifier).judge}
-    for name, folder in named_runs(args.judge or ["judge=runs/judge"]).items():
-        independent = load_judge(folder)
+    for name, folder in assigned("--judge", args.judge or ["judge=runs/judge"]).items():
+        independent = load_judge(Path(folder))
         judges |= {name: independent.read, f"even_{name}": partial(independent.read, even_handed=True)}
     about: Figures = {}
     if args.foreign:
@@ -185,11 +184,6 @@ def differences(measured: Mapping[str, Measured]) -> dict[str, dict[str, Figures
         f"{later} − {earlier}": {key: difference(measured[later][1][key], marks) for key, marks in measured[earlier][1].items()}
         for earlier, later in combinations(measured, 2)
     }
-
-
-def named_runs(given: list[str]) -> dict[str, Path]:
-    """`NAME=RUN` → name → run."""
-    return {name: Path(folder) for name, _, folder in (item.partition("=") for item in given)}
 
 
 def completions_of(folder: Path, faces: Faces) -> list[Completion]:
@@ -220,4 +214,4 @@ def samples(written: dict[str, list[Completion]], faces: Faces, count: int = 10,
     return "\n".join(lines)
 
 
-COMMAND = Command(options, run)
+COMMAND = Command(_options, run)

@@ -85,8 +85,7 @@ def load_folder(folder: Path, pipeline: Pipeline, *, find_faces: bool) -> Faces:
                 continue
             grey = found[0].crop
         else:
-            size = config.image.size
-            grey = grey if grey.shape == (size, size) else np.asarray(cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA))
+            grey = np.asarray(cv2.resize(grey, (config.image.size,) * 2, interpolation=cv2.INTER_AREA))
         crops.append(grey)
         labels.append(config.labels.index(emotion))
     if not crops:

@@ -24,6 +24,9 @@ _FOLLOWED = (
     ("necessity", "ratio", "one fall of its probability over the other"),
     ("sufficiency", "raised", "building what was named on a face at rest raises the answer"),
     ("sufficiency", "more", "… more than building as much else"),
+    ("absent", "all", "movements said that are absent"),
+    ("absent", "smile_of_happy", "… raised lip corners, of happiness"),
+    ("absent", "smile_of_others", "… of others"),
 )
 
 
@@ -189,16 +192,9 @@ def _interventions(found: Figures) -> list[Block]:
     )
     parts = {"all": found["all"], **found["sources"], **found["emotions"]}
     rows = [[text, *(interval(part[group][key]) for part in parts.values())] for group, key, text in _FOLLOWED]
-    absent = (
-        ("all", "movements said that are absent"),
-        ("smile_of_happy", "… raised lip corners, of happiness"),
-        ("smile_of_others", "… of others"),
-    )
-    rows += [[text, *(interval(part["absent"][key]) for part in parts.values())] for key, text in absent]
     changed = {name: {key: interval(value) for key, value in row.items()} for name, row in found["all"]["controls"].items()}
-    cues = {name: {key: interval(value) for key, value in row.items()} for name, row in found["cues"].items()}
-    for name, row in cues.items():
-        row["between faces"] = interval(found["between"].get(name))
+    read = {name: {**row, "between faces": found["between"].get(name)} for name, row in found["cues"].items()}
+    cues = {name: {key: interval(value) for key, value in row.items()} for name, row in read.items()}
     said: list[Block] = [told, Table("What follows", ["", *parts], rows)]
     said.append(named("What must change nothing: changed", "control", changed, ("label", "statements", "verdict")))
     said.append(named("Reading, cue by cue", "cue", cues, ("sign", "slope", "between faces", "specificity", "moved")))

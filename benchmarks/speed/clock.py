@@ -84,11 +84,10 @@ def pairs(name: str, other: str, times: Times) -> dict[str, float]:
 def matmul(threads: int) -> Callable[[], object]:
     """The unit: a 1024³ float32 product in ONNX Runtime on `threads` threads."""
     import onnxruntime as ort
-    from onnx import TensorProto, helper
+    from onnx import parser
 
-    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [_SIDE, _SIDE]) for name in "abc"}
-    graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], UNIT, [values["a"], values["b"]], [values["c"]])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    a, b, c = (f"float[{_SIDE}, {_SIDE}] {name}" for name in "abc")
+    model = parser.parse_model(f'<ir_version: 9, opset_import: ["": 18]> {UNIT} ({a}, {b}) => ({c}) {{ c = MatMul(a, b) }}')
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads would disturb the stages

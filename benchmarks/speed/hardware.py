@@ -44,7 +44,7 @@ def probe(root: Path = Path("/")) -> Figures:
         "os": _found(r'^PRETTY_NAME="?([^"\n]*)', _read(root / "etc/os-release")) or platform.system(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "packages": {name: metadata.version(name) for name in _PACKAGES if any(metadata.distributions(name=name))},
         "gpu": [dict(zip(_GPU, row, strict=True)) for row in rows if len(row) == len(_GPU)],  # a Jetson's own is not among them
         "jetson": _jetson(root),
     }
@@ -99,13 +99,6 @@ def _jetson(root: Path) -> Figures | None:
         **jetson.parse_nvpmodel(_ask("nvpmodel", "-q")),
         **jetson.parse_jetson_clocks(_ask("jetson_clocks", "--show")),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _found(pattern: str, text: str) -> str | None:

@@ -53,17 +53,9 @@ def measure(variants: dict[str, Pipeline], threads: int, *, rounds: int = ROUNDS
             own, other = _label(name, stage), _label(first, stage)
             if own in times:
                 told[name]["stages"][stage] = summary(own, times, other if other in times else None)
-    return {
-        "matmul_ms": float(np.median(times[UNIT])),
-        "threads": threads,
-        "rounds": rounds,
-        "width": frame.image_bgr.shape[1],
-        "height": frame.image_bgr.shape[0],
-        "capture_source": origin,
-        "before": before,
-        "after": after,
-        "variants": told,
-    }
+    height, width = frame.image_bgr.shape[:2]
+    how = {"threads": threads, "rounds": rounds, "width": width, "height": height, "capture_source": origin}
+    return {"matmul_ms": float(np.median(times[UNIT])), **how, "before": before, "after": after, "variants": told}
 
 
 def _label(variant: str, stage: str) -> str:

@@ -69,7 +69,8 @@ def read_reference(path: Path = REFERENCE) -> dict[str, float]:
 def _write(pipeline: Pipeline, path: Path, rounds: int) -> Figures:
     runs = [measure(pipeline, rounds=rounds) for _ in range(_ATTEMPTS)]
     stages = {name: round(float(np.median([run[name] for run in runs])), 4) for name in STAGES}
-    about = {name: value for name, value in probe().items() if name in ("cpu", "features", "packages")}
+    machine = probe()
+    about = {"cpu": machine["cpu"], "features": " ".join(machine["features"]), "packages": machine["packages"]}
     write_whole(path, (json.dumps({"stages": stages, **about}, indent=1) + "\n").encode())
     return stages
 

@@ -145,10 +145,9 @@ def operators(path: Path, feed: Feed, threads: int, runs: int = 40) -> list[Figu
     Returns:
         Rows of `operator`, `calls`, `us` (mean) and `share` of a run; the last, `outside`, is what no operator accounts for.
     """
-    events, _ = profiled(path, feed, ort.SessionOptions(), threads=threads, runs=runs)
-    total = sum(event["dur"] for event in events if event.get("name") == "model_run")
+    events, total, _ = profiled(path, feed, ort.SessionOptions(), threads=threads, runs=runs)
     kinds: dict[str, list[int]] = {}
-    for event in _at_work(events):
+    for event in events:
         kinds.setdefault(event["args"]["op_name"], []).append(event["dur"])
     ordered = sorted(kinds.items(), key=lambda kind: -sum(kind[1]))
     ordered.append(("outside", [total - sum(map(sum, kinds.values()))]))
@@ -156,8 +155,6 @@ def operators(path: Path, feed: Feed, threads: int, runs: int = 40) -> list[Figu
         {"operator": kind, "calls": -(-len(spent) // runs), "us": sum(spent) / runs, "share": sum(spent) / total} for kind, spent in ordered
     ]
 
-
-Shape = tuple[int, ...]
 
 _CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv"}
 _PRODUCTS = {"MatMul", "MatMulInteger", "QLinearMatMul"}
@@ -182,7 +179,7 @@ class Count:
     """Operators whose arithmetic is not in `flops`, and should be."""
 
 
-def node_flops(operator: str, inputs: list[Shape], outputs: list[Shape]) -> int | None:
+def node_flops(operator: str, inputs: list[tuple[int, ...]], outputs: list[tuple[int, ...]]) -> int | None:
     """FLOPs of one operator at its shapes; 0 for those that do none worth counting, `None` where unknown.
 
     Quantised operators take scales and zero points between their operands: the weight is then the second input of two axes or more.
@@ -202,9 +199,9 @@ def count(path: Path, feed: dict[str, np.ndarray]) -> Count:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_prepacking", "1")  # packed weights would not show their shapes
-    events, results = profiled(path, feed, options)
+    events, _, results = profiled(path, feed, options)
     work: dict[str, list[int | None]] = {}
-    for event in _at_work(events):
+    for event in events:
         about = event["args"]
         inputs, outputs = (
             [tuple(shape) for each in about[key] for shape in each.values()] for key in ("input_type_shape", "output_type_shape")
@@ -221,8 +218,8 @@ def count(path: Path, feed: dict[str, np.ndarray]) -> Count:
 
 def profiled(
     path: Path, feed: dict[str, np.ndarray], options: ort.SessionOptions, *, threads: int = 1, runs: int = 1
-) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-    """The events of ONNX Runtime's profile of some runs on the CPU, and the results of the last."""
+) -> tuple[list[dict[str, Any]], int, list[np.ndarray]]:
+    """ONNX Runtime's profile of some runs on the CPU: its operators at work, microseconds of all runs, and the results of the last."""
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     with tempfile.TemporaryDirectory() as folder:
         options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
@@ -230,12 +227,8 @@ def profiled(
         for _ in range(runs):
             results = session.run(None, feed)
         events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    return events, results
-
-
-def _at_work(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those events of a profile that are an operator at work."""
-    return [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+    at_work = [event for event in events if event.get("cat") == "Node" and event["name"].endswith("_kernel_time")]
+    return at_work, sum(event["dur"] for event in events if event.get("name") == "model_run"), results
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -24,7 +24,6 @@ from edge.vision.crop import align
 CHECKOUT = Path(__file__).resolve().parents[2]
 _BATCHES = (1, 2, 4, 8, 16, 100)
 _FACES = (1, 2, 4, 9)
-_ROUNDS = 10
 
 _CHILD = """
 import json, sys, time
@@ -47,7 +46,7 @@ print(json.dumps([{name: spent * 1e3 for name, spent in times.items()}, turns]))
 """
 
 
-def measure(pipeline: Pipeline, device: str, threads: int, *, rounds: int = _ROUNDS) -> Figures:
+def measure(pipeline: Pipeline, device: str, threads: int, *, rounds: int = 10) -> Figures:
     """`threads`, `batch` and `faces`: lists of rows with medians in milliseconds."""
     swept = thread_sweep(pipeline.bundle.folder, device, rounds=rounds)
     cv2.setNumThreads(threads)

@@ -32,8 +32,7 @@ _LOOP = 180  # frames of the scene, drawn beforehand: drawing would compete with
 _STILL_X = 400  # the still face lies right of it
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
+def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=30.0, metavar="M", help="how long, warm-up not counted (default: 30)")
 
 
@@ -145,4 +144,4 @@ def _resources() -> tuple[float, int, int]:
         raise BackendError("the soak reads /proc, which only Linux has") from None
 
 
-COMMAND = of_pipeline(lambda pipeline, args: measure(pipeline, args.minutes), options, minutes=0.1)
+COMMAND = of_pipeline(lambda pipeline, args: measure(pipeline, args.minutes), _options, minutes=0.1)

@@ -171,6 +171,39 @@ def test_what_is_no_run_is_a_clear_error(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("accuracy", lambda f: f.update(war=1.5), r"accuracy\.figures\.war: 1\.5 is greater than the maximum of 1"),
+        ("hardware", lambda f: f.pop("cores"), r"hardware\.figures: 'cores' is a required property"),
+        ("latency", lambda f: f["variants"]["shipped"]["stages"].update(lunch={}), "'lunch' does not match any of the regexes"),
+        ("latency", lambda f: f["variants"]["shipped"]["stages"]["full"].update(median_ms=0), "0 is less than or equal to the minimum"),
+        ("robustness", lambda f: f["clean"].update(war="high"), r"clean\.war: 'high' is not of type"),
+        ("audit", lambda f: f["bundles"]["shipped"]["groups"]["all"]["all"].update(odd={}), "'odd' does not match any of the regexes"),
+    ],
+)
+def test_the_schema_refuses_what_is_missing_unknown_or_out_of_range(run, tmp_path, part, change, said):
+    broken = _changed(run, tmp_path / "broken", lambda r: change(r["parts"][part]["figures"]))
+    with pytest.raises(InputError, match=f"does not follow.*{said}"):
+        read_run(broken)
+
+
+def test_gaps_between_large_groups_follow_the_schema_and_are_told(run, tmp_path):
+    gap = {"by": 0.25, "low": 0.1, "high": 0.4, "highest": "White", "lowest": "Black", "chance": 0.03, "p": 0.01, "p_family": 0.02}
+
+    def part(results):
+        bundle = results["parts"]["audit"]["figures"]["bundles"]["shipped"]
+        bundle["gaps"]["race"]["shares"]["found"] = bundle["changes"]["mirrored"]["label"]["gap"] = gap
+
+    folder = _changed(run, tmp_path / "apart", part)
+    assert main(["report", str(folder)]) == 0
+    told = (folder / "report.md").read_text()
+    assert told.count("0.250 [0.100, 0.400] | Black | White | 0.030 | 0.01 |") == 2, "among the gaps, and of the mirrored ones"
+    wrong = _changed(run, tmp_path / "wrong", lambda r: (part(r), gap.update(p=2)))
+    with pytest.raises(InputError, match=r"\.p: 2 is greater than the maximum of 1"):
+        read_run(wrong)
+
+
+@pytest.mark.parametrize(
     ("value", "shown"), [(None, ""), (0.123456, "0.123"), (1234.5, "1,234"), (12, "12"), ("x", "x"), (True, "True"), (7.0, "7")]
 )
 def test_cells_show_three_figures_and_nothing_for_unknown(value, shown):
