@@ -64,7 +64,8 @@ def write_card(folder: Path, config: BundleConfig) -> None:
             [f"A claim about a cue that is in sight with a probability below {max(verdict.min_visible, verdict.min_said)} is not shown."]
             * bool(verdict.min_visible)
         ),
-        *([f"Who has two labels closer together than {config.image.torn} is read in the mirror, too."] * bool(config.image.torn)),
+        *(["A face is read the way round in which its left half is the lighter, as its mirror image is."] * bool(config.image.mirror)),
+        *([f"Who has two labels closer together than {config.image.torn} is read both ways round."] * bool(config.image.torn)),
         f"Below a calibrated confidence of {verdict.min_confidence} the pipeline abstains. The thresholds were chosen on validation faces,",
         "for at most 2 % of the texts made to deceive, mean over the attacks (`false_accepts` below); temperature",
         f"{config.temperature}.",

@@ -15,6 +15,7 @@ from training.folders import check_out
 STAGES = {
     "face": "the face finder, from faces_in_context.zip",
     "encoder": "the vision encoder, from FER+ images, votes and landmarks",
+    "steady": "a trained encoder to keep to its answer under other light, with other skin, from the other side",
     "temperatures": "how sure a trained encoder may be, from labelled faces of both worlds",
     "screen": "which of the finder's finds are faces, from what it finds in composed pictures",
     "visibility": "which cues are in sight, from FER+ faces that are covered on the spot",
@@ -33,6 +34,7 @@ MODULES = {"grammar": "language"}
 #: Stage → what else it needs: option, default (`None`: must be given), help.
 NEEDS: dict[str, tuple[tuple[str, str | None, str], ...]] = {
     "encoder": (("start", "", "run of an earlier encoder, whose trunk is kept (default: none)"),),
+    "steady": (("encoder", "runs/encoder", "run of the encoder"),),
     "temperatures": (("encoder", "runs/encoder", "run of the encoder"),),
     "screen": (("face", "runs/face", "run of the face finder"),),
     "grammar": (("encoder", "runs/encoder", "run of the encoder"),),

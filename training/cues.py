@@ -82,6 +82,8 @@ CUES: tuple[Cue, ...] = (
 )  # fmt: skip
 CUE_NAMES: tuple[str, ...] = tuple(cue.name for cue in CUES)
 MIRROR_SIGN = np.array([-1.0 if cue.mirrored else 1.0 for cue in CUES], np.float32)
+SIDED = np.array([*(MIRROR_SIGN < 0), True, False, True])
+"""Which of the cues and the pose's three angles a mirror turns round."""
 
 #: Face Mesh numbers of the points that the encoder predicts, and each one's partner in a mirror image.
 POINTS: tuple[int, ...] = (

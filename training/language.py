@@ -38,7 +38,7 @@ REGIONS = {
 }
 """Region → the cues that are all hidden where it is out of sight."""
 _BROWS = ("inner_brow", "outer_brow")
-_TOLD_ONCE = (_BROWS, ("mouth_width", "mouth_opening"))
+_TOLD_ONCE = (_BROWS, ("lip_corners", "mouth_width", "mouth_opening"))
 """Cues of one part: a second clause about it would be clumsy, and there are phrases that tell both."""
 _FARTHEST = 8.0  # a cue that is not read reliably by then is not stated
 _AHEAD = {"yaw": [-28.0, 28.0], "pitch": [-22.0, 22.0]}
@@ -113,8 +113,8 @@ def build(rules: dict[str, Any]) -> dict[str, Any]:
     """The grammar's JSON for these rules: without the phrases that no rule could ever let through."""
     moving = _clauses(phrases.MOVEMENTS, rules)
     still = _clauses(phrases.RESTS, rules)
-    # brows that are not raised say nothing beside something that moves: a smile is none the less one
-    beside = [clause for clause in still if not any(cue in _BROWS for _, cue, _, _ in clause[1])]
+    # brows that are not raised, or a jaw that is not dropped, say nothing beside something that moves: a smile is none the less one
+    beside = [clause for clause in still if not any(cue in (*_BROWS, "jaw_drop") for _, cue, _, _ in clause[1])]
     posed = _clauses(phrases.POSES, rules)
     classes: dict[str, list[list[Any]]] = {
         "Movement": _capital(moving),

@@ -31,7 +31,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
         "the outer brows go up",
     ),
     "outer_brow+!": ("the outer brows are raised high", "the brows arch far upward"),
-    "outer_brow-": ("the outer brows are lowered", "the outer ends of the brows come down", "the brows are drawn down at the sides"),
+    "outer_brow-": ("the outer brows are lowered", "the outer ends of the brows come down", "the outer brows come down"),
     "inner_brow+ outer_brow+": (
         "the eyebrows are raised",
         "both eyebrows go up",
@@ -63,7 +63,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "eye_opening+": ("the eyes are wide open", "the eyes are opened wide", "the upper eyelids are raised", "the eyes are widened"),
     "eye_opening+!": ("the eyes are very wide open", "the eyes are opened as wide as they go"),
     "eye_opening+?": ("the eyes are slightly widened", "the eyelids are a little raised"),
-    "eye_opening-": ("the eyes are narrowed", "the eyelids are lowered", "the eyes are partly closed", "the lids come down over the eyes"),
+    "eye_opening-": ("the eyes are narrowed", "the eyelids are lowered", "the eyelids come down", "the lids come down over the eyes"),
     "eye_opening-!": ("the eyes are narrowed to slits", "the eyelids are nearly shut", "the eyes are all but closed"),
     "eye_opening-?": ("the eyes are slightly narrowed", "the eyelids are a little lowered"),
     "eyes_closed": ("the eyes are closed", "the eyelids are shut", "both eyes are shut"),
@@ -93,6 +93,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
         "the lips are stretched in a broad smile",
     ),
     "lip_corners+ mouth_opening+": ("a smile parts the lips", "the lips part in a smile", "the mouth is open in a smile"),
+    "lip_corners+ mouth_opening+!": ("the mouth is wide open in a smile", "a smile opens the mouth wide"),
     "lip_corners+ mouth_width+ mouth_opening+": (
         "the mouth opens in a broad smile",
         "a broad smile parts the lips",
@@ -180,11 +181,11 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
 #: once. Nor is the mouth called relaxed: pressed lips are not measured.
 RESTS: dict[str, tuple[str, ...]] = {
     "eye_opening=": (
-        "the eyes are relaxed",
-        "the eyelids are relaxed",
-        "the eyes are at rest",
-        "the eyes stay relaxed",
-        "the eyelids stay relaxed",
+        "the eyes are neither wide nor narrow",
+        "the eyes are neither widened nor narrowed",
+        "the eyelids are neither raised nor lowered",
+        "the eyelids are at rest",
+        "the eyelids stay at rest",
     ),
     "mouth_opening=": ("the lips are closed", "the mouth is closed", "the mouth is shut", "the lips are together"),
     "lip_corners=": (
@@ -199,6 +200,10 @@ RESTS: dict[str, tuple[str, ...]] = {
         "the lips are closed without a smile",
         "the closed mouth is not smiling",
         "the closed lips show no smile",
+        "the lips are together without a smile",
+        "the mouth is shut without a smile",
+        "no smile shows on the closed lips",
+        "no smile moves the closed mouth",
     ),
     "mouth_width=": ("the mouth is not stretched", "the lips are not drawn to the sides"),
     "cheek_raise=": ("the cheeks are relaxed", "the cheeks stay relaxed", "the cheeks are not raised"),
@@ -206,15 +211,17 @@ RESTS: dict[str, tuple[str, ...]] = {
     "inner_brow= outer_brow= lip_corners=": ("neither a smile nor a raised brow can be seen", "there is no smile and no raised brow"),
     "inner_brow= outer_brow= mouth_opening=": ("no brow is raised above the closed mouth",),
     "lip_corners= cheek_raise=": ("no smile lifts the cheeks",),
-    "jaw_drop=": ("the jaw is relaxed", "the jaw stays relaxed"),
-    "jaw_drop= mouth_opening=": ("the jaw is relaxed behind closed lips", "the jaw is relaxed and the mouth closed"),
+    "jaw_drop=": ("the jaw is not dropped", "the jaw is not lowered"),
     "eye_opening= mouth_opening=": (
-        "the eyes are relaxed above a closed mouth",
-        "the eyelids are relaxed above closed lips",
-        "the lips are closed and the eyes relaxed",
+        "the eyelids are at rest above a closed mouth",
+        "the eyelids are at rest above closed lips",
+        "the lips are closed and the eyelids at rest",
     ),
-    "eye_opening= lip_corners=": ("the eyes are relaxed above an unsmiling mouth",),
-    "eye_opening= mouth_opening= lip_corners=": ("the eyes are relaxed above a closed, unsmiling mouth",),
+    "eye_opening= lip_corners=": ("the eyelids are at rest above an unsmiling mouth",),
+    "eye_opening= mouth_opening= lip_corners=": (
+        "the eyelids are at rest above a closed, unsmiling mouth",
+        "the closed mouth is not smiling and the eyelids are at rest",
+    ),
 }
 
 #: Where the head points.
@@ -253,7 +260,7 @@ CLOSINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "The person looks {adjective}.",
             "The face looks {adjective}.",
-            "It is an expression of {noun}.",
+            "This is an expression of {noun}.",
             "The face shows {noun}.",
             "The expression is one of {noun}.",
         ),
@@ -276,7 +283,7 @@ CLOSINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "likely": (
         ("Most likely this is {noun}.", "The expression is probably one of {noun}.", "The best reading is {noun}."),
-        ("Most likely this is a neutral expression.", "The expression is probably neutral.", "The best reading is a neutral face."),
+        ("Most likely this is a neutral expression.", "The expression is probably neutral.", "The best reading is a neutral expression."),
     ),
     "unsure": (
         ("It may be {noun}, but it is hard to tell.", "Perhaps this is {noun}; it is hard to be sure."),
@@ -300,7 +307,11 @@ SUMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 #: Beginnings that another label follows.
 TORN = ("Most likely this is {noun}", "The best reading is {noun}", "The person probably looks {adjective}")
-NEUTRAL_TORN = ("Most likely this is a neutral expression", "The best reading is a neutral face", "The expression is probably neutral")
+NEUTRAL_TORN = (
+    "Most likely this is a neutral expression",
+    "The best reading is a neutral expression",
+    "The expression is probably neutral",
+)
 SECONDS = ("; {noun} is not far off.", ", though {noun} is possible.", ", with {noun} close behind.")
 SECOND = {
     "neutral": "a neutral expression",

@@ -34,12 +34,11 @@ from edge.language.grammar import FILE, load_grammar
 from edge.language.labels import EMOTIONS_8
 from training.augment import SIZE
 from training.constraint import IMAGE_TOKEN, constrain
-from training.cues import CUE_NAMES
+from training.cues import CUE_NAMES, SIDED
 from training.data import resized
 from training.network import Encoder
 
-MAP_TOKENS = 9
-TOKENS_PER_FRAME = MAP_TOKENS + 1
+TOKENS_PER_FRAME = 4
 MAX_FRAMES = 8
 #: A conversation → the start token and one placeholder per picture: the tiny policy needs no instruction.
 CHAT_TEMPLATE = (
@@ -76,21 +75,20 @@ class ErvPolicyConfig(PretrainedConfig):
 
 
 class Projector(nn.Module):
-    """Encoder outputs → visual tokens: one per place of the feature map, then one that carries the readings."""
+    """What the encoder read → visual tokens. Nothing else of the picture is told to the policy, and a face and its mirror image are told
+    alike: which side moved is for the grammar to say, which knows what was read."""
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.places = nn.Linear(channels, width)
-        self.where = nn.Parameter(torch.zeros(MAP_TOKENS, width))
-        self.readings = nn.Sequential(nn.Linear(_READINGS, width), nn.ReLU(), nn.Linear(width, width))
+        self.readings = nn.Sequential(nn.Linear(_READINGS, 2 * width), nn.ReLU(), nn.Linear(2 * width, TOKENS_PER_FRAME * width))
 
     def forward(self, read: dict[str, torch.Tensor]) -> torch.Tensor:
-        """`map [N,C,3,3]`, `emotion`, `cues`, `pose` → tokens `[N,10,D]`."""
-        places = self.places(read["map"].flatten(2).transpose(1, 2)) + self.where
+        """`emotion`, `cues`, `pose` → tokens `[N,4,D]`."""
         # the sharpened copy tells apart labels that are nearly tied: the policy shall answer what the head shows
         labels = [read["emotion"].softmax(1), (10 * read["emotion"]).softmax(1)]
-        readings = torch.cat([*labels, read["cues"], read["pose"] / 20], 1)
-        return torch.cat([places, self.readings(readings)[:, None]], 1)
+        moved = torch.cat([read["cues"], read["pose"] / 20], 1)
+        told = torch.cat([*labels, torch.where(torch.from_numpy(SIDED).to(moved.device), moved.abs(), moved)], 1)
+        return self.readings(told).unflatten(1, (TOKENS_PER_FRAME, -1))
 
 
 class ErvPolicy(PreTrainedModel, GenerationMixin):
@@ -106,7 +104,7 @@ class ErvPolicy(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         self.encoder = Encoder(config.widths, config.depths, config.motion)
         text = config.get_text_config()
-        self.projector = Projector(config.widths[-1], text.hidden_size)
+        self.projector = Projector(text.hidden_size)
         self.decoder = LlamaForCausalLM(text)
         self.constraint: LogitsProcessor | None = None
         """What `generate` must keep to, see `training.constraint`."""
@@ -138,7 +136,7 @@ class ErvPolicy(PreTrainedModel, GenerationMixin):
         return self
 
     def look(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Frames `[N,F,1,S,S]` (0…1) → visual tokens `[N,F·10,D]`; neighbours that are the same, as in a GRPO group, are read once."""
+        """Frames `[N,F,1,S,S]` (0…1) → visual tokens `[N,F·4,D]`; neighbours that are the same, as in a GRPO group, are read once."""
         frames = pixel_values.shape[1]
         different, place = torch.unique_consecutive(pixel_values, dim=0, return_inverse=True)
         return self.projector(self.encoder(different.flatten(0, 1))).reshape(len(different), frames * TOKENS_PER_FRAME, -1)[place]
@@ -176,7 +174,7 @@ class ErvPolicy(PreTrainedModel, GenerationMixin):
         visual_tokens: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Like any causal model; `visual_tokens` `[N,F·10,D]` may stand in for `pixel_values`."""
+        """Like any causal model; `visual_tokens` `[N,F·4,D]` may stand in for `pixel_values`."""
         embeds, _ = self._embed(input_ids, pixel_values, inputs_embeds, visual_tokens)
         return self.decoder(inputs_embeds=embeds, attention_mask=attention_mask, labels=labels, **kwargs)
 

@@ -39,7 +39,8 @@ _WEIGHTS, _CONFIG, _METRICS, _RECORD = "model.pt", "config.json", "metrics.jsonl
 Config = TypeVar("Config")
 T = TypeVar("T")
 _MAY_BE_0 = {
-    "seed", "limit", "views", "wider", "fold", "written", "epochs", "steps", "smallest_px", "composed", "nudged", "evidence_passes",
+    "seed", "limit", "views", "wider", "fold", "written", "epochs", "steps", "smallest_px", "composed", "composed_each", "nudged",
+    "evidence_passes",
 }  # fmt: skip
 """Whole numbers of configurations that may be 0."""
 

@@ -7,7 +7,7 @@ Nothing else of it changes: weights, class offsets and action units stay as they
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from training.augment import SIZE
@@ -21,7 +21,8 @@ def train(folder: Path, out: Path, config: EncoderConfig, *, encoder: str) -> Pa
     model, _ = load_encoder(Path(encoder))
     checkpoint = load_checkpoint(Path(encoder))
     before = checkpoint.pop("record")
-    run = Run(out, replace(config, **before["config"]), seed=config.seed, after=before)
+    known = {name: value for name, value in before["config"].items() if name in asdict(config)}
+    run = Run(out, replace(config, **known), seed=config.seed, after=before)
     checkpoint["state"]["doubt"] = fit_temperatures(run, model, labelled(load_ferplus(folder, "valid"), elsewhere(folder, SIZE)))
     run.save(**checkpoint)
     return out

@@ -15,12 +15,13 @@ from training.policy import ErvPolicy, prompt_text
 from training.run import progress
 from training.writer import Readings
 
+_TOLD = ("emotion", "cues", "pose")
+
 
 @dataclass(frozen=True, slots=True)
 class Views:
     """What the frozen encoder read from `V` views of each face, all `[N,V,…]` float32 tensors."""
 
-    map: torch.Tensor
     emotion: torch.Tensor
     cues: torch.Tensor
     pose: torch.Tensor
@@ -33,7 +34,7 @@ class Views:
     def pick(self, rows: torch.Tensor, views: torch.Tensor) -> dict[str, torch.Tensor]:
         """Readings of `[B]` faces in `[B,F]` views, frames flattened: `[B·F,…]`."""
         flat = (rows[:, None].expand_as(views).reshape(-1), views.reshape(-1))
-        return {name: getattr(self, name)[flat].float() for name in ("map", "emotion", "cues", "pose")}
+        return {name: getattr(self, name)[flat].float() for name in _TOLD}
 
 
 @torch.no_grad()
@@ -41,7 +42,7 @@ def look(encoder: Encoder, faces: FerPlus, cue_model: CueModel, views: int, seed
     """Read every face plainly and in `views` augmented forms."""
     encoder = encoder.eval().to(memory_format=torch.channels_last)
     targets, generator = Targets.of(faces, cue_model), torch.Generator().manual_seed(seed)
-    parts: dict[str, list[torch.Tensor]] = {name: [] for name in ("map", "emotion", "cues", "pose")}
+    parts: dict[str, list[torch.Tensor]] = {name: [] for name in _TOLD}
     for rows in progress(torch.arange(len(faces)).split(512), "look"):
         chosen = targets.take(rows)
         pictures = [plain(chosen.images)]
@@ -50,7 +51,7 @@ def look(encoder: Encoder, faces: FerPlus, cue_model: CueModel, views: int, seed
             read = encoder(torch.stack(pictures, 1).flatten(0, 1).contiguous(memory_format=torch.channels_last))
         for name, store in parts.items():
             store.append(read[name].half().unflatten(0, (len(rows), views + 1)))
-    return Views(*(torch.cat(parts[name]) for name in ("map", "emotion", "cues", "pose")))
+    return Views(*(torch.cat(parts[name]) for name in _TOLD))
 
 
 @torch.no_grad()
@@ -60,7 +61,7 @@ def complete(policy: ErvPolicy, tokenizer: PreTrainedTokenizerFast, views: Views
     device = next(policy.parameters()).device
     prompt = tokenizer(prompt_text(tokenizer, 1), add_special_tokens=False, return_tensors="pt").input_ids
     texts = []
-    for rows in torch.arange(len(views.map)).split(batch):
+    for rows in torch.arange(len(views.emotion)).split(batch):
         read = views.pick(rows, torch.zeros(len(rows), 1, dtype=torch.long))
         ids = prompt.expand(len(rows), -1).to(device)
         embeds = policy.get_input_embeddings()(ids).clone()

@@ -18,7 +18,7 @@ import numpy as np
 from edge.language.grammar import Edge, Grammar, Phrase, Walk
 from edge.language.labels import EMOTIONS_8
 from edge.language.statements import CUE_KINDS, Facts, Said
-from training.cues import CUE_NAMES, MIRROR_SIGN
+from training.cues import CUE_NAMES, SIDED
 
 #: Options and what they are options of → the index of one.
 Choose = Callable[[int, str], int]
@@ -43,9 +43,6 @@ class ByFace:
     place.
     """
 
-    _SIDED = np.array([*(MIRROR_SIGN < 0), True, False, True])
-    """Readings that a mirror turns round: cues that know left from right, yaw and roll."""
-
     def __init__(self, mean: np.ndarray, std: np.ndarray) -> None:
         self.mean, self.std = mean, np.maximum(std, 1e-3)
 
@@ -69,7 +66,7 @@ class ByFace:
 
     @classmethod
     def _unsided(cls, readings: np.ndarray) -> np.ndarray:
-        return np.where(cls._SIDED, np.abs(readings), readings)
+        return np.where(SIDED, np.abs(readings), readings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,10 @@ from edge.types import ActionUnit
 INPUT = "pixel_values"
 
 
+_READ = ("visual_tokens", "probabilities", "cues", "points", "pose", "visible", "units")
+"""What is read of a face, in the order of `Encoded`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """What the encoder read from N faces."""
@@ -60,34 +64,71 @@ class FaceEncoder:
     def __init__(self, session: Session, config: BundleConfig, inputs: tuple[str, ...] = (INPUT,)) -> None:
         check_graph("vision_encoder", {INPUT}, inputs)
         self.session, self.config = session, config
+        self._of_both: tuple[str, ...] = _READ if config.image.mirror else ("probabilities",)
+        if config.policy.tower:  # its tokens are the crop itself, which has no mean
+            self._of_both = tuple(name for name in self._of_both if name != "visual_tokens")
 
     def __call__(self, crops: np.ndarray) -> Encoded:
-        """Read `[N,S,S]` uint8 crops; the label of one who is torn between two hangs on neither side of the face (`ImageSpec.torn`).
+        """Read `[N,S,S]` uint8 crops, each the way round in which its left half is the lighter, and both ways round where neither is or two
+        labels are nearly tied (`ImageSpec`): so a face and its mirror image are read alike.
 
         Raises:
-            BundleError: the configuration asks what is visible, and the graph does not tell.
+            BundleError: the configuration asks for what the graph does not tell.
         """
+        spec = self.config.image
+        lighter = _lighter(crops) if spec.mirror else np.full(len(crops), 255.0)
+        turned = lighter < 0
+        crops = np.where(turned[:, None, None], crops[:, :, ::-1], crops)
+        out = self._run(crops)
+        second, first = np.partition(out["probabilities"], -2)[:, -2:].T
+        if (twice := (first - second < spec.torn) | (np.abs(lighter) < spec.even)).any():
+            for name, read in self._run(crops[twice][:, :, ::-1]).items():
+                if name in self._of_both:
+                    out[name][twice] = (out[name][twice] + self._mirrored(name, read)) / 2
+        if turned.any():
+            for name, read in out.items():
+                read[turned] = self._mirrored(name, read[turned])
+        return Encoded(*(out[name] for name in _READ))
+
+    def _run(self, crops: np.ndarray) -> dict[str, np.ndarray]:
         out = self.session.run({INPUT: prepare(crops, self.config.image.scale)})
-        probabilities = self._probabilities(out)
-        second, first = np.partition(probabilities, -2)[:, -2:].T
-        if (torn := first - second < self.config.image.torn).any():
-            mirrored = self.session.run({INPUT: prepare(crops[torn][:, :, ::-1], self.config.image.scale)})
-            probabilities[torn] = (probabilities[torn] + self._probabilities(mirrored)) / 2
+        out["probabilities"] = softmax(out["emotion_logits"] / self.config.temperature)
         if "visible" not in out:
             if self.config.verdict.min_visible:
                 raise BundleError("min_visible is set, but graph 'vision_encoder' has no output 'visible': export the bundle again")
             out["visible"] = np.ones_like(out["cues"])
-        units = out.get("units", np.zeros((len(crops), 0), np.float32))
+        units = out.setdefault("units", np.zeros((len(crops), 0), np.float32))
         if len(columns := {c for unit in self.config.units for c in unit.columns}) and max(columns) >= units.shape[1]:
             raise BundleError("action units are listed, but graph 'vision_encoder' does not read them: export the bundle again")
-        return Encoded(out["visual_tokens"], probabilities, out["cues"], out["points"], out["pose"], out["visible"], units)
+        return {name: out[name] for name in _READ}
 
-    def _probabilities(self, out: dict[str, np.ndarray]) -> np.ndarray:
-        return softmax(out["emotion_logits"] / self.config.temperature)
+    def _mirrored(self, name: str, read: np.ndarray) -> np.ndarray:
+        """What was read of a mirror image, as it is of the face."""
+        if name == "visual_tokens":
+            return read[..., ::-1] if self.config.policy.tower else read
+        if name == "cues":
+            return np.asarray(np.where([cue.mirrored for cue in self.config.cues], -read, read))
+        if name == "points":
+            return np.asarray(read[:, self.config.image.mirror] * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32))
+        if name == "pose":
+            return read * np.array([-1, 1, -1], np.float32)
+        if name == "units":
+            turned = np.arange(read.shape[1])
+            for left, right in (unit.columns for unit in self.config.units if len(unit.columns) == 2):
+                turned[[left, right]] = right, left
+            return read[:, turned]
+        return read
 
     def read(self, crops: np.ndarray, *, batch: int = 64) -> Encoded:
         """Read any number (one at least) of `[N,S,S]` uint8 crops, so many at a time."""
         return Encoded.joined([self(crops[i : i + batch]) for i in range(0, len(crops), batch)])
+
+
+def _lighter(crops: np.ndarray) -> np.ndarray:
+    """`[N]` how much lighter the left half of `[N,S,S]` is than the right one, grey levels; of a mirror image it is the same below zero."""
+    half = crops.shape[2] // 2
+    left, right = (part.sum((1, 2), dtype=np.int64) for part in (crops[:, :, :half], crops[:, :, -half:]))
+    return np.asarray((left - right) / (crops.shape[1] * half))
 
 
 def hidden_cues(visible: np.ndarray, config: BundleConfig, beyond: np.ndarray | None = None, least: float | None = None) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from edge.language.grammar import FILE, Walk
 from edge.language.labels import EMOTIONS_8
 from edge.language.rationale import parse_completion, write_completion
 from training.constraint import GrammarLogits, Template, constrain, make_tokenizer
+from training.cues import CUE_NAMES, SIDED
 from training.language import build
 from training.network import Encoder
 from training.policy import TOKENS_PER_FRAME, ErvPolicy, ErvProcessor, load_policy
@@ -84,13 +85,26 @@ def test_what_is_seen_changes_what_is_predicted(parts):
     assert not torch.allclose(policy(**batch).logits[:, -1], policy(**other).logits[:, -1])
 
 
+def test_a_mirror_image_is_told_alike(parts):
+    policy, _ = parts
+    random = np.random.default_rng(4)
+    read = {
+        name: torch.from_numpy(random.normal(0, 2, (5, size)).astype(np.float32))
+        for name, size in (("emotion", 8), ("cues", len(CUE_NAMES)), ("pose", 3))
+    }
+    turned = torch.from_numpy(np.where(SIDED, -1, 1).astype(np.float32))
+    mirror = read | {"cues": read["cues"] * turned[:-3], "pose": read["pose"] * turned[-3:]}
+    assert torch.equal(policy.projector(read), policy.projector(mirror))
+    assert not torch.equal(policy.projector(read), policy.projector(mirror | {"cues": -mirror["cues"]}))
+
+
 def test_completions_are_learned_with_gradients_into_projector_and_decoder(parts):
     policy, processor = parts
     text = "<s><image><think>The lip corners are pulled up.</think><answer>happiness</answer></s>"
     batch = processor(_crops(2, 1), [text] * 2, padding=True, return_tensors="pt")
     loss = policy(**batch, labels=batch["input_ids"]).loss
     loss.backward()
-    assert policy.projector.places.weight.grad.abs().sum() > 0
+    assert policy.projector.readings[0].weight.grad.abs().sum() > 0
     assert policy.decoder.lm_head.weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in policy.encoder.parameters())
     policy.zero_grad()

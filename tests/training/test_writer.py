@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge.language.grammar import read_grammar
 from edge.language.labels import EMOTIONS_8, mask_emotions, named_emotions
 from edge.language.statements import CUE_KINDS, Facts
-from training.cues import CUE_NAMES, MIRROR_SIGN
+from training.cues import CUE_NAMES, SIDED
 from training.language import GrammarConfig, build, configure, make_rules, reliable_from
 from training.sentences import negate
 from training.writer import ByFace, Readings, Writer, at_random, sentences_of, text_of
@@ -91,7 +91,7 @@ def test_wording_follows_the_face_and_spreads(grammar):
     still = [text_of(writer.write(facts, "happiness", wording(readings[0] + d))) for d in rng.normal(size=(50, 17)) * 1e-3]
     assert len(set(still)) <= 3  # a face that hardly moves keeps its words
 
-    turned = np.where([*(MIRROR_SIGN < 0), True, False, True], -readings, readings)
+    turned = np.where(SIDED, -readings, readings)
     assert texts == [text_of(writer.write(facts, "happiness", wording(row))) for row in turned]
 
 

@@ -1,6 +1,6 @@
-"""Who is torn between two labels is read in the mirror, too."""
+"""A face and its mirror image are read alike, and who is torn between two labels is read both ways round."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -17,29 +17,68 @@ def crops(pipeline, portrait):
     return np.stack([crop, np.roll(crop, 30, 0)])
 
 
-def _encoder(pipeline, torn):
-    return FaceEncoder(pipeline.encoder.session, replace(pipeline.config, image=replace(pipeline.config.image, torn=torn)))
+def _encoder(pipeline, **given):
+    return FaceEncoder(pipeline.encoder.session, replace(pipeline.config, image=replace(pipeline.config.image, **given)))
 
 
-def test_its_answer_is_the_mean_of_both_and_the_same_from_either_side(pipeline, crops):
-    mirrored = np.ascontiguousarray(crops[:, :, ::-1])
-    one, twice = _encoder(pipeline, 0.0), _encoder(pipeline, 1.0)
-    mean = (one(crops).probabilities + one(mirrored).probabilities) / 2
-    assert np.abs(one(crops).probabilities - one(mirrored).probabilities).max() > 1e-3
-    for seen in (crops, mirrored):
-        assert np.allclose(twice(seen).probabilities, mean, atol=1e-5)
-        assert np.array_equal(twice(seen).cues, one(seen).cues)
+def _mirrored(read, config):
+    """What is read of a face, as it would be of its mirror image."""
+    sign = np.where([cue.mirrored for cue in config.cues], -1, 1)
+    units = read.units.copy()
+    for left, right in (unit.columns for unit in config.units if len(unit.columns) == 2):
+        units[:, [left, right]] = units[:, [right, left]]
+    points = read.points_xy[:, config.image.mirror] * [-1, 1] + [1, 0]
+    return replace(read, cues=read.cues * sign, points_xy=points, pose_deg=read.pose_deg * [-1, 1, -1], units=units)
+
+
+def _alike(one, other, atol):
+    return all(np.allclose(getattr(one, field.name), getattr(other, field.name), atol=atol) for field in fields(one))
+
+
+def test_a_face_and_its_mirror_image_are_read_alike(pipeline, crops):
+    config, turned = pipeline.config, np.ascontiguousarray(crops[:, :, ::-1])
+    assert {cue.name for cue in config.cues if cue.mirrored} == {"corner_asymmetry"}
+    assert sum(len(unit.columns) == 2 for unit in config.units) > 3
+    # the halves of these are told apart easily; read as they come, they are not read alike
+    once, as_it_comes = _encoder(pipeline, torn=0.0), _encoder(pipeline, torn=0.0, mirror=[], even=0.0)
+    assert _alike(once(turned), _mirrored(once(crops), config), 1e-5)
+    assert not _alike(as_it_comes(turned), _mirrored(as_it_comes(crops), config), 0.05)
+    assert _alike(_encoder(pipeline, torn=1.0)(turned), _mirrored(_encoder(pipeline, torn=1.0)(crops), config), 1e-4)
+
+
+def test_whose_halves_are_equally_light_is_read_both_ways_round(pipeline, crops):
+    once, even = _encoder(pipeline, torn=0.0, even=0.0), _encoder(pipeline, torn=0.0, even=255.0)
+    symmetric = ((crops.astype(np.uint16) + crops[:, :, ::-1]) // 2).astype(np.uint8)
+    assert _alike(even(symmetric), _mirrored(even(symmetric), pipeline.config), 1e-4)
+    assert not _alike(once(symmetric), _mirrored(once(symmetric), pipeline.config), 1e-4)
+
+
+def test_who_is_read_twice_is_read_by_the_mean(pipeline, crops):
+    as_it_comes = _encoder(pipeline, torn=0.0, mirror=[], even=0.0)
+    one, other, both = as_it_comes(crops), _mirrored(as_it_comes(crops[:, :, ::-1]), pipeline.config), _encoder(pipeline, torn=1.0)(crops)
+    for field in fields(one):
+        mean = (getattr(one, field.name) + getattr(other, field.name)) / 2
+        assert np.allclose(getattr(both, field.name), mean, atol=1e-4), field.name
+
+
+def test_a_bundle_that_does_not_know_its_points_in_a_mirror_is_answered_by_the_mean_and_read_as_it_comes(pipeline, crops):
+    old, once = _encoder(pipeline, torn=1.0, mirror=[], even=0.0), _encoder(pipeline, torn=0.0, mirror=[], even=0.0)
+    assert not np.allclose(old(crops).probabilities, once(crops).probabilities, atol=1e-4)
+    for name in ("tokens", "cues", "points_xy", "pose_deg", "units"):
+        assert np.array_equal(getattr(old(crops), name), getattr(once(crops), name))
 
 
 def test_only_who_is_torn_is_looked_at_twice(pipeline, crops, monkeypatch):
-    probabilities = np.sort(_encoder(pipeline, 0.0)(crops).probabilities, 1)
+    probabilities = np.sort(_encoder(pipeline, torn=0.0, even=0.0)(crops).probabilities, 1)
     gaps = probabilities[:, -1] - probabilities[:, -2]
     assert gaps[0] > gaps[1], "the second is the one that can hardly be told"
     looked, run = [], pipeline.encoder.session.run
     monkeypatch.setattr(pipeline.encoder.session, "run", lambda inputs: (looked.append(len(inputs["pixel_values"])), run(inputs))[1])
-    _encoder(pipeline, float(gaps.mean()))(crops)
+    _encoder(pipeline, torn=float(gaps.mean()), even=0.0)(crops)
     assert looked == [2, 1]
 
 
 def test_the_shipped_bundle_looks_twice(pipeline):
     assert 0 < pipeline.config.image.torn < 1
+    assert pipeline.config.image.mirror
+    assert 0 < pipeline.config.image.even < 10
