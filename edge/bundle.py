@@ -63,12 +63,12 @@ class ImageSpec:
     five: Annotated[list[list[Annotated[int, Range(0, 999)]]], Range(0, 5)] = field(default_factory=list)
     """Which of the encoder's points are the five, each the mean of some; empty: not known."""
     torn: Share = 0.0
-    """A face whose two most probable labels lie closer together than this is read in the mirror, too, and answered by the mean."""
+    """A face whose two most probable labels lie closer together than this is read both ways round, and answered by the mean."""
     mirror: Annotated[list[Annotated[int, Range(0, 999)]], Range(0, 1000)] = field(default_factory=list)
     """Which of the encoder's points each is in a mirror image; a face is then read the way round in which its left half is the lighter, so
-    that it and its mirror image are read alike, and who is read twice is read by the mean in all. Empty: as it comes."""
+    that it and its mirror image are read alike. Empty: as it comes."""
     even: Annotated[float, Range(0, 255)] = 0.0
-    """Where the halves differ by less than this, in grey levels, it is read both ways round as well."""
+    """Where the halves differ by less than this, in grey levels, it is read both ways round, the more alike the more by both."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,8 @@ def _check_sizes(config: BundleConfig, explainer: Explainer, tokens: int, points
     five = config.image.five
     if (five or config.face.rough) and (len(five) != 5 or not all(five) or max(map(max, five)) >= points):
         raise ValueError(f"image.five does not name five places among the encoder's {points} points")
+    if (mirror := config.image.mirror) and [mirror[i] for i in mirror if i < len(mirror)] != list(range(points)):
+        raise ValueError(f"image.mirror does not name the partner of each of the encoder's {points} points")
     words = len(explainer.policy.tokenizer)
     if max(config.policy.bos, config.policy.eos, config.policy.image, *config.policy.prefix, *config.policy.suffix) >= words:
         raise ValueError(f"a token of the policy lies beyond the {words} of its tokenizer")

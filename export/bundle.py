@@ -54,7 +54,7 @@ from training.verifier import load_verifier
 from training.visibility import load_visibility
 
 log = logging.getLogger(__name__)
-_EVEN = 3.0
+_EVEN = 5.0
 """A crop that is a pixel off moves the difference between the halves by 2 to 3 grey levels; between faces it has a deviation of 35."""
 
 

@@ -138,7 +138,7 @@ def choose_confidence(explainer: Explainer, encoder: FaceEncoder, faces: FerPlus
 
 
 def recalibrate(folder: Path, data: Path, out: Path) -> dict[str, float]:
-    """Write a copy of a bundle that reads torn faces in the mirror, too, says nothing of what may be hidden (`VEILED`), and abstains below
+    """Write a copy of a bundle that reads torn faces both ways round, says nothing of what may be hidden (`VEILED`), and abstains below
     a confidence that is chosen anew for it.
 
     Args:

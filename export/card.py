@@ -66,6 +66,7 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         ),
         *(["A face is read the way round in which its left half is the lighter, as its mirror image is."] * bool(config.image.mirror)),
         *([f"Who has two labels closer together than {config.image.torn} is read both ways round."] * bool(config.image.torn)),
+        *(["Who is lit evenly from both sides is, too."] * bool(config.image.even)),
         f"Below a calibrated confidence of {verdict.min_confidence} the pipeline abstains. The thresholds were chosen on validation faces,",
         "for at most 2 % of the texts made to deceive, mean over the attacks (`false_accepts` below); temperature",
         f"{config.temperature}.",

@@ -46,7 +46,10 @@ def recovered_policy(bundle: Bundle, encoder: Encoder, weights: Weights) -> tupl
     policy = new_policy(encoder, tokenizer, shape)
     found = {name: weights[name] for name in policy.state_dict() if name.startswith("projector.")}
     found |= {f"decoder.{name}": value for name, value in _decoder(weights, shape).items()}
-    missing, unknown = policy.load_state_dict({name: torch.tensor(value) for name, value in found.items()}, strict=False)
+    try:
+        missing, unknown = policy.load_state_dict({name: torch.tensor(value) for name, value in found.items()}, strict=False)
+    except RuntimeError:
+        raise InputError("the bundle's policy is another kind of network, or of another version of this project") from None
     if unknown or any(not name.startswith("encoder.") for name in missing):
         raise InputError("the bundle's decoder is another kind of network")
     return policy, ErvProcessor(tokenizer)

@@ -26,7 +26,7 @@ _SMALL = {
         "nudged=0",
         "evidence_passes=1",
     ],
-    "steady": ["steps=4", "fer=8", "today=4", "composed=0", "composed_each=0", "mixed=1"],
+    "steady": ["steps=4", "fer=8", "today=4", "composed=0", "composed_each=0"],
     "screen": ["widths=[4,8]", "hidden=8", "pictures=20", "least_score=0.001", "steps=10", "batch=8"],
     "visibility": ["widths=[4,8]", "hidden=8", "epochs=1", "batch=16"],
     "grammar": ["precision=0", "contradicted=1", "least_faces=1", 'floor={"": 0.1}'],

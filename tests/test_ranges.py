@@ -169,6 +169,8 @@ def test_a_template_that_is_no_upright_face_is_refused_at_loading(copy, template
         (("image", "five"), [], r"image\.five does not name five places among the encoder's \d+ points"),  # the shipped finder's are rough
         (("image", "five"), [[0]] * 4, r"image\.five does not name five places"),
         (("image", "five"), [[998]] * 5, r"image\.five does not name five places"),
+        (("image", "mirror"), [0], r"image\.mirror does not name the partner of each"),
+        (("image", "mirror"), [0] * 23, r"image\.mirror does not name the partner of each"),
         (("policy", "image"), 1, "is not a bundle configuration"),
         (("labels",), ["neutral", "neutral", *VALUES["labels"][2:]], "is not a bundle configuration"),
     ],

@@ -1,5 +1,6 @@
 """One calibration for both worlds: class offsets, how strange a face is to what the emotions were learned from, and what its answer is
-worth then, as the runtime comes to it: who is torn between two labels is read in the mirror, too.
+worth then, nearly as the runtime comes to it: who is torn between two labels is read both ways round, though as the face comes and not the
+lighter half first.
 
 Strangeness is the probability that a face belongs to the unlabelled world (`faces_today`) and not to the labelled one (FER+), by a linear
 model over the trunk's features. It knows no emotion. Temperatures of a familiar and of a strange face are chosen on both validation sets.
@@ -24,7 +25,7 @@ _FAMILIAR, _STRETCH = np.arange(0.5, 1.55, 0.05), (1.0, 1.2, 1.4, 1.6, 1.8, 2.0,
 """Temperatures of a familiar face, and by how much more a strange one's is. Of the validation faces one in fifteen is wholly strange, of
 today's portraits almost all: what is unsure beyond that has not been seen."""
 TORN = 0.5
-"""Whose two best labels lie closer than this, as probabilities, is read in the mirror, too, and answered by the mean (`ImageSpec.torn`). Of
+"""Whose two best labels lie closer than this, as probabilities, is read both ways round and answered by the mean (`ImageSpec.torn`). Of
 validation faces, FER+ and elsewhere, 0.0003 and none then have another label in the mirror (before 0.058, 0.098), for a second look at
 0.20 and 0.42 of them."""
 

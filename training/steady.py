@@ -51,6 +51,8 @@ class SteadyConfig:
     """Faces that are composed of each emotion; 0: none are."""
     own_share: float
     """Of the target of a FER+ face that is the network's own mean answer instead of the votes."""
+    rare_power: float
+    """A face of FER+ is drawn in proportion to (frequency of its emotions) ** −rare_power."""
     rare_today: float
     """A face of today is drawn in proportion to (frequency of its answers) ** −rare_today."""
     toned: float
@@ -87,10 +89,11 @@ def train(folder: Path, out: Path, config: SteadyConfig, *, encoder: str) -> Pat
     before = load_checkpoint(Path(encoder))["record"]
     shape = {name: before["config"][name] for name in ("widths", "depths", "motion")}
     run = Run(out, replace(config, **shape), seed=config.seed, after=before)
-    model, _ = load_encoder(Path(encoder))
+    model, cue_model = load_encoder(Path(encoder))
     model = model.to(run.device, memory_format=torch.channels_last)
     model.doubt.zero_()
-    material = Material(folder, replace(encoder_config(None, []), composed=config.composed_each, nudged=0, seed=config.seed))
+    given = {"composed": config.composed_each, "nudged": 0, "rare_power": config.rare_power, "seed": config.seed}
+    material = Material(folder, replace(encoder_config(None, []), **given))
     batches = _batches(model, material, config)
     thaw(model, plain(material.raw.images[:PROBED]).to(run.device, memory_format=torch.channels_last))
     first = {name: value.clone() for name, value in model.state_dict().items()}
@@ -107,6 +110,8 @@ def train(folder: Path, out: Path, config: SteadyConfig, *, encoder: str) -> Pat
         pixels = batch.images.to(run.device, memory_format=torch.channels_last)
         with torch.autocast(run.device.type, torch.bfloat16):
             logits = model.emotion(model.stages(model.stem(standardise(pixels))).mean((2, 3)))
+            if model.evidence.weight.any():
+                logits = logits + model.evidence(model.motion(standardise(pixels))["moved"])
         loss = -(batch.emotion.to(run.device) * F.log_softmax(logits.float(), 1)).sum(1).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -118,12 +123,15 @@ def train(folder: Path, out: Path, config: SteadyConfig, *, encoder: str) -> Pat
         if step % _TOLD == 0 or step == config.steps:
             run.metrics(step=step, loss=total / ((step - 1) % _TOLD + 1))
             total = 0.0
-    share = {name: config.mixed if value.is_floating_point() else 0.0 for name, value in first.items()}
     model.load_state_dict(
-        {name: torch.lerp(value, average.state[name], share[name]) if share[name] else value for name, value in first.items()}
+        {
+            name: torch.lerp(value, average.state[name], config.mixed) if value.is_floating_point() else value
+            for name, value in first.items()
+        }
     )
-    held_out = Targets.of(load_today(folder, held_out=True), material.cue_model, material.unit_model)
-    run.save(cue_model=material.cue_model, **finish(run, model, material, load_ferplus(folder, "valid"), elsewhere(folder, SIZE), held_out))
+    held_out = Targets.of(load_today(folder, held_out=True), cue_model, material.unit_model)
+    material.cue_model = cue_model  # the branch, which stays, was taught with this one
+    run.save(cue_model=cue_model, **finish(run, model, material, load_ferplus(folder, "valid"), elsewhere(folder, SIZE), held_out))
     return out
 
 

@@ -7,7 +7,7 @@ Nothing else of it changes: weights, class offsets and action units stay as they
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from training.augment import SIZE
@@ -21,8 +21,8 @@ def train(folder: Path, out: Path, config: EncoderConfig, *, encoder: str) -> Pa
     model, _ = load_encoder(Path(encoder))
     checkpoint = load_checkpoint(Path(encoder))
     before = checkpoint.pop("record")
-    known = {name: value for name, value in before["config"].items() if name in asdict(config)}
-    run = Run(out, replace(config, **known), seed=config.seed, after=before)
+    shape = {name: before["config"][name] for name in ("widths", "depths", "motion")}
+    run = Run(out, replace(config, **shape), seed=config.seed, after=before)
     checkpoint["state"]["doubt"] = fit_temperatures(run, model, labelled(load_ferplus(folder, "valid"), elsewhere(folder, SIZE)))
     run.save(**checkpoint)
     return out

@@ -269,7 +269,7 @@ def main() -> None:
             say(_serve(rival, json.loads(line)))
     except MissingError as error:
         say({"missing": str(error)})
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         say({"missing": f"the package '{error.name}' is not installed for this Python"})
     except Exception as error:
         say({"missing": f"it {doing}: {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"})

@@ -12,8 +12,6 @@ from edge.errors import BundleError
 from edge.types import ActionUnit
 
 INPUT = "pixel_values"
-
-
 _READ = ("visual_tokens", "probabilities", "cues", "points", "pose", "visible", "units")
 """What is read of a face, in the order of `Encoded`."""
 
@@ -76,15 +74,19 @@ class FaceEncoder:
             BundleError: the configuration asks for what the graph does not tell.
         """
         spec = self.config.image
-        lighter = _lighter(crops) if spec.mirror else np.full(len(crops), 255.0)
+        lighter = _lighter(crops) if spec.mirror else np.full(len(crops), np.inf)
         turned = lighter < 0
-        crops = np.where(turned[:, None, None], crops[:, :, ::-1], crops)
-        out = self._run(crops)
+        out = self._run(np.where(turned[:, None, None], crops[:, :, ::-1], crops))
         second, first = np.partition(out["probabilities"], -2)[:, -2:].T
-        if (twice := (first - second < spec.torn) | (np.abs(lighter) < spec.even)).any():
-            for name, read in self._run(crops[twice][:, :, ::-1]).items():
-                if name in self._of_both:
-                    out[name][twice] = (out[name][twice] + self._mirrored(name, read)) / 2
+        torn = first - second < spec.torn
+        # what is read goes over by and by from one way round to both: half and half where neither half is lighter, or two labels are tied
+        share = np.maximum(_near(first - second, spec.torn), _near(np.abs(lighter), spec.even)) / 2
+        if (twice := share > 0).any():
+            both = self._run(np.where(turned[twice, None, None], crops[twice], crops[twice][:, :, ::-1]))
+            for name in self._of_both:
+                part = np.where(torn[twice], 0.5, share[twice]) if name == "probabilities" else share[twice]
+                part = part.astype(np.float32).reshape(-1, *[1] * (out[name].ndim - 1))
+                out[name][twice] = (1 - part) * out[name][twice] + part * self._mirrored(name, both[name])
         if turned.any():
             for name, read in out.items():
                 read[turned] = self._mirrored(name, read[turned])
@@ -122,6 +124,11 @@ class FaceEncoder:
     def read(self, crops: np.ndarray, *, batch: int = 64) -> Encoded:
         """Read any number (one at least) of `[N,S,S]` uint8 crops, so many at a time."""
         return Encoded.joined([self(crops[i : i + batch]) for i in range(0, len(crops), batch)])
+
+
+def _near(value: np.ndarray, limit: float) -> np.ndarray:
+    """1 at 0, falling to 0 at the limit and beyond."""
+    return np.clip(1 - value / limit, 0, 1) if limit else np.zeros(len(value))
 
 
 def _lighter(crops: np.ndarray) -> np.ndarray:

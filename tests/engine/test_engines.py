@@ -103,6 +103,7 @@ def test_the_key_names_all_that_an_engine_depends_on(key):
 def test_every_shape_that_the_pipeline_really_uses_lies_within_a_profile(pipeline, portrait):
     """Watched over a picture with an explanation and further candidates."""
     config, seen = pipeline.bundle.config, {name: [] for name in GRAPHS}
+    one = config.policy.tokens_per_frame
     for session, name in zip(pipeline.sessions, GRAPHS, strict=False):
         run, run_into = session.run, session.run_into
 
@@ -117,8 +118,8 @@ def test_every_shape_that_the_pipeline_really_uses_lies_within_a_profile(pipelin
         session.run, session.run_into = watch, watch_into
     try:
         pipeline(portrait)
-        pipeline.explainer.policy.sample(np.zeros((1, 10, 128), np.float32), config.policy.candidates, seed=0)
-        pipeline.explainer.policy.greedy(np.zeros((2, 80, 128), np.float32))
+        pipeline.explainer.policy.sample(np.zeros((1, one, 128), np.float32), config.policy.candidates, seed=0)
+        pipeline.explainer.policy.greedy(np.zeros((2, one * config.policy.max_frames, 128), np.float32))
     finally:
         for session in pipeline.sessions[: len(GRAPHS)]:
             del session.run, session.run_into

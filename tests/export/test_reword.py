@@ -10,7 +10,7 @@ from export.__main__ import main as export
 from export.calibrate import TORN
 from training import phrases
 
-MOUTH = "jaw_drop= mouth_opening="
+JAW = "jaw_drop="
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def called(monkeypatch):
     """Call one phrase otherwise, or add some."""
 
     def change(*texts: str) -> None:
-        monkeypatch.setitem(phrases.RESTS, MOUTH, texts)
+        monkeypatch.setitem(phrases.RESTS, JAW, texts)
 
     return change
 
@@ -29,27 +29,27 @@ def test_the_shipped_bundle_has_the_words_that_the_project_has(pipeline, tmp_pat
 
 
 def test_a_phrase_is_called_otherwise_where_the_verifier_reads_it_alike(pipeline, called, tmp_path, capsys):
-    first, second = phrases.RESTS[MOUTH]
-    called(first, "the jaw is relaxed behind a closed mouth")
+    first, second = phrases.RESTS[JAW]
+    called(first, "the lower jaw is not dropped")
     assert export(["reword", str(pipeline.bundle.folder), "--out", str(tmp_path / "new")]) == 0
-    assert json.loads(capsys.readouterr().out)[second] == "the jaw is relaxed behind a closed mouth"
+    assert json.loads(capsys.readouterr().out)[second] == "the lower jaw is not dropped"
     bundle = Bundle.load(tmp_path / "new")
     grammar, text = (
         load_grammar(bundle.folder / FILE),
-        "The jaw is relaxed behind a closed mouth. No smile is visible. The expression is neutral.",
+        "The lower jaw is not dropped. No smile is visible. The expression is neutral.",
     )
     before = load_grammar(pipeline.bundle.folder / FILE)
     assert before.parse(text) is None
-    assert grammar.parse(text).said == before.parse(text.replace("behind a closed mouth", "and the mouth closed")).said
+    assert grammar.parse(text).said == before.parse(text.replace("The lower jaw is not dropped", "The jaw is not dropped")).said
     assert bundle.config.provenance["reworded"]
 
 
 @pytest.mark.parametrize(
     ("texts", "complaint"),
     [
-        (("the jaw is relaxed behind closed lips", "a broad grin shows"), "does not read these as it read"),
-        (("the jaw is relaxed behind closed lips",), "states other things"),
-        (("the jaw is relaxed behind closed lips", "the mouth is wide open"), "two meanings"),
+        (("the jaw is not dropped", "a broad grin shows"), "does not read these as it read"),
+        (("the jaw is not dropped",), "states other things"),
+        (("the jaw is not dropped", "the mouth is wide open"), "two meanings"),
     ],
     ids=["other meaning", "fewer", "another phrase's"],
 )

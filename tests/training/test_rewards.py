@@ -20,7 +20,7 @@ from training.rewards import (
 )
 
 _PRIOR = np.full(11, 0.1)
-_SMILE = "The lip corners are pulled up, and the mouth is stretched wide. The person looks happy."
+_SMILE = "A broad smile widens the mouth. The person looks happy."
 
 
 def _row(**emotions: float) -> np.ndarray:

@@ -1,10 +1,9 @@
 """The trunk that goes on learning: whose skin is changed, what is kept and what moves."""
 
-import numpy as np
 import torch
 
 from training.encoder import load_encoder
-from training.steady import configure, tone
+from training.steady import tone
 
 
 def _drawn(count: int) -> torch.Tensor:
@@ -35,8 +34,3 @@ def test_the_trunk_moves_and_the_branch_reads_as_before(runs):
     for name in ("cues", "units", "points", "pose"):
         torch.testing.assert_close(other[name], one[name], atol=2e-3, rtol=2e-3)
     assert (other["map"] - one["map"]).abs().max() > 1e-3
-
-
-def test_half_of_what_was_learned_is_kept():
-    assert 0 < configure(None, []).mixed < 1
-    assert np.isclose(configure(None, ["mixed=0.25"]).mixed, 0.25)

@@ -16,6 +16,7 @@ from training.__main__ import main as train
 from training.data import load_ferplus
 from training.encoder import EncoderConfig
 from training.photos import load_photos
+from training.policy import TOKENS_PER_FRAME
 from training.run import read_config
 
 
@@ -25,7 +26,7 @@ def test_a_bundle_made_from_scratch_loads_and_reads(bundle, data):
     assert config.provenance["runs"]["encoder"]["seed"] == 1
     with Pipeline.load(bundle, device="cpu") as pipeline:
         read = pipeline.encoder(load_ferplus(data, "test").at(config.image.size).images)
-        assert read.tokens.shape == (48, 10, 32)
+        assert read.tokens.shape == (48, TOKENS_PER_FRAME, 32)
         assert np.allclose(read.probabilities.sum(1), 1, atol=1e-5)
 
 

@@ -86,7 +86,7 @@ def test_wording_follows_the_face_and_spreads(grammar):
     wording, facts = ByFace.fit(readings), _facts(eye_opening=-1.8)
     texts = [text_of(writer.write(facts, "happiness", wording(row))) for row in readings]
     assert texts == [text_of(writer.write(facts, "happiness", wording(row))) for row in readings]
-    assert len(set(texts)) > 120
+    assert len(set(texts)) > 110
     assert Counter(texts).most_common(1)[0][1] < 20
     still = [text_of(writer.write(facts, "happiness", wording(readings[0] + d))) for d in rng.normal(size=(50, 17)) * 1e-3]
     assert len(set(still)) <= 3  # a face that hardly moves keeps its words
@@ -149,11 +149,11 @@ def test_negate_denies():
 def test_rest_alone_speaks_for_nothing_but_a_neutral_expression(grammar):
     assert not Writer(grammar).write(_facts("sadness", 0.97), "sadness", at_random(random.Random(0)))
     assert Writer(grammar).write(_facts("neutral", 0.97), "neutral", at_random(random.Random(0)))
-    assert grammar.parse("The eyes are at rest. No smile is visible. The expression is neutral.")
-    assert not grammar.parse("The eyes are at rest. No smile is visible. The face shows happiness.")
-    assert not grammar.parse("The eyes are at rest, and the mouth is closed. Most likely this is sadness; anger is not far off.")
+    assert grammar.parse("The eyelids are at rest. No smile is visible. The expression is neutral.")
+    assert not grammar.parse("The eyelids are at rest. No smile is visible. The face shows happiness.")
+    assert not grammar.parse("The eyelids are at rest, and the mouth is closed. Most likely this is sadness; anger is not far off.")
     assert not grammar.parse("The mouth is closed; the head is lowered. The person looks sad.")
-    assert grammar.parse("The eyes are at rest. The mouth is stretched wide. The face shows happiness.")
+    assert grammar.parse("The eyelids are at rest. The mouth is stretched wide. The face shows happiness.")
 
 
 def test_a_wide_open_mouth_is_told_from_parted_lips():
@@ -169,17 +169,17 @@ def test_a_wide_open_mouth_is_told_from_parted_lips():
 def test_one_observation_is_not_summed_up(grammar):
     for ending in ("Taken together, this is an expression of happiness.", "All in all, the person looks happy."):
         assert not grammar.parse(f"The mouth is stretched wide. {ending}")
-        assert grammar.parse(f"The mouth is stretched wide. The eyes are relaxed. {ending}")
+        assert grammar.parse(f"The mouth is stretched wide. The eyelids are at rest. {ending}")
 
 
 def test_brows_that_are_not_raised_are_told_of_a_calm_face_alone(grammar):
-    assert grammar.parse("The eyes are relaxed; neither brow is raised. The face looks neutral.")
+    assert grammar.parse("The eyelids are at rest; neither brow is raised. The face looks neutral.")
     assert not grammar.parse("A broad smile parts the lips; neither brow is raised. The person looks happy.")
     assert not grammar.parse("A broad smile parts the lips. The brows are not raised. The person looks happy.")
 
 
 def test_no_smile_holds_of_corners_that_turn_down_and_eyes_at_rest_are_at_rest(grammar):
-    said = grammar.parse("The eyes are relaxed; there is no smile. The face looks neutral.").said
+    said = grammar.parse("The eyelids are at rest; there is no smile. The face looks neutral.").said
     eyes, corners = (next(s for s in said if s.subject == cue) for cue in ("eye_opening", "lip_corners"))
     facts = _facts("neutral", 0.97, lip_corners=-2.0, eye_opening=-2.0)
     assert grammar.rules.holds(corners, facts, "neutral")

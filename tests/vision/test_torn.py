@@ -53,12 +53,26 @@ def test_whose_halves_are_equally_light_is_read_both_ways_round(pipeline, crops)
     assert not _alike(once(symmetric), _mirrored(once(symmetric), pipeline.config), 1e-4)
 
 
-def test_who_is_read_twice_is_read_by_the_mean(pipeline, crops):
+def test_who_is_torn_is_answered_by_the_mean_and_read_by_both_as_far_as_torn(pipeline, crops):
     as_it_comes = _encoder(pipeline, torn=0.0, mirror=[], even=0.0)
-    one, other, both = as_it_comes(crops), _mirrored(as_it_comes(crops[:, :, ::-1]), pipeline.config), _encoder(pipeline, torn=1.0)(crops)
-    for field in fields(one):
-        mean = (getattr(one, field.name) + getattr(other, field.name)) / 2
-        assert np.allclose(getattr(both, field.name), mean, atol=1e-4), field.name
+    one, other = as_it_comes(crops), _mirrored(as_it_comes(crops[:, :, ::-1]), pipeline.config)
+    lighter = crops[:, :, :48].mean((1, 2), dtype=float) > crops[:, :, 48:].mean((1, 2), dtype=float)
+    first, second = (np.where(lighter[:, None], a.probabilities, b.probabilities) for a, b in ((one, other), (other, one)))
+    gap = -np.diff(np.sort(first, 1)[:, :-3:-1], axis=1)[:, 0]
+    both = _encoder(pipeline, torn=1.0, even=0.0)(crops)
+    assert np.allclose(both.probabilities, (first + second) / 2, atol=1e-5)
+    a, b = (np.where(lighter[:, None], p.cues, q.cues) for p, q in ((one, other), (other, one)))
+    assert np.allclose(both.cues, a + (b - a) * ((1 - gap) / 2)[:, None], atol=1e-4)
+
+
+def test_what_is_read_does_not_jump_where_the_light_comes_from_the_other_side(pipeline, crops):
+    slope = np.linspace(-0.08, 0.08, crops.shape[2])
+    light = np.linspace(-1, 1, 161)
+    lit = np.stack(
+        [np.clip(((crops[0].astype(float) + crops[0][:, ::-1]) / 2 + 0.001 * crops[0]) * (1 + s * slope), 0, 255) for s in light]
+    )
+    steps = {even: np.abs(np.diff(_encoder(pipeline, torn=0.0, even=even)(lit.astype(np.uint8)).cues, axis=0)).max() for even in (0.0, 8.0)}
+    assert steps[8.0] < 0.6 * steps[0.0]
 
 
 def test_a_bundle_that_does_not_know_its_points_in_a_mirror_is_answered_by_the_mean_and_read_as_it_comes(pipeline, crops):
@@ -81,4 +95,4 @@ def test_only_who_is_torn_is_looked_at_twice(pipeline, crops, monkeypatch):
 def test_the_shipped_bundle_looks_twice(pipeline):
     assert 0 < pipeline.config.image.torn < 1
     assert pipeline.config.image.mirror
-    assert 0 < pipeline.config.image.even < 10
+    assert 0 < pipeline.config.image.even < 20
