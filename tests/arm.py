@@ -20,8 +20,6 @@ import numpy as np
 
 TOLERANCE = float(os.environ.get("ERV_ARM_TOLERANCE", "1e-3"))
 """Of a probability."""
-_DIGIT = 1e-4
-"""Probabilities are told in four digits: two may seem so much further apart than they are."""
 OTHERWISE = 0.02
 """Share of the explanations that may be worded otherwise; one may always."""
 
@@ -79,7 +77,7 @@ def compare(here: list[dict], there: list[dict]) -> list[str]:
             if said[:2] != said[2:]:
                 (otherwise if said[0] == said[2] == "verified" else wrong).append(f"reading {i}: {said[:2]} here, {said[2:]} there")
             gap = max((abs(p - other["probabilities"].get(name, 0.0)) for name, p in one["probabilities"].items()), default=0.0)
-            if gap > TOLERANCE + _DIGIT + 1e-9:
+            if gap > TOLERANCE + 1e-9:  # both are rounded
                 wrong.append(f"reading {i}: probabilities differ by {gap:.4f}")
     if len(otherwise) > max(1, OTHERWISE * told):
         return wrong + otherwise
