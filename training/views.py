@@ -16,6 +16,7 @@ from training.run import progress
 from training.writer import Readings
 
 _TOLD = ("emotion", "cues", "pose")
+"""What the policy is told."""
 
 
 @dataclass(frozen=True, slots=True)
