@@ -34,6 +34,7 @@ from edge.language.verdict import sentences_of
 from edge.language.verifier import SentenceReading
 from training import rewards
 from training.checkpoints import Seal, is_whole, last_whole, step_of
+from training.contrast import Contrast
 from training.cues import CUE_NAMES
 from training.data import FerPlus, load_ferplus
 from training.encoder import load_encoder
@@ -122,8 +123,13 @@ def facts_from(row: list[float]) -> Facts:
     return Facts(dict(zip(CUE_NAMES, cues, strict=True)), pose[0], pose[1], dict(zip(EMOTIONS_8, rest, strict=False)))
 
 
-def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[..., list[float]]], list[float]]:
+def reward_functions(config: GrpoConfig, reader: Reader, contrast: Contrast) -> tuple[list[Callable[..., list[float]]], list[float]]:
     """The rewards that are switched on, as TRL takes them, and their weights.
+
+    Args:
+        config: which, and how much they weigh.
+        reader: reads what is rewarded.
+        contrast: which rest tells most.
 
     Raises:
         UsageError: an unknown reward, or none.
@@ -134,7 +140,7 @@ def reward_functions(config: GrpoConfig, reader: Reader) -> tuple[list[Callable[
     if not chosen:
         raise UsageError("every reward is switched off")
     rules = (reader.grammar.rules,)
-    extras: dict[str, tuple[Any, ...]] = {"masked": (reader.prior,), "truth": rules, "salient": rules}
+    extras: dict[str, tuple[Any, ...]] = {"masked": (reader.prior,), "truth": rules, "salient": (*rules, contrast)}
 
     def make(name: str) -> Callable[..., list[float]]:
         plain = getattr(rewards, f"{name}_reward")
@@ -239,7 +245,9 @@ def train(folder: Path, out: Path, config: GrpoConfig, *, encoder: str, grammar:
         rows = face_rows(faces, measured, look(network, faces, cue_model, 0, config.seed).readings(0, load_temperature(grammar)))
     else:
         rows = example_rows(read_examples(folder, "train", config.dataset, Path(encoder), grammar, fold=config.fold, frames=config.frames))
-    functions, weights = reward_functions(config, Reader(Path(verifier), load_grammar(language), processor))
+    read, spoken = np.array(rows["read"]), load_grammar(language)
+    contrast = Contrast.fit(read[:, : len(CUE_NAMES)], read[:, len(CUE_NAMES) + 3 :], spoken)
+    functions, weights = reward_functions(config, Reader(Path(verifier), spoken, processor), contrast)
     trainer = make_trainer(model, processor, rows, functions, weights, config, checkpoints)
     trainer.add_callback(Metrics(run))
     trainer.add_callback(Seal())

@@ -113,8 +113,7 @@ def build(rules: dict[str, Any]) -> dict[str, Any]:
     """The grammar's JSON for these rules: without the phrases that no rule could ever let through."""
     moving = _clauses(phrases.MOVEMENTS, rules)
     still = _clauses(phrases.RESTS, rules)
-    # brows that are not raised, or a jaw that is not dropped, say nothing beside something that moves: a smile is none the less one
-    beside = [clause for clause in still if not any(cue in (*_BROWS, "jaw_drop") for _, cue, _, _ in clause[1])]
+    beside = [clause for clause in still if not any(cue in phrases.ALONE for _, cue, _, _ in clause[1])]
     posed = _clauses(phrases.POSES, rules)
     classes: dict[str, list[list[Any]]] = {
         "Movement": _capital(moving),

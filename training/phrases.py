@@ -224,6 +224,9 @@ RESTS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+ALONE = ("inner_brow", "outer_brow", "jaw_drop")
+"""Cues whose rest says nothing beside something that moves: a smile is none the less one where the brows are not raised."""
+
 #: Where the head points.
 POSES: dict[str, tuple[str, ...]] = {
     "yaw+": ("the head is turned to the person's left", "the face is turned to the person's left"),

@@ -3,8 +3,8 @@
 The three published ones are format, accuracy and explanation. The explanation reward has known holes: one on-label sentence among
 neutral ones scores 1, naming the emotion is enough, and nothing looks at the face. Here a text that is not of the grammar earns nothing of
 any kind; the masked reward hides what is concluded and weighs all evidence; the truth reward holds every statement against the face, as
-the landmarks measure it and as the verdict will; the salience reward asks for the movements that stand out most; the variety reward pays
-for not saying what is said of the same face again and of other faces as well.
+the landmarks measure it and as the verdict will; the salience reward asks for the movements that stand out most, and for the rest that
+speaks most against other labels; the variety reward pays for not saying what is said of the same face again and of other faces as well.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from edge.language.rationale import Completion
 from edge.language.statements import CUE_KINDS, Facts, Rules, Said
 from edge.language.verdict import evidence_scores
 from edge.language.verifier import SentenceReading, sentence_emotions
+from training.contrast import Contrast
+from training.phrases import ALONE
 from training.writer import MOST_TELLING
 
 MAX_WORDS = 36
-MOST_SALIENT = 3
-"""Movements that a rationale should state, where so many stand out."""
+MOST_SALIENT, MOST_TOLD = 3, 4
+"""Movements that a rationale should state, where so many stand out; cues that it should speak of in all, what rests included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +122,34 @@ def variety_reward(samples: list[Sample]) -> list[float]:
     return [1 / texts[s.parsed.evidence] if s.parsed else 0.0 for s in samples]
 
 
-def salient_reward(samples: list[Sample], rules: Rules) -> list[float]:
-    """Share that the text states of what stands out most, `MOST_SALIENT` movements of all that could be stated of the face; 1 when there
-    are none."""
+def salient_reward(samples: list[Sample], rules: Rules, contrast: Contrast) -> list[float]:
+    """Share that the text states of what tells most of the face; 1 when nothing does."""
     found = []
     for s in samples:
-        most = _most_salient(s.read, rules)
+        most = _most_salient(s.read, rules, contrast)
         parts = s.parsed.said if s.parsed else ()
-        said = {(one.subject, one.direction or -1) for one in parts if one.kind in ("movement", "one_sided", "eyes_closed")}
+        said = {(one.subject, -1 if one.kind == "eyes_closed" else one.direction) for one in parts if one.kind in CUE_KINDS}
         found.append(float(np.mean([one in said for one in most]) if most else 1.0) if s.parsed else 0.0)
     return found
 
 
-def _most_salient(read: Facts, rules: Rules) -> list[tuple[str, int]]:
-    """Cue and side of the largest movements that can be stated of a face."""
+def _most_salient(read: Facts, rules: Rules, contrast: Contrast) -> list[tuple[str, int]]:
+    """Cue and side of the largest movements that can be stated of a face, then of the rest that tells most, side 0: not of parts of which a
+    movement is told, and beside movements not of what is said to rest alone."""
     sizes = {}
     for cue, sides in rules.movement.items():
         for direction in sides:
             kind = "one_sided" if cue == "corner_asymmetry" else "movement"
-            if rules.check(Said(kind, cue, direction, "plain"), read, "").holds:
+            if rules.holds(Said(kind, cue, direction, "plain"), read, ""):
                 sizes[cue, direction] = min(abs(read.cues[cue]), MOST_TELLING)
-    return sorted(sizes, key=lambda one: -sizes[one])[:MOST_SALIENT]
+    moved = sorted(sizes, key=lambda one: -sizes[one])[:MOST_SALIENT]
+    spoken = {cue for cue, _ in moved}
+    closed = spoken.union(*(group for group in rules.told_once if spoken.intersection(group)), ALONE if moved else ())
+    tells = contrast.of(read)
+    rests = [
+        cue for cue in sorted(tells, key=lambda one: -tells[one]) if cue not in closed and rules.holds(Said("rest", cue, 0, ""), read, "")
+    ]
+    return [*moved, *((cue, 0) for cue in rests)][:MOST_TOLD]
 
 
 def length_reward(samples: list[Sample]) -> list[float]:

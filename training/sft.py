@@ -22,6 +22,7 @@ from edge.language.grammar import FILE, Grammar
 from edge.language.labels import EMOTIONS_8
 from edge.language.rationale import parse_completion
 from training.constraint import Template, constrain, make_tokenizer
+from training.contrast import Contrast
 from training.data import load_ferplus
 from training.encoder import load_encoder
 from training.language import load_language, load_temperature
@@ -65,14 +66,15 @@ def write_all(grammar: Grammar, readings: list[Readings], covered: float, seed: 
         covered: share that is written with a region out of sight.
         seed: decides which.
     """
-    wording = ByFace.fit(readings[0].flat)
-    tasks = [(grammar, view, wording, covered, seed + number) for number, view in enumerate(readings)]
+    plain = readings[0]
+    writer, wording = Writer(grammar, Contrast.fit(plain.cues, plain.probabilities, grammar)), ByFace.fit(plain.flat)
+    tasks = [(writer, view, wording, covered, seed + number) for number, view in enumerate(readings)]
     return in_two(_write_view, tasks)
 
 
-def _write_view(task: tuple[Grammar, Readings, ByFace, float, int]) -> list[list[int]]:
-    grammar, readings, wording, covered, seed = task
-    writer, rng, flat = Writer(grammar), random.Random(seed), readings.flat
+def _write_view(task: tuple[Writer, Readings, ByFace, float, int]) -> list[list[int]]:
+    writer, readings, wording, covered, seed = task
+    grammar, rng, flat = writer.grammar, random.Random(seed), readings.flat
     regions = list(grammar.rules.regions.values())
     written = []
     for face in range(len(readings)):

@@ -1,15 +1,15 @@
 """The writer: what is measured of a face → a rationale of the grammar, every statement of which holds.
 
-It walks the grammar like the policy does and takes, among the phrases that are true of the face, the ones that say most. Which of several
-wordings it takes is drawn at random, or follows the face: then like faces are described alike, unlike ones in other words, and a policy can
-learn it.
+It walks the grammar like the policy does and takes, among the phrases that are true of the face, the ones that say most: what stands out
+farthest, and what rests that would speak for another label (`training.contrast`). Which of several wordings it takes is drawn at random, or
+follows the face: then like faces are described alike, unlike ones in other words, and a policy can learn it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -18,6 +18,7 @@ import numpy as np
 from edge.language.grammar import Edge, Grammar, Phrase, Walk
 from edge.language.labels import EMOTIONS_8
 from edge.language.statements import CUE_KINDS, Facts, Said
+from training.contrast import Contrast
 from training.cues import CUE_NAMES, SIDED
 
 #: Options and what they are options of → the index of one.
@@ -28,7 +29,9 @@ _HEDGES = (("unsure", 0.5), ("likely", 0.7))
 """Hedges, each with the probability under which the writer takes it."""
 SURE_FROM = 0.97
 _TELLING = ("eye_opening", "lip_corners", "mouth_opening")
-"""Cues whose rest says more than that of others."""
+"""Cues whose rest says more than that of others, to a writer without contrast."""
+_MANY = 4
+"""Movements from which on a writer with contrast uses three clauses instead of two."""
 
 
 def at_random(rng: random.Random) -> Choose:
@@ -74,7 +77,7 @@ class Style:
     """What kind of text is wanted."""
 
     clauses: tuple[int, ...] = (2, 2, 3)
-    """How many evidence clauses, drawn from these."""
+    """How many evidence clauses, drawn from these by a writer without contrast."""
     pose: float = 0.5
     """Share of turned heads whose turn is told."""
 
@@ -82,8 +85,9 @@ class Style:
 class Writer:
     """Writes rationales with one grammar."""
 
-    def __init__(self, grammar: Grammar, style: Style = Style()) -> None:
-        self.grammar, self.style = grammar, style
+    def __init__(self, grammar: Grammar, contrast: Contrast | None = None, style: Style = Style()) -> None:
+        """Write with a grammar; with a contrast statements follow what is measured alone, and only their wording is chosen."""
+        self.grammar, self.contrast, self.style = grammar, contrast, style
         self._alike = {says: i for i, says in enumerate(dict.fromkeys(p.says for p in grammar.phrases))}
 
     def write(self, facts: Facts, label: str, choose: Choose) -> tuple[Phrase, ...]:
@@ -94,9 +98,13 @@ class Writer:
             label: what the face is taken for.
             choose: decides between wordings.
         """
-        walk = Walk(self.grammar.scope(facts.hidden, self.grammar.holding(facts, label)))
-        wanted = self.style.clauses[choose(len(self.style.clauses), "clauses")]
-        worth = Worth(facts, choose(100, "pose") < 100 * self.style.pose)
+        holding = self.grammar.holding(facts, label)
+        walk = Walk(self.grammar.scope(facts.hidden, holding))
+        if self.contrast:
+            wanted = 3 if self._moved(facts, holding) >= _MANY else 2
+        else:
+            wanted = self.style.clauses[choose(len(self.style.clauses), "clauses")]
+        worth = Worth(facts, choose(100, "pose") < 100 * self.style.pose, self.contrast.of(facts) if self.contrast else None)
         while not walk.ended:
             if not walk.edges:
                 return ()
@@ -106,6 +114,11 @@ class Writer:
             wanted -= any(s.about_face for s in self.grammar.phrases[edge.number].says)
             walk.take(edge)
         return tuple(self.grammar.phrases[i] for i in walk.taken)
+
+    def _moved(self, facts: Facts, holding: np.ndarray) -> int:
+        """Of how many cues a movement can be stated."""
+        true = (self.grammar.phrases[i] for i in np.flatnonzero(holding))
+        return len({s.subject for phrase in true for s in phrase.says if s.kind != "rest"}.intersection(facts.cues))
 
     def _best(self, walk: Walk, wanted: int, worth: Worth) -> list[Edge]:
         """The ways on that are worth taking alike."""
@@ -120,6 +133,8 @@ class Worth:
 
     facts: Facts
     tell_pose: bool
+    contrast: Mapping[str, float] | None = None
+    """Cue → how much its rest tells."""
 
     def of(self, phrase: Phrase, state: str, wanted: int) -> float:
         """The worth of a true phrase in a state, when so many clauses are still wanted."""
@@ -135,12 +150,15 @@ class Worth:
         if "pose" in kinds:
             return (8.0 if self.tell_pose else -2.0) + (phrase.says[0].band == "far")
         worths = list(map(self._saying, phrase.says))
-        return max(worths) if kinds == {"rest"} else sum(worths)  # of what rests, much in one phrase is no better than the same in two
+        if kinds != {"rest"}:
+            return sum(worths)
+        # of what rests, much in one phrase is no better than the same in two; but to tell more of it is
+        return max(worths) + (0.5 * (sum(worths) - max(worths)) if self.contrast else 0.0)
 
     def _saying(self, said: Said) -> float:
         """Movements by their size, an intensity that informs a little more; rest where nothing moves."""
         if said.kind == "rest":
-            return 0.3 if said.subject in _TELLING else 0.1
+            return 0.05 + 0.1 * self.contrast[said.subject] if self.contrast else 0.3 if said.subject in _TELLING else 0.1
         size = min(abs(self.facts.cues[said.subject]), MOST_TELLING)
         return size + (0.5 if said.kind == "eyes_closed" or said.band in ("slight", "strong") else 0.0)
 

@@ -28,6 +28,7 @@ from edge.language.labels import EMOTIONS_8, mask_emotions
 from edge.language.rationale import Completion, parse_completion, split_sentences
 from edge.language.statements import CUE_KINDS
 from edge.language.verdict import judge as weigh
+from training.contrast import Contrast
 from training.cues import CUE_NAMES
 from training.data import data_folder, load_ferplus
 from training.encoder import load_encoder
@@ -172,7 +173,8 @@ def _judges(args: argparse.Namespace, data: Path) -> tuple[dict[str, Judging], F
 def written_alone(grammar: Grammar, faces: Faces, temperature: float) -> list[Completion]:
     """What the writer says of the encoder's readings under the encoder's label, wording following the face as in the cold start."""
     readings = faces.views.readings(0, temperature)
-    writer, wording = Writer(grammar), ByFace.fit(readings.flat)
+    writer = Writer(grammar, Contrast.fit(readings.cues, readings.probabilities, grammar))
+    wording = ByFace.fit(readings.flat)
     labels = [EMOTIONS_8[i] for i in readings.probabilities.argmax(1)]
     texts = [text_of(writer.write(facts_of(readings, i), label, wording(readings.flat[i]))) for i, label in enumerate(labels)]
     return [Completion(text, label if text else "") for text, label in zip(texts, labels, strict=True)]

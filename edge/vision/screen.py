@@ -3,7 +3,8 @@
 A finder of eighty thousand parameters sees all of a picture at once, takes badges, hands and wheels for faces, is then less sure, and gives
 points and boxes roughly. The screen sees one find at a time, by the finder's own points and, where those may be wrong about how a face
 lies, laid into the find's box the four ways it may, so that a face on its side is turned, too; and where that does not settle it, by the
-points that it saw itself.
+points that it saw itself. Who is a face is looked at once more, by the points seen, for closer ones. Each crop is seen in the mirror,
+too: a face and its mirror image then lie in the same place.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _HOPE = -1.0  # log odds, the finder's with those that a find shows a face howev
 _BELOW = 0.05  # of the box, from its middle to that of the five points
 _ENOUGH_PX = 1.25 * SIDE
 _AT_ONCE = 64  # crops
+_SWAPPED = [1, 0, 2, 4, 3]  # eyes and corners of the mouth in a mirror
 _QUARTERS = [np.linalg.matrix_power(np.array([[0.0, 1.0], [-1.0, 0.0]]), quarters) for quarters in range(4)]
 _View = tuple[np.ndarray, float]  # a picture, and its scale
 
@@ -113,7 +115,9 @@ class Screen:
         for i, (look, _) in zip(again, anew, strict=True):
             better(i, look, best[i].less + _ANEW)
         surer = [self._surer(face, look.odds) for face, look in zip(found, best, strict=True)]
-        return [replace(self._placed(look), score=1 / (1 + math.exp(-sure))) for look, sure in zip(best, surer, strict=True) if sure >= 0]
+        kept = [i for i, sure in enumerate(surer) if sure >= 0]
+        closer = self._look([self._placed(best[i]) for i in kept], [views[i] for i in kept])
+        return [replace(self._placed(look), score=1 / (1 + math.exp(-surer[i]))) for i, (look, _) in zip(kept, closer, strict=True)]
 
     def _look(self, places: list[Detection], views: list[_View]) -> list[tuple[_Look, float]]:
         """What is seen of each face where it is said to lie, and the log odds that it is one however it lies."""
@@ -147,18 +151,21 @@ class Screen:
         return replace(placed, box_xyxy=np.concatenate([middle - reach, middle + reach]).astype(np.float32))
 
     def tell(self, crops: Sequence[np.ndarray]) -> Told:
-        """What any number of crops `[SIDE,SIDE]` uint8 shows.
+        """What any number of crops `[SIDE,SIDE]` uint8 shows: the mean of what is seen in each and in its mirror image.
 
         Raises:
             BundleError: the graph does not tell all of it.
         """
         shown = np.stack(crops)[:, None].astype(np.float32) if crops else np.zeros((0, 1, SIDE, SIDE), np.float32)
+        shown = np.concatenate([shown, shown[..., ::-1]])
         parts = [self.session.run({INPUT: shown[i : i + _AT_ONCE]}) for i in range(0, len(shown), _AT_ONCE)]
         if parts and (missing := set(OUTPUTS) - set(parts[0])):
             raise BundleError(f"graph 'screen' does not give {', '.join(sorted(missing))}: export the bundle again")
         shapes = zip(OUTPUTS, ((0,), (0,), (0, 5, 2), (0, 4)), strict=True)
         log_odds, at_all, points, boxes = (np.concatenate([np.zeros(s, np.float32), *(part[name] for part in parts)]) for name, s in shapes)
-        return Told(log_odds, at_all, points * SIDE, boxes * SIDE)
+        n = len(crops)
+        points[n:], boxes[n:] = points[n:, _SWAPPED] * (-1, 1) + (1, 0), boxes[n:] * (-1, 1, 1, 1) + (1, 0, 0, 0)
+        return Told(*((part[:n] + part[n:]) / 2 for part in (log_odds, at_all, points * SIDE, boxes * SIDE)))
 
 
 def seen_small(spec: ImageSpec) -> ImageSpec:

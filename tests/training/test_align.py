@@ -44,9 +44,9 @@ def test_unknown_rewards_and_none_at_all_are_refused():
     config = {"dataset": "ferplus", "fold": 1, "frames": 1, "steps": 1, "faces": 1, "group": 2, "max_new_tokens": 8, "temperature": 1.0}
     config |= {"beta": 0.0, "lr": 1e-4, "save_every": 1, "averaged": 1, "seed": 1}
     with pytest.raises(UsageError, match="kindness"):
-        reward_functions(GrpoConfig(rewards={"kindness": 1}, **config), None)
+        reward_functions(GrpoConfig(rewards={"kindness": 1}, **config), None, None)
     with pytest.raises(UsageError, match="switched off"):
-        reward_functions(GrpoConfig(rewards={"format": 0}, **config), None)
+        reward_functions(GrpoConfig(rewards={"format": 0}, **config), None, None)
 
 
 def test_alignment_goes_on_from_its_last_checkpoint(runs, data, tmp_path):

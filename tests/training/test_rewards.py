@@ -6,6 +6,7 @@ from edge.language.labels import EMOTIONS_8, EMOTIONS_11
 from edge.language.rationale import Completion
 from edge.language.statements import Facts
 from edge.language.verifier import SentenceReading
+from training.contrast import Contrast
 from training.cues import CUE_NAMES
 from training.rewards import (
     Sample,
@@ -89,17 +90,40 @@ def test_truth_pays_for_what_the_face_shows_and_charges_lies_twice():
     assert truth_reward([shown, unseen, lied, half], rules) == [1.0, 0.5, -0.5, 0.75]
 
 
+def _contrast() -> Contrast:
+    """Of faces of which the happy smile and the surprised raise their brows and drop their jaws."""
+    cues, odds = np.zeros((30, len(CUE_NAMES))), np.repeat(np.eye(len(EMOTIONS_8))[:3], 10, 0)
+    for label, cue, z in (("happiness", "lip_corners", 3.0), ("surprise", "inner_brow", 2.0), ("surprise", "jaw_drop", 2.5)):
+        cues[odds.argmax(1) == EMOTIONS_8.index(label), CUE_NAMES.index(cue)] = z
+    return Contrast.fit(cues, odds, whole_grammar())
+
+
 def test_salience_asks_for_what_stands_out_most():
     rules = whole_grammar().rules
-    smile, brows = _facts(lip_corners=3.5, mouth_width=3.0), _facts(lip_corners=3.0, mouth_width=3.0, inner_brow=3.9)
-    assert salient_reward([_sample(_row(), read=smile), _sample(_row(), read=brows), _sample(_row(), read=_facts())], rules) == [
-        1.0,
-        pytest.approx(2 / 3),
-        1.0,
-    ]
-    many = _facts(lip_corners=3.5, mouth_width=3.0, inner_brow=2.9, outer_brow=2.5, eye_opening=2.0)
-    assert salient_reward([_sample(_row(), read=many)], rules) == [pytest.approx(2 / 3)], "three movements are enough"
-    assert salient_reward([_sample(_row(), text="", read=smile)], rules) == [0.0]
+    still = dict.fromkeys(rules.rest, 1.1)  # what neither moves nor rests
+
+    def earned(text=_SMILE, **cues: float) -> float:
+        return salient_reward([_sample(_row(), text=text, read=_facts(**still | cues))], rules, _contrast())[0]
+
+    assert earned(lip_corners=3.5, mouth_width=3.0) == 1.0
+    assert earned(lip_corners=3.0, mouth_width=3.0, inner_brow=3.9) == pytest.approx(2 / 3)
+    assert earned() == 1.0
+    many = {"lip_corners": 3.5, "mouth_width": 3.0, "inner_brow": 2.9, "outer_brow": 2.5, "eye_opening": 2.0}
+    assert earned(**many) == pytest.approx(2 / 3), "three movements are enough"
+    assert earned("", lip_corners=3.5) == 0.0
+
+
+def test_salience_asks_for_rest_that_speaks_against_what_is_likely_next():
+    rules, contrast = whole_grammar().rules, _contrast()
+    resting = {"lip_corners": 0.0, "inner_brow": 0.0, "outer_brow": 0.0, "jaw_drop": 0.0, "eye_opening": 0.0, "mouth_opening": 1.5}
+    calm = Facts(dict.fromkeys(CUE_NAMES, 1.5) | resting, 0, 0, dict.fromkeys(EMOTIONS_8, 0.0) | {"neutral": 0.85, "surprise": 0.15})
+
+    def earned(text: str) -> float:
+        return salient_reward([_sample(_row(), text=text, answer="neutral", read=calm)], rules, contrast)[0]
+
+    assert contrast.of(calm)["jaw_drop"] > contrast.of(calm)["lip_corners"] > 0
+    assert earned("There is no smile. The face looks neutral.") == 0.25
+    assert earned("The jaw is not dropped, and the brows are not raised. The face looks neutral.") == 0.5
 
 
 def test_variety_pays_for_what_is_said_of_no_other_face():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edge.language.grammar import read_grammar
 from edge.language.labels import EMOTIONS_8, mask_emotions, named_emotions
 from edge.language.statements import CUE_KINDS, Facts
+from training.contrast import Contrast
 from training.cues import CUE_NAMES, SIDED
 from training.language import GrammarConfig, build, configure, make_rules, reliable_from
 from training.sentences import negate
@@ -184,3 +185,16 @@ def test_no_smile_holds_of_corners_that_turn_down_and_eyes_at_rest_are_at_rest(g
     facts = _facts("neutral", 0.97, lip_corners=-2.0, eye_opening=-2.0)
     assert grammar.rules.holds(corners, facts, "neutral")
     assert not grammar.rules.holds(eyes, facts, "neutral")
+
+
+def test_with_a_contrast_only_the_wording_is_chosen_and_rest_answers_what_is_likely_next(grammar):
+    odds = np.repeat(np.eye(len(EMOTIONS_8))[:3], 10, 0)
+    cues = np.repeat([[0.0], [1.0], [1.0]], 10, 0) * np.linspace(0.1, 0.2, len(CUE_NAMES))
+    cues[10:20, CUE_NAMES.index("lip_corners")], cues[20:, CUE_NAMES.index("jaw_drop")] = 3.0, 3.0
+    writer = Writer(grammar, Contrast.fit(cues, odds, grammar))
+    for second, first in (("happiness", "lip_corners"), ("surprise", "jaw_drop")):
+        told = [writer.write(_facts("neutral", 0.85, second=second), "neutral", at_random(random.Random(i))) for i in range(20)]
+        said = {frozenset(s.subject for p in phrases for s in p.says if s.kind == "rest") for phrases in told}
+        assert len(said) == 1, "statements do not hang on chance"
+        assert first in {s.subject for s in told[0][0].says}
+        assert len({text_of(phrases) for phrases in told}) > 5

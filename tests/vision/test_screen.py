@@ -101,3 +101,17 @@ def test_a_screen_that_places_no_points_is_refused(pipeline, tmp_path):
     write_hashes(tmp_path)
     with pytest.raises(BundleError, match="graph 'screen' does not give at_all, boxes, points: export the bundle again"):
         Pipeline.load(tmp_path, device="cpu")
+
+
+def test_a_face_and_its_mirror_image_lie_in_the_same_place(pipeline, grey, face):
+    """Points and box, however the finder had them: it was a tenth of the eyes' distance off to one side."""
+    side = np.linalg.norm(face.points_xy[1] - face.points_xy[0])
+    width, given = grey.shape[1], _moved(face, (0.1 * side, 0.05 * side), 0.8)
+    x1, y1, x2, y2 = given.box_xyxy
+    swapped = (given.points_xy * (-1, 1) + (width, 0))[[1, 0, 2, 4, 3]]
+    turned = Detection(np.array([width - x2, y1, width - x1, y2], np.float32), swapped.astype(np.float32), 0.8)
+    (seen,), (other,) = pipeline.finder.screen(grey, [given]), pipeline.finder.screen(np.ascontiguousarray(grey[:, ::-1]), [turned])
+    back = (other.points_xy * (-1, 1) + (width, 0))[[1, 0, 2, 4, 3]]
+    assert np.abs(back - seen.points_xy).max() < 0.02 * side
+    assert np.linalg.norm(seen.points_xy - face.points_xy, axis=1).mean() < 0.05 * side, "found again from what was found"
+    assert seen.score == pytest.approx(other.score, abs=0.01)
