@@ -132,19 +132,20 @@ def relight(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def degrade(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Some as if they were small in their picture (from 24 pixels up), some as JPEG (quality 25 to 90): `[N,1,S,S]`, 0…1."""
-    images, groups = images.clone(), 4
-    for i in range(groups):
-        if torch.rand(1, generator=generator) < 0.5:
-            side = int(torch.randint(24, SIZE, (1,), generator=generator))
-            small = F.interpolate(images[i::groups], min(side, images.shape[-1]), mode="area")
-            images[i::groups] = F.interpolate(small, images.shape[-1], mode="bilinear", align_corners=False)
+    """Some as if they were small in their picture (from 24 pixels up), some as JPEG (quality 25 to 90) of that size: `[N,1,S,S]`, 0…1."""
+    images, groups, side = images.clone(), 4, images.shape[-1]
     packed = torch.rand(len(images), generator=generator) < 0.3
     quality = torch.randint(25, 90, (len(images),), generator=generator)
-    for row in torch.nonzero(packed).flatten().tolist():
-        pixels = (images[row, 0].clamp(0, 1) * 255).byte().numpy()
-        _, coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(quality[row])])
-        images[row, 0] = torch.from_numpy(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)).float() / 255
+    for i in range(groups):
+        seen, small = images[i::groups], side
+        if torch.rand(1, generator=generator) < 0.5:
+            small = min(side, int(torch.randint(24, SIZE, (1,), generator=generator)))
+            seen = F.interpolate(seen, small, mode="area")
+        for row in torch.nonzero(packed[i::groups]).flatten().tolist():
+            pixels = (seen[row, 0].clamp(0, 1) * 255).byte().numpy()
+            _, coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(quality[i::groups][row])])
+            seen[row, 0] = torch.from_numpy(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)).float() / 255
+        images[i::groups] = F.interpolate(seen, side, mode="bilinear", align_corners=False) if small < side else seen
     return images
 
 

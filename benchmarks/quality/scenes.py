@@ -37,16 +37,17 @@ def blend(one: np.ndarray, other: np.ndarray, share: float) -> np.ndarray:
     return np.asarray(cv2.addWeighted(one, 1 - share, other, share, 0))
 
 
-def draw(heads: list[tuple[np.ndarray, float, float, float]]) -> np.ndarray:
-    """A frame `[480,640,3]`: heads as (head, x and y of its middle, scale), later ones in front; the middle lies in the picture."""
-    canvas = np.full((SIZE[1], SIZE[0], 3), 96, np.uint8)
-    canvas[300:] = 70
+def draw(heads: list[tuple[np.ndarray, float, float, float]], size: tuple[int, int] = SIZE) -> np.ndarray:
+    """A frame `[H,W,3]` of a size W, H: heads as (head, x and y of its middle, scale), later ones in front; middles lie in the picture."""
+    width, height = size
+    canvas = np.full((height, width, 3), 96, np.uint8)
+    canvas[height * 5 // 8 :] = 70
     for patch, x, y, scale in heads:
         left, top = math.floor(x - 110 * scale), math.floor(y - 110 * scale)
         extent = math.ceil(220 * scale) + 1
         shift = np.array([[scale, 0, x - 110 * scale - left], [0, scale, y - 110 * scale - top]])
         placed = cv2.warpAffine(patch, shift, (extent, extent), flags=cv2.INTER_LINEAR)
-        placed = placed[max(0, -top) : SIZE[1] - top, max(0, -left) : SIZE[0] - left]
+        placed = placed[max(0, -top) : height - top, max(0, -left) : width - left]
         part = canvas[max(0, top) : top + extent, max(0, left) : left + extent]
         share = placed[..., 3:].astype(np.uint16)
         part[:] = (placed[..., :3] * share + part * (255 - share)) // 255
@@ -56,14 +57,14 @@ def draw(heads: list[tuple[np.ndarray, float, float, float]]) -> np.ndarray:
 class Grain:
     """Sensor noise: a large field of it, seen through a window that jumps from frame to frame."""
 
-    def __init__(self, deviation: float, seed: int = 0) -> None:
+    def __init__(self, deviation: float, seed: int = 0, size: tuple[int, int] = SIZE) -> None:
         self._random = np.random.default_rng(seed)
-        self._field = self._random.normal(0, deviation, (SIZE[1] + 160, SIZE[0] + 160, 3)).round().astype(np.int16)
+        self._field = self._random.normal(0, deviation, (size[1] + 160, size[0] + 160, 3)).round().astype(np.int16)
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """The frame `[480,640,3]` with fresh noise."""
-        y, x = self._random.integers(0, 160, 2)
-        return np.asarray(cv2.add(frame, self._field[y : y + SIZE[1], x : x + SIZE[0]], dtype=cv2.CV_8U))
+        """The frame `[H,W,3]` with fresh noise."""
+        (height, width), (y, x) = frame.shape[:2], self._random.integers(0, 160, 2)
+        return np.asarray(cv2.add(frame, self._field[y : y + height, x : x + width], dtype=cv2.CV_8U))
 
 
 class DrawnCamera:

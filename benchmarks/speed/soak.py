@@ -1,7 +1,7 @@
 """`python -m benchmarks soak --minutes 30`: a live stream with two faces at 640×480 and 30 frames a second, everything on, for a long time.
 
-One face moves and changes its expression, the other is still and halfway between two. Memory, threads and handles are compared with those
-after the warm-up; spells with and without explanations take turns.
+One face moves and changes its expression, the other is still and halfway between two; with `--crowd` five small faces sway in 1280×720.
+Memory, threads and handles are compared with those after the warm-up; spells with and without explanations take turns.
 """
 
 from __future__ import annotations
@@ -30,21 +30,24 @@ TURN_S = 10.0
 """Explanations are asked for on every frame for this long, then not for as long."""
 _LOOP = 180  # frames of the scene, drawn beforehand: drawing would compete with what is measured
 _STILL_X = 400  # the still face lies right of it
+_CROWD, _CROWDED, _SMALL = 5, (1280, 720), 0.75
+"""Faces, the picture's size, and their size over the portrait's: 65 pixels wide, a twentieth of the picture, the least looked for."""
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=30.0, metavar="M", help="how long, warm-up not counted (default: 30)")
+    parser.add_argument("--crowd", action="store_true", help="five small faces in 1280×720 instead of two in 640×480")
 
 
-def measure(pipeline: Pipeline, minutes: float, *, warmup_s: float = 20.0, calibrate_s: float = 2.0) -> Figures:
-    """Run the stream for so many `minutes` after `warmup_s` seconds; each face is calibrated for `calibrate_s`.
+def measure(pipeline: Pipeline, minutes: float, *, warmup_s: float = 20.0, calibrate_s: float = 2.0, crowd: bool = False) -> Figures:
+    """Run the stream for so many `minutes` after `warmup_s` seconds; each face is calibrated for `calibrate_s`; of a `crowd` or of two.
 
     Returns:
         Growth of memory, threads and handles since the warm-up; age of frames handed over and of readings delivered, and how many were held
         up; the fast path with and without explanations; how often the still face's label changed.
     """
     _resources()
-    camera, meter = DrawnCamera(_scene(), FPS), _Meter()
+    camera, meter = DrawnCamera(_crowd() if crowd else _scene(), FPS), _Meter()
     with pipeline.stream(camera.open, explain="request", calibrate_s=calibrate_s) as stream:
         start_s = time.monotonic()
         bar = tqdm(total=round(minutes * 60), desc="soak", unit="s", leave=False, disable=None)
@@ -77,6 +80,8 @@ class _Meter:
     last_s: float = math.nan
     explained: dict[int, float] = field(default_factory=dict)
     explanations: int = 0
+    faces: array[int] = field(default_factory=lambda: array("B"))
+    """In each reading."""
     tracks: set[int] = field(default_factory=set)
     still: str = ""
     still_changes: int = -1
@@ -89,6 +94,7 @@ class _Meter:
             self.resources.append(_resources())
         self.last_s, spent, delivered_ms = now_s, reading.latency_ms, (now_s - reading.captured_s) * 1e3
         self.times.extend((delivered_ms - spent["total"], delivered_ms, spent["face"] + spent["encode"], explaining))
+        self.faces.append(len(reading.faces))
         for face in reading.faces:
             self.tracks.add(face.track)
             if face.explained_t_ms is not None and self.explained.get(face.track) != face.explained_t_ms:
@@ -108,6 +114,7 @@ class _Meter:
             "minutes": passed_s / 60,
             "readings": len(handed_ms),
             "readings_per_s": (len(handed_ms) - 1) / passed_s if passed_s else math.nan,
+            "faces": float(np.mean(self.faces)),
             "tracks": len(self.tracks),
             "explanations": self.explanations,
             "still_face_label_changes": self.still_changes,
@@ -134,6 +141,17 @@ def _scene() -> Callable[[int], np.ndarray]:
     return lambda number: grain(frames[number % _LOOP])
 
 
+def _crowd() -> Callable[[int], np.ndarray]:
+    """The same of small faces, happy and surprised in turn, that sway beside each other."""
+    heads, grain, frames = [head("happy"), head("surprised")], Grain(5, size=_CROWDED), []
+    step = _CROWDED[0] / _CROWD
+    for i in range(_LOOP):
+        angles = [2 * math.pi * (i / _LOOP + k / _CROWD) for k in range(_CROWD)]
+        places = [((k + 0.5) * step + 60 * math.cos(a), 360 + 120 * math.sin(a)) for k, a in enumerate(angles)]
+        frames.append(draw([(heads[k % 2], x, y, _SMALL) for k, (x, y) in enumerate(places)], _CROWDED))
+    return lambda number: grain(frames[number % _LOOP])
+
+
 def _resources() -> tuple[float, int, int]:
     """Resident memory in MB, threads, open handles of this process."""
     try:
@@ -144,4 +162,4 @@ def _resources() -> tuple[float, int, int]:
         raise BackendError("the soak reads /proc, which only Linux has") from None
 
 
-COMMAND = of_pipeline(lambda pipeline, args: measure(pipeline, args.minutes), _options, minutes=0.1)
+COMMAND = of_pipeline(lambda pipeline, args: measure(pipeline, args.minutes, crowd=args.crowd), _options, minutes=0.1)

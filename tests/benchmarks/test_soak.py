@@ -16,3 +16,10 @@ def test_the_soak_measures_a_stream_and_leaves_nothing_behind(pipeline, monkeypa
     assert figures["fast_path_alone_ms"]["median"] > 0
     assert figures["fast_path_explaining_ms"]["median"] > 0
     assert figures["frame_age_handed_over_ms"]["median"] < figures["frame_age_delivered_ms"]["median"]
+
+
+def test_a_crowd_of_small_faces_is_seen_whole(pipeline):
+    show = soak._crowd()
+    found = [len(pipeline(show(number), explain=False).faces) for number in range(0, soak._LOOP, 45)]
+    assert show(0).shape == (720, 1280, 3)
+    assert sum(found) >= soak._CROWD * len(found) - 2, found
