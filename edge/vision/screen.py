@@ -3,8 +3,8 @@
 A finder of eighty thousand parameters sees all of a picture at once, takes badges, hands and wheels for faces, is then less sure, and gives
 points and boxes roughly. The screen sees one find at a time, by the finder's own points and, where those may be wrong about how a face
 lies, laid into the find's box the four ways it may, so that a face on its side is turned, too; and where that does not settle it, by the
-points that it saw itself. Who is a face is looked at once more, by the points seen, for closer ones. Each crop is seen in the mirror,
-too: a face and its mirror image then lie in the same place.
+points that it saw itself. Who is a face is looked at once more, by the points seen, for closer ones. Points and boxes are those of a crop
+and of its mirror image: a face in a mirror then lies in the same place.
 """
 
 from __future__ import annotations
@@ -116,8 +116,10 @@ class Screen:
             better(i, look, best[i].less + _ANEW)
         surer = [self._surer(face, look.odds) for face, look in zip(found, best, strict=True)]
         kept = [i for i, sure in enumerate(surer) if sure >= 0]
-        closer = self._look([self._placed(best[i]) for i in kept], [views[i] for i in kept])
-        return [replace(self._placed(look), score=1 / (1 + math.exp(-surer[i]))) for i, (look, _) in zip(kept, closer, strict=True)]
+        seen = [self._placed(best[i]) for i in kept]
+        closer = (self._placed(look) for look, _ in self._look(seen, [views[i] for i in kept]))
+        scores = (1 / (1 + math.exp(-surer[i])) for i in kept)
+        return [replace(face, box_xyxy=far.box_xyxy, score=score) for face, far, score in zip(closer, seen, scores, strict=True)]
 
     def _look(self, places: list[Detection], views: list[_View]) -> list[tuple[_Look, float]]:
         """What is seen of each face where it is said to lie, and the log odds that it is one however it lies."""
@@ -151,7 +153,7 @@ class Screen:
         return replace(placed, box_xyxy=np.concatenate([middle - reach, middle + reach]).astype(np.float32))
 
     def tell(self, crops: Sequence[np.ndarray]) -> Told:
-        """What any number of crops `[SIDE,SIDE]` uint8 shows: the mean of what is seen in each and in its mirror image.
+        """What any number of crops `[SIDE,SIDE]` uint8 shows; places are the mean of those in a crop and in its mirror image.
 
         Raises:
             BundleError: the graph does not tell all of it.
@@ -165,7 +167,7 @@ class Screen:
         log_odds, at_all, points, boxes = (np.concatenate([np.zeros(s, np.float32), *(part[name] for part in parts)]) for name, s in shapes)
         n = len(crops)
         points[n:], boxes[n:] = points[n:, _SWAPPED] * (-1, 1) + (1, 0), boxes[n:] * (-1, 1, 1, 1) + (1, 0, 0, 0)
-        return Told(*((part[:n] + part[n:]) / 2 for part in (log_odds, at_all, points * SIDE, boxes * SIDE)))
+        return Told(log_odds[:n], at_all[:n], *((part[:n] + part[n:]) * (SIDE / 2) for part in (points, boxes)))
 
 
 def seen_small(spec: ImageSpec) -> ImageSpec:
