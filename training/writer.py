@@ -30,6 +30,8 @@ _HEDGES = (("unsure", 0.5), ("likely", 0.7))
 SURE_FROM = 0.97
 _TELLING = ("eye_opening", "lip_corners", "mouth_opening")
 """Cues whose rest says more than that of others, to a writer without contrast."""
+_CLAUSES = (2, 2, 3)
+"""How many evidence clauses, drawn from these by a writer without contrast."""
 _MANY = 4
 """Movements from which on a writer with contrast uses three clauses instead of two."""
 
@@ -72,22 +74,12 @@ class ByFace:
         return np.where(SIDED, np.abs(readings), readings)
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
-    """What kind of text is wanted."""
-
-    clauses: tuple[int, ...] = (2, 2, 3)
-    """How many evidence clauses, drawn from these by a writer without contrast."""
-    pose: float = 0.5
-    """Share of turned heads whose turn is told."""
-
-
 class Writer:
     """Writes rationales with one grammar."""
 
-    def __init__(self, grammar: Grammar, contrast: Contrast | None = None, style: Style = Style()) -> None:
+    def __init__(self, grammar: Grammar, contrast: Contrast | None = None) -> None:
         """Write with a grammar; with a contrast statements follow what is measured alone, and only their wording is chosen."""
-        self.grammar, self.contrast, self.style = grammar, contrast, style
+        self.grammar, self.contrast = grammar, contrast
         self._alike = {says: i for i, says in enumerate(dict.fromkeys(p.says for p in grammar.phrases))}
 
     def write(self, facts: Facts, label: str, choose: Choose) -> tuple[Phrase, ...]:
@@ -100,11 +92,9 @@ class Writer:
         """
         holding = self.grammar.holding(facts, label)
         walk = Walk(self.grammar.scope(facts.hidden, holding))
-        if self.contrast:
-            wanted = 3 if self._moved(facts, holding) >= _MANY else 2
-        else:
-            wanted = self.style.clauses[choose(len(self.style.clauses), "clauses")]
-        worth = Worth(facts, choose(100, "pose") < 100 * self.style.pose, self.contrast.of(facts) if self.contrast else None)
+        wanted = self._clauses(facts, holding, choose)
+        tell_pose = choose(2, "pose") == 0  # of half of the turned heads
+        worth = Worth(facts, tell_pose, self.contrast.of(facts) if self.contrast else None)
         while not walk.ended:
             if not walk.edges:
                 return ()
@@ -115,10 +105,13 @@ class Writer:
             walk.take(edge)
         return tuple(self.grammar.phrases[i] for i in walk.taken)
 
-    def _moved(self, facts: Facts, holding: np.ndarray) -> int:
-        """Of how many cues a movement can be stated."""
+    def _clauses(self, facts: Facts, holding: np.ndarray, choose: Choose) -> int:
+        """How many evidence clauses: with a contrast by how many cues have moved, else drawn."""
+        if self.contrast is None:
+            return _CLAUSES[choose(len(_CLAUSES), "clauses")]
         true = (self.grammar.phrases[i] for i in np.flatnonzero(holding))
-        return len({s.subject for phrase in true for s in phrase.says if s.kind != "rest"}.intersection(facts.cues))
+        moved = {s.subject for phrase in true for s in phrase.says if s.kind != "rest"}.intersection(facts.cues)
+        return 3 if len(moved) >= _MANY else 2
 
     def _best(self, walk: Walk, wanted: int, worth: Worth) -> list[Edge]:
         """The ways on that are worth taking alike."""
