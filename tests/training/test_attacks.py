@@ -52,7 +52,8 @@ def test_every_attack_is_made_and_none_of_them_is_the_true_text(suite):
     every = {TRUE, *DECEITS, *SENSELESS, *STATED, *BROKEN, "fragments_glued", *ADDITIONS, *ELSEWHERE}
     assert set(suite) == every
     assert {name for name in every if len(suite[name]) < 10} == set()
-    told = {(a.completion, id(a.subject)) for name in every - {TRUE, "cues_of_another_face"} for a in suite[name]}
+    lies = [attempt for name in every - {TRUE} for attempt in suite[name] if attempt.measured is None]  # others count where they are false
+    told = {(a.completion, id(a.subject)) for a in lies}
     true = {(a.completion, id(a.subject)) for a in suite[TRUE]}
     assert {subject for _, subject in true} <= {subject for _, subject in told}
     assert not told & true
