@@ -3,8 +3,8 @@
 A finder of eighty thousand parameters sees all of a picture at once, takes badges, hands and wheels for faces, is then less sure, and gives
 points and boxes roughly. The screen sees one find at a time, by the finder's own points and, where those may be wrong about how a face
 lies, laid into the find's box the four ways it may, so that a face on its side is turned, too; and where that does not settle it, by the
-points that it saw itself. Who is a face is looked at once more, by the points seen, for closer ones. Points and boxes are those of a crop
-and of its mirror image: a face in a mirror then lies in the same place.
+points that it saw itself. Who is a face is looked at with its mirror image, and once more by the points just seen: their mean is closer,
+and a face in a mirror lies in the same place.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _HOPE = -1.0  # log odds, the finder's with those that a find shows a face howev
 _BELOW = 0.05  # of the box, from its middle to that of the five points
 _ENOUGH_PX = 1.25 * SIDE
 _AT_ONCE = 64  # crops
+_CLOSER = 2  # looks at who is a face and at the mirror image, the second by the points of the first
 _SWAPPED = [1, 0, 2, 4, 3]  # eyes and corners of the mouth in a mirror
 _QUARTERS = [np.linalg.matrix_power(np.array([[0.0, 1.0], [-1.0, 0.0]]), quarters) for quarters in range(4)]
 _View = tuple[np.ndarray, float]  # a picture, and its scale
@@ -116,14 +117,17 @@ class Screen:
             better(i, look, best[i].less + _ANEW)
         surer = [self._surer(face, look.odds) for face, look in zip(found, best, strict=True)]
         kept = [i for i, sure in enumerate(surer) if sure >= 0]
-        seen = [self._placed(best[i]) for i in kept]
-        closer = (self._placed(look) for look, _ in self._look(seen, [views[i] for i in kept]))
+        seen = [self._placed(best[i]) for i in kept]  # whose boxes are the better ones on validation sources
+        closer = [best[i].place for i in kept]
+        for _ in range(_CLOSER):
+            closer = [self._placed(look) for look, _ in self._look(closer, [views[i] for i in kept], mirrored=True)]
         scores = (1 / (1 + math.exp(-surer[i])) for i in kept)
         return [replace(face, box_xyxy=far.box_xyxy, score=score) for face, far, score in zip(closer, seen, scores, strict=True)]
 
-    def _look(self, places: list[Detection], views: list[_View]) -> list[tuple[_Look, float]]:
+    def _look(self, places: list[Detection], views: list[_View], *, mirrored: bool = False) -> list[tuple[_Look, float]]:
         """What is seen of each face where it is said to lie, and the log odds that it is one however it lies."""
-        told = self.tell([align(view, _scaled(place, scale), self.image)[0] for place, (view, scale) in zip(places, views, strict=True)])
+        crops = [align(view, _scaled(place, scale), self.image)[0] for place, (view, scale) in zip(places, views, strict=True)]
+        told = self.tell_both(crops) if mirrored else self.tell(crops)
         rows = zip(told.log_odds, places, told.points_xy, told.boxes, told.at_all, strict=True)
         return [(_Look(float(odds), *rest), float(at_all)) for odds, *rest, at_all in rows]
 
@@ -153,21 +157,25 @@ class Screen:
         return replace(placed, box_xyxy=np.concatenate([middle - reach, middle + reach]).astype(np.float32))
 
     def tell(self, crops: Sequence[np.ndarray]) -> Told:
-        """What any number of crops `[SIDE,SIDE]` uint8 shows; places are the mean of those in a crop and in its mirror image.
+        """What any number of crops `[SIDE,SIDE]` uint8 shows.
 
         Raises:
             BundleError: the graph does not tell all of it.
         """
         shown = np.stack(crops)[:, None].astype(np.float32) if crops else np.zeros((0, 1, SIDE, SIDE), np.float32)
-        shown = np.concatenate([shown, shown[..., ::-1]])
         parts = [self.session.run({INPUT: shown[i : i + _AT_ONCE]}) for i in range(0, len(shown), _AT_ONCE)]
         if parts and (missing := set(OUTPUTS) - set(parts[0])):
             raise BundleError(f"graph 'screen' does not give {', '.join(sorted(missing))}: export the bundle again")
         shapes = zip(OUTPUTS, ((0,), (0,), (0, 5, 2), (0, 4)), strict=True)
         log_odds, at_all, points, boxes = (np.concatenate([np.zeros(s, np.float32), *(part[name] for part in parts)]) for name, s in shapes)
-        n = len(crops)
-        points[n:], boxes[n:] = points[n:, _SWAPPED] * (-1, 1) + (1, 0), boxes[n:] * (-1, 1, 1, 1) + (1, 0, 0, 0)
-        return Told(log_odds[:n], at_all[:n], *((part[:n] + part[n:]) * (SIDE / 2) for part in (points, boxes)))
+        return Told(log_odds, at_all, points * SIDE, boxes * SIDE)
+
+    def tell_both(self, crops: Sequence[np.ndarray]) -> Told:
+        """The mean of what N crops show and what their mirror images do."""
+        n, told = len(crops), self.tell([*crops, *(crop[:, ::-1] for crop in crops)])
+        told.points_xy[n:] = told.points_xy[n:, _SWAPPED] * (-1, 1) + (SIDE, 0)
+        told.boxes[n:] = told.boxes[n:] * (-1, 1, 1, 1) + (SIDE, 0, 0, 0)
+        return Told(*((part[:n] + part[n:]) / 2 for part in told))
 
 
 def seen_small(spec: ImageSpec) -> ImageSpec:
