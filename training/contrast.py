@@ -18,7 +18,7 @@ from edge.types import UNBOUNDED
 from training.cues import CUE_NAMES
 
 _FEWEST = 6
-"""With fewer faces of a label nothing is known of it."""
+"""With fewer faces of a label nothing is known of it; where none is neutral, all of them stand for that."""
 _POWER = 0.3
 """Labels count by this power of their probability: behind a sure answer the others are not nothing."""
 _LEAST = 1e-4
@@ -45,10 +45,9 @@ class Contrast:
         resting = {s.subject for phrase in grammar.phrases for s in phrase.says if s.kind == "rest"}
         kept = tuple(name for name in CUE_NAMES if name in resting)
         answers, own = probabilities.argmax(1), cues[:, [CUE_NAMES.index(name) for name in kept]]
-        means = [
-            own[answers == i].mean(0) if (answers == i).sum() >= _FEWEST else own[answers == 0].mean(0) for i in range(len(EMOTIONS_8))
-        ]
-        shifts = np.stack(means) - means[0]
+        neutral = own[answers == 0].mean(0) if (answers == 0).any() else own.mean(0)
+        means = [own[answers == i].mean(0) if (answers == i).sum() >= _FEWEST else neutral for i in range(len(EMOTIONS_8))]
+        shifts = np.stack([neutral, *means[1:]]) - neutral
         raised = np.array([grammar.rules.rest[name].low <= -UNBOUNDED for name in kept], bool)
         return cls(kept, np.where(raised, np.maximum(shifts, 0.0), np.abs(shifts)))
 

@@ -19,6 +19,7 @@ from edge.sources.picture import as_grey
 from edge.vision.encoder import softmax
 from training.augment import SIZE
 from training.clips import Clip, clip_frames, load_dfew, load_mafw
+from training.contrast import Contrast
 from training.data import load_ferplus
 from training.encoder import load_encoder, read_faces
 from training.language import load_language, load_temperature
@@ -82,7 +83,8 @@ def read_examples(
     if not labels:
         raise InputError(f"'{folder}' has no face of the {split} split with one of the labels {', '.join(EMOTIONS_8)}")
     readings = _read(network, [seen[-1] for seen in pictures], load_temperature(grammar))
-    writer, rng = Writer(load_language(grammar)), random.Random(seed)
+    language, rng = load_language(grammar), random.Random(seed)
+    writer = Writer(language, Contrast.fit(readings.cues, readings.probabilities, language))
     found = []
     for i, (seen, label, row) in enumerate(zip(pictures, labels, measured, strict=True)):
         text = text_of(writer.write(facts_of(readings, i), label, at_random(rng)))

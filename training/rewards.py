@@ -123,7 +123,7 @@ def variety_reward(samples: list[Sample]) -> list[float]:
 
 
 def salient_reward(samples: list[Sample], rules: Rules, contrast: Contrast) -> list[float]:
-    """Share that the text states of what tells most of the face; 1 when nothing does."""
+    """Share that the text states of what tells most of the face; 1 when nothing of it can be stated."""
     found = []
     for s in samples:
         most = _most_salient(s.read, rules, contrast)

@@ -78,7 +78,7 @@ class Writer:
     """Writes rationales with one grammar."""
 
     def __init__(self, grammar: Grammar, contrast: Contrast | None = None) -> None:
-        """Write with a grammar; with a contrast statements follow what is measured alone, and only their wording is chosen."""
+        """Write with a grammar; with a contrast statements about cues follow what is measured, and only their wording is chosen."""
         self.grammar, self.contrast = grammar, contrast
         self._alike = {says: i for i, says in enumerate(dict.fromkeys(p.says for p in grammar.phrases))}
 

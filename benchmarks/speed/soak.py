@@ -44,10 +44,10 @@ def measure(pipeline: Pipeline, minutes: float, *, warmup_s: float = 20.0, calib
 
     Returns:
         Growth of memory, threads and handles since the warm-up; age of frames handed over and of readings delivered, and how many were held
-        up; the fast path with and without explanations; how often the still face's label changed.
+        up; the fast path with and without explanations; how often the still face's label changed, `None` of a crowd.
     """
     _resources()
-    camera, meter = DrawnCamera(_crowd() if crowd else _scene(), FPS), _Meter()
+    camera, meter = DrawnCamera(_crowd() if crowd else _scene(), FPS), _Meter(crowd)
     with pipeline.stream(camera.open, explain="request", calibrate_s=calibrate_s) as stream:
         start_s = time.monotonic()
         bar = tqdm(total=round(minutes * 60), desc="soak", unit="s", leave=False, disable=None)
@@ -72,6 +72,8 @@ def measure(pipeline: Pipeline, minutes: float, *, warmup_s: float = 20.0, calib
 class _Meter:
     """What is noted of a soak, in arrays that hardly grow."""
 
+    crowd: bool = False
+    """Then no face is still."""
     resources: list[tuple[float, int, int]] = field(default_factory=list)
     """Of every thirtieth reading."""
     times: array[float] = field(default_factory=lambda: array("f"))
@@ -100,7 +102,7 @@ class _Meter:
             if face.explained_t_ms is not None and self.explained.get(face.track) != face.explained_t_ms:
                 self.explained[face.track] = face.explained_t_ms
                 self.explanations += 1
-            if face.detection.box_xyxy[0] > _STILL_X and face.emotion != self.still:
+            if not self.crowd and face.detection.box_xyxy[0] > _STILL_X and face.emotion != self.still:
                 self.still = face.emotion
                 self.still_changes += 1
 
@@ -117,7 +119,7 @@ class _Meter:
             "faces": float(np.mean(self.faces)),
             "tracks": len(self.tracks),
             "explanations": self.explanations,
-            "still_face_label_changes": self.still_changes,
+            "still_face_label_changes": None if self.crowd else self.still_changes,
             "memory_mb": memory[-1],
             "memory_growth_mb": memory[-1] - memory[0],
             "threads_growth": int(threads[-1] - threads[0]),
