@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from edge.bundle import UnitSpec
@@ -30,7 +29,7 @@ from training.material import Material
 from training.metrics import recalls, war_uar
 from training.network import POSE_SCALE, PROBED, TRUNK, Encoder, standardise, thaw
 from training.recipe import EncoderConfig
-from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
+from training.run import Average, Run, cosine_schedule, descend, load_checkpoint, progress, read_config
 from training.units import UnitModel, unit_specs
 
 _EVERY = 4
@@ -173,11 +172,7 @@ def train(folder: Path, out: Path, config: EncoderConfig, *, start: str | None =
             with torch.autocast(run.device.type, torch.bfloat16):
                 output = model.motion(standardise(pixels)) if start else model(pixels)
             loss = losses(output, batch, pairs, config)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(learned, 5.0)
-            optimizer.step()
-            schedule.step()
+            descend(loss, optimizer, schedule, most=5.0)
             average.update(model)
             total += loss.item()
         averaged.load_state_dict(average.state)

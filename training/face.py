@@ -27,7 +27,7 @@ from training.compose import Composer, Turns
 from training.photos import load_photos, score_finder
 from training.pieces import load_sources
 from training.recipe import FaceConfig
-from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
+from training.run import Average, Run, cosine_schedule, descend, load_checkpoint, progress, read_config
 from training.scenes import LEAST_SCORE, STRIDES, Scenes
 from training.teacher import Teacher
 
@@ -231,11 +231,7 @@ def train(folder: Path, out: Path, config: FaceConfig) -> Path:
             settle(model)
         picture, told = (part.to(run.device) for part in batch)
         loss, parts = losses(model, picture.float().contiguous(memory_format=torch.channels_last), told, config.point_weight)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        optimizer.step()
-        schedule.step()
+        descend(loss, optimizer, schedule, most=10.0)
         average.update(model)
         total = {name: total.get(name, 0.0) + value for name, value in parts.items()}
         if step % config.check_every == 0 or step == config.steps:

@@ -25,7 +25,7 @@ from edge.language.labels import EMOTIONS_8
 from training.data import FerPlus, load_ferplus
 from training.encoder import load_encoder
 from training.language import load_language
-from training.run import Run, cosine_schedule, load_checkpoint, progress, read_config
+from training.run import Run, cosine_schedule, descend, load_checkpoint, progress, read_config
 from training.verifier import halves
 from training.views import look
 from training.writer import Readings, Writer, at_random, facts_of, sentences_of, text_of
@@ -145,10 +145,7 @@ def train(folder: Path, out: Path, config: JudgeConfig, *, encoder: str, grammar
         for step in progress(range(steps), f"epoch {epoch}"):
             texts, targets = lesson(order[step * config.batch : (step + 1) * config.batch])
             loss = F.cross_entropy(model(model.ids(texts)), torch.from_numpy(targets))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+            descend(loss, optimizer, schedule)
             total += loss.item()
         masked, plain = (
             [valid_writer.write(i, int(valid_writer.label[i]), hide) for i in range(len(valid_writer))] for hide in (True, False)

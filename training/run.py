@@ -259,6 +259,18 @@ def cosine_schedule(optimizer: torch.optim.Optimizer, steps: int, warmup: int, f
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
+def descend(
+    loss: torch.Tensor, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, *, most: float | None = None
+) -> None:
+    """One step down a loss; a gradient that is longer than `most` is cut to it."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if most is not None:
+        torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], most)
+    optimizer.step()
+    schedule.step()
+
+
 def in_two(work: Callable[[Any], T], tasks: list[Any]) -> list[T]:
     """Do independent pieces of work in two processes."""
     pool = get_context("fork").Pool(2, initializer=signal.signal, initargs=(signal.SIGTERM, signal.SIG_DFL))

@@ -23,7 +23,7 @@ from training.compose import MIRROR
 from training.data import load_ferplus
 from training.finds import NONE, TURNED, UPRIGHT, Finds, gather
 from training.levelled import crop_spec
-from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
+from training.run import Average, Run, cosine_schedule, descend, load_checkpoint, progress, read_config
 from training.visibility import body
 
 _VALID = 5
@@ -189,10 +189,7 @@ def train(folder: Path, out: Path, config: ScreenConfig, *, face: str) -> Path:
             for own, wanted in zip(seen, (points, boxes), strict=True)
         ]
         loss = F.cross_entropy(logits.float(), shows) + config.place_weight * sum(apart)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+        descend(loss, optimizer, schedule)
         average.update(model)
     averaged.load_state_dict(average.state)
     sure = best_way(averaged, others)

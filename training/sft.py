@@ -28,7 +28,7 @@ from training.encoder import load_encoder
 from training.language import load_language, load_temperature
 from training.network import Encoder
 from training.policy import IMAGE_TOKEN, TOKENS_PER_FRAME, ErvPolicy, ErvPolicyConfig, ErvProcessor, prompt_text
-from training.run import Run, cosine_schedule, in_two, progress, read_config
+from training.run import Run, cosine_schedule, descend, in_two, progress, read_config
 from training.views import Views, complete, look
 from training.writer import ByFace, Readings, Writer, facts_of
 
@@ -161,11 +161,7 @@ def train(folder: Path, out: Path, config: SftConfig, *, encoder: str, grammar: 
                     visual_tokens=tokens.reshape(len(rows), frames * TOKENS_PER_FRAME, -1).float(),
                 )
             loss = F.cross_entropy(output.logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten().to(run.device))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(learned, 1.0)
-            optimizer.step()
-            schedule.step()
+            descend(loss, optimizer, schedule, most=1.0)
             total += loss.item()
         run.metrics(epoch=epoch, loss=total / steps, **evaluate(policy, tokenizer, valid_views, valid.label))
         run.save_policy(policy, ErvProcessor(tokenizer), Path(grammar) / FILE)

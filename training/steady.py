@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from training.augment import SIZE, Targets, augment, draw_uniform, join, plain
@@ -24,7 +23,7 @@ from training.encoder import configure as encoder_config
 from training.encoder import finish, load_encoder
 from training.material import Material, rare_first
 from training.network import PROBED, TRUNK, Encoder, standardise, thaw
-from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
+from training.run import Average, Run, cosine_schedule, descend, load_checkpoint, progress, read_config
 
 _CORE, _HEAD = (0.45, 0.6), (0.95, 1.1)
 """Half axes of the ellipse that shows little but skin, and of the one beyond which nothing changes, a crop reaching from −1 to 1."""
@@ -113,11 +112,7 @@ def train(folder: Path, out: Path, config: SteadyConfig, *, encoder: str) -> Pat
             if model.evidence.weight.any():
                 logits = logits + model.evidence(model.motion(standardise(pixels))["moved"])
         loss = -(batch.emotion.to(run.device) * F.log_softmax(logits.float(), 1)).sum(1).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(learned, 5.0)
-        optimizer.step()
-        schedule.step()
+        descend(loss, optimizer, schedule, most=5.0)
         average.update(model)
         total += loss.item()
         if step % _TOLD == 0 or step == config.steps:

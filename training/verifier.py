@@ -28,7 +28,7 @@ from training.data import FerPlus, load_ferplus, load_merr
 from training.encoder import load_encoder
 from training.language import load_language
 from training.metrics import war_uar
-from training.run import Run, cosine_schedule, in_two, load_checkpoint, progress, read_config
+from training.run import Run, cosine_schedule, descend, in_two, load_checkpoint, progress, read_config
 from training.sentences import Example, SentenceWriter, comments, spoil
 from training.views import look
 from training.writer import Writer
@@ -258,11 +258,7 @@ def fit(run: Run, model: Verifier, tokenizer: Tokenizer, material: Material, les
         for fixed in lessons:
             batch = batch + fixed.take(rng.sample(range(len(fixed.texts)), min(config.batch, len(fixed.texts))))
         loss = loss_of(model, tokenizer, batch, run.device)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(learned, 1.0)
-        optimizer.step()
-        schedule.step()
+        descend(loss, optimizer, schedule, most=1.0)
         total.append(loss.item())
         if step % max(1, config.steps // 5) == 0:
             run.metrics(step=step, loss=float(np.mean(total)), **evaluate(model, tokenizer, material))

@@ -26,7 +26,7 @@ from training.covers import SIDE, cover, frames
 from training.cues import CUE_NAMES, fit_cue_model
 from training.data import FerPlus, load_ferplus
 from training.photos import load_photos
-from training.run import Average, Run, cosine_schedule, load_checkpoint, progress, read_config
+from training.run import Average, Run, cosine_schedule, descend, load_checkpoint, progress, read_config
 
 HIDDEN = 0.5
 """A cue is hidden when at least this share of its points is covered; between none and this it is neither hidden nor in sight."""
@@ -159,10 +159,7 @@ def train(folder: Path, out: Path, config: VisibilityConfig) -> Path:
             with torch.autocast(run.device.type, torch.bfloat16):
                 logits = model(images.to(run.device, memory_format=torch.channels_last))
             loss = _loss(logits.float(), seen.to(run.device))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+            descend(loss, optimizer, schedule)
             average.update(model)
             total += loss.item()
         averaged.load_state_dict(average.state)
