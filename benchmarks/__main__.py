@@ -35,6 +35,7 @@ COMMANDS = {
     "intervene": ("quality.intervene", "one thing in a face is moved: do reading, text and label follow it, and nothing else?"),
     "counterfactual": ("quality.taken_back", "what the runtime takes back of a face, beside the trainer's mover"),
     "attacks": ("quality.attacks", "how often texts that deceive pass the verdict, and true ones do"),
+    "persons": ("quality.persons", "what is stated of a face, held against the same person's other photographs: expression or build?"),
     "readers": ("quality.readers", "faces elsewhere: what two readers saw, the one label that the pack has, and what a bundle sees"),
     "soak": ("speed.soak", "a live stream for a long time: memory, threads, age of frames, fast path beside explanations"),
     "faces": ("quality.faces", "the face finder"),

@@ -45,7 +45,12 @@ _AHEAD = {"yaw": [-28.0, 28.0], "pitch": [-22.0, 22.0]}
 _ASIDE, _FAR_ASIDE = ({**_AHEAD, "yaw": [-side, side]} for side in (38.0, 45.0))
 """How far a head may be turned for a part to be said to be at rest. Of FER+ validation faces turned by 28° to 38° the landmarks show eyes
 within 1.5 of rest in 0.98, jaw and cheeks in 0.94, as of those that look ahead; lip corners in 0.73."""
+_STIRRED = {"neutral": [0.0, 0.5]}
 _CONDITIONS = {
+    # what brows and lids of a neutral face lie beyond the mean is how it is built: against the same person's other photographs half of it
+    # holds (`benchmarks persons`)
+    **{f"{brow}{side}": _STIRRED for brow in _BROWS for side in "+-"},
+    "eye_opening-": _STIRRED,
     # perspective skews the mouth of a turned head
     "corner_asymmetry+": {"yaw": [-12.0, 12.0]},
     "corner_asymmetry-": {"yaw": [-12.0, 12.0]},

@@ -25,6 +25,8 @@ from edge.vision.again import ALIKE, VIEWS, appearance, shows_well
 from edge.vision.look import Seen, shows_whole
 from training.photos import open_pack
 
+PORTRAIT = re.compile(r"portrait/(.+)_(\d)\d_?\.jpg")
+"""A portrait of the photo pack: who, and in which video."""
 REMEMBERED = (1, 4, 16)
 """People who left."""
 LIMITS = (0.66, 0.7, 0.74, 0.76, ALIKE, 0.8)
@@ -52,7 +54,7 @@ def load(archive: Path, pipeline: Pipeline, half: str) -> Sample:
     crowds = []
     for row in progress(sorted(index, key=lambda row: row["file"]), "photos"):
         name, alone = row["file"], len(row["teacher_faces"]) == 1
-        portrait = re.fullmatch(r"portrait/(.+)_(\d)\d_?\.jpg", name)
+        portrait = PORTRAIT.fullmatch(name)
         if not row["teacher_faces"] or (alone and not portrait) or name == _ONE_MAN or not _in_half(row["group"], half):
             continue
         image = cv2.imdecode(np.frombuffer(pack.read(name), np.uint8), cv2.IMREAD_COLOR)
