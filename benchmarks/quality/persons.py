@@ -24,7 +24,8 @@ from edge.types import Face
 from training.photos import open_pack
 
 LEAST_PHOTOGRAPHS, LEAST_AT_REST = 5, 2
-_BEYOND = 1.0
+"""Of a person, to be held against each other; neutral ones among the others, to tell the person's rest by."""
+_BEYOND = 1.0  # deviations, as a claim holds beyond the population's rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,14 @@ def figures(people: dict[str, list[Portrait]]) -> Figures:
         for k, one in enumerate(seen):
             for cue, direction in one.stated:
                 holds = direction * (one.cues[cue] - own_rest(seen[:k] + seen[k + 1 :], cue)) > _BEYOND
-                for name in ("", f"{cue}{'+' if direction > 0 else '-'}", *(["neutral"] if one.label == "neutral" else [])):
+                for name in ("all", f"{cue}{'+' if direction > 0 else '-'}", *(["neutral"] if one.label == "neutral" else [])):
                     marks[name][i] += holds, 1
 
     def told(name: str) -> Figures:
         return share(*marks[name].T)
 
-    by_cue = {name: told(name) for name in sorted(marks) if name not in ("", "neutral")}
-    return {"people": len(known), "photographs": sum(map(len, known)), "holds": told(""), "neutral": told("neutral"), "by_cue": by_cue}
+    by_cue = {name: told(name) for name in sorted(marks) if name not in ("all", "neutral")}
+    return {"people": len(known), "photographs": sum(map(len, known)), "holds": told("all"), "neutral": told("neutral"), "by_cue": by_cue}
 
 
 def measure(pipeline: Pipeline, args: argparse.Namespace) -> Figures:

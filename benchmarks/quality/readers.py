@@ -1,8 +1,8 @@
 """`python -m benchmarks readers`: what two readers saw in faces elsewhere, beside the one label that the pack has, and what a bundle sees.
 
-`readers.csv` has 486 faces of `faces_elsewhere`, all that are labelled disgust or fear and some of every other label. Two vision models
-named what each shows, or what it may show besides, blind to the labels, to each other and to any bundle. They are readers and not the
-truth: where they agree with each other and not with the label, nobody can ask more of a bundle than to agree with either.
+`readers.csv` has 486 faces of `faces_elsewhere`, all that are labelled disgust or fear and some of every other label. Of each, two of
+four vision models named what it shows, and what it may show besides, blind to the labels, to each other and to any bundle. They are readers
+and not the truth: where they agree with each other and not with the label, nobody can ask more of a bundle than to agree with either.
 """
 
 from __future__ import annotations
