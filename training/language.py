@@ -46,11 +46,16 @@ _ASIDE, _FAR_ASIDE = ({**_AHEAD, "yaw": [-side, side]} for side in (38.0, 45.0))
 """How far a head may be turned for a part to be said to be at rest. Of FER+ validation faces turned by 28° to 38° the landmarks show eyes
 within 1.5 of rest in 0.98, jaw and cheeks in 0.94, as of those that look ahead; lip corners in 0.73."""
 _STIRRED = {"neutral": [0.0, 0.5]}
+_NO_SMILE = {"happiness": [0.0, 0.5]}
 _CONDITIONS = {
-    # what brows and lids of a neutral face lie beyond the mean is how it is built: against the same person's other photographs half of it
-    # holds (`benchmarks persons`)
-    **{f"{brow}{side}": _STIRRED for brow in _BROWS for side in "+-"},
+    # what brows, lids, nose and upper lip of a neutral face lie beyond the mean is how it is built, and low brows of a smiling one: against
+    # the same person's other photographs half of it holds (`benchmarks persons`)
+    **{f"{brow}+": _STIRRED for brow in _BROWS},
+    **{f"{brow}-": {**_STIRRED, **_NO_SMILE} for brow in _BROWS},
     "eye_opening-": _STIRRED,
+    # a smile shortens and widens the nose by its landmarks, and nobody sees it wrinkled
+    "nose_wrinkle+": {**_STIRRED, **_NO_SMILE},
+    "upper_lip+": _STIRRED,
     # perspective skews the mouth of a turned head
     "corner_asymmetry+": {"yaw": [-12.0, 12.0]},
     "corner_asymmetry-": {"yaw": [-12.0, 12.0]},
@@ -84,7 +89,8 @@ class GrammarConfig:
     least_faces: int
     """With fewer validation faces beyond it a threshold is not judged: the cue is then not stated."""
     floor: dict[str, float]
-    """Cue → least threshold whatever the landmarks say: what lies below is often the person and not the expression; `""` for all others."""
+    """Cue, or cue and side (`eye_opening-`) → least threshold whatever the landmarks say: what lies below is often how a person is built
+    (`benchmarks persons`); `""` for all others."""
     rest: dict[str, float]
     """Cue → a reading within ± this is at rest; `""` for all others."""
     denied: list[str]
@@ -234,8 +240,8 @@ def reliable_from(sets: list[tuple[Readings, np.ndarray]], config: GrammarConfig
     """
     found: dict[str, dict[str, float]] = {}
     for column, (cue, mirror) in enumerate(zip(CUE_NAMES, MIRROR_SIGN, strict=True)):
-        floor = config.floor.get(cue, config.floor[""])
         for direction in (1, -1):
+            floor = config.floor.get(f"{cue}{'+' if direction > 0 else '-'}", config.floor.get(cue, config.floor[""]))
             for least in np.arange(floor, _FARTHEST, 0.05):
                 judged = []
                 for read, measured in sets:

@@ -63,7 +63,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "eye_opening+": ("the eyes are wide open", "the eyes are opened wide", "the upper eyelids are raised", "the eyes are widened"),
     "eye_opening+!": ("the eyes are very wide open", "the eyes are opened as wide as they go"),
     "eye_opening+?": ("the eyes are slightly widened", "the eyelids are a little raised"),
-    "eye_opening-": ("the eyes are narrowed", "the eyelids are lowered", "the eyelids come down", "the lids come down over the eyes"),
+    "eye_opening-": ("the eyes are narrowed", "the eyelids are lowered", "the eyelids come down", "the upper lids are lowered"),
     "eye_opening-!": ("the eyes are narrowed to slits", "the eyelids are nearly shut", "the eyes are all but closed"),
     "eye_opening-?": ("the eyes are slightly narrowed", "the eyelids are a little lowered"),
     "eyes_closed": ("the eyes are closed", "the eyelids are shut", "both eyes are shut"),
@@ -90,12 +90,15 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
         "a wide smile pulls the lip corners up",
         "the mouth is stretched in a smile",
         "a broad smile shows",
+        "a broad smile can be seen",
+        "the lip corners are drawn up in a broad smile",
         "the lips are stretched in a broad smile",
     ),
     "lip_corners+ mouth_opening+": ("a smile parts the lips", "the lips part in a smile", "the mouth is open in a smile"),
     "lip_corners+ mouth_opening+!": ("the mouth is wide open in a smile", "a smile opens the mouth wide"),
     "lip_corners+ mouth_width+ mouth_opening+": (
         "the mouth opens in a broad smile",
+        "the mouth is open in a broad smile",
         "a broad smile parts the lips",
         "a broad, open smile shows",
         "the lips part in a wide smile",
@@ -143,7 +146,11 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "mouth_opening+?": ("the lips are parted", "the lips are apart", "the mouth is slightly open"),
     "mouth_opening+": ("the mouth is open",),
     "mouth_opening+!": ("the mouth is wide open", "the mouth is opened wide", "the mouth gapes"),
-    "mouth_width+ mouth_opening+": ("the mouth is open and stretched wide", "the open mouth is drawn wide"),
+    "mouth_width+ mouth_opening+": (
+        "the mouth is open and stretched wide",
+        "the open mouth is drawn wide",
+        "the open mouth is stretched wide",
+    ),
     "mouth_width+ mouth_opening+!": ("the mouth is stretched wide open",),
     "mouth_width- mouth_opening+": ("the mouth is open and narrow",),
     "mouth_width- mouth_opening+?": ("the lips are parted and drawn in from the sides",),
@@ -185,7 +192,7 @@ RESTS: dict[str, tuple[str, ...]] = {
         "the eyes are neither widened nor narrowed",
         "the eyelids are neither raised nor lowered",
         "the eyelids are at rest",
-        "the eyelids stay at rest",
+        "the eyes are open, neither wide nor narrow",
     ),
     "mouth_opening=": ("the lips are closed", "the mouth is closed", "the mouth is shut", "the lips are together"),
     "lip_corners=": (
@@ -203,13 +210,29 @@ RESTS: dict[str, tuple[str, ...]] = {
         "the lips are together without a smile",
         "the mouth is shut without a smile",
         "no smile shows on the closed lips",
-        "no smile moves the closed mouth",
+        "the closed mouth shows no smile",
     ),
-    "mouth_width=": ("the mouth is not stretched", "the lips are not drawn to the sides"),
-    "cheek_raise=": ("the cheeks are relaxed", "the cheeks stay relaxed", "the cheeks are not raised"),
-    "inner_brow= outer_brow=": ("the brows are not raised", "neither brow is raised", "the eyebrows are not lifted"),
-    "inner_brow= outer_brow= lip_corners=": ("neither a smile nor a raised brow can be seen", "there is no smile and no raised brow"),
-    "inner_brow= outer_brow= mouth_opening=": ("no brow is raised above the closed mouth",),
+    "mouth_width=": ("the mouth is not stretched", "the lips are not drawn to the sides", "the lips are not stretched"),
+    "cheek_raise=": ("the cheeks are relaxed", "the cheeks stay relaxed", "the cheeks are not raised", "the cheeks are at rest"),
+    "inner_brow= outer_brow=": (
+        "the brows are not raised",
+        "neither brow is raised",
+        "the eyebrows are not lifted",
+        "the brows are not lifted",
+    ),
+    "inner_brow= outer_brow= eye_opening=": (
+        "the brows are not raised and the eyelids are at rest",
+        "the eyes are neither wide nor narrow and the brows are not raised",
+    ),
+    "inner_brow= outer_brow= lip_corners=": (
+        "neither a smile nor a raised brow can be seen",
+        "there is no smile and no raised brow",
+        "the mouth is not smiling and the brows are not raised",
+    ),
+    "inner_brow= outer_brow= mouth_opening=": (
+        "the mouth is closed and the brows are not raised",
+        "the lips are closed and neither brow is raised",
+    ),
     "lip_corners= cheek_raise=": ("no smile lifts the cheeks",),
     "jaw_drop=": ("the jaw is not dropped", "the jaw is not lowered"),
     "eye_opening= mouth_opening=": (
@@ -217,10 +240,11 @@ RESTS: dict[str, tuple[str, ...]] = {
         "the eyelids are at rest above closed lips",
         "the lips are closed and the eyelids at rest",
     ),
-    "eye_opening= lip_corners=": ("the eyelids are at rest above an unsmiling mouth",),
+    "eye_opening= lip_corners=": ("the eyelids are at rest above an unsmiling mouth", "there is no smile and the eyelids are at rest"),
     "eye_opening= mouth_opening= lip_corners=": (
         "the eyelids are at rest above a closed, unsmiling mouth",
         "the closed mouth is not smiling and the eyelids are at rest",
+        "the lips are closed without a smile and the eyelids are at rest",
     ),
 }
 
@@ -309,13 +333,13 @@ SUMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     )
 }
 #: Beginnings that another label follows.
-TORN = ("Most likely this is {noun}", "The best reading is {noun}", "The person probably looks {adjective}")
+TORN = ("Most likely this is {noun}", "The best reading is {noun}", "The expression looks most like {noun}")
 NEUTRAL_TORN = (
     "Most likely this is a neutral expression",
     "The best reading is a neutral expression",
     "The expression is probably neutral",
 )
-SECONDS = ("; {noun} is not far off.", ", though {noun} is possible.", ", with {noun} close behind.")
+SECONDS = ("; {noun} is not far off.", ", though {noun} is possible.", "; it could also be {noun}.")
 SECOND = {
     "neutral": "a neutral expression",
     "happiness": "happiness",

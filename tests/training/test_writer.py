@@ -123,6 +123,25 @@ def test_reliable_from_takes_the_least_threshold_that_the_landmarks_bear_out():
     assert 2.9 <= both["inner_brow"]["1"] <= 3.1, "a threshold holds on every set that has enough faces"
 
 
+def test_a_floor_may_be_that_of_one_side():
+    lids = CUE_NAMES.index("eye_opening")
+    read = np.zeros((400, len(CUE_NAMES)))
+    read[:, lids] = np.linspace(-4, 4, 400)
+    config = GrammarConfig(0.95, 0.02, 10, {"": 1.2, "eye_opening": 1.6, "eye_opening-": 2.0}, {"": 0.9}, [], {"": 2.1}, {"": 3.0}, 1)
+    assert reliable_from([(_read(read), read)], config)["eye_opening"] == {"1": 1.6, "-1": 2.0}
+
+
+def test_low_brows_and_a_wrinkled_nose_are_told_of_no_smiling_face():
+    read = np.zeros((400, len(CUE_NAMES)))
+    for name, side in (("inner_brow", -1), ("nose_wrinkle", 1)):
+        read[:, CUE_NAMES.index(name)] = side * np.linspace(0, 4, 400)
+    config = GrammarConfig(0.95, 0.02, 10, {"": 1.6}, {"": 0.9}, [], {"": 2.1}, {"": 3.0}, 1)
+    calm = _read(read)
+    assert {"inner_brow", "nose_wrinkle"} <= reliable_from([(calm, read)], config).keys()
+    happy = Readings(calm.cues, calm.pose, np.eye(len(EMOTIONS_8))[np.full(400, EMOTIONS_8.index("happiness"))])
+    assert not {"inner_brow", "nose_wrinkle"} & reliable_from([(happy, read)], config).keys()
+
+
 def test_faces_of_which_a_movement_cannot_be_stated_do_not_speak_against_it():
     smile, width = CUE_NAMES.index("lip_corners"), CUE_NAMES.index("mouth_width")
     read, truth = np.zeros((400, len(CUE_NAMES))), np.zeros((400, len(CUE_NAMES)))
