@@ -48,14 +48,14 @@ within 1.5 of rest in 0.98, jaw and cheeks in 0.94, as of those that look ahead;
 _STIRRED = {"neutral": [0.0, 0.5]}
 _NO_SMILE = {"happiness": [0.0, 0.5]}
 _CONDITIONS = {
-    # what brows, lids, nose and upper lip of a neutral face lie beyond the mean is how it is built, and low brows of a smiling one: against
-    # the same person's other photographs half of it holds (`benchmarks persons`)
+    # what brows and lids of a neutral face lie beyond the mean is how it is built, and low brows of a smiling one: against the same
+    # person's other photographs half of it holds, of a neutral face's raised upper lip two in three (`benchmarks persons`)
     **{f"{brow}+": _STIRRED for brow in _BROWS},
     **{f"{brow}-": {**_STIRRED, **_NO_SMILE} for brow in _BROWS},
     "eye_opening-": _STIRRED,
-    # a smile shortens and widens the nose by its landmarks, and nobody sees it wrinkled
-    "nose_wrinkle+": {**_STIRRED, **_NO_SMILE},
     "upper_lip+": _STIRRED,
+    # a smile shortens and widens the nose by its landmarks, and nobody sees it wrinkled; nor of a neutral face
+    "nose_wrinkle+": {**_STIRRED, **_NO_SMILE},
     # perspective skews the mouth of a turned head
     "corner_asymmetry+": {"yaw": [-12.0, 12.0]},
     "corner_asymmetry-": {"yaw": [-12.0, 12.0]},
