@@ -184,6 +184,8 @@ class VerdictSpec:
     """Below this probability of being in sight a cue is hidden, and a text may say so; 0 where the encoder does not tell."""
     min_said: Share = 0.0
     """Below this one it may well be, and no claim about it holds; no less than `min_visible`, if given."""
+    min_rest: Share = 0.0
+    """Below this one it is not said to be at rest, which is what a part that cannot be seen reads as; no less than `min_said`, if given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from export.graphs import export_graphs
 from export.moves import add_moves
 from export.plots import draw_calibration
 from export.publish import write_config
-from export.visibility import FIGURES, VEILED, graft
+from export.visibility import CLEAR, FIGURES, VEILED, graft
 from training.augment import SIZE
 from training.certainty import TORN
 from training.constraint import constrain
@@ -177,7 +177,7 @@ def _config(policy: ErvPolicy, processor: ErvProcessor, cue_model: CueModel, ima
             candidates=4,
             temperature=0.8,
         ),
-        verdict=VerdictSpec(0.0, 0.0, 0.5, 1.1, [1.0] * len(EMOTIONS_11), 64, least, VEILED),
+        verdict=VerdictSpec(0.0, 0.0, 0.5, 1.1, [1.0] * len(EMOTIONS_11), 64, least, VEILED, CLEAR),
         temperature=1.0,
         units=load_units(runs.encoder),
         rigid_shape=[[round(float(v), 6) for v in point] for point in cue_model.shape],

@@ -22,7 +22,7 @@ from edge.vision.encoder import FaceEncoder, softmax
 from export.card import CALIBRATION
 from export.plots import draw_calibration
 from export.publish import write_config
-from export.visibility import VEILED
+from export.visibility import CLEAR, VEILED
 from training.attacks import DECEITS, TRUE, attempts, judge_suite
 from training.certainty import TORN
 from training.data import FerPlus, elsewhere, load_ferplus
@@ -138,8 +138,8 @@ def choose_confidence(explainer: Explainer, encoder: FaceEncoder, faces: FerPlus
 
 
 def recalibrate(folder: Path, data: Path, out: Path) -> dict[str, float]:
-    """Write a copy of a bundle that reads torn faces both ways round, says nothing of what may be hidden (`VEILED`), and abstains below
-    a confidence that is chosen anew for it.
+    """Write a copy of a bundle that reads torn faces both ways round, says nothing of what may be hidden (`VEILED`, `CLEAR`), and
+    abstains below a confidence that is chosen anew for it.
 
     Args:
         folder: the bundle.
@@ -155,7 +155,7 @@ def recalibrate(folder: Path, data: Path, out: Path) -> dict[str, float]:
     """
     bundle = Bundle.load(folder)
     size, before = bundle.config.image.size, bundle.config
-    verdict = replace(before.verdict, min_said=VEILED) if before.verdict.min_visible else before.verdict
+    verdict = replace(before.verdict, min_said=VEILED, min_rest=CLEAR) if before.verdict.min_visible else before.verdict
     config = replace(before, image=replace(before.image, torn=TORN), verdict=verdict)
     faces = load_ferplus(data, "valid").at(size)
     faces = faces.take(faces.label >= 0)

@@ -14,6 +14,7 @@ def write_card(folder: Path, config: BundleConfig) -> None:
     graphs = [path for name in (*GRAPHS, SCREEN) if (path := folder / f"{name}.onnx").is_file()]
     sizes = [(path.name, path.stat().st_size / 1e6) for path in graphs]
     verdict = config.verdict
+    sight = verdict.min_visible, verdict.min_said, verdict.min_rest
     lines = [
         "# Model card: erv-edge bundle",
         "",
@@ -61,7 +62,10 @@ def write_card(folder: Path, config: BundleConfig) -> None:
         if verdict.min_covered > 1
         else f"shown only where the verifier finds nothing in it that it did not read (covered ≥ {verdict.min_covered}).",
         *(
-            [f"A claim about a cue that is in sight with a probability below {max(verdict.min_visible, verdict.min_said)} is not shown."]
+            [
+                f"A claim about a cue that is in sight with a probability below {max(sight[:2])} is not shown, nor one that it is at rest",
+                f"below {max(sight)}.",
+            ]
             * bool(verdict.min_visible)
         ),
         *(["A face is read the way round in which its left half is the lighter, as its mirror image is."] * bool(config.image.mirror)),

@@ -213,6 +213,6 @@ def make_config(**verdict: Any) -> BundleConfig:
 def make_facts(**values: Any) -> Facts:
     """A face that smiles with parted lips, looks ahead and is said to be happy; `values` are cues or fields of `Facts`."""
     cues = {"inner_brow": 0.2, "outer_brow": -0.1, "eye_opening": 0.0, "lip_corners": 3.0, "corner_asymmetry": 0.0, "mouth_opening": 2.0}
-    fields = {name: values.pop(name) for name in ("yaw_deg", "pitch_deg", "probabilities", "hidden", "veiled") if name in values}
+    fields = {name: values.pop(name) for name in ("yaw_deg", "pitch_deg", "probabilities", "hidden", "veiled", "dim") if name in values}
     probabilities = {"neutral": 0.03, "happiness": 0.92, "sadness": 0.04, "anger": 0.01}
     return Facts(**{"cues": cues | values, "probabilities": probabilities, **fields})

@@ -38,8 +38,8 @@ REGIONS = {
 }
 """Region → the cues that are all hidden where it is out of sight."""
 _BROWS = ("inner_brow", "outer_brow")
-_TOLD_ONCE = (_BROWS, ("lip_corners", "mouth_width", "mouth_opening"))
-"""Cues of one part: a second clause about it would be clumsy, and there are phrases that tell both."""
+_TOLD_ONCE = (_BROWS, ("lip_corners", "mouth_width", "mouth_opening", "jaw_drop"))
+"""Cues of one part: a second clause about it would be clumsy, and most that belongs together has a phrase that tells it."""
 _FARTHEST = 8.0  # a cue that is not read reliably by then is not stated
 _AHEAD = {"yaw": [-28.0, 28.0], "pitch": [-22.0, 22.0]}
 _ASIDE, _FAR_ASIDE = ({**_AHEAD, "yaw": [-side, side]} for side in (38.0, 45.0))
@@ -49,11 +49,13 @@ _STIRRED = {"neutral": [0.0, 0.5]}
 _NO_SMILE = {"happiness": [0.0, 0.5]}
 _CONDITIONS = {
     # what brows and lids of a neutral face lie beyond the mean is how it is built, and low brows of a smiling one: against the same
-    # person's other photographs half of it holds, of a neutral face's raised upper lip two in three (`benchmarks persons`)
+    # person's other photographs half of it holds, of a neutral face's raised upper lip two in three, of its smile or wide mouth three in
+    # five (`benchmarks persons`)
     **{f"{brow}+": _STIRRED for brow in _BROWS},
     **{f"{brow}-": {**_STIRRED, **_NO_SMILE} for brow in _BROWS},
     "eye_opening-": _STIRRED,
     "upper_lip+": _STIRRED,
+    "mouth_width+": _STIRRED,
     # a smile shortens and widens the nose by its landmarks, and nobody sees it wrinkled; nor of a neutral face
     "nose_wrinkle+": {**_STIRRED, **_NO_SMILE},
     # perspective skews the mouth of a turned head
@@ -64,7 +66,14 @@ _CONDITIONS = {
     # a mouth that gapes is narrow between its corners, and nobody would call it small
     "mouth_width-": {"mouth_opening": [-_FAR, 1.0]},
     # the middle of the lips sinks when the mouth opens wide to shout: corners above it are a smile only where the mouth is wide as well
-    "lip_corners+": {"mouth_width": [0.8, _FAR], "jaw_drop": [-_FAR, 1.2], "anger": [0.0, 0.3], "fear": [0.0, 0.3], "sadness": [0.0, 0.4]},
+    "lip_corners+": {
+        **_STIRRED,
+        "mouth_width": [0.8, _FAR],
+        "jaw_drop": [-_FAR, 1.2],
+        "anger": [0.0, 0.3],
+        "fear": [0.0, 0.3],
+        "sadness": [0.0, 0.4],
+    },
     # landmarks miss a wide stare, a faint smile, drooping corners and bunched cheeks, which the whole face gives away: then, and
     # where the head is turned, nothing is said to be at rest there
     "eye_opening=": {**_FAR_ASIDE, "surprise": [0.0, 0.2], "fear": [0.0, 0.2], "anger": [0.0, 0.15], "happiness": [0.0, 0.5]},

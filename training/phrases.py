@@ -71,7 +71,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "cheek_raise+!": ("the cheeks are pushed high up", "the cheeks are raised far toward the eyes"),
     "nose_wrinkle+": ("the nose is wrinkled", "the sides of the nose are drawn up", "the nose is scrunched up"),
     "nose_wrinkle+!": ("the nose is deeply wrinkled", "the sides of the nose are drawn far up"),
-    "upper_lip+": ("the upper lip is raised", "the upper lip is pulled up", "the upper lip is lifted"),
+    "upper_lip+": ("the upper lip is raised", "the upper lip is drawn up", "the upper lip is lifted"),
     "upper_lip+!": ("the upper lip is raised high", "the upper lip is pulled far up"),
     "nose_wrinkle+ upper_lip+": (
         "the upper lip is drawn up under a wrinkled nose",
@@ -138,7 +138,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "mouth_width+!": ("the mouth is stretched very wide", "the lips are drawn far out to the sides"),
     "mouth_width+?": ("the mouth is slightly widened", "the lips are drawn a little to the sides"),
     "mouth_width-": (
-        "the mouth is drawn in from the sides",
+        "the corners of the mouth are drawn in",
         "the lips are drawn together",
         "the mouth is narrowed",
         "the mouth is made small",
@@ -153,7 +153,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     ),
     "mouth_width+ mouth_opening+!": ("the mouth is stretched wide open",),
     "mouth_width- mouth_opening+": ("the mouth is open and narrow",),
-    "mouth_width- mouth_opening+?": ("the lips are parted and drawn in from the sides",),
+    "mouth_width- mouth_opening+?": ("the lips are parted in a narrow mouth",),
     "eye_opening+ mouth_opening+": ("the eyes are wide above an open mouth",),
     "inner_brow+ outer_brow+ mouth_opening+": ("the brows are raised over an open mouth", "the mouth is open under raised brows"),
     "inner_brow+ outer_brow+ mouth_opening+?": ("the lips are parted under raised brows",),
@@ -173,7 +173,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "lip_corners+ mouth_width+ mouth_opening=": ("a broad smile stretches the closed lips", "the closed lips are drawn into a broad smile"),
     "lip_corners- mouth_opening=": ("the closed mouth curves downward",),
     "mouth_width+ mouth_opening=": ("the closed mouth is stretched wide", "the closed lips are drawn out to the sides"),
-    "mouth_width- mouth_opening=": ("the closed mouth is drawn in from the sides", "the closed lips are drawn together"),
+    "mouth_width- mouth_opening=": ("the corners of the closed mouth are drawn in", "the closed lips are drawn together"),
     "inner_brow- mouth_opening=": (
         "the inner brows are lowered above closed lips",
         "the brows come down in the middle above a closed mouth",
@@ -181,7 +181,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "eye_opening- mouth_opening=": ("the eyes are narrowed above closed lips",),
     "mouth_opening+? lip_corners=": ("the lips are parted without a smile",),
     "mouth_opening+ lip_corners=": ("the mouth is open without a smile",),
-    "upper_lip+ mouth_opening+": ("the upper lip is drawn up over an open mouth", "the upper lip is raised and the mouth is open"),
+    "upper_lip+ mouth_opening+": ("the upper lip is drawn up over an open mouth", "the upper lip is raised above the open mouth"),
 }
 
 #: What does not move, or is not there. Brows are never called relaxed, only not raised: no landmark shows a furrow, and people see it at
@@ -212,7 +212,7 @@ RESTS: dict[str, tuple[str, ...]] = {
         "no smile shows on the closed lips",
         "the closed mouth shows no smile",
     ),
-    "mouth_width=": ("the mouth is not stretched", "the lips are not drawn to the sides", "the lips are not stretched"),
+    "mouth_width=": ("the mouth is not stretched", "the mouth is not drawn wide", "the lips are not stretched"),
     "cheek_raise=": ("the cheeks are relaxed", "the cheeks stay relaxed", "the cheeks are not raised", "the cheeks are at rest"),
     "inner_brow= outer_brow=": (
         "the brows are not raised",
@@ -221,30 +221,38 @@ RESTS: dict[str, tuple[str, ...]] = {
         "the brows are not lifted",
     ),
     "inner_brow= outer_brow= eye_opening=": (
-        "the brows are not raised and the eyelids are at rest",
-        "the eyes are neither wide nor narrow and the brows are not raised",
+        "the eyelids are at rest under brows that are not raised",
+        "the eyes are neither wide nor narrow, the brows not raised",
+        "the brows are not raised, the eyelids at rest",
     ),
     "inner_brow= outer_brow= lip_corners=": (
         "neither a smile nor a raised brow can be seen",
         "there is no smile and no raised brow",
-        "the mouth is not smiling and the brows are not raised",
+        "the mouth is not smiling, nor are the brows raised",
+        "there is neither a smile nor a raised brow",
     ),
     "inner_brow= outer_brow= mouth_opening=": (
-        "the mouth is closed and the brows are not raised",
-        "the lips are closed and neither brow is raised",
+        "the mouth is closed under brows that are not raised",
+        "the lips are closed, neither brow raised",
+        "the lips are together, the brows not raised",
     ),
-    "lip_corners= cheek_raise=": ("no smile lifts the cheeks",),
-    "jaw_drop=": ("the jaw is not dropped", "the jaw is not lowered"),
+    "lip_corners= cheek_raise=": ("there is no smile in the mouth or the cheeks", "neither mouth nor cheeks show a smile"),
+    "jaw_drop=": ("the jaw is not dropped", "the jaw has not dropped"),
     "eye_opening= mouth_opening=": (
         "the eyelids are at rest above a closed mouth",
         "the eyelids are at rest above closed lips",
-        "the lips are closed and the eyelids at rest",
+        "the lips are closed, the eyelids at rest",
     ),
-    "eye_opening= lip_corners=": ("the eyelids are at rest above an unsmiling mouth", "there is no smile and the eyelids are at rest"),
+    "eye_opening= lip_corners=": (
+        "the eyelids are at rest above a mouth without a smile",
+        "the mouth is not smiling, the eyelids at rest",
+        "the eyes are neither wide nor narrow above a mouth without a smile",
+    ),
     "eye_opening= mouth_opening= lip_corners=": (
-        "the eyelids are at rest above a closed, unsmiling mouth",
-        "the closed mouth is not smiling and the eyelids are at rest",
-        "the lips are closed without a smile and the eyelids are at rest",
+        "the eyelids are at rest above a mouth closed without a smile",
+        "the closed mouth is not smiling, the eyelids at rest",
+        "the lips are closed without a smile, the eyelids at rest",
+        "the eyes are neither wide nor narrow above a closed mouth without a smile",
     ),
 }
 
@@ -339,7 +347,7 @@ NEUTRAL_TORN = (
     "The best reading is a neutral expression",
     "The expression is probably neutral",
 )
-SECONDS = ("; {noun} is not far off.", ", though {noun} is possible.", "; it could also be {noun}.")
+SECONDS = ("; {noun} is the next best reading.", ", though {noun} is possible.", "; it could also be {noun}.")
 SECOND = {
     "neutral": "a neutral expression",
     "happiness": "happiness",

@@ -2,7 +2,7 @@
 
 The encoder is taught to read a face through what covers it, and so it tells a mouth that it cannot see. A claim about it would describe
 nothing that is there. This network says for each cue whether the part of the face that shows it is in sight. It learns from faces that
-are covered on the spot (`training.covers`).
+are covered on the spot (`training.covers`), and then from those that it finds to be covered already.
 
     python -m training visibility --out runs/visibility
 """
@@ -21,10 +21,10 @@ from torch.nn import functional as F
 
 from edge.cv import cv2
 from edge.errors import InputError
-from training.augment import SIZE, Targets, move, plain, relight
+from training.augment import SIZE, Targets, join, move, plain, relight
 from training.covers import SIDE, cover, frames
 from training.cues import CUE_NAMES, fit_cue_model
-from training.data import FerPlus, load_ferplus
+from training.data import FerPlus, load_ferplus, load_today, unlabelled
 from training.photos import load_photos
 from training.run import Average, Run, cosine_schedule, descend, load_checkpoint, progress, read_config
 
@@ -32,7 +32,7 @@ HIDDEN = 0.5
 """A cue is hidden when at least this share of its points is covered; between none and this it is neither hidden nor in sight."""
 _FRAMED = 0.1
 """Share of the faces that are given spectacles, which hide nothing."""
-_DOUBTED_EVERY = 5  # epochs
+_LOOKED_EVERY = 5  # epochs
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,11 @@ class VisibilityConfig:
     """Share of the faces that nothing covers."""
     false_alarms: float
     """Share of cues of uncovered validation faces that may count as hidden: decides the threshold."""
+    covered: float
+    """From half of the epochs on, a cue that this network sees on a face as it is with less than this probability is taught as hidden,
+    whatever is drawn on the face: nearly all of them wear dark glasses, hold a hand before their mouth or turn it away."""
     doubt: float
-    """From half of the epochs on, a cue of an uncovered face that this network sees with less than this probability teaches nothing: some
-    wear dark glasses, or hold a hand before their mouth."""
+    """And one that it sees with less than this teaches nothing where nothing is drawn on it."""
     seed: int
 
 
@@ -108,13 +110,11 @@ def halved(images: torch.Tensor) -> torch.Tensor:
     return F.avg_pool2d(images, SIZE // SIDE)
 
 
-def view(
-    batch: Targets, photos: torch.Tensor, generator: torch.Generator, clear_share: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def view(batch: Targets, photos: torch.Tensor, generator: torch.Generator, clear_share: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Faces as a camera may see them.
 
     Returns:
-        Images `[N,1,S,S]`; which cues are in sight `[N,K]` (0 or 1; NaN between); and which faces nothing covers `[N]`.
+        Images `[N,1,S,S]`, and which cues are in sight `[N,K]` (0 or 1; NaN between) but for what covers the faces as they are.
     """
     moved = move(batch, generator)
     framed = torch.rand(len(moved.images), 1, 1, 1, generator=generator) < _FRAMED
@@ -128,15 +128,18 @@ def view(
     if torch.rand(1, generator=generator) < 0.3:  # a small or distant face
         side = int(torch.randint(SIDE // 3, SIDE, (1,), generator=generator))
         images = F.interpolate(F.interpolate(images, side, mode="area"), SIDE, mode="bilinear", align_corners=False)
-    return relight(images, generator), seen, clear
+    return relight(images, generator), seen
 
 
 def train(folder: Path, out: Path, config: VisibilityConfig) -> Path:
-    """Train on the faces of FER+ under `folder`; write the run to `out`."""
+    """Train on the faces of FER+ and of today under `folder`; write the run to `out`."""
     run = Run(out, config, seed=config.seed)
     faces, valid = load_ferplus(folder, "train"), load_ferplus(folder, "valid")
     cue_model = fit_cue_model(faces.landmarks, faces.point_index, faces.label == 0)
-    targets, held_out = (Targets.of(_measured(part), cue_model) for part in (faces, valid))
+    targets, held_out = (
+        join([Targets.of(_measured(part), cue_model) for part in (labelled, unlabelled(load_today(folder, held_out=aside), SIZE))])
+        for labelled, aside in ((faces, False), (valid, True))
+    )
     archive = folder / "faces_in_context.zip"
     photos, unseen = photo_patches(archive, "train", 4096, config.seed), photo_patches(archive, "valid", 1024, config.seed)
 
@@ -146,16 +149,17 @@ def train(folder: Path, out: Path, config: VisibilityConfig) -> Path:
     steps = max(1, len(targets.images) // config.batch)
     schedule = cosine_schedule(optimizer, config.epochs * steps, steps)
     generator = torch.Generator().manual_seed(config.seed)
-    doubted = torch.zeros(len(targets.images), len(CUE_NAMES), dtype=torch.bool)
+    sight = torch.ones(len(targets.images), len(CUE_NAMES))
     for epoch in range(config.epochs):
-        if epoch >= config.epochs // 2 and epoch % _DOUBTED_EVERY == 0:
+        if epoch >= config.epochs // 2 and epoch % _LOOKED_EVERY == 0:
             averaged.load_state_dict(average.state)
-            doubted = _sight(averaged, targets) < config.doubt
+            sight = _sight(averaged, targets)
         model.train()
         rows, total = torch.randperm(len(targets.images), generator=generator), 0.0
         for chosen in progress(rows.split(config.batch)[:steps], f"epoch {epoch}", steps):
-            images, seen, clear = view(targets.take(chosen), photos, generator, config.clear_share)
-            seen = torch.where(doubted[chosen] & clear[:, None], torch.nan, seen)
+            images, seen = view(targets.take(chosen), photos, generator, config.clear_share)
+            seen = torch.where((sight[chosen] < config.doubt) & (seen == 1), torch.nan, seen)
+            seen = torch.where(sight[chosen] < config.covered, 0.0, seen)
             with torch.autocast(run.device.type, torch.bfloat16):
                 logits = model(images.to(run.device, memory_format=torch.channels_last))
             loss = _loss(logits.float(), seen.to(run.device))
@@ -164,7 +168,9 @@ def train(folder: Path, out: Path, config: VisibilityConfig) -> Path:
             total += loss.item()
         averaged.load_state_dict(average.state)
         threshold, figures = evaluate(averaged, held_out, unseen, config.false_alarms)
-        run.metrics(epoch=epoch, loss=total / steps, doubted=float(doubted.any(1).float().mean()), threshold=threshold, **figures)
+        run.metrics(
+            epoch=epoch, loss=total / steps, covered=float((sight < config.covered).any(1).float().mean()), threshold=threshold, **figures
+        )
         run.save(state=average.state, threshold=threshold, figures=figures)
     return out
 
@@ -198,7 +204,7 @@ def evaluate(model: Visibility, faces: Targets, photos: torch.Tensor, false_alar
     device, generator = next(model.parameters()).device, torch.Generator().manual_seed(seed)
     read, truth = [], []
     for rows in torch.arange(len(faces.images)).split(512):
-        images, seen, _ = view(faces.take(rows), photos, generator, 0.0)
+        images, seen = view(faces.take(rows), photos, generator, 0.0)
         read.append(model(images.to(device)).sigmoid().cpu())
         truth.append(seen)
     threshold = min(0.5, float(np.quantile(_sight(model, faces).numpy(), false_alarms)))

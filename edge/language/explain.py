@@ -17,7 +17,7 @@ from edge.language.statements import Facts
 from edge.language.verdict import Candidate, decide, rank, sentences_of
 from edge.language.verifier import SentenceReading, SentenceVerifier
 from edge.types import Explanation, Face, Verdict
-from edge.vision.encoder import Encoded, hidden_cues, veiled_cues
+from edge.vision.encoder import Encoded, dim_cues, hidden_cues, veiled_cues
 
 T = TypeVar("T")
 
@@ -51,6 +51,7 @@ def subjects_of(read: Encoded, config: BundleConfig) -> list[Subject]:
                 dict(zip(config.labels, map(float, p), strict=True)),
                 frozenset(hidden_cues(read.visible[i], config)),
                 frozenset(veiled_cues(read.visible[i], config)),
+                frozenset(dim_cues(read.visible[i], config)),
             ),
         )
         for i, p in enumerate(read.probabilities)
@@ -59,7 +60,7 @@ def subjects_of(read: Encoded, config: BundleConfig) -> list[Subject]:
 
 def subject_of(face: Face, tokens: np.ndarray) -> Subject:
     """A face that has been read, with its visual tokens."""
-    unseen = frozenset(face.hidden), frozenset(face.veiled)
+    unseen = frozenset(face.hidden), frozenset(face.veiled), frozenset(face.dim)
     facts = Facts(face.cues, face.pose.yaw_deg, face.pose.pitch_deg, face.probabilities, *unseen)
     return Subject(tokens, face.emotion, face.confidence, facts)
 

@@ -65,6 +65,8 @@ class Facts:
     """Cues that are out of sight: a text may say so."""
     veiled: frozenset[str] = frozenset()
     """Cues that are, or may well be: of these none holds."""
+    dim: frozenset[str] = frozenset()
+    """Cues that are not clearly in sight: of these none is at rest, which is what an unseen part reads as."""
 
 
 class Range(NamedTuple):
@@ -183,7 +185,7 @@ class Rules:
         unseen = facts.hidden | facts.veiled
         if said.kind == "pose" and said.band == "plain":
             return len(unseen) <= _COVERED * len(facts.cues)
-        return said.kind not in CUE_KINDS or said.subject not in unseen
+        return said.kind not in CUE_KINDS or said.subject not in (unseen | facts.dim if said.kind == "rest" else unseen)
 
     def _within(self, said: Said) -> tuple[float, ...]:
         """The tolerance in the sign of what is measured."""

@@ -8,7 +8,7 @@ an empty sentence tells (the prior), how much more likely every emotion has beco
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,6 +82,7 @@ def state(candidate: Candidate, shown: str, facts: Facts, grammar: Grammar, thre
     if candidate.parsed:
         return tuple(grammar.rules.check(said, facts, shown) for said in candidate.parsed.said)
     claims = read_claims(candidate.reading.claims, dict(facts.cues), threshold, facts.hidden | facts.veiled)
+    claims = tuple(c if c.direction or c.cue not in facts.dim else replace(c, visible=False) for c in claims)
     return tuple(
         Statement("movement", c.cue, c.direction, "plain", c.measured, c.supported, c.visible)
         if c.direction

@@ -36,6 +36,7 @@ class _Glimpse:
     """Yaw and pitch, degrees."""
     hidden: tuple[str, ...]
     veiled: tuple[str, ...]
+    dim: tuple[str, ...]
 
 
 def _in_half(groups: list[tuple[str, ...]]) -> frozenset[str]:
@@ -44,9 +45,9 @@ def _in_half(groups: list[tuple[str, ...]]) -> frozenset[str]:
     return frozenset(name for name, count in counts.items() if 2 * count >= len(groups))
 
 
-def _unseen(glimpses: list[_Glimpse]) -> tuple[frozenset[str], frozenset[str]]:
-    """Cues that are hidden in half of the frames or more, and those that are veiled."""
-    return _in_half([g.hidden for g in glimpses]), _in_half([g.veiled for g in glimpses])
+def _unseen(glimpses: list[_Glimpse]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Cues that are hidden in half of the frames or more, those that are veiled, and those that are dim."""
+    return _in_half([g.hidden for g in glimpses]), _in_half([g.veiled for g in glimpses]), _in_half([g.dim for g in glimpses])
 
 
 class Person:
@@ -102,6 +103,7 @@ class Person:
                     (face.pose.yaw_deg, face.pose.pitch_deg),
                     face.hidden,
                     face.veiled,
+                    face.dim,
                 )
             )
         shown = self._shown(face, faults, events)
@@ -131,12 +133,12 @@ class Person:
 
     def _facts(self, glimpses: list[_Glimpse], face: Face) -> Facts:
         """What frames show together of a face with these probabilities."""
-        hidden, veiled = _unseen(glimpses)
+        hidden, veiled, dim = _unseen(glimpses)
         middle = {}
         for name in glimpses[0].cues:
             middle[name] = float(np.mean([g.cues[name] for g in glimpses if name in hidden or name not in g.hidden]))
         pose = np.mean([g.pose for g in glimpses], 0)
-        return Facts(self._measured(middle), float(pose[0]), float(pose[1]), face.probabilities, hidden, veiled)
+        return Facts(self._measured(middle), float(pose[0]), float(pose[1]), face.probabilities, hidden, veiled, dim)
 
     def _speaking(self, t_ms: float) -> list[_Glimpse]:
         """The last frames that read as the shown label: what is explained."""
@@ -149,7 +151,7 @@ class Person:
         """Whether something has come to lie over what the shown explanation speaks of, or what it calls out of sight is seen again."""
         if self._explanation is None or not self._explanation.text:
             return False
-        hidden, veiled = _unseen(self._recent(t_ms))
+        hidden, veiled, _ = _unseen(self._recent(t_ms))
         told = [said.subject for said in self._explanation.statements if said.kind == "covered"]
         uncovered = any(not hidden.issuperset(self._rules.regions[region]) for region in told)
         return uncovered or any(claim.cue in hidden | veiled for claim in self._explanation.claims)

@@ -122,6 +122,8 @@ class Face(_Valued):
     explanation that speaks of them is not shown; in a stream, once half of the last frames hide them."""
     veiled: tuple[str, ...] = ()
     """Those, and cues that may well be covered: no explanation speaks of their movement or rest."""
+    dim: tuple[str, ...] = ()
+    """Those, and cues that are not clearly in sight: no explanation calls them at rest."""
     baseline: str = "population"
     """What the cues are measured against: `population`, `calibrating` (the population, until it is done) or `personal`."""
     action_units: dict[str, ActionUnit] = field(default_factory=dict)

@@ -157,6 +157,12 @@ def veiled_cues(visible: np.ndarray, config: BundleConfig, beyond: np.ndarray | 
     return hidden_cues(visible, config, beyond, max(config.verdict.min_visible, config.verdict.min_said))
 
 
+def dim_cues(visible: np.ndarray, config: BundleConfig, beyond: np.ndarray | None = None) -> tuple[str, ...]:
+    """Names of one face's cues that are not clearly in sight, the veiled ones among them; arguments as for `hidden_cues`."""
+    least = config.verdict.min_visible, config.verdict.min_said, config.verdict.min_rest
+    return hidden_cues(visible, config, beyond, max(least))
+
+
 def action_units(cues: dict[str, float], units: np.ndarray, hidden: tuple[str, ...], config: BundleConfig) -> dict[str, ActionUnit]:
     """One face's action units; those whose part of the face is hidden are left out.
 

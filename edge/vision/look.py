@@ -15,7 +15,7 @@ from edge.sources.picture import as_grey
 from edge.types import Detection, Face, Pose, Reading
 from edge.vision.border import beyond, share_outside
 from edge.vision.crop import zoom_of
-from edge.vision.encoder import Encoded, FaceEncoder, action_units, hidden_cues, veiled_cues
+from edge.vision.encoder import Encoded, FaceEncoder, action_units, dim_cues, hidden_cues, veiled_cues
 from edge.vision.quality import MIN_SIDE_PX
 from edge.vision.realign import Sighting, realign, sighted
 from edge.vision.track import Tracker
@@ -162,5 +162,6 @@ def _face(
         unclear=() if place.upright else ("orientation",),
         hidden=hidden,
         veiled=veiled_cues(read.visible[i], config, out),
+        dim=dim_cues(read.visible[i], config, out),
         action_units=action_units(cues, read.units[i], hidden, config) if place.upright else {},
     )

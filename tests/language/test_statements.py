@@ -118,6 +118,15 @@ def test_of_what_may_well_be_hidden_nothing_holds_and_it_is_not_called_out_of_si
     assert not _check("covered", "mouth", 0, "", facts).holds
 
 
+def test_what_is_not_clearly_in_sight_moves_but_is_not_at_rest():
+    cues = frozenset({"eye_opening", "lip_corners"})
+    assert _check("rest", "eye_opening", 0, "", make_facts(lip_corners=4.0)).holds
+    dim = make_facts(lip_corners=4.0, dim=cues)
+    rest = _check("rest", "eye_opening", 0, "", dim)
+    assert (rest.holds, rest.visible) == (False, False)
+    assert _check("movement", "lip_corners", 1, "plain", dim).holds
+
+
 def test_a_region_is_covered_when_all_of_it_is():
     shares = [
         _check("covered", "mouth", 0, "", make_facts(hidden=frozenset(hidden)))

@@ -91,6 +91,7 @@ def test_decide_verifies_a_text_of_which_everything_holds(small_grammar):
         ({"inner_brow": 1.1}, "inner_brow"),
         ({"outer_brow": -1.1}, "outer_brow"),
         ({"hidden": frozenset({"outer_brow"})}, "outer_brow"),
+        ({"dim": frozenset({"lip_corners", "outer_brow"})}, "outer_brow"),
         ({"probabilities": {"happiness": 0.89, "sadness": 0.11}}, ""),
     ],
 )
@@ -183,6 +184,9 @@ def test_a_text_of_another_writer_is_verified_by_what_the_network_reads(small_gr
     assert judged(min_covered=1.1).status is Verdict.REJECTED, "where no network may vouch for a text"
     rest = judged(claimed=[("inner_brow", 2)])
     assert [(s.kind, s.direction, s.within, s.holds) for s in rest.statements] == [("rest", 0, (-1.4, 1.4), True)]
+    dim = make_facts(dim=frozenset({"inner_brow", "lip_corners"}))
+    assert judged(facts=dim).status is Verdict.VERIFIED
+    assert judged(facts=dim, claimed=[("inner_brow", 2)]).status is Verdict.REJECTED, "what cannot be seen reads as neutral"
 
 
 def test_one_sentence_that_was_passed_over_is_enough(small_grammar):
