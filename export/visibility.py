@@ -1,7 +1,7 @@
 """The visibility network as one more output, `visible`, of a bundle's vision encoder.
 
 `python -m export visibility BUNDLE --run RUN --out DIR` puts it into a finished bundle (or replaces it there) without touching
-anything else: labels, cues and first texts stay what they were; verdicts change where a cue is found hidden.
+anything else: labels and cues stay what they were; texts and verdicts change where a cue is found hidden.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def add_visibility(folder: Path, run: Path, out: Path, data: Path, *, faces: int
     Raises:
         BundleError: the bundle is damaged.
         InputError: no such run, no faces, or `out` cannot be written.
-        ParityError: labels or first texts have changed.
+        ParityError: labels have changed.
     """
     bundle = Bundle.load(folder)
     trained = load_visibility(run)
@@ -167,10 +167,8 @@ def add_visibility(folder: Path, run: Path, out: Path, data: Path, *, faces: int
         with Pipeline.load(folder, device="cpu") as before, Pipeline.load(fresh, device="cpu") as after:
             reference = decisions(before, crops)
             figures = agreement(reference, decisions(after, crops, reference=reference), crops.labels)
-        if figures["labels"] < 1 or figures["streams"] < 1:
-            raise ParityError(
-                f"labels ({figures['labels']:.2%} the same) or first texts ({figures['streams']:.2%}) have changed: nothing is written"
-            )
+        if figures["labels"] < 1:
+            raise ParityError(f"labels have changed ({figures['labels']:.2%} the same): nothing is written")
     return {"agreement": figures, "visibility": trained.figures}
 
 
