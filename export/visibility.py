@@ -38,12 +38,12 @@ OUTPUT = "visible"
 FIGURES = "visibility, covered validation faces"
 """Title of what its training measured, on the model card."""
 STORED_BITS = 12
-VEILED = 0.75
-"""Nothing is said of a cue that is hidden with one chance in four. Of the validation faces that have one between 0.5 and the least of the
-run about three in five hold a hand there, wear dark glasses or show it from the side; people who read texts object to mouths told behind
-hands above that, too. 0.75 withholds the explanations of 0.01 of the validation faces more."""
-CLEAR = 0.9
-"""Nothing is said to be at rest that is hidden with one chance in ten: what cannot be seen reads as neutral."""
+VEILED = 0.6
+"""Nothing is said of a cue that is hidden with two chances in five. Of training faces that have lids or lips between 0.5 and 0.75 about
+half hold a hand there, wear dark glasses or show them from the side."""
+CLEAR = 0.8
+"""Nothing is said to be at rest that is hidden with one chance in five: what cannot be seen reads as neutral. Of faces that were looked at,
+dark glasses and a mouth behind a glass lie between 0.75 and 0.8; above it few are covered, and with 0.9 0.025 fewer true rationales pass."""
 TOLERANCE = 2e-3
 """Of a probability, between torch and the finished graph with stored weights."""
 

@@ -38,13 +38,13 @@ REGIONS = {
 }
 """Region → the cues that are all hidden where it is out of sight."""
 _BROWS = ("inner_brow", "outer_brow")
-_TOLD_ONCE = (_BROWS, ("lip_corners", "mouth_width", "mouth_opening", "jaw_drop"))
+_TOLD_ONCE = (_BROWS, ("lip_corners", "mouth_width", "mouth_opening"))
 """Cues of one part: a second clause about it would be clumsy, and most that belongs together has a phrase that tells it."""
 _FARTHEST = 8.0  # a cue that is not read reliably by then is not stated
 _AHEAD = {"yaw": [-28.0, 28.0], "pitch": [-22.0, 22.0]}
 _ASIDE, _FAR_ASIDE = ({**_AHEAD, "yaw": [-side, side]} for side in (38.0, 45.0))
 """How far a head may be turned for a part to be said to be at rest. Of FER+ validation faces turned by 28° to 38° the landmarks show eyes
-within 1.5 of rest in 0.98, jaw and cheeks in 0.94, as of those that look ahead; lip corners in 0.73."""
+within 1.5 of rest in 0.98, cheeks in 0.94, as of those that look ahead; lip corners in 0.73."""
 _STIRRED = {"neutral": [0.0, 0.5]}
 _NO_SMILE = {"happiness": [0.0, 0.5]}
 _CONDITIONS = {
@@ -82,7 +82,6 @@ _CONDITIONS = {
     **{brow: {**_ASIDE, "surprise": [0.0, 0.2], "fear": [0.0, 0.2]} for brow in ("inner_brow=", "outer_brow=")},
     "mouth_width=": {**_AHEAD, "mouth_opening": [-_FAR, 1.0]},
     "cheek_raise=": {**_ASIDE, "happiness": [0.0, 0.3], "mouth_opening": [-_FAR, 1.0], "mouth_width": [-_FAR, 1.0]},
-    "jaw_drop=": {**_ASIDE, "mouth_opening": [-_FAR, 1.0]},
 }
 """Cue and side → what else must be so for it to mean what its name says."""
 
@@ -174,8 +173,8 @@ def _moves() -> dict[str, list[list[str]]]:
         # one clause was said: another of this sentence, or the next sentence
         "m1": [["and", "m1 and"], ["stop", "second moved one"]],
         "r1": [["and", "r1 and"], ["stop", "second calm one"]],
-        "m1 and": [["movement", "end1 moved"], ["beside", "end1 moved"], ["pose", "end1 moved"]],
-        "r1 and": [["movement", "end1 moved"], ["rest", "end1 calm"], ["pose", "end1 calm"]],
+        "m1 and": [["movement", "end1 moved"], ["beside", "end1 moved"], ["pose", "posed moved"]],
+        "r1 and": [["movement", "end1 moved"], ["rest", "end1 calm"], ["pose", "posed calm"]],
         END: [],
     }
     for kind, last in (("moved", "m2"), ("calm", "r2")):
@@ -184,6 +183,7 @@ def _moves() -> dict[str, list[list[str]]]:
         more = [["Movement", "m2"], [still.capitalize(), last]]
         moves |= {
             f"end1 {kind}": [["stop", f"second {kind}"]],
+            f"posed {kind}": [["stop", f"second {kind} one"]],  # where the head points is no second reason
             f"second {kind} one": [*more, *one],
             f"second {kind}": [*more, *several],
             last: [["and", f"{last} and"], ["stop", f"last {kind}"]],

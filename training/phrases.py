@@ -85,11 +85,18 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
         "the lips are set in a smile",
     ),
     "lip_corners+ mouth_width+": (
+        "a smile widens the mouth",
+        "the mouth is drawn wide in a smile",
+        "the mouth is stretched in a smile",
+        "the mouth widens in a smile",
+        "a smile draws the lips wide",
+        "the lips are stretched in a smile",
+        "the lip corners are drawn up and out in a smile",
+    ),
+    "lip_corners+! mouth_width+!": (
         "a broad smile widens the mouth",
         "the mouth is drawn into a broad smile",
-        "a wide smile pulls the lip corners up",
-        "the mouth is stretched in a smile",
-        "a broad smile shows",
+        "a broad smile shows on the face",
         "a broad smile can be seen",
         "the lip corners are drawn up in a broad smile",
         "the lips are stretched in a broad smile",
@@ -97,31 +104,32 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "lip_corners+ mouth_opening+": ("a smile parts the lips", "the lips part in a smile", "the mouth is open in a smile"),
     "lip_corners+ mouth_opening+!": ("the mouth is wide open in a smile", "a smile opens the mouth wide"),
     "lip_corners+ mouth_width+ mouth_opening+": (
-        "the mouth opens in a broad smile",
-        "the mouth is open in a broad smile",
-        "a broad smile parts the lips",
-        "a broad, open smile shows",
-        "the lips part in a wide smile",
         "the mouth is wide and open in a smile",
         "an open smile widens the mouth",
         "the lips are drawn back in an open smile",
-        "a wide smile opens the mouth",
+        "an open smile draws the mouth wide",
+        "the open mouth widens in a smile",
+        "the lips are parted and drawn wide in a smile",
     ),
     "lip_corners+! mouth_width+! mouth_opening+": (
-        "the mouth opens in a very broad smile",
+        "the mouth opens in a broad smile",
+        "the mouth is open in a broad smile",
+        "a broad smile parts the lips",
+        "a broad, open smile can be seen",
+        "the lips part in a broad smile",
+        "a broad smile opens the mouth",
         "a beaming, open smile stretches the mouth",
-        "a smile stretches the open mouth wide",
     ),
     "lip_corners+ cheek_raise+": ("a smile lifts the cheeks", "the smile pushes the cheeks up", "lip corners and cheeks are raised"),
-    "lip_corners+ mouth_width+ cheek_raise+": ("a broad smile lifts the cheeks", "a wide smile pushes the cheeks up"),
+    "lip_corners+ mouth_width+ cheek_raise+": ("a smile widens the mouth and lifts the cheeks", "a wide smile pushes the cheeks up"),
     "lip_corners+ mouth_width+ mouth_opening+ cheek_raise+": (
-        "a broad, open smile lifts the cheeks",
-        "the mouth opens in a broad smile that pushes the cheeks up",
+        "an open smile lifts the cheeks",
+        "the mouth opens in a smile that pushes the cheeks up",
     ),
     "lip_corners+ eye_opening-": ("a smile narrows the eyes", "the eyes narrow with the smile"),
     "lip_corners+ mouth_width+ mouth_opening+ eye_opening-": (
-        "a broad, open smile narrows the eyes",
-        "the eyes narrow as the mouth opens in a broad smile",
+        "an open smile narrows the eyes",
+        "the eyes narrow as the mouth opens in a smile",
     ),
     "corner_asymmetry+": (
         "the lip corner on the person's left sits higher than the other",
@@ -134,7 +142,7 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     "lip_corners-": ("the lip corners are pulled down", "the corners of the mouth turn down", "the mouth curves downward"),
     "chin_raise+": ("the chin is pushed up", "the chin is raised against the lower lip", "the chin pushes the lower lip up"),
     "chin_raise+!": ("the chin is pushed far up", "the chin presses hard against the lower lip"),
-    "mouth_width+": ("the mouth is stretched wide", "the lips are drawn out to the sides", "the mouth is widened"),
+    "mouth_width+": ("the mouth is drawn wide", "the lips are drawn out to the sides", "the mouth is widened"),
     "mouth_width+!": ("the mouth is stretched very wide", "the lips are drawn far out to the sides"),
     "mouth_width+?": ("the mouth is slightly widened", "the lips are drawn a little to the sides"),
     "mouth_width-": (
@@ -170,7 +178,11 @@ MOVEMENTS: dict[str, tuple[str, ...]] = {
     ),
     "jaw_drop+! mouth_opening+": ("the jaw drops far and the mouth falls open",),
     "lip_corners+ mouth_opening=": ("the closed lips curve upward", "there is a smile with closed lips", "a smile shows on closed lips"),
-    "lip_corners+ mouth_width+ mouth_opening=": ("a broad smile stretches the closed lips", "the closed lips are drawn into a broad smile"),
+    "lip_corners+ mouth_width+ mouth_opening=": ("a smile stretches the closed lips", "the closed lips are drawn wide in a smile"),
+    "lip_corners+! mouth_width+! mouth_opening=": (
+        "a broad smile stretches the closed lips",
+        "the closed lips are drawn into a broad smile",
+    ),
     "lip_corners- mouth_opening=": ("the closed mouth curves downward",),
     "mouth_width+ mouth_opening=": ("the closed mouth is stretched wide", "the closed lips are drawn out to the sides"),
     "mouth_width- mouth_opening=": ("the corners of the closed mouth are drawn in", "the closed lips are drawn together"),
@@ -222,8 +234,7 @@ RESTS: dict[str, tuple[str, ...]] = {
     ),
     "inner_brow= outer_brow= eye_opening=": (
         "the eyelids are at rest under brows that are not raised",
-        "the eyes are neither wide nor narrow, the brows not raised",
-        "the brows are not raised, the eyelids at rest",
+        "the brows are not raised above eyes that are neither wide nor narrow",
     ),
     "inner_brow= outer_brow= lip_corners=": (
         "neither a smile nor a raised brow can be seen",
@@ -233,30 +244,29 @@ RESTS: dict[str, tuple[str, ...]] = {
     ),
     "inner_brow= outer_brow= mouth_opening=": (
         "the mouth is closed under brows that are not raised",
-        "the lips are closed, neither brow raised",
-        "the lips are together, the brows not raised",
+        "the lips are closed, with neither brow raised",
+        "the lips are together, with no brow raised",
     ),
     "lip_corners= cheek_raise=": ("there is no smile in the mouth or the cheeks", "neither mouth nor cheeks show a smile"),
-    "jaw_drop=": ("the jaw is not dropped", "the jaw has not dropped"),
     "eye_opening= mouth_opening=": (
         "the eyelids are at rest above a closed mouth",
         "the eyelids are at rest above closed lips",
-        "the lips are closed, the eyelids at rest",
+        "the lips are closed, with the eyelids at rest",
     ),
     "eye_opening= lip_corners=": (
         "the eyelids are at rest above a mouth without a smile",
-        "the mouth is not smiling, the eyelids at rest",
+        "the mouth is not smiling, with the eyelids at rest",
         "the eyes are neither wide nor narrow above a mouth without a smile",
     ),
     "eye_opening= mouth_opening= lip_corners=": (
         "the eyelids are at rest above a mouth closed without a smile",
-        "the closed mouth is not smiling, the eyelids at rest",
-        "the lips are closed without a smile, the eyelids at rest",
+        "the closed mouth is not smiling, with the eyelids at rest",
+        "the eyelids are at rest above closed lips that show no smile",
         "the eyes are neither wide nor narrow above a closed mouth without a smile",
     ),
 }
 
-ALONE = ("inner_brow", "outer_brow", "jaw_drop")
+ALONE = ("inner_brow", "outer_brow")
 """Cues whose rest says nothing beside something that moves: a smile is none the less one where the brows are not raised."""
 
 #: Where the head points.
@@ -347,7 +357,7 @@ NEUTRAL_TORN = (
     "The best reading is a neutral expression",
     "The expression is probably neutral",
 )
-SECONDS = ("; {noun} is the next best reading.", ", though {noun} is possible.", "; it could also be {noun}.")
+SECONDS = ("; it might also be {noun}.", ", though {noun} is possible.", "; it could also be {noun}.")
 SECOND = {
     "neutral": "a neutral expression",
     "happiness": "happiness",
