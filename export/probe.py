@@ -15,6 +15,9 @@ from export.agreement import decisions
 from export.crops import Crops, scenes
 from export.strategies import Feed
 
+_EXPLAINED = 8
+"""Faces that are explained while inputs are recorded: of one alone there may be nothing to choose."""
+
 
 class Recorder:
     """A session that keeps a copy of what goes in."""
@@ -62,7 +65,7 @@ def replaced(pipeline: Pipeline, graph: str, session: Session) -> Iterator[None]
 
 
 def record(pipeline: Pipeline, crops: Crops) -> dict[str, list[Feed]]:
-    """What each graph really gets while the pipeline reads these faces one at a time, and explains the first."""
+    """What each graph really gets while the pipeline reads these faces one at a time, and explains the first ones."""
     feeds: dict[str, list[Feed]] = {name: [] for name in GRAPHS}
     with ExitStack() as stack:
         for graph in GRAPHS:
@@ -72,7 +75,7 @@ def record(pipeline: Pipeline, crops: Crops) -> dict[str, list[Feed]]:
             pipeline.finder(picture)
         for i in range(len(crops)):
             pipeline.encoder(crops.images[i : i + 1])
-        decisions(pipeline, crops.part(0, 1))
+        decisions(pipeline, crops.part(0, _EXPLAINED))
     return feeds
 
 

@@ -154,6 +154,8 @@ def try_one(
 ) -> Trial:
     """Make, time and judge one candidate; one that cannot be made, or does not run, is a trial that failed."""
     source = pipeline.bundle.graph(graph)
+    if not feeds:
+        raise InputError(f"graph '{graph}' is never run for the calibration faces, of which nothing can be said: give others")
     if strategy.kind == "float32":
         return Trial(graph, strategy, 1.0, 1.0, {}, [], None)
     try:

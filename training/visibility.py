@@ -151,7 +151,7 @@ def train(folder: Path, out: Path, config: VisibilityConfig) -> Path:
     generator = torch.Generator().manual_seed(config.seed)
     sight = torch.ones(len(targets.images), len(CUE_NAMES))
     for epoch in range(config.epochs):
-        if epoch >= config.epochs // 2 and epoch % _LOOKED_EVERY == 0:
+        if epoch >= max(1, config.epochs // 2) and epoch % _LOOKED_EVERY == 0:
             averaged.load_state_dict(average.state)
             sight = _sight(averaged, targets)
         model.train()

@@ -10,15 +10,17 @@ from export.__main__ import main as export
 from export.calibrate import TORN
 from training import phrases
 
-JAW = "jaw_drop="
+BROWS = "inner_brow= outer_brow="
 
 
 @pytest.fixture
 def called(monkeypatch):
-    """Call one phrase otherwise, or add some."""
+    """Call the last of some phrases otherwise, or leave it out."""
 
-    def change(*texts: str) -> None:
-        monkeypatch.setitem(phrases.RESTS, JAW, texts)
+    def change(*texts: str) -> str:
+        *kept, last = phrases.RESTS[BROWS]
+        monkeypatch.setitem(phrases.RESTS, BROWS, (*kept, *texts))
+        return last
 
     return change
 
@@ -29,27 +31,23 @@ def test_the_shipped_bundle_has_the_words_that_the_project_has(pipeline, tmp_pat
 
 
 def test_a_phrase_is_called_otherwise_where_the_verifier_reads_it_alike(pipeline, called, tmp_path, capsys):
-    first, second = phrases.RESTS[JAW]
-    called(first, "the lower jaw is not dropped")
+    last, new = called("the brows are not lifted up"), "the brows are not lifted up"
     assert export(["reword", str(pipeline.bundle.folder), "--out", str(tmp_path / "new")]) == 0
-    assert json.loads(capsys.readouterr().out)[second] == "the lower jaw is not dropped"
+    assert json.loads(capsys.readouterr().out)[last] == new
     bundle = Bundle.load(tmp_path / "new")
-    grammar, text = (
-        load_grammar(bundle.folder / FILE),
-        "The lower jaw is not dropped. No smile is visible. The expression is neutral.",
-    )
-    before = load_grammar(pipeline.bundle.folder / FILE)
-    assert before.parse(text) is None
-    assert grammar.parse(text).said == before.parse(text.replace("The lower jaw is not dropped", "The jaw is not dropped")).said
+    grammar, before = (load_grammar(folder / FILE) for folder in (bundle.folder, pipeline.bundle.folder))
+    text = "No smile is visible, and {}. The expression is neutral."
+    assert before.parse(text.format(new)) is None
+    assert grammar.parse(text.format(new)).said == before.parse(text.format(last)).said
     assert bundle.config.provenance["reworded"]
 
 
 @pytest.mark.parametrize(
     ("texts", "complaint"),
     [
-        (("the jaw is not dropped", "a broad grin shows"), "does not read these as it read"),
-        (("the jaw is not dropped",), "states other things"),
-        (("the jaw is not dropped", "the mouth is wide open"), "two meanings"),
+        (("a broad grin shows",), "does not read these as it read"),
+        ((), "states other things"),
+        (("the mouth is wide open",), "two meanings"),
     ],
     ids=["other meaning", "fewer", "another phrase's"],
 )

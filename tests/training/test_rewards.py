@@ -91,9 +91,9 @@ def test_truth_pays_for_what_the_face_shows_and_charges_lies_twice():
 
 
 def _contrast() -> Contrast:
-    """Of faces of which the happy smile and the surprised raise their brows and drop their jaws."""
+    """Of faces of which the happy smile and the surprised raise their brows."""
     cues, odds = np.zeros((30, len(CUE_NAMES))), np.repeat(np.eye(len(EMOTIONS_8))[:3], 10, 0)
-    for label, cue, z in (("happiness", "lip_corners", 3.0), ("surprise", "inner_brow", 2.0), ("surprise", "jaw_drop", 2.5)):
+    for label, cue, z in (("happiness", "lip_corners", 3.0), ("surprise", "inner_brow", 3.2), ("surprise", "outer_brow", 3.2)):
         cues[odds.argmax(1) == EMOTIONS_8.index(label), CUE_NAMES.index(cue)] = z
     return Contrast.fit(cues, odds, whole_grammar())
 
@@ -115,19 +115,19 @@ def test_salience_asks_for_what_stands_out_most():
 
 def test_salience_asks_for_rest_that_speaks_against_what_is_likely_next():
     rules, contrast = whole_grammar().rules, _contrast()
-    resting = {"lip_corners": 0.0, "inner_brow": 0.0, "outer_brow": 0.0, "jaw_drop": 0.0, "eye_opening": 0.0, "mouth_opening": 1.5}
+    resting = {"lip_corners": 0.0, "inner_brow": 0.0, "outer_brow": 0.0, "eye_opening": 0.0, "mouth_opening": 1.5}
     calm = Facts(dict.fromkeys(CUE_NAMES, 1.5) | resting, 0, 0, dict.fromkeys(EMOTIONS_8, 0.0) | {"neutral": 0.85, "surprise": 0.15})
 
     def earned(text: str) -> float:
         return salient_reward([_sample(_row(), text=text, answer="neutral", read=calm)], rules, contrast)[0]
 
-    assert contrast.of(calm)["jaw_drop"] > contrast.of(calm)["lip_corners"] > 0
+    assert contrast.of(calm)["outer_brow"] > contrast.of(calm)["lip_corners"] > 0
     assert earned("There is no smile. The face looks neutral.") == 0.25
-    assert earned("The jaw is not dropped, and the brows are not raised. The face looks neutral.") == 0.5
+    assert earned("The brows are not raised. The face looks neutral.") == 0.5
 
 
 def test_variety_pays_for_what_is_said_of_no_other_face():
-    same, other = _sample(_row()), _sample(_row(), text="The mouth is stretched wide. The person looks happy.")
+    same, other = _sample(_row()), _sample(_row(), text="The mouth is drawn wide. The person looks happy.")
     assert variety_reward([same, same, same, other]) == [pytest.approx(1 / 3)] * 3 + [1.0]
 
 

@@ -173,7 +173,7 @@ def test_rest_alone_speaks_for_nothing_but_a_neutral_expression(grammar):
     assert not grammar.parse("The eyelids are at rest. No smile is visible. The face shows happiness.")
     assert not grammar.parse("The eyelids are at rest, and the mouth is closed. Most likely this is sadness; anger is not far off.")
     assert not grammar.parse("The mouth is closed; the head is lowered. The person looks sad.")
-    assert grammar.parse("The eyelids are at rest. The mouth is stretched wide. The face shows happiness.")
+    assert grammar.parse("The eyelids are at rest. The mouth is drawn wide. The face shows happiness.")
 
 
 def test_a_wide_open_mouth_is_told_from_parted_lips():
@@ -188,8 +188,9 @@ def test_a_wide_open_mouth_is_told_from_parted_lips():
 
 def test_one_observation_is_not_summed_up(grammar):
     for ending in ("Taken together, this is an expression of happiness.", "All in all, the person looks happy."):
-        assert not grammar.parse(f"The mouth is stretched wide. {ending}")
-        assert grammar.parse(f"The mouth is stretched wide. The eyelids are at rest. {ending}")
+        assert not grammar.parse(f"The mouth is drawn wide. {ending}")
+        assert grammar.parse(f"The mouth is drawn wide. The eyelids are at rest. {ending}")
+        assert not grammar.parse(f"The mouth is drawn wide, and the head is raised. {ending}"), "where it points is no reason"
 
 
 def test_brows_that_are_not_raised_are_told_of_a_calm_face_alone(grammar):
