@@ -43,8 +43,7 @@ VEILED = 0.6
 half hold a hand there, wear dark glasses or show them from the side."""
 CLEAR = 0.8
 """Nothing is said to be at rest that is hidden with one chance in five: what cannot be seen reads as neutral. Of faces that were looked at,
-dark glasses and a mouth behind a glass lie between 0.75 and 0.8; above it few are covered, and with 0.9 fewer true rationales pass (by
-0.025)."""
+dark glasses and a mouth behind a glass lie between 0.75 and 0.8; above it few are covered, and with 0.9 0.02 fewer true rationales pass."""
 TOLERANCE = 2e-3
 """Of a probability, between torch and the finished graph with stored weights."""
 

@@ -39,7 +39,7 @@ REGIONS = {
 """Region → the cues that are all hidden where it is out of sight."""
 _BROWS = ("inner_brow", "outer_brow")
 _TOLD_ONCE = (_BROWS, ("lip_corners", "mouth_width", "mouth_opening"))
-"""Cues of one part: a second clause about it would be clumsy, and most that belongs together has a phrase that tells it."""
+"""Cues of one part: a second clause about it would be clumsy, and there are phrases that tell both."""
 _FARTHEST = 8.0  # a cue that is not read reliably by then is not stated
 _AHEAD = {"yaw": [-28.0, 28.0], "pitch": [-22.0, 22.0]}
 _ASIDE, _FAR_ASIDE = ({**_AHEAD, "yaw": [-side, side]} for side in (38.0, 45.0))
